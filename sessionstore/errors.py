@@ -1,0 +1,155 @@
+"""Everything that sessionstore raises, in one tree.
+
+    SessionStoreError
+    ├── ConfigurationError (ValueError)
+    ├── SessionNotFoundError (LookupError)      absent or expired
+    ├── SessionConflictError                    .expected .actual
+    ├── InvalidSessionIdError (ValueError)
+    ├── InvalidStateError (ValueError)          .path
+    │   ├── StateTooLargeError                  .size .limit
+    │   └── CorruptStateError                   what is stored does not fit the state type
+    ├── StorageError                            the driver's error in __cause__
+    │   ├── StorageUnavailableError
+    │   └── UpdateOutcomeUnknownError
+    └── SchemaError                             .found .wanted
+
+A message says what happened, to which session, and what to do. It never holds a state, a password or a
+URL; the fields that a program needs are attributes.
+"""
+
+from __future__ import annotations
+
+_SHOWN_ID_CHARS = 80
+
+
+def shown_id(session_id: object) -> str:
+    """A session id as messages quote it: escaped to ASCII, and cut when it is absurdly long."""
+    if not isinstance(session_id, str):
+        return f"<{type(session_id).__name__}>"
+    if len(session_id) > _SHOWN_ID_CHARS:
+        return f"{ascii(session_id[:_SHOWN_ID_CHARS])}... ({len(session_id)} characters)"
+    return ascii(session_id)
+
+
+class SessionStoreError(Exception):
+    """The root: catch this to catch everything that sessionstore itself raises."""
+
+
+class ConfigurationError(SessionStoreError, ValueError):
+    """A setting, an argument of a constructor or a URL cannot work; nothing was attempted."""
+
+
+class SessionNotFoundError(SessionStoreError, LookupError):
+    """No live session has this id: it never existed, was deleted, or has expired."""
+
+    def __init__(self, session_id: str) -> None:
+        self.session_id = session_id
+        super().__init__(f"session {shown_id(session_id)} does not exist or has expired; create it with create_session()")
+
+
+class SessionConflictError(SessionStoreError):
+    """The session is not at the version that the caller named; nothing was written.
+
+    Attributes:
+        expected: The version that the caller named.
+        actual: The version that the session had when the write was refused.
+    """
+
+    def __init__(self, session_id: str, *, expected: int, actual: int) -> None:
+        self.session_id = session_id
+        self.expected = expected
+        self.actual = actual
+        super().__init__(
+            f"session {shown_id(session_id)} is at version {actual}, not at the expected {expected}; "
+            "read it again and decide anew, or call update_session() without expected_version"
+        )
+
+
+class InvalidSessionIdError(SessionStoreError, ValueError):
+    """What was given cannot be the id of a session; the storage was not asked."""
+
+    def __init__(self, session_id: object, reason: str) -> None:
+        self.session_id = session_id
+        super().__init__(f"session id {shown_id(session_id)} {reason}")
+
+
+class InvalidStateError(SessionStoreError, ValueError):
+    """The state cannot be stored and read back as it is; nothing was written.
+
+    Attributes:
+        path: Where in the document, as a JSONPath such as ``$.turns[3].text``.
+    """
+
+    def __init__(self, reason: str, *, path: str = "$", session_id: str | None = None) -> None:
+        self.reason = reason
+        self.path = path
+        self.session_id = session_id
+        whose = "the state" if session_id is None else f"the state of session {shown_id(session_id)}"
+        super().__init__(f"{whose} cannot be stored: {path} {reason}")
+
+
+class StateTooLargeError(InvalidStateError):
+    """The encoded state is longer than the manager's ``max_state_bytes``; nothing was written.
+
+    Attributes:
+        size: Bytes of the encoded state.
+        limit: The most that is accepted.
+    """
+
+    def __init__(self, *, size: int, limit: int, session_id: str | None = None) -> None:
+        self.size = size
+        self.limit = limit
+        super().__init__(
+            f"takes {size} bytes as JSON and the limit is {limit}; keep less in the session or raise max_state_bytes",
+            session_id=session_id,
+        )
+
+
+class CorruptStateError(InvalidStateError):
+    """What is stored does not fit the state type; the row is left as it is.
+
+    Either something else wrote it or the type has changed since. Read it with ``sessionstore show``, or
+    with a manager that has ``state_type=None``.
+    """
+
+    def __init__(self, reason: str, *, path: str = "$", session_id: str | None = None) -> None:
+        super().__init__(reason, path=path, session_id=session_id)
+        whose = "a session" if session_id is None else f"session {shown_id(session_id)}"
+        self.args = (
+            f"what is stored for {whose} does not fit its state type: {path} {reason}; "
+            "the row was left as it is, look at it with `sessionstore show`",
+        )
+
+
+class StorageError(SessionStoreError):
+    """The storage failed. The driver's own error is the ``__cause__``.
+
+    Attributes:
+        code: The SQLSTATE or SQLite error name, where the driver gave one.
+    """
+
+    def __init__(self, message: str, *, code: str | None = None) -> None:
+        self.code = code
+        super().__init__(message if code is None else f"{message} [{code}]")
+
+
+class StorageUnavailableError(StorageError):
+    """The storage could not be asked: refused, lost, timed out, or no connection free. Try again later."""
+
+
+class UpdateOutcomeUnknownError(StorageError):
+    """The connection was lost during a write, and it cannot be told whether the write landed."""
+
+
+class SchemaError(SessionStoreError):
+    """The tables are missing, too old or too new for this version of sessionstore.
+
+    Attributes:
+        found: The revision that the database is at; None where there is none.
+        wanted: The revision that this version works with.
+    """
+
+    def __init__(self, message: str, *, found: str | None, wanted: str) -> None:
+        self.found = found
+        self.wanted = wanted
+        super().__init__(message)

@@ -1,0 +1,62 @@
+"""Session ids and namespaces: what may be one, and how new ones are made."""
+
+from __future__ import annotations
+
+import re
+import secrets
+
+from .errors import ConfigurationError, InvalidSessionIdError
+
+SessionId = str
+"""A session id is a plain ``str`` of 1 to 255 characters."""
+
+MAX_LENGTH = 255
+
+# Unicode category Cc, and the surrogates, which are no characters and have no UTF-8.
+_FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+
+# 53 bits survive every JSON reader, so a version may travel to a browser. One bit is kept free for counting up.
+_VERSION_BITS = 52
+
+
+def new_session_id() -> SessionId:
+    """A new id with 192 bits from the operating system's random source (RFC 4086), safe in a URL."""
+    return secrets.token_urlsafe(24)
+
+
+def first_version() -> int:
+    """The version at which a new session starts.
+
+    It is random, because a version must not come back: a writer that read a session before it expired or was
+    deleted must fail against the next session of the same id, and that one's row knows nothing of the first.
+    """
+    return secrets.randbits(_VERSION_BITS) + 1
+
+
+def fault_of(name: object) -> str | None:
+    """Why this cannot be an id or a namespace, as the end of a sentence; None where it can."""
+    if not isinstance(name, str):
+        return "must be a string"
+    if not name:
+        return "must not be empty"
+    if len(name) > MAX_LENGTH:
+        return f"must have at most {MAX_LENGTH} characters"
+    if not name.isprintable() and (found := _FORBIDDEN.search(name)):
+        return f"must hold no control characters and no lone surrogates (at position {found.start()})"
+    return None
+
+
+def check_session_id(session_id: object) -> SessionId:
+    """Returns the id, or raises InvalidSessionIdError saying what is wrong with it."""
+    if fault := fault_of(session_id):
+        raise InvalidSessionIdError(session_id, fault)
+    assert isinstance(session_id, str)
+    return session_id
+
+
+def check_namespace(namespace: object) -> str:
+    """Returns the namespace, or raises ConfigurationError saying what is wrong with it."""
+    if fault := fault_of(namespace):
+        raise ConfigurationError(f"namespace {ascii(namespace)[:100]} {fault}")
+    assert isinstance(namespace, str)
+    return namespace

@@ -1,0 +1,265 @@
+"""The storage seam: what a provider is asked, and what it promises.
+
+A provider keeps documents. It sees keys and JSON text, never the type that a manager makes of them, and every
+call speaks of many documents at a time; one document is a batch of one. Results come in the order of the
+arguments.
+
+What holds for every method of every provider:
+
+- A session is *live* until its ``expires_at``. Absent, deleted, expired and never-existed are one answer, told
+  as ``None`` or ``False`` and never as an error. An expired row that still lies there is not there.
+- The clock is the storage's own (the database's, for a database), unless the provider was given ``clock``.
+- Each document is read or written whole and atomically. A batch is not a transaction: each of its documents
+  succeeds or not for itself.
+- *Access* slides the expiry: afterwards the session lives at least its TTL and at most 1.1 times it, never past
+  its ``deadline``. The expiry never moves back, and an access that does not have to move it writes nothing.
+- A fault of the storage raises a StorageError, and a schema that does not fit a SchemaError. When a method
+  raises, documents of a batch may or may not have been written, each of them whole.
+- ``expires_at`` and its kin are aware datetimes in UTC; durations are exact to the microsecond.
+
+The provider checks neither ids nor states: keys and documents come from a manager that did.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
+
+from ..ids import first_version
+
+Clock: TypeAlias = Callable[[], datetime]
+"""Gives the aware UTC now. For tests, which steer time with it."""
+
+
+class Key(NamedTuple):
+    """What a document is found by. Two fields, so that "a" + "b:c" never meets "a:b" + "c"."""
+
+    namespace: str
+    session_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A session to be created or set.
+
+    Attributes:
+        key: Where it will be found.
+        state: The document, as JSON text.
+        ttl: How long it lives after an access; None: no limit.
+        max_lifetime: How long it lives at most, however active; None: no limit.
+        origin: Where it came from, as the JSON text of an object.
+        owner_id: Whose it is.
+        version: The version that it starts at. Random, so that it never meets a version of an earlier session
+            of the same key.
+    """
+
+    key: Key
+    state: str
+    ttl: timedelta | None = None
+    max_lifetime: timedelta | None = None
+    origin: str | None = None
+    owner_id: str | None = None
+    version: int = field(default_factory=first_version)
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """A new state for a session that was read at ``version``."""
+
+    key: Key
+    state: str
+    version: int
+
+
+class Summary(NamedTuple):
+    """Everything about a stored session but its state.
+
+    ``deadline`` is when it expires however active, or None; the rest is as in SessionMetadata, with ``origin``
+    as JSON text.
+    """
+
+    key: Key
+    version: int
+    created_at: datetime
+    updated_at: datetime
+    last_accessed_at: datetime
+    expires_at: datetime | None
+    deadline: datetime | None
+    ttl: timedelta | None
+    origin: str | None
+    owner_id: str | None
+
+
+class Document(NamedTuple):
+    """A stored session: its state as JSON text, and everything else about it."""
+
+    state: str
+    summary: Summary
+
+
+class Creation(NamedTuple):
+    """What a creation found: the document that is there now, and whether this call put it there."""
+
+    document: Document
+    created: bool
+
+
+class Page(NamedTuple):
+    """Some of the sessions asked for, in key order. ``next`` goes into the next call; None: that was all."""
+
+    sessions: Sequence[Summary]
+    next: Key | None
+
+
+class Stats(NamedTuple):
+    """How many sessions a namespace holds: live ones, and expired ones that await the reaper."""
+
+    namespace: str
+    live: int
+    expired: int
+    oldest_expiry: datetime | None
+
+
+Apply: TypeAlias = Callable[[Document], str]
+"""Makes the new state's JSON text of the document that was read."""
+
+
+@runtime_checkable
+class StorageProvider(Protocol):
+    """Where sessions are kept. See the module for what holds for every method.
+
+    Subclass it to write a provider: the methods on single keys come with it.
+    """
+
+    async def create_many(self, drafts: Sequence[Draft]) -> Sequence[Creation]:
+        """Creates each session, unless a live one has its key: then that one is the answer, and was accessed.
+
+        An expired row is replaced by a wholly new session. Of any number of racing callers exactly one is told
+        ``created``. A key that comes twice is created by its first draft and found by its second.
+        """
+        ...
+
+    async def get_many(self, keys: Sequence[Key], *, touch: bool = True) -> Sequence[Document | None]:
+        """Reads each session; None where there is no live one. With ``touch`` the read is an access."""
+        ...
+
+    async def update_many(self, writes: Sequence[Write]) -> Sequence[Summary | None]:
+        """Writes each state, if the session is live and still at the version that its write names.
+
+        Raises its version by one; a write is an access. None: it was not written, because the session is gone or at
+        another version (or, which is the same to the caller, somebody else holds it right now); read it again to
+        learn which. A key must not come twice.
+        """
+        ...
+
+    async def update_locked(self, key: Key, apply: Apply) -> Document | None:
+        """Reads the session under an exclusive lock, applies, and writes it before anybody else can.
+
+        The dear way for sessions so contended that update_many() keeps losing: waiters queue and none starves. None:
+        there is no live session. What ``apply`` raises comes through, and nothing is written.
+        """
+        ...
+
+    async def delete_many(self, keys: Sequence[Key]) -> Sequence[bool]:
+        """Deletes each session; whether a live one was deleted."""
+        ...
+
+    async def set_many(self, drafts: Sequence[Draft]) -> Sequence[Summary]:
+        """Inserts or overwrites each session, whatever is there.
+
+        A live session keeps ``created_at`` and counts a write; its state, TTL, deadline (from ``created_at``), origin and
+        owner become the draft's. Of a key that comes twice the last draft stays.
+        """
+        ...
+
+    async def exists_many(self, keys: Sequence[Key]) -> Sequence[bool]:
+        """Whether each session is live. Not an access."""
+        ...
+
+    async def touch_many(self, keys: Sequence[Key]) -> Sequence[bool]:
+        """Accesses each session without reading it; whether it is live. The version stays."""
+        ...
+
+    async def list(
+        self,
+        namespace: str | None = None,
+        *,
+        prefix: str = "",
+        owner_id: str | None = None,
+        limit: int = 100,
+        after: Key | None = None,
+    ) -> Page:
+        """Lists live sessions in key order (by code point), a page at a time, without their states.
+
+        Args:
+            namespace: Only of this namespace; None: of all.
+            prefix: Only ids that start with exactly this.
+            owner_id: Only of this owner.
+            limit: The length of a page, at least 1.
+            after: The ``next`` of the page before. Pages follow keys, not positions: what is created or deleted between two
+                pages neither repeats nor hides another session.
+        """
+        ...
+
+    async def clear(self, namespace: str | None = None, *, prefix: str = "") -> int:
+        """Deletes all sessions of a namespace (None: of all) whose ids start with the prefix; how many live ones it were.
+
+        Runs in batches: a session created meanwhile may stay.
+        """
+        ...
+
+    async def purge_expired(self, *, limit: int = 5000, grace: timedelta = timedelta(0)) -> int:
+        """Deletes up to ``limit`` rows that expired more than ``grace`` ago, in one short transaction; how many it were.
+
+        Rows that somebody else holds are passed over, so any number of callers run at once. Never deletes a live
+        session: what was renewed meanwhile stays.
+        """
+        ...
+
+    async def count_expired(self, *, grace: timedelta = timedelta(0)) -> int:
+        """How many rows purge_expired() would find."""
+        ...
+
+    async def stats(self, namespace: str | None = None) -> Sequence[Stats]:
+        """Counts per namespace, in order; only one where a namespace is named, and that one only if it has rows."""
+        ...
+
+    async def close(self) -> None:
+        """Gives back what the provider holds. Closing twice is fine; every other call afterwards raises StorageError."""
+        ...
+
+    async def create(self, draft: Draft) -> Creation:
+        """create_many() of one."""
+        return (await self.create_many([draft]))[0]
+
+    async def get(self, key: Key, *, touch: bool = True) -> Document | None:
+        """get_many() of one."""
+        return (await self.get_many([key], touch=touch))[0]
+
+    async def update(self, write: Write) -> Summary | None:
+        """update_many() of one."""
+        return (await self.update_many([write]))[0]
+
+    async def delete(self, key: Key) -> bool:
+        """delete_many() of one."""
+        return (await self.delete_many([key]))[0]
+
+    async def set(self, draft: Draft) -> Summary:
+        """set_many() of one."""
+        return (await self.set_many([draft]))[0]
+
+    async def exists(self, key: Key) -> bool:
+        """exists_many() of one."""
+        return (await self.exists_many([key]))[0]
+
+    async def touch(self, key: Key) -> bool:
+        """touch_many() of one."""
+        return (await self.touch_many([key]))[0]
+
+    async def __aenter__(self) -> StorageProvider:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.close()
