@@ -27,6 +27,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
 
+from ..errors import ConfigurationError
 from ..ids import first_version
 
 Clock: TypeAlias = Callable[[], datetime]
@@ -120,6 +121,12 @@ class Stats(NamedTuple):
     live: int
     expired: int
     oldest_expiry: datetime | None
+
+
+def check_limit(limit: int) -> None:
+    """Raises ConfigurationError for a page or a batch of no rows, which would never come to an end."""
+    if limit < 1:
+        raise ConfigurationError(f"a limit must be at least 1, not {limit}")
 
 
 Apply: TypeAlias = Callable[[Document], str]

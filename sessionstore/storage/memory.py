@@ -1,0 +1,223 @@
+"""Sessions in the memory of this process: for tests, for demos, and as the reference that the others are held to."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+
+from ..errors import StorageError
+from . import (
+    Apply,
+    Clock,
+    Creation,
+    Document,
+    Draft,
+    Key,
+    Page,
+    Stats,
+    StorageProvider,
+    Summary,
+    Write,
+    check_limit,
+)
+from .lifetime import deadline_of, first_expiry, slid_expiry
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class MemoryStorageProvider(StorageProvider):
+    """Keeps sessions in a dictionary; they go with the process.
+
+    No method awaits anything, so each is atomic within its event loop. It is not for several threads.
+
+    Args:
+        clock: Gives the aware UTC now; the process's clock where it is None.
+    """
+
+    def __init__(self, *, clock: Clock | None = None) -> None:
+        self._now: Callable[[], datetime] = clock or _utc_now
+        self._documents: dict[Key, Document] = {}
+        self._closed = False
+
+    async def create_many(self, drafts: Sequence[Draft]) -> Sequence[Creation]:
+        now = self._open_at()
+        creations: list[Creation] = []
+        for draft in drafts:
+            found = self._access(draft.key, now)
+            creations.append(Creation(found or self._insert(draft, now), created=found is None))
+        return creations
+
+    async def get_many(self, keys: Sequence[Key], *, touch: bool = True) -> Sequence[Document | None]:
+        now = self._open_at()
+        return [self._access(key, now) if touch else self._live(key, now) for key in keys]
+
+    async def update_many(self, writes: Sequence[Write]) -> Sequence[Summary | None]:
+        now = self._open_at()
+        return [self._write(write, now) for write in writes]
+
+    async def update_locked(self, key: Key, apply: Apply) -> Document | None:
+        now = self._open_at()
+        found = self._live(key, now)
+        if found is None:
+            return None
+        state = apply(found)
+        self._write(Write(key, state, found.summary.version), now)
+        return self._documents[key]
+
+    async def delete_many(self, keys: Sequence[Key]) -> Sequence[bool]:
+        now = self._open_at()
+        deleted: list[bool] = []
+        for key in keys:
+            deleted.append(self._live(key, now) is not None)
+            self._documents.pop(key, None)
+        return deleted
+
+    async def set_many(self, drafts: Sequence[Draft]) -> Sequence[Summary]:
+        now = self._open_at()
+        return [self._set(draft, now) for draft in drafts]
+
+    async def exists_many(self, keys: Sequence[Key]) -> Sequence[bool]:
+        now = self._open_at()
+        return [self._live(key, now) is not None for key in keys]
+
+    async def touch_many(self, keys: Sequence[Key]) -> Sequence[bool]:
+        now = self._open_at()
+        return [self._access(key, now) is not None for key in keys]
+
+    async def list(
+        self,
+        namespace: str | None = None,
+        *,
+        prefix: str = "",
+        owner_id: str | None = None,
+        limit: int = 100,
+        after: Key | None = None,
+    ) -> Page:
+        now = self._open_at()
+        check_limit(limit)
+        found = [
+            document.summary
+            for key, document in sorted(self._under(namespace, prefix))
+            if (after is None or key > tuple(after))
+            and (owner_id is None or document.summary.owner_id == owner_id)
+            and self._live(key, now)
+        ]
+        return Page(found[:limit], found[limit - 1].key if len(found) > limit else None)
+
+    async def clear(self, namespace: str | None = None, *, prefix: str = "") -> int:
+        now = self._open_at()
+        doomed = [key for key, _ in self._under(namespace, prefix)]
+        live = sum(self._live(key, now) is not None for key in doomed)
+        for key in doomed:
+            del self._documents[key]
+        return live
+
+    async def purge_expired(self, *, limit: int = 5000, grace: timedelta = timedelta(0)) -> int:
+        check_limit(limit)
+        doomed = sorted(self._expired(self._open_at() - grace))[:limit]
+        for _, key in doomed:
+            del self._documents[key]
+        return len(doomed)
+
+    async def count_expired(self, *, grace: timedelta = timedelta(0)) -> int:
+        return sum(1 for _ in self._expired(self._open_at() - grace))
+
+    async def stats(self, namespace: str | None = None) -> Sequence[Stats]:
+        now = self._open_at()
+        expiries: dict[str, list[datetime]] = {key.namespace: [] for key, _ in self._under(namespace, "")}
+        for expires_at, key in self._expired(now):
+            if key.namespace in expiries:
+                expiries[key.namespace].append(expires_at)
+        return [
+            Stats(
+                name,
+                live=sum(self._live(key, now) is not None for key, _ in self._under(name, "")),
+                expired=len(expired),
+                oldest_expiry=min(expired, default=None),
+            )
+            for name, expired in sorted(expiries.items())
+        ]
+
+    async def close(self) -> None:
+        self._closed = True
+        self._documents.clear()
+
+    def _open_at(self) -> datetime:
+        if self._closed:
+            raise StorageError("the storage is closed; open another one")
+        return self._now()
+
+    def _under(self, namespace: str | None, prefix: str) -> Iterator[tuple[Key, Document]]:
+        for key, document in self._documents.items():
+            if (namespace is None or key.namespace == namespace) and key.session_id.startswith(prefix):
+                yield key, document
+
+    def _expired(self, until: datetime) -> Iterator[tuple[datetime, Key]]:
+        for key, document in self._documents.items():
+            expires_at = document.summary.expires_at
+            if expires_at is not None and expires_at <= until:
+                yield expires_at, key
+
+    def _live(self, key: Key, now: datetime) -> Document | None:
+        found = self._documents.get(key)
+        if found is None or (found.summary.expires_at is not None and found.summary.expires_at <= now):
+            return None
+        return found
+
+    def _access(self, key: Key, now: datetime) -> Document | None:
+        found = self._live(key, now)
+        if found is None:
+            return None
+        summary = found.summary
+        slid = slid_expiry(now, summary.expires_at, summary.ttl, summary.deadline)
+        accessed = Document(found.state, summary._replace(last_accessed_at=now, expires_at=slid))
+        if slid != summary.expires_at:
+            self._documents[key] = accessed
+        return accessed
+
+    def _insert(self, draft: Draft, now: datetime) -> Document:
+        deadline = deadline_of(now, draft.max_lifetime)
+        summary = Summary(
+            key=draft.key,
+            version=draft.version,
+            created_at=now,
+            updated_at=now,
+            last_accessed_at=now,
+            expires_at=first_expiry(now, draft.ttl, deadline),
+            deadline=deadline,
+            ttl=draft.ttl,
+            origin=draft.origin,
+            owner_id=draft.owner_id,
+        )
+        self._documents[draft.key] = Document(draft.state, summary)
+        return self._documents[draft.key]
+
+    def _write(self, write: Write, now: datetime) -> Summary | None:
+        found = self._live(write.key, now)
+        if found is None or found.summary.version != write.version:
+            return None
+        summary = found.summary
+        summary = summary._replace(
+            version=summary.version + 1,
+            updated_at=now,
+            last_accessed_at=now,
+            expires_at=slid_expiry(now, summary.expires_at, summary.ttl, summary.deadline),
+        )
+        self._documents[write.key] = Document(write.state, summary)
+        return summary
+
+    def _set(self, draft: Draft, now: datetime) -> Summary:
+        found = self._live(draft.key, now)
+        if found is None:
+            return self._insert(draft, now).summary
+        version, created_at = found.summary.version + 1, found.summary.created_at
+        deadline = deadline_of(created_at, draft.max_lifetime)
+        summary = self._insert(dataclasses.replace(draft, version=version), now).summary
+        summary = summary._replace(
+            created_at=created_at, deadline=deadline, expires_at=first_expiry(now, draft.ttl, deadline)
+        )
+        self._documents[draft.key] = Document(draft.state, summary)
+        return summary
