@@ -60,3 +60,8 @@ def check_namespace(namespace: object) -> str:
         raise ConfigurationError(f"namespace {ascii(namespace)[:100]} {fault}")
     assert isinstance(namespace, str)
     return namespace
+
+
+def short_id(session_id: SessionId) -> str:
+    """A session id as logs show it: enough to follow one conversation, too little to take it over."""
+    return session_id if len(session_id) <= 8 else f"{session_id[:8]}..."

@@ -1,0 +1,74 @@
+"""Conversation state for agent services, kept in PostgreSQL.
+
+`SessionManager` creates, gets, updates and deletes a session's state by id; `open_storage` opens where it is
+kept; `OrchestrationStateManager` is a client of both; `Reaper` deletes what has expired. Start with README.md.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .errors import (
+    ConfigurationError,
+    CorruptStateError,
+    InvalidSessionIdError,
+    InvalidStateError,
+    SchemaError,
+    SessionConflictError,
+    SessionNotFoundError,
+    SessionStoreError,
+    StateTooLargeError,
+    StorageError,
+    StorageUnavailableError,
+    UpdateOutcomeUnknownError,
+)
+from .ids import SessionId
+from .manager import SessionManager
+from .orchestration import OrchestrationState, OrchestrationStateManager
+from .reaper import Reaper, ReapProgress, ReapReport
+from .session import SessionMetadata, SessionResult, SessionState
+from .storage import StorageProvider
+from .storage.memory import MemoryStorageProvider
+from .storage.open import open_storage, register_storage
+
+if TYPE_CHECKING:
+    from .storage.sql import SqlStorageProvider
+
+__all__ = [
+    "ConfigurationError",
+    "CorruptStateError",
+    "InvalidSessionIdError",
+    "InvalidStateError",
+    "MemoryStorageProvider",
+    "OrchestrationState",
+    "OrchestrationStateManager",
+    "ReapProgress",
+    "ReapReport",
+    "Reaper",
+    "SchemaError",
+    "SessionConflictError",
+    "SessionId",
+    "SessionManager",
+    "SessionMetadata",
+    "SessionNotFoundError",
+    "SessionResult",
+    "SessionState",
+    "SessionStoreError",
+    "SqlStorageProvider",
+    "StateTooLargeError",
+    "StorageError",
+    "StorageProvider",
+    "StorageUnavailableError",
+    "UpdateOutcomeUnknownError",
+    "open_storage",
+    "register_storage",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # PEP 562: SQLAlchemy is loaded by those who name the SQL provider, not by every import of the package.
+    if name == "SqlStorageProvider":
+        from .storage.sql import SqlStorageProvider
+
+        return SqlStorageProvider
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,146 @@
+"""Python values as JSON text that every storage gives back unchanged.
+
+PostgreSQL keeps JSON as `jsonb`: a NUL is no character there, numbers are decimals, and SQLite and the JSON parsers have
+limits of their own. What one of them would change or refuse is refused here for all, with its path. The text is
+UTF-8 without insignificant space (RFC 8259).
+"""
+
+from __future__ import annotations
+
+import math
+from decimal import Decimal
+from typing import Any, Final
+
+import orjson
+
+MAX_DEPTH: Final = 200
+"""How deep arrays and objects may be nested. pydantic's parser reads 200 levels, orjson writes 254, SQLite reads 1000."""
+
+_MAX_INT = 2**64 - 1
+_MIN_INT = -(2**63)
+# From here on repr() and orjson write an exponent, and jsonb then forgets that it was a float: 1e16 would come back as
+# the integer 10000000000000000.
+_EXPONENT_FROM = 1e16
+_SHOWN_KEY_CHARS = 40
+
+
+class Refused(Exception):
+    """A value that cannot be stored as JSON: ``reason``, and the ``path`` of the place."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self._steps: list[str | int] = []
+
+    def inside(self, step: object) -> Refused:
+        """Adds the key or index under which the place lies; called from the inside out."""
+        self._steps.append(step if isinstance(step, str | int) else f"<{type(step).__name__}>")
+        return self
+
+    @property
+    def path(self) -> str:
+        return jsonpath(reversed(self._steps))
+
+
+def jsonpath(steps: Any) -> str:
+    """The JSONPath (RFC 9535) of a place, in ASCII, long keys cut."""
+    path = "$"
+    for step in steps:
+        if isinstance(step, int):
+            path += f"[{step}]"
+        elif step.isidentifier() and step.isascii() and len(step) <= _SHOWN_KEY_CHARS:
+            path += f".{step}"
+        else:
+            shown = step[:_SHOWN_KEY_CHARS] + ("..." if len(step) > _SHOWN_KEY_CHARS else "")
+            path += f"[{ascii(shown)}]"
+    return path if len(path) <= 300 else f"{path[:200]} ... {path[-90:]}"
+
+
+def dumps(value: Any) -> bytes:
+    """Returns the JSON text of a value made of dict, list, str, int, float, bool and None.
+
+    Raises:
+        Refused: It holds anything else (also a subclass: it would come back as the plain type), a key that is no
+            string, NaN or an infinity, a NUL, a lone surrogate, an integer that does not fit 64 bits, or
+            more than MAX_DEPTH levels.
+    """
+    return orjson.dumps(_plain_floats(value) if _check(value, 0) else value)
+
+
+def loads(text: str | bytes) -> Any:
+    """Returns the value of a JSON text.
+
+    Raises:
+        ValueError: It is no JSON text.
+    """
+    return orjson.loads(text)
+
+
+def _check(value: Any, depth: int) -> bool:
+    """Raises Refused where a value cannot be stored; returns whether it holds floats that need _plain_floats()."""
+    kind = type(value)
+    if kind is dict or kind is list:
+        if depth == MAX_DEPTH:
+            raise Refused(f"is nested more than {MAX_DEPTH} levels deep")
+        return _check_object(value, depth + 1) if kind is dict else _check_array(value, depth + 1)
+    if kind is str:
+        _check_text(value)
+        return False
+    if kind is bool or value is None:
+        return False
+    if kind is int:
+        if not _MIN_INT <= value <= _MAX_INT:
+            raise Refused("is an integer that does not fit 64 bits; store it as a string")
+        return False
+    if kind is float:
+        if not math.isfinite(value):
+            raise Refused("is not a finite number; JSON has no NaN and no infinity")
+        return not -_EXPONENT_FROM < value < _EXPONENT_FROM or (value == 0 and math.copysign(1, value) < 0)
+    raise Refused(f"is a {kind.__name__}, which JSON cannot give back; convert it, or use a state_type that does")
+
+
+def _check_object(members: dict[Any, Any], depth: int) -> bool:
+    special = False
+    for key, value in members.items():
+        try:
+            if type(key) is not str:
+                raise Refused(f"is a key of type {type(key).__name__}; JSON keys are strings")
+            if not key.isascii() or "\0" in key:
+                _check_text(key)
+            # Most of what a state holds is plain text, and a call for each would double the time of the whole check.
+            if type(value) is not str or not value.isascii() or "\0" in value:
+                special |= _check(value, depth)
+        except Refused as refused:
+            raise refused.inside(key)
+    return special
+
+
+def _check_array(values: list[Any], depth: int) -> bool:
+    special = False
+    for index, value in enumerate(values):
+        try:
+            special |= _check(value, depth)
+        except Refused as refused:
+            raise refused.inside(index)
+    return special
+
+
+def _check_text(text: str) -> None:
+    if "\0" in text:
+        raise Refused("holds a NUL character (U+0000), which PostgreSQL cannot store")
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise Refused("holds a lone surrogate, which is no character and has no UTF-8") from None
+
+
+def _plain_floats(value: Any) -> Any:
+    """The same value with its large floats as decimals that keep their point, and -0.0 as 0.0, which jsonb makes of it."""
+    if type(value) is dict:
+        return {key: _plain_floats(member) for key, member in value.items()}
+    if type(value) is list:
+        return [_plain_floats(member) for member in value]
+    if type(value) is not float or 0 < abs(value) < _EXPONENT_FROM:
+        return value
+    return orjson.Fragment(f"{Decimal(repr(value)):f}.0" if value else b"0.0")

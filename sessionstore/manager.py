@@ -1,0 +1,267 @@
+"""The front desk: creates, gets, updates and deletes sessions by id."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from types import EllipsisType
+from typing import Final, Generic, TypeVar
+
+from pydantic import JsonValue, TypeAdapter
+
+from . import config
+from .codec import Codec
+from .errors import (
+    ConfigurationError,
+    InvalidSessionIdError,
+    InvalidStateError,
+    SessionConflictError,
+    SessionNotFoundError,
+)
+from .ids import SessionId, check_namespace, check_session_id, fault_of, new_session_id
+from .jsontext import Refused, dumps, loads
+from .session import SessionMetadata, SessionResult
+from .storage import Document, Draft, Key, StorageProvider, Summary
+from .storage.memory import MemoryStorageProvider
+from .update import UpdateLoop
+
+T = TypeVar("T")
+
+DEFAULT_TTL: Final = timedelta(minutes=30)
+DEFAULT_MAX_STATE_BYTES: Final = 1_048_576
+
+
+class SessionManager(Generic[T]):
+    """Keeps the states of one kind of session, and keeps sessions apart.
+
+    A result speaks of the session: an absent one, a conflict, a bad id or a bad state is an ``error`` in it. A fault of
+    the storage is raised as StorageError or SchemaError, so that an outage never reads as a missing session.
+
+    Args:
+        default_state: Makes the state of a new session from its id. May be called for a session that then turns out
+            to exist.
+        storage: Where sessions are kept; the caller closes it. None: a fresh MemoryStorageProvider.
+        namespace: Keeps this kind of state apart from others under the same ids. The same rule as for ids.
+        state_type: None: states are what JSON gives. Else any type that pydantic's TypeAdapter takes, or one.
+        ttl: How long a session lives after an access; None: it does not expire by inactivity. Where it is not
+            given, ``SESSION_TTL_SECONDS`` decides, then 30 minutes.
+        max_lifetime: How long a session lives at most, however active; None: no limit. Kept with each session
+            when it is created.
+        max_state_bytes: The longest state that is accepted, as JSON in UTF-8.
+
+    Raises:
+        ConfigurationError: A namespace, duration or size that cannot work.
+    """
+
+    def __init__(
+        self,
+        default_state: Callable[[SessionId], T],
+        storage: StorageProvider | None = None,
+        namespace: str = "sessions",
+        *,
+        state_type: type[T] | TypeAdapter[T] | None = None,
+        ttl: timedelta | None = DEFAULT_TTL,
+        max_lifetime: timedelta | None = None,
+        max_state_bytes: int = DEFAULT_MAX_STATE_BYTES,
+    ) -> None:
+        if max_state_bytes < 1:
+            raise ConfigurationError(f"max_state_bytes must be positive, not {max_state_bytes}")
+        self._default_state = default_state
+        self._storage = MemoryStorageProvider() if storage is None else storage
+        self._namespace = check_namespace(namespace)
+        self._codec: Codec[T] = Codec(state_type, max_state_bytes)
+        # By identity: only a default gives way to the environment, not a caller who also says 30 minutes.
+        self._ttl = config.session_ttl(ttl) if ttl is DEFAULT_TTL else config.check_duration(ttl, "ttl")
+        self._max_lifetime = config.check_duration(max_lifetime, "max_lifetime")
+        self._updates = UpdateLoop(self._storage)
+
+    async def create_session(
+        self,
+        session_id: SessionId | None = None,
+        *,
+        origin: Mapping[str, JsonValue] | None = None,
+        owner_id: str | None = None,
+        ttl: timedelta | None | EllipsisType = ...,
+    ) -> SessionResult[T]:
+        """Creates a session, or finds the live one that has this id; ``result.created`` tells which.
+
+        An expired session of the same id is replaced by a wholly new one. Of any number of racing callers exactly one
+        creates, and the others find its session. Finding is an access; origin, owner and TTL of the one found stay.
+
+        Args:
+            session_id: None: a new one, from the operating system's random source.
+            origin: Where the session comes from: a JSON object, kept as it is.
+            owner_id: Whose it is, to list or clear a user's sessions by. The same rule as for ids.
+            ttl: This session's own time to live, which later accesses extend by. ``...``: the manager's.
+
+        Returns:
+            The session, or InvalidSessionIdError or InvalidStateError in the result.
+
+        Raises:
+            ConfigurationError: A ``ttl`` that is not positive.
+            StorageError: The storage could not do it; whether the session exists now is not known.
+        """
+        own_ttl = self._ttl if isinstance(ttl, EllipsisType) else config.check_duration(ttl, "ttl")
+        try:
+            name = new_session_id() if session_id is None else check_session_id(session_id)
+            draft = Draft(
+                key=Key(self._namespace, name),
+                state=self._encode_new(self._default_state(name), name),
+                ttl=own_ttl,
+                max_lifetime=self._max_lifetime,
+                origin=_encode_origin(origin, name),
+                owner_id=_check_owner(owner_id, name),
+            )
+        except (InvalidSessionIdError, InvalidStateError) as error:
+            return SessionResult(_named(session_id), success=False, error=error)
+        creation = await self._storage.create(draft)
+        return self._result(creation.document, created=creation.created)
+
+    async def get_session(self, session_id: SessionId, *, touch: bool = True) -> SessionResult[T]:
+        """Reads a session.
+
+        Args:
+            session_id: Which one.
+            touch: A read is an access and slides the expiry; False: only look. Neither changes the version.
+
+        Returns:
+            The session, or in the result SessionNotFoundError (absent or expired), InvalidSessionIdError, or
+            CorruptStateError (what is stored does not fit the state type).
+
+        Raises:
+            StorageError: The storage could not be asked.
+        """
+        try:
+            key = Key(self._namespace, check_session_id(session_id))
+        except InvalidSessionIdError as error:
+            return SessionResult(_named(session_id), success=False, error=error)
+        document = await self._storage.get(key, touch=touch)
+        if document is None:
+            return SessionResult(session_id, success=False, error=SessionNotFoundError(session_id))
+        return self._result(document)
+
+    async def update_session(
+        self, session_id: SessionId, update_fn: Callable[[T], T | None], *, expected_version: int | None = None
+    ) -> SessionResult[T]:
+        """Changes a session's state; no update is ever lost.
+
+        Reads the state, applies the function, and writes the outcome if nobody else wrote meanwhile; else reads
+        and applies again, until it lands. An update is an access.
+
+        Args:
+            session_id: Which session.
+            update_fn: A plain function. It gets the caller's own copy of the state and returns the new one, or None if it
+                changed the one it was given. It may run more than once and must have no side effects.
+            expected_version: Write only if the session is at this version. A version from before a session expired or
+                was deleted never matches a later session of the same id.
+
+        Returns:
+            The new state, or in the result SessionNotFoundError, SessionConflictError (only with
+            ``expected_version``), InvalidSessionIdError, InvalidStateError (the new state) or CorruptStateError (the
+            stored one); with any of them nothing was written.
+
+        Raises:
+            Exception: What ``update_fn`` raises, unchanged; nothing was written.
+            TypeError: ``update_fn`` is a coroutine function.
+            StorageError: The storage could not do it. UpdateOutcomeUnknownError: the connection was lost while writing.
+        """
+        latest: T
+        raised: Exception | None = None
+
+        def apply(document: Document) -> str:
+            nonlocal latest, raised
+            state = self._codec.decode(document.state, session_id)
+            try:
+                changed = update_fn(state)
+            except Exception as error:
+                raised = error
+                raise
+            if inspect.iscoroutine(changed):
+                changed.close()
+                raise TypeError("update_fn must be a plain function, not a coroutine function: it may run more than once")
+            text = self._codec.encode(state if changed is None else changed, session_id)
+            latest = self._codec.copy(text, session_id)
+            return text
+
+        try:
+            key = Key(self._namespace, check_session_id(session_id))
+            document = await self._updates.run(key, apply, expected_version=expected_version)
+        except (InvalidSessionIdError, InvalidStateError, SessionNotFoundError, SessionConflictError) as error:
+            if error is raised:
+                raise
+            return SessionResult(_named(session_id), success=False, error=error)
+        return self._success(document.summary, latest)
+
+    async def delete_session(self, session_id: SessionId) -> SessionResult[bool]:
+        """Deletes a session; ``data`` is whether a live one was deleted. Deleting an absent one is a success.
+
+        Raises:
+            StorageError: The storage could not do it.
+        """
+        try:
+            key = Key(self._namespace, check_session_id(session_id))
+        except InvalidSessionIdError as error:
+            return SessionResult(_named(session_id), success=False, error=error)
+        return SessionResult(session_id, success=True, data=await self._storage.delete(key))
+
+    def _encode_new(self, state: T, session_id: SessionId) -> str:
+        text = self._codec.encode(state, session_id)
+        self._codec.copy(text, session_id)
+        return text
+
+    def _result(self, document: Document, *, created: bool = False) -> SessionResult[T]:
+        try:
+            state = self._codec.decode(document.state, document.summary.key.session_id)
+        except InvalidStateError as error:
+            return SessionResult(
+                document.summary.key.session_id,
+                success=False,
+                error=error,
+                version=document.summary.version,
+                metadata=_metadata(document.summary),
+            )
+        return self._success(document.summary, state, created=created)
+
+    def _success(self, summary: Summary, state: T, *, created: bool = False) -> SessionResult[T]:
+        return SessionResult(
+            summary.key.session_id,
+            success=True,
+            data=state,
+            created=created,
+            version=summary.version,
+            metadata=_metadata(summary),
+        )
+
+
+def _named(session_id: object) -> SessionId:
+    return session_id if isinstance(session_id, str) else ""
+
+
+def _metadata(summary: Summary) -> SessionMetadata:
+    return SessionMetadata(
+        created_at=summary.created_at,
+        updated_at=summary.updated_at,
+        last_accessed_at=summary.last_accessed_at,
+        expires_at=summary.expires_at,
+        ttl=summary.ttl,
+        origin=None if summary.origin is None else loads(summary.origin),
+        owner_id=summary.owner_id,
+    )
+
+
+def _encode_origin(origin: Mapping[str, JsonValue] | None, session_id: SessionId) -> str | None:
+    if origin is None:
+        return None
+    if not isinstance(origin, Mapping):
+        raise InvalidStateError("must be a mapping", path="origin", session_id=session_id)
+    try:
+        return dumps(dict(origin)).decode()
+    except Refused as refused:
+        raise InvalidStateError(refused.reason, path=f"origin{refused.path[1:]}", session_id=session_id) from None
+
+
+def _check_owner(owner_id: str | None, session_id: SessionId) -> str | None:
+    if owner_id is not None and (fault := fault_of(owner_id)):
+        raise InvalidStateError(fault, path="owner_id", session_id=session_id)
+    return owner_id

@@ -1,0 +1,199 @@
+"""The state of an orchestrated conversation, and the manager's first client."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from pydantic import BaseModel, Field, ValidationError
+
+from . import config
+from .errors import InvalidStateError, SessionNotFoundError
+from .ids import SessionId
+from .jsontext import jsonpath
+from .manager import SessionManager
+from .session import SessionResult, SessionState
+from .storage import StorageProvider
+
+DEFAULT_TTL: Final = timedelta(hours=24)
+MAX_RECENT_TOOLS: Final = 10
+
+
+class TokenUsage(BaseModel):
+    """Tokens spent on a conversation so far."""
+
+    prompt_tokens: int = Field(default=0, ge=0)
+    completion_tokens: int = Field(default=0, ge=0)
+    total_tokens: int = Field(default=0, ge=0)
+
+
+class OrchestrationState(SessionState):
+    """Where an orchestrated conversation stands.
+
+    Attributes:
+        active_step: The step that is being worked on.
+        recently_used_tools: Newest first, no repeats, at most 10.
+        sequence_index: How far the current step's sequence has come.
+        last_accessed: The last access, by the storage's clock.
+        cumulative_token_usage: Tokens spent so far.
+    """
+
+    active_step: str | None = None
+    recently_used_tools: list[str] = Field(default_factory=list, max_length=MAX_RECENT_TOOLS)
+    sequence_index: int = 0
+    last_accessed: datetime
+    cumulative_token_usage: TokenUsage = Field(default_factory=TokenUsage)
+
+
+class AIOrchestrationState(BaseModel):
+    """What a model or a client may see of an OrchestrationState: where the conversation stands, not what it cost."""
+
+    session_id: SessionId
+    active_step: str | None
+    recently_used_tools: list[str]
+    sequence_index: int
+
+
+class OrchestrationStateManager:
+    """Remembers step, tools, sequence and tokens of each conversation.
+
+    Each method returns the state after it, or None where there is no such session; every change is one atomic update, so
+    concurrent calls lose nothing. A storage that could not be asked raises StorageError, and an id or a
+    change that cannot be stored raises InvalidSessionIdError or InvalidStateError.
+
+    Args:
+        storage: Where states are kept; the caller closes it. None: a fresh MemoryStorageProvider.
+        namespace: Keeps these states apart from others under the same ids.
+        ttl: How long a state lives after an access. Where it is not given, ``SESSION_TTL_SECONDS`` decides, then 24 hours.
+    """
+
+    def __init__(
+        self,
+        storage: StorageProvider | None = None,
+        namespace: str = "orchestration-state",
+        *,
+        ttl: timedelta | None = DEFAULT_TTL,
+    ) -> None:
+        self._sessions = SessionManager(
+            _new_state,
+            storage,
+            namespace,
+            state_type=OrchestrationState,
+            ttl=config.session_ttl(ttl) if ttl is DEFAULT_TTL else ttl,
+        )
+
+    async def get_state(self, session_id: SessionId) -> OrchestrationState | None:
+        """Reads the state; an access."""
+        return _state_of(await self._sessions.get_session(session_id))
+
+    async def get_or_create_state(self, session_id: SessionId | None = None) -> OrchestrationState:
+        """Reads the state, or creates it, also under racing callers; without an id, a new one is made."""
+        state = _state_of(await self._sessions.create_session(session_id))
+        assert state is not None, "a session that was created or found is there"
+        return state
+
+    async def update_state(self, session_id: SessionId, **changes: object) -> OrchestrationState | None:
+        """Sets the named fields.
+
+        Raises:
+            InvalidStateError: A field that does not exist, cannot be set (``session_id``, ``last_accessed``), or a value
+                that does not fit it; nothing was written.
+        """
+        settable = OrchestrationState.model_fields.keys() - {"session_id", "last_accessed"}
+        if unknown := sorted(changes.keys() - settable):
+            reason = f"cannot be set; what can is {', '.join(sorted(settable))}"
+            raise InvalidStateError(reason, path=jsonpath(unknown[:1]), session_id=session_id)
+
+        def change(state: OrchestrationState) -> OrchestrationState:
+            try:
+                return OrchestrationState.model_validate(dict(state) | changes)
+            except ValidationError as error:
+                first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+                reason = f"does not fit ({first['type']})"
+                raise InvalidStateError(reason, path=jsonpath(first["loc"]), session_id=session_id) from None
+
+        return await self._update(session_id, change)
+
+    async def set_active_step(self, session_id: SessionId, step: str | None) -> OrchestrationState | None:
+        """Makes this the step that is being worked on; None: no step is."""
+        return await self.update_state(session_id, active_step=step)
+
+    async def add_used_tool(self, session_id: SessionId, tool: str) -> OrchestrationState | None:
+        """Notes a tool as the most recently used one; the eleventh is forgotten."""
+
+        def change(state: OrchestrationState) -> None:
+            others = [other for other in state.recently_used_tools if other != tool]
+            state.recently_used_tools = [tool, *others][:MAX_RECENT_TOOLS]
+
+        return await self._update(session_id, change)
+
+    async def advance_sequence(self, session_id: SessionId) -> OrchestrationState | None:
+        """Goes one step further in the sequence."""
+
+        def change(state: OrchestrationState) -> None:
+            state.sequence_index += 1
+
+        return await self._update(session_id, change)
+
+    async def add_token_usage(
+        self, session_id: SessionId, *, prompt_tokens: int = 0, completion_tokens: int = 0
+    ) -> OrchestrationState | None:
+        """Adds what one call of a model cost; the total is the sum of both.
+
+        Raises:
+            InvalidStateError: A count is negative.
+        """
+        for name, count in (("prompt_tokens", prompt_tokens), ("completion_tokens", completion_tokens)):
+            if count < 0:
+                path = f"$.cumulative_token_usage.{name}"
+                raise InvalidStateError("cannot be lowered: tokens are only spent", path=path, session_id=session_id)
+
+        def change(state: OrchestrationState) -> None:
+            usage = state.cumulative_token_usage
+            usage.prompt_tokens += prompt_tokens
+            usage.completion_tokens += completion_tokens
+            usage.total_tokens += prompt_tokens + completion_tokens
+
+        return await self._update(session_id, change)
+
+    async def reset_state(self, session_id: SessionId) -> OrchestrationState | None:
+        """Puts everything back to how a new state has it; the session itself goes on."""
+        return await self._update(session_id, lambda state: _new_state(state.session_id))
+
+    async def cleanup_session(self, session_id: SessionId) -> OrchestrationState | None:
+        """Deletes the session; returns the last state of it, or None where there was none (also: another was first)."""
+        last = _state_of(await self._sessions.get_session(session_id, touch=False))
+        deleted = (await self._sessions.delete_session(session_id)).unwrap()
+        return last if deleted else None
+
+    async def to_ai_orchestration_state(self, session_id: SessionId) -> AIOrchestrationState | None:
+        """Reads what may be put before a model; an access."""
+        state = await self.get_state(session_id)
+        if state is None:
+            return None
+        return AIOrchestrationState(
+            session_id=state.session_id,
+            active_step=state.active_step,
+            recently_used_tools=state.recently_used_tools,
+            sequence_index=state.sequence_index,
+        )
+
+    async def _update(
+        self, session_id: SessionId, change: Callable[[OrchestrationState], OrchestrationState | None]
+    ) -> OrchestrationState | None:
+        return _state_of(await self._sessions.update_session(session_id, change))
+
+
+def _new_state(session_id: SessionId) -> OrchestrationState:
+    return OrchestrationState(session_id=session_id, last_accessed=datetime.now(UTC))
+
+
+def _state_of(result: SessionResult[OrchestrationState]) -> OrchestrationState | None:
+    if isinstance(result.error, SessionNotFoundError):
+        return None
+    state = result.unwrap()
+    if result.metadata is not None:
+        # One clock for all: what was stored came from whichever process wrote last.
+        state.last_accessed = result.metadata.last_accessed_at
+    return state

@@ -1,0 +1,152 @@
+"""The reaper: deletes expired sessions in small batches, once or beside a service."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from .config import MAX_DURATION
+from .errors import ConfigurationError, StorageError
+from .storage import StorageProvider
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_BATCH_SIZE: Final = 5000
+
+
+@dataclass(frozen=True, slots=True)
+class ReapProgress:
+    """How far a run is: rows deleted, batches done, and seconds since it began."""
+
+    deleted: int
+    batches: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class ReapReport:
+    """How a run ended.
+
+    Attributes:
+        deleted: Rows that were deleted; none in a dry run.
+        batches: Transactions that it took.
+        duration: How long it took, by this process's monotonic clock.
+        remaining: Expired rows that are still there: the time was up, others held them, or it was a dry run.
+    """
+
+    deleted: int
+    batches: int
+    duration: timedelta
+    remaining: int
+
+
+class Reaper:
+    """Deletes sessions that have expired.
+
+    Small batches, each committed on its own; rows that others hold are passed over, so any number of reapers run at
+    once, each on rows of its own; a session that was renewed a moment before its batch stays.
+
+    Args:
+        storage: Where the sessions are; the caller closes it.
+        batch_size: Rows a batch. More is faster, and holds locks for longer.
+        grace: For how long an expired row is kept, say for an inquiry; nobody can reach it meanwhile.
+        pace: Rest after each batch, in batch durations: 1.0 leaves the database half of the time to others.
+
+    Raises:
+        ConfigurationError: A size, grace or pace that cannot work.
+    """
+
+    def __init__(
+        self,
+        storage: StorageProvider,
+        *,
+        batch_size: int = DEFAULT_BATCH_SIZE,
+        grace: timedelta = timedelta(0),
+        pace: float = 0.0,
+    ) -> None:
+        if batch_size < 1:
+            raise ConfigurationError(f"batch_size must be at least 1, not {batch_size}")
+        if not timedelta(0) <= grace <= MAX_DURATION:
+            raise ConfigurationError(f"grace must be between 0 and {MAX_DURATION.days} days, not {grace}")
+        if not 0 <= pace <= 1000:
+            raise ConfigurationError(f"pace must be between 0 and 1000 batch durations, not {pace}")
+        self._storage = storage
+        self._batch_size = batch_size
+        self._grace = grace
+        self._pace = pace
+
+    async def run_once(
+        self,
+        dry_run: bool = False,
+        time_budget: timedelta | None = None,
+        on_batch: Callable[[ReapProgress], None] | None = None,
+    ) -> ReapReport:
+        """Deletes what has expired until nothing is left that is not held by others.
+
+        Args:
+            dry_run: Only count.
+            time_budget: Begin no further batch once this much time has gone by; at least one batch is done.
+            on_batch: Called after each batch; what it raises ends the run, and what was deleted stays deleted.
+
+        Raises:
+            StorageError: The storage failed; the batches before it stay deleted.
+            ConfigurationError: A time budget that is not positive.
+        """
+        if time_budget is not None and time_budget <= timedelta(0):
+            raise ConfigurationError(f"time_budget must be positive, not {time_budget}")
+        began = time.monotonic()
+        deleted = batches = 0
+        while not dry_run:
+            batch_began = time.monotonic()
+            rows = await self._storage.purge_expired(limit=self._batch_size, grace=self._grace)
+            now = time.monotonic()
+            deleted += rows
+            batches += 1
+            if on_batch is not None:
+                on_batch(ReapProgress(deleted, batches, now - began))
+            if rows < self._batch_size or (time_budget is not None and now - began >= time_budget.total_seconds()):
+                break
+            await asyncio.sleep((now - batch_began) * self._pace)
+        remaining = await self._storage.count_expired(grace=self._grace)
+        report = ReapReport(deleted, batches, timedelta(seconds=time.monotonic() - began), remaining)
+        logger.info(
+            "reaped expired sessions",
+            extra={"deleted": deleted, "batches": batches, "remaining": remaining, "dry_run": dry_run},
+        )
+        return report
+
+    @asynccontextmanager
+    async def every(self, interval: timedelta) -> AsyncGenerator[None]:
+        """Runs beside a service: at once, and then an interval after the end of each run, until the block is left.
+
+        An outage of the storage is logged and tried again at the next interval. Any other error is a defect: it ends the
+        task and is raised when the block is left. Leaving waits for nothing: a batch under way is rolled back.
+
+        Raises:
+            ConfigurationError: An interval that is not positive.
+        """
+        if not timedelta(0) < interval <= MAX_DURATION:
+            raise ConfigurationError(f"interval must be positive and at most {MAX_DURATION.days} days, not {interval}")
+        task = asyncio.create_task(self._run_forever(interval), name="sessionstore-reaper")
+        try:
+            yield
+        finally:
+            task.cancel()
+            # Gathered, because awaiting the task itself would raise its cancellation as if it were ours.
+            (ended,) = await asyncio.gather(task, return_exceptions=True)
+        if isinstance(ended, Exception):
+            raise ended
+
+    async def _run_forever(self, interval: timedelta) -> None:
+        while True:
+            try:
+                await self.run_once()
+            except StorageError as error:
+                logger.warning("reaping failed; trying again later", extra={"error": type(error).__name__})
+            await asyncio.sleep(interval.total_seconds())
