@@ -1,0 +1,1 @@
+"""The tests of sessionstore. `support/` makes real databases, `conformance/` runs on every storage provider."""

@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from sessionstore import ConfigurationError, StorageProvider
+from sessionstore.storage import Key, Summary
+from tests.support.clock import ManualClock
+from tests.support.documents import TTL, draft, ids, key, put
+
+
+async def pages(storage: StorageProvider, limit: int, namespace: str | None = None, **only: str) -> list[list[Summary]]:
+    """All pages, read to the end."""
+    page = await storage.list(namespace, limit=limit, **only)  # type: ignore[arg-type]
+    read = [list(page.sessions)]
+    while page.next is not None:
+        page = await storage.list(namespace, limit=limit, after=page.next, **only)  # type: ignore[arg-type]
+        read.append(list(page.sessions))
+    return read
+
+
+async def test_a_list_tells_the_facts_of_each_session(storage: StorageProvider) -> None:
+    created = await storage.create_many([draft("b", owner_id="u1", origin='{"a":1}'), draft("a", ttl=None)])
+    page = await storage.list("chat")
+    assert list(page.sessions) == [creation.document.summary for creation in reversed(created)]
+    assert page.next is None
+
+
+async def test_a_list_is_in_the_order_of_code_points(storage: StorageProvider) -> None:
+    names = ["10", "9", "A", "Z", "_", "a", "a b", "ab", "z", "\u00e9", "\uffff", "\U0001f600"]
+    await put(storage, *reversed(names))
+    assert ids((await storage.list()).sessions) == names == sorted(names)
+    assert [ids(page) for page in await pages(storage, 5)] == [names[:5], names[5:10], names[10:]]
+
+
+async def test_a_list_leaves_expired_sessions_out(storage: StorageProvider, clock: ManualClock) -> None:
+    await put(storage, "a", "c", "e")
+    clock.advance(TTL * 2)
+    await put(storage, "b", "d")
+    assert [ids(page) for page in await pages(storage, 1)] == [["b"], ["d"]]
+
+
+async def test_a_list_is_no_access(storage: StorageProvider, clock: ManualClock) -> None:
+    await put(storage, "s")
+    before = await storage.get(key(), touch=False)
+    clock.advance(TTL)
+    await storage.list()
+    assert await storage.get(key(), touch=False) == before
+
+
+@pytest.mark.parametrize("clear", [False, True], ids=["list", "clear"])
+@pytest.mark.parametrize(
+    ("prefix", "found"),
+    [
+        ("", ["%a", "A1", "[a-z]", "\\_", "_a", "a%b", "a%c", "a1", "a_b", "axb", "\u00e4"]),
+        ("a", ["a%b", "a%c", "a1", "a_b", "axb"]),
+        ("a%", ["a%b", "a%c"]),
+        ("a_", ["a_b"]),
+        ("%", ["%a"]),
+        ("_", ["_a"]),
+        ("\\", ["\\_"]),
+        ("[", ["[a-z]"]),
+        ("*", []),
+        ("A", ["A1"]),
+        ("\u00e4", ["\u00e4"]),
+        ("a1", ["a1"]),
+        ("a11", []),
+        ("\U0010ffff", []),
+    ],
+)
+async def test_a_prefix_means_exactly_what_it_says(
+    storage: StorageProvider, prefix: str, found: list[str], *, clear: bool
+) -> None:
+    names = ["%a", "A1", "[a-z]", "\\_", "_a", "a%b", "a%c", "a1", "a_b", "axb", "\u00e4"]
+    await put(storage, *names)
+    if clear:
+        assert await storage.clear("chat", prefix=prefix) == len(found)
+        assert ids((await storage.list("chat")).sessions) == [name for name in names if name not in found]
+    else:
+        assert ids((await storage.list("chat", prefix=prefix)).sessions) == found
+
+
+async def test_an_owner_finds_exactly_their_sessions(storage: StorageProvider) -> None:
+    await put(storage, "a", "b", "c", owner_id="u1")
+    await put(storage, "d", owner_id="u1 ")
+    await put(storage, "e", owner_id="U1")
+    await put(storage, "f", owner_id="u%")
+    await put(storage, "g")
+    await put(storage, "h", owner_id="u1", namespace="other")
+    assert ids((await storage.list("chat", owner_id="u1")).sessions) == ["a", "b", "c"]
+    assert ids((await storage.list(owner_id="u1")).sessions) == ["a", "b", "c", "h"]
+    assert ids((await storage.list(owner_id="u%")).sessions) == ["f"]
+    assert ids((await storage.list(owner_id="u1", prefix="b")).sessions) == ["b"]
+    assert [ids(page) for page in await pages(storage, 3, owner_id="u1")] == [["a", "b", "c"], ["h"]]
+
+
+async def test_pages_go_on_after_a_key_where_namespaces_share_ids(storage: StorageProvider) -> None:
+    namespaces, names = ["a", "a:b", "b"], ["b", "c", "x"]
+    for namespace in reversed(namespaces):
+        await put(storage, *names, namespace=namespace)
+    everything = [Key(namespace, name) for namespace in namespaces for name in names]
+    for limit in (1, 2, 3, 4, 9, 100):
+        read = await pages(storage, limit)
+        assert [summary.key for page in read for summary in page] == everything
+        assert all(len(page) == limit for page in read[:-1])
+    assert [summary.key for page in await pages(storage, 2, "a:b") for summary in page] == everything[3:6]
+
+
+async def test_a_page_that_holds_the_rest_is_the_last(storage: StorageProvider) -> None:
+    await put(storage, "a", "b")
+    assert (await storage.list(limit=2)).next is None
+    assert (await storage.list(limit=1)).next == key("a")
+    assert (await storage.list(limit=1, after=key("a"))).next is None
+
+
+async def test_what_changes_between_two_pages_neither_repeats_nor_hides_a_session(storage: StorageProvider) -> None:
+    await put(storage, "b", "d", "f", "h")
+    first = await storage.list(limit=2)
+    assert first.next is not None
+    await storage.delete_many([key("b"), key("d")])
+    await put(storage, "a", "c", "e")
+    assert ids((await storage.list(after=first.next)).sessions) == ["e", "f", "h"]
+
+
+@pytest.mark.parametrize("limit", [0, -1])
+async def test_a_page_of_nothing_is_refused(storage: StorageProvider, limit: int) -> None:
+    with pytest.raises(ConfigurationError):
+        await storage.list(limit=limit)
+
+
+async def test_an_empty_storage_lists_nothing(storage: StorageProvider) -> None:
+    page = await storage.list("nowhere", prefix="x", owner_id="nobody", after=key("z"))
+    assert (list(page.sessions), page.next) == ([], None)
+
+
+async def test_clearing_a_namespace_leaves_the_others(storage: StorageProvider, clock: ManualClock) -> None:
+    await put(storage, "expired")
+    clock.advance(TTL * 2)
+    await put(storage, "a", "b")
+    await put(storage, "a", namespace="other")
+    await put(storage, "a", namespace="cha_")
+    assert await storage.clear("chat") == 2
+    assert await storage.count_expired() == 0
+    assert [summary.key for summary in (await storage.list()).sessions] == [Key("cha_", "a"), Key("other", "a")]
+    assert await storage.clear("chat") == 0
+
+
+async def test_clearing_without_a_namespace_clears_all(storage: StorageProvider) -> None:
+    await put(storage, "a1", "b", namespace="one")
+    await put(storage, "a2", namespace="two")
+    assert await storage.clear(prefix="a") == 2
+    assert await storage.clear() == 1
+    assert list(await storage.stats()) == []
+
+
+async def test_clearing_many_sessions_clears_all_of_them(storage: StorageProvider) -> None:
+    for start in range(0, 2500, 500):
+        await put(storage, *(f"s{n:05}" for n in range(start, start + 500)))
+    counts = await asyncio.gather(storage.clear("chat"), storage.clear("chat"))
+    assert sum(counts) == 2500
+    assert list(await storage.stats()) == []

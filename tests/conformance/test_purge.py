@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+
+from sessionstore import ConfigurationError, StorageProvider
+from sessionstore.storage import Stats
+from tests.conftest import OpenAnother
+from tests.support.clock import ManualClock
+from tests.support.documents import MOMENT, TTL, draft, ids, key, put
+
+MINUTE = timedelta(minutes=1)
+
+
+async def test_a_purge_deletes_what_expired_and_nothing_else(storage: StorageProvider, clock: ManualClock) -> None:
+    await put(storage, "a", "b", ttl=MINUTE)
+    await put(storage, "c", ttl=MINUTE, namespace="other")
+    await put(storage, "later")
+    await put(storage, "never", ttl=None)
+    clock.advance(MINUTE * 2)
+    assert await storage.count_expired() == 3
+    assert await storage.purge_expired() == 3
+    assert (await storage.count_expired(), await storage.purge_expired()) == (0, 0)
+    assert ids((await storage.list()).sessions) == ["later", "never"]
+
+
+async def test_a_purge_takes_what_expires_at_this_moment(storage: StorageProvider, clock: ManualClock) -> None:
+    expires_at = (await storage.create(draft())).document.summary.expires_at
+    assert expires_at is not None
+    clock.now = expires_at - MOMENT
+    assert (await storage.count_expired(), await storage.purge_expired()) == (0, 0)
+    clock.now = expires_at
+    assert (await storage.count_expired(), await storage.purge_expired()) == (1, 1)
+
+
+async def test_a_purge_takes_no_more_than_its_limit_and_the_oldest_first(
+    storage: StorageProvider, clock: ManualClock
+) -> None:
+    for name in ("c", "a", "b"):
+        await put(storage, name, ttl=MINUTE)
+        clock.advance(timedelta(seconds=1))
+    clock.advance(MINUTE * 2)
+    assert await storage.purge_expired(limit=2) == 2
+    assert (await storage.count_expired(), await storage.delete(key("b"))) == (1, False)
+    assert await storage.count_expired() == 0
+
+
+async def test_grace_keeps_a_row_and_not_the_session(storage: StorageProvider, clock: ManualClock) -> None:
+    expires_at = (await storage.create(draft())).document.summary.expires_at
+    assert expires_at is not None
+    clock.now = expires_at + timedelta(hours=1) - MOMENT
+    grace = timedelta(hours=1)
+    assert (await storage.count_expired(grace=grace), await storage.purge_expired(grace=grace)) == (0, 0)
+    assert (await storage.exists(key()), await storage.count_expired()) == (False, 1)
+    clock.advance(MOMENT * 2)
+    assert (await storage.count_expired(grace=grace), await storage.purge_expired(grace=grace)) == (1, 1)
+
+
+async def test_a_purge_spares_what_was_renewed(storage: StorageProvider, clock: ManualClock) -> None:
+    await put(storage, "read", "written", "touched", "set", "left")
+    clock.advance(TTL)
+    await storage.get(key("read"))
+    await storage.update_locked(key("written"), lambda _: "{}")
+    await storage.touch(key("touched"))
+    await storage.set(draft("set"))
+    clock.advance(TTL / 2)
+    assert await storage.purge_expired() == 1
+    assert ids((await storage.list()).sessions) == ["read", "set", "touched", "written"]
+
+
+async def test_purges_at_once_delete_each_row_once(
+    storage: StorageProvider, open_another: OpenAnother, clock: ManualClock
+) -> None:
+    others = [storage, await open_another(), await open_another()]
+    await put(storage, *(f"s{n}" for n in range(60)))
+    clock.advance(TTL * 2)
+    await put(storage, "live")
+
+    async def purge_all(storage: StorageProvider) -> int:
+        deleted = 0
+        while await storage.count_expired():
+            deleted += await storage.purge_expired(limit=7)
+        return deleted
+
+    assert sum(await asyncio.gather(*map(purge_all, others))) == 60
+    assert ids((await storage.list()).sessions) == ["live"]
+
+
+@pytest.mark.parametrize("limit", [0, -1])
+async def test_a_purge_of_nothing_is_refused(storage: StorageProvider, limit: int) -> None:
+    with pytest.raises(ConfigurationError):
+        await storage.purge_expired(limit=limit)
+
+
+async def test_stats_count_live_and_expired_sessions_of_each_namespace(
+    storage: StorageProvider, clock: ManualClock
+) -> None:
+    first = (await storage.create(draft("a", ttl=MINUTE, namespace="b"))).document.summary.expires_at
+    clock.advance(timedelta(seconds=1))
+    await put(storage, "b", ttl=MINUTE, namespace="b")
+    await put(storage, "c", "d", namespace="b")
+    await put(storage, "e", ttl=None, namespace="a")
+    clock.advance(MINUTE * 2)
+    alone = Stats("a", live=1, expired=0, oldest_expiry=None)
+    mixed = Stats("b", live=2, expired=2, oldest_expiry=first)
+    assert list(await storage.stats()) == [alone, mixed]
+    assert list(await storage.stats("b")) == [mixed]
+    assert list(await storage.stats("nowhere")) == []

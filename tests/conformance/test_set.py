@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+from datetime import timedelta
+
+from sessionstore import StorageProvider
+from sessionstore.storage import Write
+from tests.support.clock import ManualClock
+from tests.support.documents import TTL, draft, key
+
+
+async def test_set_inserts_where_nothing_is(storage: StorageProvider, clock: ManualClock) -> None:
+    summary = await storage.set(draft(state='{"n":1}', owner_id="u1", origin='{"a":1}', version=77))
+    assert (summary.key, summary.version, summary.ttl) == (key(), 77, TTL)
+    assert summary.created_at == summary.updated_at == clock()
+    read = await storage.get(key(), touch=False)
+    assert read is not None
+    assert (read.state.replace(" ", ""), read.summary) == ('{"n":1}', summary)
+
+
+async def test_set_overwrites_a_live_session_and_counts_a_write(storage: StorageProvider, clock: ManualClock) -> None:
+    old = (await storage.create(draft(owner_id="u1", origin='{"a":1}'))).document.summary
+    clock.advance(TTL / 2)
+    new = await storage.set(
+        draft(state='{"n":2}', ttl=timedelta(hours=2), max_lifetime=timedelta(hours=1), owner_id="u2")
+    )
+    assert (new.created_at, new.updated_at, new.version) == (old.created_at, clock(), old.version + 1)
+    assert (new.ttl, new.owner_id, new.origin) == (timedelta(hours=2), "u2", None)
+    assert new.deadline == new.expires_at == old.created_at + timedelta(hours=1)
+    read = await storage.get(key(), touch=False)
+    assert read is not None
+    assert (read.state.replace(" ", ""), read.summary) == ('{"n":2}', new)
+    assert await storage.update(Write(key(), "{}", old.version)) is None
+    assert await storage.update(Write(key(), "{}", new.version)) is not None
+
+
+async def test_set_can_end_a_ttl_and_a_deadline(storage: StorageProvider, clock: ManualClock) -> None:
+    await storage.create(draft(max_lifetime=timedelta(hours=1)))
+    summary = await storage.set(draft(ttl=None))
+    assert (summary.ttl, summary.deadline, summary.expires_at) == (None, None, None)
+    clock.advance(timedelta(days=10_000))
+    assert await storage.exists(key())
+
+
+async def test_set_over_an_expired_row_makes_a_new_session(storage: StorageProvider, clock: ManualClock) -> None:
+    old = (await storage.create(draft(owner_id="u1"))).document.summary
+    clock.advance(TTL * 2)
+    new = await storage.set(draft(version=77))
+    assert (new.created_at, new.version, new.owner_id) == (clock(), 77, None)
+    assert await storage.update(Write(key(), "{}", old.version)) is None
+
+
+async def test_of_a_repeated_key_the_last_draft_stays(storage: StorageProvider) -> None:
+    summaries = await storage.set_many([draft("b", '{"n":1}'), draft("a", '{"n":2}'), draft("b", '{"n":3}')])
+    assert [summary.key for summary in summaries] == [key("b"), key("a"), key("b")]
+    read = await storage.get_many([key("a"), key("b")], touch=False)
+    assert [document and document.state.replace(" ", "") for document in read] == ['{"n":2}', '{"n":3}']
+    assert read[1] is not None
+    assert summaries[2] == read[1].summary

@@ -1,0 +1,229 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from sessionstore import (
+    InvalidStateError,
+    SessionConflictError,
+    SessionManager,
+    SessionNotFoundError,
+    SessionStoreError,
+    StorageProvider,
+)
+from sessionstore.storage import Document, Write
+from tests.support.clock import ManualClock
+from tests.support.documents import TTL, Chat, draft, increment, key, new_chat, put, set_to
+
+
+async def test_an_update_writes_what_the_function_returns(chats: SessionManager[Chat]) -> None:
+    created = await chats.create_session("s")
+    updated = await chats.update_session("s", lambda state: {**state, "n": state["n"] + 5})
+    assert updated.unwrap() == {**new_chat("s"), "n": 5}
+    assert created.version is not None
+    assert updated.version == created.version + 1
+    read = await chats.get_session("s")
+    assert (read.data, read.version) == (updated.data, updated.version)
+
+
+async def test_an_update_writes_what_the_function_changed_in_place(chats: SessionManager[Chat]) -> None:
+    await chats.create_session("s")
+    updated = await chats.update_session("s", lambda state: state["turns"].append("hello"))
+    assert updated.unwrap()["turns"] == ["hello"]
+    assert (await chats.get_session("s")).unwrap()["turns"] == ["hello"]
+
+
+async def test_an_update_replaces_the_whole_state(chats: SessionManager[Chat]) -> None:
+    await chats.create_session("s")
+    await chats.update_session("s", lambda _: {"other": [None, {}]})
+    assert (await chats.get_session("s")).unwrap() == {"other": [None, {}]}
+
+
+async def test_an_empty_state_is_a_state_and_not_the_one_changed_in_place(chats: SessionManager[Chat]) -> None:
+    await chats.create_session("s")
+    assert (await chats.update_session("s", lambda _: {})).unwrap() == {}
+    assert (await chats.get_session("s")).unwrap() == {}
+
+
+async def test_the_updated_state_is_the_callers_own(chats: SessionManager[Chat]) -> None:
+    await chats.create_session("s")
+    kept: Chat = {"turns": []}
+    updated = await chats.update_session("s", lambda _: kept)
+    kept["turns"].append("later")
+    updated.unwrap()["turns"].append("later, too")
+    assert (await chats.get_session("s")).unwrap() == {"turns": []}
+
+
+async def test_an_update_keeps_the_facts_of_the_session(chats: SessionManager[Chat], clock: ManualClock) -> None:
+    created = (await chats.create_session("s", origin={"a": 1}, owner_id="u1")).metadata
+    clock.advance(TTL / 2)
+    updated = (await chats.update_session("s", increment)).metadata
+    assert created is not None
+    assert updated is not None
+    assert (updated.origin, updated.owner_id, updated.ttl) == ({"a": 1}, "u1", TTL)
+    assert (updated.created_at, updated.updated_at) == (created.created_at, clock())
+    assert updated == (await chats.get_session("s", touch=False)).metadata
+
+
+async def test_an_update_is_an_access(chats: SessionManager[Chat], clock: ManualClock) -> None:
+    await chats.create_session("s")
+    clock.advance(TTL)
+    updated = (await chats.update_session("s", increment)).metadata
+    assert updated is not None
+    assert updated.expires_at is not None
+    assert clock() + TTL <= updated.expires_at <= clock() + TTL * 1.1
+    assert updated.last_accessed_at == clock()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError("mine"),
+        LookupError("mine"),
+        SessionNotFoundError("other"),
+        SessionConflictError("other", expected=1, actual=2),
+        InvalidStateError("mine"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+async def test_what_an_update_function_raises_comes_through_and_nothing_is_written(
+    chats: SessionManager[Chat], error: Exception
+) -> None:
+    created = await chats.create_session("s")
+
+    def change_and_raise(state: Chat) -> None:
+        state["n"] = 99
+        raise error
+
+    with pytest.raises(type(error)) as raised:
+        await chats.update_session("s", change_and_raise)
+    assert raised.value is error
+    read = await chats.get_session("s")
+    assert (read.data, read.version) == (new_chat("s"), created.version)
+
+
+async def test_a_coroutine_function_is_no_update_function(chats: SessionManager[Chat]) -> None:
+    await chats.create_session("s")
+
+    async def change(state: Chat) -> None:
+        state["n"] = 99
+
+    with pytest.raises(TypeError, match="coroutine"):
+        await chats.update_session("s", change)  # type: ignore[arg-type]
+    assert (await chats.get_session("s")).unwrap() == new_chat("s")
+
+
+async def test_an_update_of_the_expected_version_lands(chats: SessionManager[Chat]) -> None:
+    version = (await chats.create_session("s")).version
+    for n in range(3):
+        updated = await chats.update_session("s", increment, expected_version=version)
+        assert updated.unwrap()["n"] == n + 1
+        version = updated.version
+
+
+async def test_another_version_is_a_conflict_after_one_attempt(chats: SessionManager[Chat]) -> None:
+    read = await chats.create_session("s")
+    now = await chats.update_session("s", set_to(1))
+    calls: list[Chat] = []
+    refused = await chats.update_session("s", calls.append, expected_version=read.version)
+    assert len(calls) <= 1
+    assert isinstance(refused.error, SessionConflictError)
+    assert (refused.error.expected, refused.error.actual) == (read.version, now.version)
+    assert (refused.success, refused.data) == (False, None)
+    after = await chats.get_session("s")
+    assert (after.version, after.unwrap()["n"]) == (now.version, 1)
+
+
+@pytest.mark.parametrize("expected", [0, -1, 2**70])
+async def test_a_version_that_cannot_be_is_a_conflict_too(chats: SessionManager[Chat], expected: int) -> None:
+    await chats.create_session("s")
+    refused = await chats.update_session("s", increment, expected_version=expected)
+    assert isinstance(refused.error, SessionConflictError)
+
+
+@pytest.mark.parametrize("expected_version", [None, 1])
+async def test_an_absent_session_is_not_found_and_the_function_not_called(
+    chats: SessionManager[Chat], expected_version: int | None
+) -> None:
+    calls: list[Chat] = []
+    missing = await chats.update_session("s", calls.append, expected_version=expected_version)
+    assert isinstance(missing.error, SessionNotFoundError)
+    assert calls == []
+
+
+async def test_an_update_does_not_resurrect_an_expired_session(chats: SessionManager[Chat], clock: ManualClock) -> None:
+    created = await chats.create_session("s")
+    clock.advance(TTL * 2)
+    for expected_version in (None, created.version):
+        missing = await chats.update_session("s", increment, expected_version=expected_version)
+        assert isinstance(missing.error, SessionNotFoundError)
+    assert not (await chats.get_session("s")).success
+
+
+async def test_a_batch_writes_only_where_the_version_still_is(storage: StorageProvider) -> None:
+    created = await storage.create_many([draft("a"), draft("b"), draft("c")])
+    a, b, c = (creation.document.summary.version for creation in created)
+    await storage.update(Write(key("b"), '{"n":1}', b))
+    written = await storage.update_many(
+        [
+            Write(key("c"), '{"n":2}', c),
+            Write(key("b"), '{"n":2}', b),
+            Write(key("x"), '{"n":2}', 1),
+            Write(key("a"), '{"n":2}', a),
+        ]
+    )
+    assert [summary and (summary.key, summary.version) for summary in written] == [
+        (key("c"), c + 1),
+        None,
+        None,
+        (key("a"), a + 1),
+    ]
+    read = await storage.get_many([key("a"), key("b"), key("c")])
+    assert [document and document.state.replace(" ", "") for document in read] == ['{"n":2}', '{"n":1}', '{"n":2}']
+
+
+async def test_a_locked_update_writes_what_the_function_gives(storage: StorageProvider, clock: ManualClock) -> None:
+    created = (await storage.create(draft(state='{"n":1}'))).document
+    clock.advance(TTL)
+    seen: list[Document] = []
+
+    def apply(document: Document) -> str:
+        seen.append(document)
+        return '{"n":2}'
+
+    written = await storage.update_locked(key(), apply)
+    assert written is not None
+    assert written.summary.version == created.summary.version + 1
+    assert written.summary.expires_at is not None
+    assert written.summary.expires_at >= clock() + TTL
+    assert [document.summary.version for document in seen] == [created.summary.version]
+    read = await storage.get(key(), touch=False)
+    assert read is not None
+    assert (read.state.replace(" ", ""), read.summary) == ('{"n":2}', written.summary)
+
+
+@pytest.mark.parametrize("error", [ValueError("mine"), SessionStoreError("mine")], ids=lambda e: type(e).__name__)
+async def test_a_locked_update_whose_function_raises_writes_nothing(storage: StorageProvider, error: Exception) -> None:
+    await put(storage, "s")
+    before = await storage.get(key(), touch=False)
+
+    def apply(document: Document) -> str:
+        raise error
+
+    with pytest.raises(type(error)) as raised:
+        await storage.update_locked(key(), apply)
+    assert raised.value is error
+    assert await storage.get(key(), touch=False) == before
+    assert await storage.update_locked(key(), lambda _: "{}") is not None
+
+
+async def test_a_locked_update_of_an_absent_or_expired_session_is_none(
+    storage: StorageProvider, clock: ManualClock
+) -> None:
+    calls: list[Any] = []
+    await put(storage, "expired")
+    clock.advance(TTL * 2)
+    for session_id in ("expired", "never"):
+        assert await storage.update_locked(key(session_id), lambda document: calls.append(document) or "{}") is None
+    assert calls == []

