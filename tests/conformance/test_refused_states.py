@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from sessionstore import InvalidStateError, SessionNotFoundError, StateTooLargeError
 from tests.support.documents import Chat
@@ -22,6 +22,8 @@ class Note(BaseModel):
 
     body: Any = None
     n: int = 0
+    ratio: float = 1.0
+    by_name: dict[str, float] = Field(default_factory=dict)
 
 
 class Colour(StrEnum):
@@ -90,7 +92,7 @@ async def refusal_of(managed: Managed, state: Any, **options: Any) -> InvalidSta
     assert isinstance(creation.error, InvalidStateError)
     assert (creation.success, creation.created, creation.data) == (False, False, None)
 
-    chats = managed(default_state=lambda _: {}, state_type=None)
+    chats = managed(default_state=lambda _: {})
     assert isinstance((await chats.get_session("new")).error, SessionNotFoundError)
     before = await chats.create_session("s")
     update = await managed(**options).update_session("s", lambda _: state)
@@ -127,6 +129,12 @@ async def test_a_value_without_end_is_refused_with_its_place(managed: Managed, m
 async def test_a_typed_state_is_refused_by_the_same_rule(managed: Managed, made: Callable[[], Any]) -> None:
     error = await refusal_of(managed, Note(body=[0, {"b": made()}]), state_type=Note)
     assert error.path == "$.body[1].b"
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")], ids=str)
+async def test_a_typed_number_that_is_none_is_refused(managed: Managed, bad: float) -> None:
+    assert (await refusal_of(managed, Note(ratio=bad), state_type=Note)).path == "$.ratio"
+    assert (await refusal_of(managed, Note(by_name={"a": 1, "b": bad}), state_type=Note)).path == "$.by_name.b"
 
 
 @cases(ENDLESS)

@@ -31,6 +31,9 @@ class Turn(BaseModel):
 
 
 class ChatModel(SessionState):
+    # Whoever stores a computed field cannot read it back.
+    model_config = ConfigDict(extra="forbid")
+
     turns: list[Turn] = Field(default_factory=list)
     started: datetime = datetime(2031, 7, 15, 9, 26, 53, 589793, tzinfo=UTC)
     mood: Mood = Mood.CALM
