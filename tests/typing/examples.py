@@ -1,0 +1,226 @@
+"""What type checkers make of the public API. mypy and basedpyright read this file; nobody runs it.
+
+Each line that must be refused carries the error that it must give, and both checkers complain of an ignore
+that is not needed: a signature that got looser fails here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TypedDict, assert_type
+
+from pydantic import BaseModel, JsonValue, TypeAdapter
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from sessionstore import (
+    CorruptStateError,
+    InvalidStateError,
+    MemoryStorageProvider,
+    OrchestrationState,
+    OrchestrationStateManager,
+    Reaper,
+    ReapProgress,
+    ReapReport,
+    SchemaError,
+    SessionConflictError,
+    SessionId,
+    SessionManager,
+    SessionMetadata,
+    SessionResult,
+    SessionState,
+    SessionStoreError,
+    SqlStorageProvider,
+    StateTooLargeError,
+    StorageProvider,
+    open_storage,
+    register_storage,
+)
+
+
+class Chat(TypedDict):
+    turns: list[str]
+
+
+@dataclass
+class Basket:
+    items: list[str]
+
+
+class Profile(BaseModel):
+    name: str
+
+
+class Ticket(SessionState):
+    topic: str = ""
+
+
+def new_chat(session_id: SessionId) -> Chat:
+    return {"turns": [session_id]}
+
+
+def new_basket(session_id: SessionId) -> Basket:
+    return Basket(items=[session_id])
+
+
+def new_profile(session_id: SessionId) -> Profile:
+    return Profile(name=session_id)
+
+
+def new_ticket(session_id: SessionId) -> Ticket:
+    return Ticket(session_id=session_id)
+
+
+def new_document(session_id: SessionId) -> dict[str, JsonValue]:
+    return {"id": session_id}
+
+
+def changed_in_place(chat: Chat) -> None:
+    chat["turns"].append("hello")
+
+
+def replaced(chat: Chat) -> Chat:
+    return {"turns": [*chat["turns"], "hello"]}
+
+
+def replaced_or_not(chat: Chat) -> Chat | None:
+    return replaced(chat) if chat["turns"] else None
+
+
+def counted(chat: Chat) -> int:
+    return len(chat["turns"])
+
+
+async def changed_later(chat: Chat) -> Chat:
+    return chat
+
+
+def change_of_another_state(basket: Basket) -> None:
+    basket.items.clear()
+
+
+async def a_manager_carries_the_type_of_its_state(storage: StorageProvider) -> None:
+    chats = SessionManager(new_chat, storage, namespace="chat", state_type=Chat)
+    assert_type(chats, SessionManager[Chat])
+
+    result = await chats.create_session(origin={"user": "u1", "tags": [1, 2.5, None]}, owner_id="u1", ttl=None)
+    assert_type(result, SessionResult[Chat])
+    assert_type(result.unwrap(), Chat)
+    assert_type(result.data, Chat | None)
+    assert_type(result.session_id, str)
+    assert_type(result.success, bool)
+    assert_type(result.created, bool)
+    assert_type(result.version, int | None)
+    assert_type(result.error, SessionStoreError | None)
+    assert_type(result.metadata, SessionMetadata | None)
+
+    assert_type(await chats.get_session("s", touch=False), SessionResult[Chat])
+    assert_type(await chats.update_session("s", changed_in_place, expected_version=1), SessionResult[Chat])
+    assert_type(await chats.delete_session("s"), SessionResult[bool])
+    assert_type((await chats.delete_session("s")).unwrap(), bool)
+
+
+async def every_kind_of_state_keeps_its_type() -> None:
+    documents = SessionManager(new_document)
+    assert_type((await documents.get_session("s")).unwrap(), dict[str, JsonValue])
+    baskets = SessionManager(new_basket, state_type=Basket)
+    assert_type((await baskets.get_session("s")).unwrap(), Basket)
+    profiles = SessionManager(new_profile, state_type=Profile, ttl=timedelta(hours=1), max_lifetime=None)
+    assert_type((await profiles.get_session("s")).unwrap(), Profile)
+    tickets = SessionManager(new_ticket, state_type=Ticket, max_state_bytes=1000)
+    assert_type((await tickets.get_session("s")).unwrap().session_id, str)
+    adapted = SessionManager(new_basket, state_type=TypeAdapter(Basket))
+    assert_type(adapted, SessionManager[Basket])
+
+
+async def an_update_returns_the_state_or_changes_it_in_place(chats: SessionManager[Chat]) -> None:
+    await chats.update_session("s", changed_in_place)
+    await chats.update_session("s", replaced)
+    await chats.update_session("s", replaced_or_not)
+    await chats.update_session("s", lambda chat: {"turns": chat["turns"][-10:]})
+
+
+async def what_is_no_update_of_this_state_is_refused(chats: SessionManager[Chat]) -> None:
+    await chats.update_session("s", counted)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    await chats.update_session("s", changed_later)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    await chats.update_session("s", change_of_another_state)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+async def options_go_by_name_and_ids_are_text(chats: SessionManager[Chat], storage: StorageProvider) -> None:
+    await chats.get_session(1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    await chats.get_session("s", False)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    await chats.create_session("s", {"user": "u1"})  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    await chats.create_session("s", ttl=60)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    SessionManager(new_chat, storage, "chat", Chat)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+
+
+def results_and_metadata_are_frozen(result: SessionResult[Chat], metadata: SessionMetadata) -> None:
+    assert_type(metadata.created_at, datetime)
+    assert_type(metadata.expires_at, datetime | None)
+    assert_type(metadata.ttl, timedelta | None)
+    assert_type(metadata.origin, dict[str, JsonValue] | None)
+    assert_type(metadata.owner_id, str | None)
+    result.data = {"turns": []}  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
+    metadata.ttl = None  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
+
+
+async def every_call_on_an_orchestration_gives_its_state_or_none(storage: StorageProvider) -> None:
+    states = OrchestrationStateManager(storage, ttl=timedelta(hours=1))
+    assert_type(await states.get_or_create_state(), OrchestrationState)
+    assert_type(await states.get_state("s"), OrchestrationState | None)
+    assert_type(await states.update_state("s", sequence_index=2), OrchestrationState | None)
+    assert_type(await states.set_active_step("s", None), OrchestrationState | None)
+    assert_type(await states.add_used_tool("s", "search"), OrchestrationState | None)
+    assert_type(await states.advance_sequence("s"), OrchestrationState | None)
+    assert_type(await states.add_token_usage("s", prompt_tokens=1, completion_tokens=2), OrchestrationState | None)
+    assert_type(await states.reset_state("s"), OrchestrationState | None)
+    assert_type(await states.cleanup_session("s"), OrchestrationState | None)
+    await states.add_token_usage("s", 1, 2)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+
+
+def an_orchestration_state_is_typed(state: OrchestrationState) -> None:
+    assert_type(state.session_id, str)
+    assert_type(state.active_step, str | None)
+    assert_type(state.recently_used_tools, list[str])
+    assert_type(state.sequence_index, int)
+    assert_type(state.last_accessed, datetime)
+    assert_type(state.cumulative_token_usage.total_tokens, int)
+
+
+async def storages_are_opened_by_url_or_on_an_engine(engine: AsyncEngine) -> None:
+    assert_type(open_storage(), StorageProvider)
+    async with open_storage("memory://", clock=lambda: datetime.now(UTC)) as storage:
+        assert_type(storage, StorageProvider)
+    providers: list[StorageProvider] = [MemoryStorageProvider(), SqlStorageProvider(engine, schema="chat")]
+    register_storage("memory2", lambda url, **options: providers[len(url) % 2])
+    SqlStorageProvider("postgresql://db")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+async def a_reaper_reports(storage: StorageProvider, show: Callable[[ReapProgress], None]) -> None:
+    reaper = Reaper(storage, batch_size=100, grace=timedelta(days=1))
+    report = await reaper.run_once(dry_run=False, time_budget=timedelta(seconds=5), on_batch=show)
+    assert_type(report, ReapReport)
+    assert_type(report.deleted, int)
+    assert_type(report.batches, int)
+    assert_type(report.duration, timedelta)
+    assert_type(report.remaining, int)
+    async with reaper.every(timedelta(minutes=1)):
+        pass
+
+
+def errors_carry_what_a_program_needs(
+    conflict: SessionConflictError,
+    invalid: InvalidStateError,
+    too_large: StateTooLargeError,
+    corrupt: CorruptStateError,
+    schema: SchemaError,
+) -> None:
+    assert_type((conflict.expected, conflict.actual), tuple[int, int])
+    assert_type((invalid.path, corrupt.path), tuple[str, str])
+    assert_type((too_large.size, too_large.limit), tuple[int, int])
+    assert_type((schema.found, schema.wanted), tuple[str | None, str])
+    every: list[SessionStoreError] = [conflict, invalid, too_large, corrupt, schema]
+    as_values: list[ValueError] = [invalid, too_large, corrupt]
+    as_values.append(conflict)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    every.clear()
