@@ -1,0 +1,50 @@
+"""Runs the migrations: under a lock, in the schema that was asked for, with a version table of their own.
+
+Reached in two ways: by `alembic` through alembic.ini, with the settings of the environment, and by
+`sessionstore.migrate`, which puts its settings into `config.attributes`.
+"""
+
+from __future__ import annotations
+
+import logging.config
+
+from alembic import context
+from sessionstore.migrate import Target, migrating
+from sqlalchemy import Connection
+
+config = context.config
+if config.config_file_name is not None and config.attributes.get("target") is None:
+    logging.config.fileConfig(config.config_file_name, disable_existing_loggers=False)
+
+target: Target = config.attributes.get("target") or Target.from_environment()
+
+
+def run(connection: Connection | None) -> None:
+    context.configure(
+        connection=connection,
+        dialect_name=None if connection is not None else target.url.get_backend_name(),
+        literal_binds=connection is None,
+        target_metadata=target.metadata(),
+        version_table=target.version_table,
+        version_table_schema=target.schema,
+        include_schemas=target.schema is not None,
+        include_name=target.includes,
+        compare_type=True,
+        # SQLite can do it too; Alembic only assumes otherwise because old drivers committed before each DDL.
+        transactional_ddl=True,
+        transaction_per_migration=True,
+        # For the revisions: the schema that they make their tables in.
+        schema=target.schema,
+    )
+    with context.begin_transaction():
+        if connection is None:
+            for statement in target.preparing():
+                context.execute(statement)
+        context.run_migrations(schema=target.schema)
+
+
+if context.is_offline_mode():
+    run(None)
+else:
+    with migrating(target) as connection:
+        run(connection)

@@ -1,0 +1,9 @@
+"""Sessions in PostgreSQL and SQLite, through SQLAlchemy Core."""
+
+from __future__ import annotations
+
+from .provider import SqlStorageProvider
+
+open_sql = SqlStorageProvider.from_url
+
+__all__ = ["SqlStorageProvider", "open_sql"]

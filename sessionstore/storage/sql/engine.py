@@ -1,0 +1,73 @@
+"""Engines that are tuned for one statement at a time, from a URL."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from sqlalchemy import URL, make_url
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from ...errors import ConfigurationError
+
+_DRIVERS: Final = {
+    "postgres": "postgresql+psycopg",
+    "postgresql": "postgresql+psycopg",
+    "sqlite": "sqlite+aiosqlite",
+}
+
+CONNECT_SECONDS: Final = 10
+BUSY_SECONDS: Final = 30
+"""How long SQLite waits for other processes to finish their writes."""
+
+
+def parse_url(url: str) -> URL:
+    """Returns the URL with its driver named.
+
+    Raises:
+        ConfigurationError: It is none, or names a database that nothing but this process could see.
+    """
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        # Neither the text nor the parser's message: a URL that does not parse often is a password that was not escaped.
+        raise ConfigurationError(
+            "the storage URL does not parse; it should look like postgresql://user:password@host/database, with special "
+            "characters of the password percent-encoded"
+        ) from None
+    parsed = parsed.set(drivername=_DRIVERS.get(parsed.drivername, parsed.drivername))
+    if parsed.get_backend_name() == "sqlite" and parsed.database in (None, "", ":memory:"):
+        raise ConfigurationError("a SQLite database in memory has no migrated tables; use memory:// or name a file")
+    return parsed
+
+
+def make_engine(url: str, **options: Any) -> AsyncEngine:
+    """Makes an engine in AUTOCOMMIT, for a Gateway to own.
+
+    Args:
+        url: PostgreSQL through psycopg 3 or asyncpg, or SQLite through aiosqlite.
+        **options: What create_async_engine() takes; they win over the defaults here.
+
+    Raises:
+        ConfigurationError: The driver is missing, or an option does not exist.
+    """
+    parsed = parse_url(url)
+    driver = parsed.get_driver_name()
+    timeouts = {"psycopg": {"connect_timeout": CONNECT_SECONDS}, "asyncpg": {"timeout": CONNECT_SECONDS}}
+    connect_args = timeouts.get(driver, {"timeout": BUSY_SECONDS}) | dict(options.pop("connect_args", {}))
+    defaults: dict[str, Any] = {
+        "isolation_level": "AUTOCOMMIT",
+        # In AUTOCOMMIT there is nothing to roll back; the one operation with a transaction ends it itself.
+        "pool_reset_on_return": None,
+        # SQLAlchemy's errors quote parameters, which are states.
+        "hide_parameters": True,
+        "pool_size": 10,
+        "max_overflow": 0,
+    }
+    try:
+        return create_async_engine(parsed, connect_args=connect_args, **(defaults | options))
+    except ModuleNotFoundError as error:
+        hint = "; pip install 'sessionstore[asyncpg]'" if driver == "asyncpg" else ""
+        raise ConfigurationError(f"the driver {driver!r} needs the package {error.name!r}{hint}") from None
+    except (ArgumentError, TypeError) as error:
+        raise ConfigurationError(f"open_storage() was given an option that the engine does not take ({error})") from None

@@ -1,0 +1,166 @@
+"""The way to the database: one greenlet and one connection for each operation, and every fault told apart."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Generator
+from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext, suppress
+from typing import Final, TypeVar
+
+from sqlalchemy import Column, Connection, MetaData, String, Table
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.util import greenlet_spawn
+
+from ... import config
+from ...errors import ConfigurationError, SchemaError, SessionStoreError, StorageError
+from .dialect import Backend
+from .faults import Fault, code_of, driver_error, storage_error
+from .postgresql import PostgreSQL
+from .sqlite import SQLite
+from .statements import Statements
+from .tables import REVISIONS, VERSION_TABLE, sessions_table
+
+R = TypeVar("R")
+
+_BACKENDS: Final = {"postgresql": PostgreSQL, "sqlite": SQLite}
+
+_READ_ATTEMPTS: Final = 3
+
+
+class Gateway:
+    """Runs operations, which are plain functions of a Connection, on an engine.
+
+    A whole operation runs in one greenlet, because switching for each driver call costs more than the call; and in
+    AUTOCOMMIT, because BEGIN and COMMIT around a single statement are two round trips for nothing.
+
+    Args:
+        engine: Where to run.
+        schema: Where the tables are.
+        owned: Whether the engine was made by engine.py, in AUTOCOMMIT, and ends with the gateway.
+    """
+
+    def __init__(self, engine: AsyncEngine, *, schema: str | None, owned: bool) -> None:
+        backend = _BACKENDS.get(engine.dialect.name)
+        if backend is None:
+            raise ConfigurationError(f"sessions are kept in PostgreSQL or SQLite, not in {engine.dialect.name}")
+        self._async_engine = engine
+        self._owned = owned
+        sync_engine = engine.sync_engine
+        self._engine = sync_engine if owned else sync_engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._backend: Backend = backend(engine.dialect)
+        sqlite = engine.dialect.name == "sqlite"
+        self.schema = None if sqlite else config.schema_name(schema)
+        metadata = MetaData(schema=self.schema)
+        self.table = sessions_table(metadata, sqlite=sqlite)
+        self._version_table = Table(VERSION_TABLE, metadata, Column("version_num", String))
+        self.statements = Statements(self.table, self._backend, engine.dialect)
+        self._write_turn = asyncio.Lock()
+        self._check_turn = asyncio.Lock()
+        self._checked = self._closed = False
+
+    async def run(self, operation: Callable[[Connection], R], *, writing: bool) -> R:
+        """Runs an operation and returns what it returns; what it raises must come from the database.
+
+        Raises:
+            StorageError: See faults.py. A read that loses its connection is repeated on another one.
+            SchemaError: The tables do not fit this version.
+        """
+        if self._closed:
+            raise StorageError("the storage is closed; open another one")
+        if not self._checked:
+            await self._check_schema()
+        return await self._attempt(operation, writing=writing)
+
+    @contextmanager
+    def transaction(self, connection: Connection) -> Generator[None]:
+        """A transaction that is going to write, for an operation of more than one statement."""
+        self._backend.execute(connection, self._backend.begin, ())
+        try:
+            yield
+        except Exception:
+            try:
+                self._backend.execute(connection, "ROLLBACK", ())
+            except Exception:
+                connection.invalidate()
+            raise
+        self._backend.execute(connection, "COMMIT", ())
+
+    async def close(self) -> None:
+        """Ends the engine, if it is ours."""
+        self._closed = True
+        if self._owned:
+            await self._async_engine.dispose()
+
+    async def _check_schema(self) -> None:
+        async with self._check_turn:
+            if self._checked:
+                return
+            found = await self._attempt(lambda c: self._backend.revision(c, self._version_table), writing=False)
+            if found != REVISIONS[-1]:
+                raise self._schema_error(found)
+            self._checked = True
+
+    async def _attempt(self, operation: Callable[[Connection], R], *, writing: bool) -> R:
+        for left in reversed(range(_READ_ATTEMPTS)):
+            try:
+                async with self._turn(writing=writing):
+                    return await greenlet_spawn(self._operate, operation)
+            except Exception as error:
+                fault = self._backend.fault(error)
+                if fault is Fault.LOST and not writing and left:
+                    continue
+                translated = self._translated(error, fault, writing=writing)
+                if translated is None:
+                    raise
+                raise translated from driver_error(error)
+        raise AssertionError("the last attempt returns or raises")
+
+    def _turn(self, *, writing: bool) -> AbstractAsyncContextManager[None]:
+        if writing and self._backend.one_writer:
+            return self._write_turn
+        return nullcontext()
+
+    def _operate(self, operation: Callable[[Connection], R]) -> R:
+        with self._engine.connect() as connection:
+            try:
+                return operation(connection)
+            except BaseException as error:
+                if not isinstance(error, Exception):
+                    # Cancelled in the middle of a statement: nobody knows what is still to come on this connection.
+                    connection.invalidate()
+                elif self._backend.fault(error) is Fault.LOST:
+                    _condemn(connection)
+                raise
+
+    def _translated(self, error: Exception, fault: Fault | None, *, writing: bool) -> SessionStoreError | None:
+        if fault is Fault.SCHEMA:
+            return self._schema_error(None)
+        original = driver_error(error)
+        known = isinstance(error, SQLAlchemyError) or isinstance(original, self._engine.dialect.loaded_dbapi.Error)
+        if fault is None and not known and code_of(original) is None:
+            return None
+        return storage_error(error, fault, backend=self._engine.dialect.name, writing=writing)
+
+    def _schema_error(self, found: str | None) -> SchemaError:
+        wanted = REVISIONS[-1]
+        place = "the database" if self.schema is None else f"schema {self.schema!r}"
+        option = "" if self.schema in (None, config.DEFAULT_SCHEMA) else f" --schema {self.schema}"
+        if found is None:
+            text = f"{place} has no sessionstore tables; run `sessionstore migrate upgrade{option}`"
+        elif found in REVISIONS:
+            text = f"{place} is at revision {found}, too old: {wanted} is wanted; run `sessionstore migrate upgrade{option}`"
+        else:
+            text = (
+                f"{place} is at revision {found}, which this version of sessionstore does not know (it wants {wanted}): "
+                f"upgrade sessionstore, or run `sessionstore migrate downgrade {wanted}{option}` with the newer version"
+            )
+        return SchemaError(text, found=found, wanted=wanted)
+
+
+def _condemn(connection: Connection) -> None:
+    """Makes SQLAlchemy see that the connection is lost, so that it also replaces the pool's others of before."""
+    with suppress(SQLAlchemyError):
+        connection.exec_driver_sql("SELECT 1")
+    if not connection.invalidated:
+        connection.invalidate()

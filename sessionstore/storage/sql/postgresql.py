@@ -1,0 +1,135 @@
+"""What PostgreSQL says in its own way. Its neighbour is `sqlite.py`: the same names in the same order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Connection,
+    Dialect,
+    FromClause,
+    Select,
+    Table,
+    Text,
+    and_,
+    any_,
+    cast,
+    column,
+    exists,
+    extract,
+    func,
+    literal_column,
+    select,
+    union_all,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.exc import DBAPIError
+
+from .dialect import Fields, Inserting, batch_parameter
+from .faults import Fault, code_of, driver_error
+from .prepared import Params, Row, Statement
+
+# https://www.postgresql.org/docs/current/errcodes-appendix.html
+_LOST: Final = {"57P01", "57P02", "57P05", "08003", "08006", "08007", "08P01"}
+_REFUSED: Final = {"57P03", "57014", "55P03", "25006", "40001", "40P01", "28000", "28P01", "3D000"}
+_REFUSED_CLASSES: Final = ("08", "53")
+_SCHEMA: Final = {"42P01", "3F000", "42703"}
+_DENIED: Final = "42501"
+
+
+class PostgreSQL:
+    """PostgreSQL through psycopg or asyncpg."""
+
+    name = "postgresql"
+    one_writer = False
+    begin = "BEGIN"
+
+    def __init__(self, dialect: Dialect) -> None:
+        self._dbapi = dialect.loaded_dbapi
+
+    def execute(self, connection: Connection, sql: str, params: Params) -> Sequence[Row]:
+        cursor = connection.connection.cursor()
+        try:
+            cursor.execute(sql, params)
+            return cursor.fetchall() if cursor.description else ()
+        finally:
+            cursor.close()
+
+    def now(self, given: BindParameter[Any]) -> ColumnElement[Any]:
+        # Not now(): in a transaction that waited for a row lock, that is from before the wait.
+        return func.coalesce(given, func.statement_timestamp())
+
+    def interval(self, microseconds: ColumnElement[Any]) -> ColumnElement[Any]:
+        return microseconds * literal_column("interval '1 microsecond'")
+
+    def span(self, since: ColumnElement[Any], until: ColumnElement[Any]) -> ColumnElement[Any]:
+        # A difference of timestamps has days in it, and a day may have 23 or 25 hours when it is added again.
+        return (extract("epoch", until) - extract("epoch", since)) * literal_column("interval '1 second'")
+
+    def json(self, text: ColumnElement[Any]) -> ColumnElement[Any]:
+        return cast(text, JSONB)
+
+    def text(self, document: ColumnElement[Any]) -> ColumnElement[Any]:
+        return cast(document, Text)
+
+    def batch(self, fields: Fields) -> FromClause:
+        columns = [column(name, type_) for name, type_ in fields.items()]
+        rows = func.jsonb_to_recordset(cast(batch_parameter(), JSONB)).table_valued(*columns)
+        return rows.render_derived("batch", with_types=True)
+
+    def locked(self, batch: FromClause, table: Table) -> FromClause:
+        key = (batch.c.namespace, batch.c.session_id)
+        rows = select(batch).join(table, and_(table.c.namespace == key[0], table.c.session_id == key[1]))
+        return rows.order_by(table.c.namespace, table.c.session_id).with_for_update(of=table).cte("locked")
+
+    def among(self, table: Table, batch: FromClause) -> ColumnElement[bool]:
+        return and_(table.c.namespace == batch.c.namespace, table.c.session_id == batch.c.session_id)
+
+    def row_id(self, table: Table) -> ColumnElement[Any]:
+        return literal_column("ctid")
+
+    def one_of(self, row_id: ColumnElement[Any], rows: Select[Any]) -> ColumnElement[bool]:
+        # As an array: with IN, the planner may join the whole table instead of fetching the rows by address.
+        return row_id == any_(func.array(rows.scalar_subquery()))
+
+    def create(self, insert: Inserting, found: Select[Any], batch: FromClause) -> Statement:
+        # Looking first keeps the usual get-or-create free of writes: ON CONFLICT would lock the row it meets.
+        live = found.cte("live")
+        made = insert(
+            ~exists().where(live.c.namespace == batch.c.namespace, live.c.session_id == batch.c.session_id)
+        ).cte("made")
+        return union_all(select(made), select(live))
+
+    def revision(self, connection: Connection, version_table: Table) -> str | None:
+        try:
+            return connection.execute(select(version_table.c.version_num)).scalar()
+        except DBAPIError as error:
+            if self.fault(error) is Fault.SCHEMA:
+                return None
+            raise
+
+    def fault(self, error: BaseException) -> Fault | None:
+        original = driver_error(error)
+        code = code_of(original)
+        if code is None:
+            return self._fault_without_code(error, original)
+        if code in _SCHEMA:
+            return Fault.SCHEMA
+        if code == _DENIED:
+            return Fault.DENIED
+        if code in _LOST:
+            return Fault.LOST
+        return Fault.REFUSED if code in _REFUSED or code.startswith(_REFUSED_CLASSES) else None
+
+    def _fault_without_code(self, error: BaseException, original: BaseException) -> Fault | None:
+        """What libpq and asyncpg say of connections, for which the server gave no code."""
+        if isinstance(original, OSError | TimeoutError):
+            return Fault.REFUSED
+        if not isinstance(original, self._dbapi.OperationalError | self._dbapi.InterfaceError):
+            return None
+        # SQLAlchemy wraps what fails while it connects; statements run on the driver's cursor and come unwrapped.
+        refused = isinstance(error, DBAPIError) and not error.connection_invalidated
+        return Fault.REFUSED if refused else Fault.LOST

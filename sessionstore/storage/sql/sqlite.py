@@ -1,0 +1,111 @@
+"""What SQLite says in its own way. Its neighbour is `postgresql.py`: the same names in the same order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Connection,
+    Dialect,
+    FromClause,
+    Integer,
+    Select,
+    Table,
+    Text,
+    cast,
+    column,
+    func,
+    literal_column,
+    select,
+    true,
+    tuple_,
+)
+from sqlalchemy.types import TypeEngine
+from sqlalchemy.util import await_only
+
+from .dialect import Fields, Inserting, batch_parameter
+from .faults import Fault, code_of, driver_error
+from .prepared import Params, Row, Statement
+from .tables import is_document
+
+# https://www.sqlite.org/rescode.html. The names of extended codes begin with those of their primary code.
+_REFUSED: Final = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_CANTOPEN", "SQLITE_IOERR", "SQLITE_FULL", "SQLITE_NOMEM")
+_DENIED: Final = ("SQLITE_READONLY", "SQLITE_PERM", "SQLITE_AUTH")
+
+# To the millisecond, which is what SQLite's clock gives, and the same throughout a statement.
+_NOW: Final = "CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER) * 1000"
+
+
+class SQLite:
+    """A SQLite file through aiosqlite."""
+
+    name = "sqlite"
+    one_writer = True
+    begin = "BEGIN IMMEDIATE"
+
+    def __init__(self, dialect: Dialect) -> None:
+        self._dbapi = dialect.loaded_dbapi
+
+    def execute(self, connection: Connection, sql: str, params: Params) -> Sequence[Row]:
+        # aiosqlite runs each call in a thread of its own: this is one trip there, a cursor would be four.
+        driver: Any = connection.connection.driver_connection
+        return await_only(driver.execute_fetchall(sql, params))  # type: ignore[no-any-return]
+
+    def now(self, given: BindParameter[Any]) -> ColumnElement[Any]:
+        return func.coalesce(given, literal_column(_NOW), type_=given.type)
+
+    def interval(self, microseconds: ColumnElement[Any]) -> ColumnElement[Any]:
+        return microseconds
+
+    def span(self, since: ColumnElement[Any], until: ColumnElement[Any]) -> ColumnElement[Any]:
+        return cast(until, Integer) - cast(since, Integer)
+
+    def json(self, text: ColumnElement[Any]) -> ColumnElement[Any]:
+        return text
+
+    def text(self, document: ColumnElement[Any]) -> ColumnElement[Any]:
+        return document
+
+    def batch(self, fields: Fields) -> FromClause:
+        each = func.json_each(batch_parameter()).table_valued("value", name="each")
+        return select(*(_member(each.c.value, name, type_) for name, type_ in fields.items())).subquery("batch")
+
+    def locked(self, batch: FromClause, table: Table) -> FromClause:
+        return batch  # a writer has the whole file
+
+    def among(self, table: Table, batch: FromClause) -> ColumnElement[bool]:
+        return tuple_(table.c.namespace, table.c.session_id).in_(select(batch.c.namespace, batch.c.session_id))
+
+    def row_id(self, table: Table) -> ColumnElement[Any]:
+        return literal_column("rowid")
+
+    def one_of(self, row_id: ColumnElement[Any], rows: Select[Any]) -> ColumnElement[bool]:
+        return row_id.in_(rows)
+
+    def create(self, insert: Inserting, found: Select[Any], batch: FromClause) -> Statement:
+        return insert(true())
+
+    def revision(self, connection: Connection, version_table: Table) -> str | None:
+        # Asked of the catalogue: a missing table has no code of its own in SQLite.
+        catalogue = select(column("name")).select_from(literal_column("sqlite_master"))
+        if connection.execute(catalogue.where(column("name") == version_table.name)).first() is None:
+            return None
+        return connection.execute(select(version_table.c.version_num)).scalar()
+
+    def fault(self, error: BaseException) -> Fault | None:
+        original = driver_error(error)
+        code = code_of(original) or ""
+        if code.startswith(_REFUSED):
+            return Fault.REFUSED
+        return Fault.DENIED if code.startswith(_DENIED) else None
+
+
+def _member(value: ColumnElement[Any], name: str, type_: TypeEngine[Any]) -> ColumnElement[Any]:
+    path = f"$.{name}"
+    if is_document(type_):
+        # "->" gives JSON as it stands, "->>" would unquote a string; and JSON's null is no document.
+        return func.nullif(value.op("->")(path), "null", type_=Text()).label(name)
+    return value.op("->>", return_type=type_)(path).label(name)

@@ -1,0 +1,220 @@
+"""Every statement, built and compiled once. The rule of `lifetime.py` stands here a second time, in SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NamedTuple, TypeAlias
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    ColumnElement,
+    Dialect,
+    FromClause,
+    Select,
+    Table,
+    Text,
+    and_,
+    bindparam,
+    case,
+    delete,
+    false,
+    func,
+    literal_column,
+    or_,
+    select,
+    true,
+    update,
+)
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy.sql.dml import ReturningInsert
+
+from ..lifetime import SLACK
+from .dialect import Backend, Fields
+from .prepared import Prepared, Statement
+from .tables import DOCUMENT, KEY, Instant, is_document
+
+_Element: TypeAlias = ColumnElement[Any]
+
+_KEY: Final[Fields] = {"namespace": KEY, "session_id": KEY}
+_WRITE: Final[Fields] = {**_KEY, "state": DOCUMENT, "version": BigInteger()}
+_DRAFT: Final[Fields] = {
+    **_WRITE,
+    "ttl": BigInteger(),
+    "max_lifetime": BigInteger(),
+    "origin": DOCUMENT,
+    "owner_id": Text(),
+}
+
+
+class Pair(NamedTuple):
+    """A statement for one row, with a parameter for each field, and for many, with all of them in one parameter."""
+
+    one: Prepared
+    many: Prepared
+
+
+class Statements:
+    """The statements for one table of one database."""
+
+    def __init__(self, table: Table, backend: Backend, dialect: Dialect) -> None:
+        self._table = t = table
+        self._backend = backend
+        self._dialect = dialect
+        self._insert = sqlite_insert if backend.name == "sqlite" else postgresql_insert
+        self._now = backend.now(bindparam("now", type_=Instant()))
+        self._live = or_(t.c.expires_at.is_(None), t.c.expires_at > self._now)
+        self._due = t.c.expires_at < _capped(self._now + t.c.ttl, t.c.deadline)
+        self._slid = case((self._due, _capped(_far(self._now, t.c.ttl), t.c.deadline)), else_=t.c.expires_at)
+        self._expired = t.c.expires_at <= self._now - backend.interval(bindparam("grace", type_=BigInteger()))
+        self._key = (t.c.namespace, t.c.session_id)
+        self._summary = (
+            *self._key,
+            *(t.c[name] for name in ("version", "created_at", "updated_at", "last_accessed_at")),
+            *(t.c[name] for name in ("expires_at", "deadline", "ttl")),
+            backend.text(t.c.origin).label("origin"),
+            t.c.owner_id,
+        )
+        self._document = (*self._summary, backend.text(t.c.state).label("state"))
+
+        self.get = self._pair(_KEY, self._get)
+        self.get_locked = self._prepare(self._get(self._one(_KEY)).with_for_update(of=t))
+        self.exists = self._pair(_KEY, self._exists)
+        self.create = self._pair(_DRAFT, self._create)
+        self.set = self._pair(_DRAFT, self._set)
+        self.update = self._pair(_WRITE, self._update, locks=True)
+        self.touch = self._pair(_KEY, self._touch, locks=True)
+        self.delete = self._pair(_KEY, self._delete, locks=True)
+        self.purge = self._prepare(self._sweep(self._expired, t.c.expires_at, skip_locked=True))
+        self.count_expired = self._prepare(select(func.count()).select_from(t).where(self._expired))
+
+    def list(self, conditions: Sequence[ColumnElement[bool]]) -> Prepared:
+        """One page of the live sessions for which these hold."""
+        page = select(*self._summary).where(self._live, *conditions).order_by(*self._key)
+        return self._prepare(page.limit(bindparam("limit", type_=BigInteger())))
+
+    def clear(self, conditions: Sequence[ColumnElement[bool]]) -> Prepared:
+        """Deletes one batch of the rows for which these hold; each row says whether it was live."""
+        return self._prepare(self._sweep(and_(true(), *conditions), self._table.c.session_id, skip_locked=False))
+
+    def stats(self, conditions: Sequence[ColumnElement[bool]]) -> Prepared:
+        """Per namespace: the live rows, the expired ones, and the oldest expiry of these."""
+        t = self._table
+        counts = select(
+            t.c.namespace,
+            func.count().filter(self._live).label("live"),
+            func.count().filter(~self._live).label("expired"),
+            func.min(t.c.expires_at, type_=Instant()).filter(~self._live).label("oldest_expiry"),
+        )
+        return self._prepare(counts.where(*conditions).group_by(t.c.namespace).order_by(t.c.namespace))
+
+    def _prepare(self, statement: Statement) -> Prepared:
+        return Prepared(statement, self._dialect, self._backend.execute)
+
+    def _pair(self, fields: Fields, build: Callable[[FromClause], Statement], *, locks: bool = False) -> Pair:
+        batch = self._backend.batch(fields)
+        many = self._backend.locked(batch, self._table) if locks else batch
+        return Pair(self._prepare(build(self._one(fields))), self._prepare(build(many)))
+
+    def _one(self, fields: Fields) -> FromClause:
+        """A batch of one row. The planner pulls it up, so that the statement is as good as one without a batch."""
+        return select(
+            *(
+                (self._backend.json(bindparam(name, type_=Text())) if is_document(type_) else bindparam(name, type_=type_))
+                .label(name)
+                for name, type_ in fields.items()
+            )
+        ).subquery("batch")  # fmt: skip
+
+    def _matches(self, batch: FromClause) -> ColumnElement[bool]:
+        return and_(self._table.c.namespace == batch.c.namespace, self._table.c.session_id == batch.c.session_id)
+
+    def _get(self, batch: FromClause) -> Select[Any]:
+        # `now` and `due` tell the caller whether this access has to move the expiry, which is another statement.
+        due = func.coalesce(self._due, false(), type_=Boolean()).label("due")
+        found = select(*self._document, self._now.label("now"), due, false().label("created"))
+        return found.select_from(self._table.join(batch, self._matches(batch))).where(self._live)
+
+    def _exists(self, batch: FromClause) -> Select[Any]:
+        return select(*self._key).select_from(self._table.join(batch, self._matches(batch))).where(self._live)
+
+    def _create(self, batch: FromClause) -> Statement:
+        def inserting(missing: ColumnElement[bool]) -> ReturningInsert[Any]:
+            upsert, new = self._upsert(batch, missing)
+            replacing = upsert.on_conflict_do_update(index_elements=list(self._key), set_=new, where=~self._live)
+            made = (self._table.c.created_at.label("now"), false().label("due"), true().label("created"))
+            return replacing.returning(*self._document, *made)
+
+        return self._backend.create(inserting, self._get(batch), batch)
+
+    def _set(self, batch: FromClause) -> Statement:
+        t = self._table
+        upsert, new = self._upsert(batch, true())
+        lifetime = self._backend.span(new["created_at"], new["deadline"])
+        deadline = case((self._live, t.c.created_at + lifetime), else_=new["deadline"])
+        kept = new | {
+            "version": case((self._live, t.c.version + literal_column("1")), else_=new["version"]),
+            "created_at": case((self._live, t.c.created_at), else_=new["created_at"]),
+            "deadline": deadline,
+            "expires_at": _first(self._now, new["ttl"], deadline),
+        }
+        return upsert.on_conflict_do_update(index_elements=list(self._key), set_=kept).returning(*self._summary)
+
+    def _upsert(self, batch: FromClause, missing: ColumnElement[bool]) -> tuple[Any, dict[str, _Element]]:
+        """An INSERT of drafts, and the values that it brings, as ON CONFLICT names them."""
+        ttl = self._backend.interval(batch.c.ttl)
+        deadline = self._now + self._backend.interval(batch.c.max_lifetime)
+        values = {
+            **{name: batch.c[name] for name in ("namespace", "session_id", "state", "origin", "owner_id", "version")},
+            **dict.fromkeys(("created_at", "updated_at", "last_accessed_at"), self._now),
+            "ttl": ttl,
+            "deadline": deadline,
+            "expires_at": _first(self._now, ttl, deadline),
+        }
+        rows = select(*(value.label(name) for name, value in values.items())).select_from(batch).where(missing)
+        upsert = self._insert(self._table).from_select(
+            list(values), rows.order_by(batch.c.namespace, batch.c.session_id), include_defaults=False
+        )
+        return upsert, {name: upsert.excluded[name] for name in values if name not in _KEY}
+
+    def _update(self, batch: FromClause) -> Statement:
+        t = self._table
+        matched = update(t).where(self._matches(batch), t.c.version == batch.c.version, self._live)
+        return matched.values(
+            state=batch.c.state,
+            version=t.c.version + literal_column("1"),
+            updated_at=self._now,
+            last_accessed_at=self._now,
+            expires_at=self._slid,
+        ).returning(*self._summary)
+
+    def _touch(self, batch: FromClause) -> Statement:
+        touched = update(self._table).where(self._backend.among(self._table, batch), self._live, self._due)
+        slid = touched.values(expires_at=self._slid, last_accessed_at=self._now)
+        return slid.returning(*self._key, self._table.c.last_accessed_at, self._table.c.expires_at)
+
+    def _delete(self, batch: FromClause) -> Statement:
+        gone = delete(self._table).where(self._backend.among(self._table, batch))
+        return gone.returning(*self._key, self._live.label("live"))
+
+    def _sweep(self, condition: ColumnElement[bool], order: _Element, *, skip_locked: bool) -> Statement:
+        row_id = self._backend.row_id(self._table)
+        rows = select(row_id).select_from(self._table).where(condition).order_by(order)
+        chosen = rows.limit(bindparam("limit", type_=BigInteger())).with_for_update(skip_locked=skip_locked)
+        # The condition again: it is checked on each row as it is under the lock, not as it was when it was chosen.
+        swept = delete(self._table).where(self._backend.one_of(row_id, chosen.correlate(None)), condition)
+        return swept.returning(self._live.label("live"))
+
+
+def _capped(expires_at: _Element, deadline: _Element) -> _Element:
+    return case((deadline < expires_at, deadline), else_=expires_at)
+
+
+def _far(now: _Element, ttl: _Element) -> _Element:
+    # A plain "/": SQLAlchemy's own would make a fraction of it, and a microsecond is the least there is.
+    return now + ttl + ttl.op("/", return_type=ttl.type)(literal_column(str(SLACK)))
+
+
+def _first(now: _Element, ttl: _Element, deadline: _Element) -> _Element:
+    return case((ttl.is_(None), deadline), else_=_capped(_far(now, ttl), deadline))

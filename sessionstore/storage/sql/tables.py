@@ -1,0 +1,119 @@
+"""The one table, as the statements see it. It is made by the migrations alone; `alembic check` compares the two."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import (
+    TIMESTAMP,
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Dialect,
+    Index,
+    Integer,
+    Interval,
+    MetaData,
+    Table,
+    Text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+REVISIONS: Final = ("0001",)
+"""The migrations that this version knows, oldest first; it works with the last one."""
+
+VERSION_TABLE: Final = "sessionstore_version"
+"""Where Alembic notes the revision; a name of its own, so that it never meets the service's."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+class Instant(TypeDecorator[datetime]):
+    """An aware datetime in UTC: ``timestamptz`` in PostgreSQL, microseconds since 1970 in SQLite."""
+
+    impl = TIMESTAMP(timezone=True)
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return Integer() if dialect.name == "sqlite" else TIMESTAMP(timezone=True)
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | int | None:
+        if value is None or dialect.name != "sqlite":
+            return value
+        return (value - _EPOCH) // _MICROSECOND
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if dialect.name == "sqlite":
+            return _EPOCH + timedelta(microseconds=value)
+        # PostgreSQL answers in the time zone of its session, which is the server's or the role's choice.
+        return value.astimezone(UTC)  # type: ignore[no-any-return]
+
+
+class Duration(TypeDecorator[timedelta]):
+    """A timedelta: ``interval`` in PostgreSQL, microseconds in SQLite. Bound as microseconds, see `micros()`."""
+
+    impl = Interval
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return Integer() if dialect.name == "sqlite" else Interval()
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> timedelta | None:
+        if value is None or isinstance(value, timedelta):
+            return value
+        return timedelta(microseconds=value)
+
+
+def micros(duration: timedelta | None) -> int | None:
+    """A duration as it is bound.
+
+    As an ``interval``, drivers would send days, and to PostgreSQL a day may have 23 or 25 hours.
+    """
+    return None if duration is None else duration // _MICROSECOND
+
+
+# "C" compares bytes: the order of SQLite and of Python's strings, the same on every operating system, and the one in
+# which a prefix is a range of the primary key.
+KEY: Final[TypeEngine[Any]] = Text(collation="C").with_variant(Text(), "sqlite")
+DOCUMENT: Final[TypeEngine[Any]] = JSONB().with_variant(Text(), "sqlite")
+"""A JSON document. Statements only ever see it as text, cast in the database and decoded once, straight into a state."""
+
+
+def is_document(type_: TypeEngine[Any]) -> bool:
+    """Whether this is the type of a JSON document."""
+    return isinstance(type_, JSONB)
+
+
+def sessions_table(metadata: MetaData, *, sqlite: bool) -> Table:
+    """The table ``sessions`` in the schema of the metadata."""
+    table = Table(
+        "sessions",
+        metadata,
+        Column("namespace", KEY, primary_key=True),
+        Column("session_id", KEY, primary_key=True),
+        Column("state", DOCUMENT, nullable=False),
+        Column("origin", DOCUMENT),
+        Column("owner_id", KEY),
+        Column("version", BigInteger().with_variant(Integer(), "sqlite"), nullable=False),
+        Column("ttl", Duration()),
+        Column("created_at", Instant(), nullable=False),
+        Column("updated_at", Instant(), nullable=False),
+        Column("last_accessed_at", Instant(), nullable=False),
+        Column("expires_at", Instant()),
+        Column("deadline", Instant()),
+        sqlite_strict=True,
+    )
+    for name, columns, needed in (
+        ("ix_sessions_expires_at", [table.c.expires_at], table.c.expires_at),
+        ("ix_sessions_namespace_owner_id", [table.c.namespace, table.c.owner_id], table.c.owner_id),
+    ):
+        Index(name, *columns, postgresql_where=needed.is_not(None), sqlite_where=needed.is_not(None))
+    if sqlite:
+        for document in ("state", "origin"):
+            table.append_constraint(CheckConstraint(f"json_valid({document})", name=f"ck_sessions_{document}_is_json"))
+    return table
