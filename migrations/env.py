@@ -9,8 +9,9 @@ from __future__ import annotations
 import logging.config
 
 from alembic import context
-from sessionstore.migrate import Target, migrating
 from sqlalchemy import Connection
+
+from sessionstore.migrate import Target, migrating
 
 config = context.config
 if config.config_file_name is not None and config.attributes.get("target") is None:

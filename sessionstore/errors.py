@@ -27,7 +27,7 @@ def shown_id(session_id: object) -> str:
     if not isinstance(session_id, str):
         return f"<{type(session_id).__name__}>"
     if len(session_id) > _SHOWN_ID_CHARS:
-        return f"{ascii(session_id[:_SHOWN_ID_CHARS])}... ({len(session_id)} characters)"
+        return f"{session_id[:_SHOWN_ID_CHARS]!a}... ({len(session_id)} characters)"
     return ascii(session_id)
 
 
@@ -44,7 +44,9 @@ class SessionNotFoundError(SessionStoreError, LookupError):
 
     def __init__(self, session_id: str) -> None:
         self.session_id = session_id
-        super().__init__(f"session {shown_id(session_id)} does not exist or has expired; create it with create_session()")
+        super().__init__(
+            f"session {shown_id(session_id)} does not exist or has expired; create it with create_session()"
+        )
 
 
 class SessionConflictError(SessionStoreError):

@@ -52,7 +52,7 @@ def jsonpath(steps: Any) -> str:
             path += f".{step}"
         else:
             shown = step[:_SHOWN_KEY_CHARS] + ("..." if len(step) > _SHOWN_KEY_CHARS else "")
-            path += f"[{ascii(shown)}]"
+            path += f"[{shown!a}]"
     return path if len(path) <= 300 else f"{path[:200]} ... {path[-90:]}"
 
 

@@ -179,7 +179,9 @@ class SessionManager(Generic[T]):
                 raise
             if inspect.iscoroutine(changed):
                 changed.close()
-                raise TypeError("update_fn must be a plain function, not a coroutine function: it may run more than once")
+                raise TypeError(
+                    "update_fn must be a plain function, not a coroutine function: it may run more than once"
+                )
             text = self._codec.encode(state if changed is None else changed, session_id)
             latest = self._codec.copy(text, session_id)
             return text

@@ -141,7 +141,9 @@ def check(url: str | None = None, *, schema: str | None = None) -> None:
             known = found is None or found in REVISIONS
             remedy = "run `sessionstore migrate upgrade`" if known else "upgrade sessionstore"
             raise SchemaError(
-                f"the database is at revision {found}, and this version wants {wanted}: {remedy}", found=found, wanted=wanted
+                f"the database is at revision {found}, and this version wants {wanted}: {remedy}",
+                found=found,
+                wanted=wanted,
             )
         if differences := compare_metadata(context, target.metadata()):
             raise SchemaError(
@@ -252,4 +254,6 @@ def _faults() -> Generator[None]:
         if code == "55P03":
             busy = f"a migration waited {_LOCK_TIMEOUT} for a lock on the table; nothing was changed, try again"
             raise StorageUnavailableError(busy, code=code) from error.orig
-        raise StorageError("a migration failed and was rolled back; the cause has the details", code=code) from error.orig
+        raise StorageError(
+            "a migration failed and was rolled back; the cause has the details", code=code
+        ) from error.orig

@@ -96,7 +96,7 @@ def _upgrade_sqlite() -> None:
         sa.Column("deadline", sa.Integer()),
         sa.PrimaryKeyConstraint("namespace", "session_id", name="sessions_pkey"),
         sa.CheckConstraint("json_valid(state)", name="ck_sessions_state_is_json"),
-        sa.CheckConstraint("json_valid(origin)", name="ck_sessions_origin_is_json"),
+        sa.CheckConstraint("origin IS NULL OR json_valid(origin)", name="ck_sessions_origin_is_json"),
         sqlite_strict=True,
     )
     _create_indexes(None)
@@ -108,6 +108,4 @@ def _create_indexes(schema: str | None) -> None:
         ("ix_sessions_namespace_owner_id", ["namespace", "owner_id"], "owner_id IS NOT NULL"),
     ):
         condition = sa.text(where)
-        op.create_index(
-            name, "sessions", columns, schema=schema, postgresql_where=condition, sqlite_where=condition
-        )
+        op.create_index(name, "sessions", columns, schema=schema, postgresql_where=condition, sqlite_where=condition)

@@ -54,7 +54,7 @@ def register_storage(scheme: str, factory: StorageFactory) -> None:
         ConfigurationError: The scheme is none (RFC 3986: a letter, then letters, digits, "+", "-", ".").
     """
     if not _SCHEME.fullmatch(f"{scheme}:"):
-        raise ConfigurationError(f"{ascii(scheme)} is no URL scheme: a letter, then letters, digits, '+', '-' or '.'")
+        raise ConfigurationError(f"{scheme!a} is no URL scheme: a letter, then letters, digits, '+', '-' or '.'")
     _FACTORIES[scheme.lower()] = factory
 
 

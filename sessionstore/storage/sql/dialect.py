@@ -81,10 +81,6 @@ class Backend(Protocol):
         """The statement of create_many(): inserts what is missing, and may at once answer with what was found."""
         ...
 
-    def revision(self, connection: Connection, version_table: Table) -> str | None:
-        """The revision that the schema is at; None where there is none."""
-        ...
-
     def fault(self, error: BaseException) -> Fault | None:
         """What kind of fault a driver's error is; None where it says nothing that matters here."""
         ...

@@ -70,4 +70,6 @@ def make_engine(url: str, **options: Any) -> AsyncEngine:
         hint = "; pip install 'sessionstore[asyncpg]'" if driver == "asyncpg" else ""
         raise ConfigurationError(f"the driver {driver!r} needs the package {error.name!r}{hint}") from None
     except (ArgumentError, TypeError) as error:
-        raise ConfigurationError(f"open_storage() was given an option that the engine does not take ({error})") from None
+        raise ConfigurationError(
+            f"open_storage() was given an option that the engine does not take ({error})"
+        ) from None

@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator
 from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext, suppress
 from typing import Final, TypeVar
 
-from sqlalchemy import Column, Connection, MetaData, String, Table
+from sqlalchemy import Column, Connection, MetaData, String, Table, inspect, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.util import greenlet_spawn
@@ -96,10 +96,16 @@ class Gateway:
         async with self._check_turn:
             if self._checked:
                 return
-            found = await self._attempt(lambda c: self._backend.revision(c, self._version_table), writing=False)
+            found = await self._attempt(self._revision, writing=False)
             if found != REVISIONS[-1]:
                 raise self._schema_error(found)
             self._checked = True
+
+    def _revision(self, connection: Connection) -> str | None:
+        # Asked of the catalogue: in SQLite, a missing table has no error code of its own.
+        if not inspect(connection).has_table(self._version_table.name, schema=self.schema):
+            return None
+        return connection.execute(select(self._version_table.c.version_num)).scalar()
 
     async def _attempt(self, operation: Callable[[Connection], R], *, writing: bool) -> R:
         for left in reversed(range(_READ_ATTEMPTS)):

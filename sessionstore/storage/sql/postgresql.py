@@ -103,14 +103,6 @@ class PostgreSQL:
         ).cte("made")
         return union_all(select(made), select(live))
 
-    def revision(self, connection: Connection, version_table: Table) -> str | None:
-        try:
-            return connection.execute(select(version_table.c.version_num)).scalar()
-        except DBAPIError as error:
-            if self.fault(error) is Fault.SCHEMA:
-                return None
-            raise
-
     def fault(self, error: BaseException) -> Fault | None:
         original = driver_error(error)
         code = code_of(original)

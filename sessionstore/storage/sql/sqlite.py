@@ -16,7 +16,6 @@ from sqlalchemy import (
     Table,
     Text,
     cast,
-    column,
     func,
     literal_column,
     select,
@@ -87,13 +86,6 @@ class SQLite:
 
     def create(self, insert: Inserting, found: Select[Any], batch: FromClause) -> Statement:
         return insert(true())
-
-    def revision(self, connection: Connection, version_table: Table) -> str | None:
-        # Asked of the catalogue: a missing table has no code of its own in SQLite.
-        catalogue = select(column("name")).select_from(literal_column("sqlite_master"))
-        if connection.execute(catalogue.where(column("name") == version_table.name)).first() is None:
-            return None
-        return connection.execute(select(version_table.c.version_num)).scalar()
 
     def fault(self, error: BaseException) -> Fault | None:
         original = driver_error(error)

@@ -114,6 +114,6 @@ def sessions_table(metadata: MetaData, *, sqlite: bool) -> Table:
     ):
         Index(name, *columns, postgresql_where=needed.is_not(None), sqlite_where=needed.is_not(None))
     if sqlite:
-        for document in ("state", "origin"):
-            table.append_constraint(CheckConstraint(f"json_valid({document})", name=f"ck_sessions_{document}_is_json"))
+        for document, valid in (("state", "json_valid(state)"), ("origin", "origin IS NULL OR json_valid(origin)")):
+            table.append_constraint(CheckConstraint(valid, name=f"ck_sessions_{document}_is_json"))
     return table
