@@ -74,4 +74,4 @@ $(PY):
 	fi; \
 	clear=; if [ -f "$(VENV)/pyvenv.cfg" ]; then clear=--clear; fi; \
 	echo "making $(VENV) with $$("$$found" --version)"; \
-	"$$found" -m venv $$clear "$(VENV)"
+	"$$found" -m venv $$clear "$(VENV)" || { rm -f $(PY); exit 1; }
