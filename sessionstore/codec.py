@@ -152,4 +152,5 @@ def _refuse_vanished_floats(value: Any, tree: Any) -> None:
         try:
             _refuse_vanished_floats(inner, inner_tree)
         except Refused as refused:
-            raise refused.inside(step)
+            refused.inside(step)
+            raise

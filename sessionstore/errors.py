@@ -44,9 +44,8 @@ class SessionNotFoundError(SessionStoreError, LookupError):
 
     def __init__(self, session_id: str) -> None:
         self.session_id = session_id
-        super().__init__(
-            f"session {shown_id(session_id)} does not exist or has expired; create it with create_session()"
-        )
+        shown = shown_id(session_id)
+        super().__init__(f"session {shown} does not exist or has expired; create it with create_session()")
 
 
 class SessionConflictError(SessionStoreError):
@@ -117,10 +116,8 @@ class CorruptStateError(InvalidStateError):
     def __init__(self, reason: str, *, path: str = "$", session_id: str | None = None) -> None:
         super().__init__(reason, path=path, session_id=session_id)
         whose = "a session" if session_id is None else f"session {shown_id(session_id)}"
-        self.args = (
-            f"what is stored for {whose} does not fit its state type: {path} {reason}; "
-            "the row was left as it is, look at it with `sessionstore show`",
-        )
+        message = f"what is stored for {whose} does not fit its state type: {path} {reason}"
+        self.args = (f"{message}; the row was left as it is, look at it with `sessionstore show`",)
 
 
 class StorageError(SessionStoreError):

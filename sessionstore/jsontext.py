@@ -1,8 +1,8 @@
 """Python values as JSON text that every storage gives back unchanged.
 
-PostgreSQL keeps JSON as `jsonb`: a NUL is no character there, numbers are decimals, and SQLite and the JSON parsers have
-limits of their own. What one of them would change or refuse is refused here for all, with its path. The text is
-UTF-8 without insignificant space (RFC 8259).
+PostgreSQL keeps JSON as `jsonb`: a NUL is no character there, and numbers are decimals; SQLite and the JSON parsers
+have limits of their own. What one of them would change or refuse is refused here for all, with its path. The text
+is UTF-8 without insignificant space (RFC 8259).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, Final
 import orjson
 
 MAX_DEPTH: Final = 200
-"""How deep arrays and objects may be nested. pydantic's parser reads 200 levels, orjson writes 254, SQLite reads 1000."""
+"""How deep arrays and objects may be nested. pydantic reads 200 levels, orjson writes 254, SQLite reads 1000."""
 
 _MAX_INT = 2**64 - 1
 _MIN_INT = -(2**63)
@@ -32,10 +32,9 @@ class Refused(Exception):
         self.reason = reason
         self._steps: list[str | int] = []
 
-    def inside(self, step: object) -> Refused:
+    def inside(self, step: object) -> None:
         """Adds the key or index under which the place lies; called from the inside out."""
         self._steps.append(step if isinstance(step, str | int) else f"<{type(step).__name__}>")
-        return self
 
     @property
     def path(self) -> str:
@@ -111,7 +110,8 @@ def _check_object(members: dict[Any, Any], depth: int) -> bool:
             if type(value) is not str or not value.isascii() or "\0" in value:
                 special |= _check(value, depth)
         except Refused as refused:
-            raise refused.inside(key)
+            refused.inside(key)
+            raise
     return special
 
 
@@ -121,7 +121,8 @@ def _check_array(values: list[Any], depth: int) -> bool:
         try:
             special |= _check(value, depth)
         except Refused as refused:
-            raise refused.inside(index)
+            refused.inside(index)
+            raise
     return special
 
 
@@ -136,7 +137,7 @@ def _check_text(text: str) -> None:
 
 
 def _plain_floats(value: Any) -> Any:
-    """The same value with its large floats as decimals that keep their point, and -0.0 as 0.0, which jsonb makes of it."""
+    """The value with its large floats as decimals that keep their point, and -0.0 as the 0.0 that jsonb makes of it."""
     if type(value) is dict:
         return {key: _plain_floats(member) for key, member in value.items()}
     if type(value) is list:

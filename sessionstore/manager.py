@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from types import EllipsisType
@@ -11,6 +10,7 @@ from typing import Final, Generic, TypeVar
 from pydantic import JsonValue, TypeAdapter
 
 from . import config
+from .change import Change
 from .codec import Codec
 from .errors import (
     ConfigurationError,
@@ -151,8 +151,8 @@ class SessionManager(Generic[T]):
 
         Args:
             session_id: Which session.
-            update_fn: A plain function. It gets the caller's own copy of the state and returns the new one, or None if it
-                changed the one it was given. It may run more than once and must have no side effects.
+            update_fn: A plain function. It gets the caller's own copy of the state and returns the new one, or None if
+                it changed the one it was given. It may run more than once and must have no side effects.
             expected_version: Write only if the session is at this version. A version from before a session expired or
                 was deleted never matches a later session of the same id.
 
@@ -164,36 +164,18 @@ class SessionManager(Generic[T]):
         Raises:
             Exception: What ``update_fn`` raises, unchanged; nothing was written.
             TypeError: ``update_fn`` is a coroutine function.
-            StorageError: The storage could not do it. UpdateOutcomeUnknownError: the connection was lost while writing.
+            StorageError: The storage could not do it. UpdateOutcomeUnknownError: the connection was lost while
+                writing.
         """
-        latest: T
-        raised: Exception | None = None
-
-        def apply(document: Document) -> str:
-            nonlocal latest, raised
-            state = self._codec.decode(document.state, session_id)
-            try:
-                changed = update_fn(state)
-            except Exception as error:
-                raised = error
-                raise
-            if inspect.iscoroutine(changed):
-                changed.close()
-                raise TypeError(
-                    "update_fn must be a plain function, not a coroutine function: it may run more than once"
-                )
-            text = self._codec.encode(state if changed is None else changed, session_id)
-            latest = self._codec.copy(text, session_id)
-            return text
-
+        change = Change(update_fn, self._codec, session_id)
         try:
             key = Key(self._namespace, check_session_id(session_id))
-            document = await self._updates.run(key, apply, expected_version=expected_version)
+            document = await self._updates.run(key, change, expected_version=expected_version)
         except (InvalidSessionIdError, InvalidStateError, SessionNotFoundError, SessionConflictError) as error:
-            if error is raised:
+            if error is change.raised:
                 raise
             return SessionResult(_named(session_id), success=False, error=error)
-        return self._success(document.summary, latest)
+        return self._success(document.summary, change.state)
 
     async def delete_session(self, session_id: SessionId) -> SessionResult[bool]:
         """Deletes a session; ``data`` is whether a live one was deleted. Deleting an absent one is a success.

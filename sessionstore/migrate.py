@@ -62,7 +62,7 @@ class Target:
         return metadata
 
     def includes(self, name: str | None, kind: str, parents: Any) -> bool:
-        """Whether a thing in the database is ours, for Alembic's comparison: nobody's table is proposed to be dropped."""
+        """Whether a thing in the database is ours, so that Alembic's comparison drops no other."""
         if kind == "schema":
             return name == self.schema
         return kind != "table" or name == "sessions"
@@ -83,7 +83,7 @@ def migrating(target: Target) -> Generator[Connection]:
         # Of the session, not of the transaction: an index that is built concurrently has to commit in between.
         with connection.begin():
             connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _LOCK_KEY})
-            # Set after the lock was waited for: behind a long transaction, it is better to give up than to hold up all others.
+            # Only now: waiting for another migration is fine, but waiting behind a long transaction holds up everybody.
             connection.execute(text(f"SET lock_timeout = '{_LOCK_TIMEOUT}'"))
             _ensure_schema(connection, target.schema)
         yield connection
@@ -169,7 +169,7 @@ def _alembic(target: Target, run: Any) -> None:
         known = {script.revision for script in ScriptDirectory.from_config(alembic).walk_revisions()}
         if found is not None and found not in known:
             raise SchemaError(
-                f"the database is at revision {found}, which this version of sessionstore does not know; use the newer version",
+                f"the database is at revision {found}, which this version does not know; use the newer version",
                 found=found,
                 wanted=REVISIONS[-1],
             )
@@ -216,7 +216,7 @@ def _engine(target: Target) -> Engine:
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
-        # Takes the file before the revision is read, so that of several processes one migrates and the others find it done.
+        # Takes the file before the revision is read, so that one process migrates and the others find it done.
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     return engine
@@ -247,7 +247,8 @@ def _faults() -> Generator[None]:
         code = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "sqlite_errorname", None)
         if code is None or code.startswith(("08", "53", "57", "28", "SQLITE_BUSY", "SQLITE_CANTOPEN")):
             unavailable = StorageUnavailableError(
-                "the database could not be asked; check that it runs and that the URL's host, user and password are right",
+                "the database could not be asked; check that it runs and that the URL's host, user and password "
+                "are right",
                 code=code,
             )
             raise unavailable from error.orig

@@ -58,14 +58,15 @@ class AIOrchestrationState(BaseModel):
 class OrchestrationStateManager:
     """Remembers step, tools, sequence and tokens of each conversation.
 
-    Each method returns the state after it, or None where there is no such session; every change is one atomic update, so
-    concurrent calls lose nothing. A storage that could not be asked raises StorageError, and an id or a
-    change that cannot be stored raises InvalidSessionIdError or InvalidStateError.
+    Each method returns the state after it, or None where there is no such session; every change is one atomic update,
+    so concurrent calls lose nothing. A storage that could not be asked raises StorageError, and an id or a change that
+    cannot be stored raises InvalidSessionIdError or InvalidStateError.
 
     Args:
         storage: Where states are kept; the caller closes it. None: a fresh MemoryStorageProvider.
         namespace: Keeps these states apart from others under the same ids.
-        ttl: How long a state lives after an access. Where it is not given, ``SESSION_TTL_SECONDS`` decides, then 24 hours.
+        ttl: How long a state lives after an access; None: it does not expire. Where it is not given,
+            ``SESSION_TTL_SECONDS`` decides, then 24 hours.
     """
 
     def __init__(
@@ -97,8 +98,8 @@ class OrchestrationStateManager:
         """Sets the named fields.
 
         Raises:
-            InvalidStateError: A field that does not exist, cannot be set (``session_id``, ``last_accessed``), or a value
-                that does not fit it; nothing was written.
+            InvalidStateError: A field that does not exist, cannot be set (``session_id``, ``last_accessed``), or a
+                value that does not fit it; nothing was written.
         """
         settable = OrchestrationState.model_fields.keys() - {"session_id", "last_accessed"}
         if unknown := sorted(changes.keys() - settable):

@@ -125,8 +125,8 @@ class Reaper:
     async def every(self, interval: timedelta) -> AsyncGenerator[None]:
         """Runs beside a service: at once, and then an interval after the end of each run, until the block is left.
 
-        An outage of the storage is logged and tried again at the next interval. Any other error is a defect: it ends the
-        task and is raised when the block is left. Leaving waits for nothing: a batch under way is rolled back.
+        An outage of the storage is logged and tried again at the next interval. Any other error ends the task and is
+        raised when the block is left. Leaving waits for nothing: a batch under way is rolled back.
 
         Raises:
             ConfigurationError: An interval that is not positive.

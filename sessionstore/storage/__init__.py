@@ -176,8 +176,8 @@ class StorageProvider(Protocol):
     async def set_many(self, drafts: Sequence[Draft]) -> Sequence[Summary]:
         """Inserts or overwrites each session, whatever is there.
 
-        A live session keeps ``created_at`` and counts a write; its state, TTL, deadline (from ``created_at``), origin and
-        owner become the draft's. Of a key that comes twice the last draft stays.
+        A live session keeps ``created_at`` and counts a write; its state, TTL, deadline (from ``created_at``), origin
+        and owner become the draft's. Of a key that comes twice the last draft is set, once.
         """
         ...
 
@@ -205,23 +205,23 @@ class StorageProvider(Protocol):
             prefix: Only ids that start with exactly this.
             owner_id: Only of this owner.
             limit: The length of a page, at least 1.
-            after: The ``next`` of the page before. Pages follow keys, not positions: what is created or deleted between two
-                pages neither repeats nor hides another session.
+            after: The ``next`` of the page before. Pages follow keys, not positions: what is created or deleted
+                between two pages neither repeats nor hides another session.
         """
         ...
 
     async def clear(self, namespace: str | None = None, *, prefix: str = "") -> int:
-        """Deletes all sessions of a namespace (None: of all) whose ids start with the prefix; how many live ones it were.
+        """Deletes all sessions of a namespace (None: of all) whose ids start with the prefix.
 
-        Runs in batches: a session created meanwhile may stay.
+        Returns how many live ones there were. Runs in batches: a session created meanwhile may stay.
         """
         ...
 
     async def purge_expired(self, *, limit: int = 5000, grace: timedelta = timedelta(0)) -> int:
-        """Deletes up to ``limit`` rows that expired more than ``grace`` ago, in one short transaction; how many it were.
+        """Deletes up to ``limit`` rows that expired at least ``grace`` ago, in one short transaction.
 
-        Rows that somebody else holds are passed over, so any number of callers run at once. Never deletes a live
-        session: what was renewed meanwhile stays.
+        Returns how many there were. Rows that somebody else holds are passed over, so any number of callers run at
+        once. Never deletes a live session: what was renewed meanwhile stays.
         """
         ...
 
@@ -234,7 +234,7 @@ class StorageProvider(Protocol):
         ...
 
     async def close(self) -> None:
-        """Gives back what the provider holds. Closing twice is fine; every other call afterwards raises StorageError."""
+        """Gives back what the provider holds. Closing twice is fine; any other call afterwards raises StorageError."""
         ...
 
     async def create(self, draft: Draft) -> Creation:

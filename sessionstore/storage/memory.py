@@ -77,7 +77,8 @@ class MemoryStorageProvider(StorageProvider):
 
     async def set_many(self, drafts: Sequence[Draft]) -> Sequence[Summary]:
         now = self._open_at()
-        return [self._set(draft, now) for draft in drafts]
+        summaries = {key: self._set(draft, now) for key, draft in {draft.key: draft for draft in drafts}.items()}
+        return [summaries[draft.key] for draft in drafts]
 
     async def exists_many(self, keys: Sequence[Key]) -> Sequence[bool]:
         now = self._open_at()

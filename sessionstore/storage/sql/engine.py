@@ -32,8 +32,8 @@ def parse_url(url: str) -> URL:
     except (ArgumentError, ValueError):
         # Neither the text nor the parser's message: a URL that does not parse often is a password that was not escaped.
         raise ConfigurationError(
-            "the storage URL does not parse; it should look like postgresql://user:password@host/database, with special "
-            "characters of the password percent-encoded"
+            "the storage URL does not parse; it should look like postgresql://user:password@host/database, "
+            "with special characters of the password percent-encoded"
         ) from None
     parsed = parsed.set(drivername=_DRIVERS.get(parsed.drivername, parsed.drivername))
     if parsed.get_backend_name() == "sqlite" and parsed.database in (None, "", ":memory:"):

@@ -46,7 +46,8 @@ def storage_error(error: BaseException, fault: Fault | None, *, backend: str, wr
         )
     if fault is Fault.LOST and writing:
         return UpdateOutcomeUnknownError(
-            f"the connection to {backend} was lost during a write, which may or may not have landed; read before repeating it",
+            f"the connection to {backend} was lost during a write, which may or may not have landed; "
+            "read before repeating it",
             code=code,
         )
     if fault is Fault.LOST:
@@ -59,8 +60,8 @@ def storage_error(error: BaseException, fault: Fault | None, *, backend: str, wr
         )
     if fault is Fault.DENIED:
         return StorageError(
-            f"the role may not do this in {backend}; grant it USAGE on the schema and SELECT, INSERT, UPDATE and DELETE "
-            "on its tables",
+            f"the role may not do this in {backend}; grant it USAGE on the schema "
+            "and SELECT, INSERT, UPDATE and DELETE on its tables",
             code=code,
         )
     if isinstance(error, InvalidRequestError):

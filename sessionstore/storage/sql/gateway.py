@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext, suppress
 from typing import Final, TypeVar
 
-from sqlalchemy import Column, Connection, MetaData, String, Table, inspect, select
+from sqlalchemy import Column, Connection, Dialect, MetaData, String, Table, inspect, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.util import greenlet_spawn
@@ -23,7 +23,7 @@ from .tables import REVISIONS, VERSION_TABLE, sessions_table
 
 R = TypeVar("R")
 
-_BACKENDS: Final = {"postgresql": PostgreSQL, "sqlite": SQLite}
+_BACKENDS: Final[Mapping[str, Callable[[Dialect], Backend]]] = {"postgresql": PostgreSQL, "sqlite": SQLite}
 
 _READ_ATTEMPTS: Final = 3
 
@@ -81,7 +81,7 @@ class Gateway:
         except Exception:
             try:
                 self._backend.execute(connection, "ROLLBACK", ())
-            except Exception:
+            except Exception:  # noqa: BLE001  # whatever it is, this connection must not go back to the pool
                 connection.invalidate()
             raise
         self._backend.execute(connection, "COMMIT", ())
@@ -111,7 +111,7 @@ class Gateway:
         for left in reversed(range(_READ_ATTEMPTS)):
             try:
                 async with self._turn(writing=writing):
-                    return await greenlet_spawn(self._operate, operation)
+                    return await greenlet_spawn(lambda: self._operate(operation))
             except Exception as error:
                 fault = self._backend.fault(error)
                 if fault is Fault.LOST and not writing and left:
@@ -155,10 +155,10 @@ class Gateway:
         if found is None:
             text = f"{place} has no sessionstore tables; run `sessionstore migrate upgrade{option}`"
         elif found in REVISIONS:
-            text = f"{place} is at revision {found}, too old: {wanted} is wanted; run `sessionstore migrate upgrade{option}`"
+            text = f"{place} is at revision {found}, but {wanted} is wanted; run `sessionstore migrate upgrade{option}`"
         else:
             text = (
-                f"{place} is at revision {found}, which this version of sessionstore does not know (it wants {wanted}): "
+                f"{place} is at revision {found}, which this version of sessionstore does not know: it wants {wanted}; "
                 f"upgrade sessionstore, or run `sessionstore migrate downgrade {wanted}{option}` with the newer version"
             )
         return SchemaError(text, found=found, wanted=wanted)

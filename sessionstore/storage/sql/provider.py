@@ -112,7 +112,7 @@ class SqlStorageProvider(StorageProvider):
                 document = _document(rows[0])
                 try:
                     state = apply(document)
-                except Exception as error:
+                except Exception as error:  # noqa: BLE001
                     # The caller's own error, handed out as a value so that nobody takes it for one of the database.
                     return error
                 fields = _write_fields(Write(key, state, document.summary.version))

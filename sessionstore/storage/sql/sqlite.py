@@ -51,7 +51,8 @@ class SQLite:
     def execute(self, connection: Connection, sql: str, params: Params) -> Sequence[Row]:
         # aiosqlite runs each call in a thread of its own: this is one trip there, a cursor would be four.
         driver: Any = connection.connection.driver_connection
-        return await_only(driver.execute_fetchall(sql, params))  # type: ignore[no-any-return]
+        rows: Sequence[Row] = await_only(driver.execute_fetchall(sql, params))
+        return rows
 
     def now(self, given: BindParameter[Any]) -> ColumnElement[Any]:
         return func.coalesce(given, literal_column(_NOW), type_=given.type)

@@ -29,6 +29,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.sql.dml import ReturningInsert
+from sqlalchemy.types import TypeEngine
 
 from ..lifetime import SLACK
 from .dialect import Backend, Fields
@@ -119,13 +120,13 @@ class Statements:
 
     def _one(self, fields: Fields) -> FromClause:
         """A batch of one row. The planner pulls it up, so that the statement is as good as one without a batch."""
-        return select(
-            *(
-                (self._backend.json(bindparam(name, type_=Text())) if is_document(type_) else bindparam(name, type_=type_))
-                .label(name)
-                for name, type_ in fields.items()
-            )
-        ).subquery("batch")  # fmt: skip
+
+        def field(name: str, type_: TypeEngine[Any]) -> _Element:
+            if is_document(type_):
+                return self._backend.json(bindparam(name, type_=Text()))
+            return bindparam(name, type_=type_)
+
+        return select(*(field(name, type_).label(name) for name, type_ in fields.items())).subquery("batch")
 
     def _matches(self, batch: FromClause) -> ColumnElement[bool]:
         return and_(self._table.c.namespace == batch.c.namespace, self._table.c.session_id == batch.c.session_id)
@@ -136,7 +137,7 @@ class Statements:
         found = select(*self._document, self._now.label("now"), due, false().label("created"))
         return found.select_from(self._table.join(batch, self._matches(batch))).where(self._live)
 
-    def _exists(self, batch: FromClause) -> Select[Any]:
+    def _exists(self, batch: FromClause) -> Statement:
         return select(*self._key).select_from(self._table.join(batch, self._matches(batch))).where(self._live)
 
     def _create(self, batch: FromClause) -> Statement:
@@ -144,7 +145,8 @@ class Statements:
             upsert, new = self._upsert(batch, missing)
             replacing = upsert.on_conflict_do_update(index_elements=list(self._key), set_=new, where=~self._live)
             made = (self._table.c.created_at.label("now"), false().label("due"), true().label("created"))
-            return replacing.returning(*self._document, *made)
+            returning: ReturningInsert[Any] = replacing.returning(*self._document, *made)
+            return returning
 
         return self._backend.create(inserting, self._get(batch), batch)
 
@@ -159,7 +161,9 @@ class Statements:
             "deadline": deadline,
             "expires_at": _first(self._now, new["ttl"], deadline),
         }
-        return upsert.on_conflict_do_update(index_elements=list(self._key), set_=kept).returning(*self._summary)
+        overwriting = upsert.on_conflict_do_update(index_elements=list(self._key), set_=kept)
+        returning: ReturningInsert[Any] = overwriting.returning(*self._summary)
+        return returning
 
     def _upsert(self, batch: FromClause, missing: ColumnElement[bool]) -> tuple[Any, dict[str, _Element]]:
         """An INSERT of drafts, and the values that it brings, as ON CONFLICT names them."""

@@ -81,7 +81,7 @@ def micros(duration: timedelta | None) -> int | None:
 # which a prefix is a range of the primary key.
 KEY: Final[TypeEngine[Any]] = Text(collation="C").with_variant(Text(), "sqlite")
 DOCUMENT: Final[TypeEngine[Any]] = JSONB().with_variant(Text(), "sqlite")
-"""A JSON document. Statements only ever see it as text, cast in the database and decoded once, straight into a state."""
+"""A JSON document. It crosses as text, cast in the database, and is decoded once, straight into a state."""
 
 
 def is_document(type_: TypeEngine[Any]) -> bool:

@@ -1,0 +1,52 @@
+"""One caller's function, as the update loop applies it to documents."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from .codec import Codec
+from .ids import SessionId
+from .storage import Document
+
+T = TypeVar("T")
+
+
+class Change(Generic[T]):
+    """Makes the new text of a document with a caller's function on states.
+
+    Attributes:
+        state: What the function made of the document that it was applied to last: the caller's own copy.
+        raised: What the function raised, if it did; to be told from what is raised here about a state.
+    """
+
+    state: T
+
+    def __init__(self, update_fn: Callable[[T], T | None], codec: Codec[T], session_id: SessionId) -> None:
+        self.raised: Exception | None = None
+        self._update_fn = update_fn
+        self._codec = codec
+        self._session_id = session_id
+
+    def __call__(self, document: Document) -> str:
+        """Applies the function to a document and returns the text of what it made of it.
+
+        Raises:
+            CorruptStateError: The document does not fit the state type.
+            InvalidStateError: What the function made of it cannot be stored.
+            TypeError: The function is a coroutine function.
+            Exception: What the function raises.
+        """
+        state = self._codec.decode(document.state, self._session_id)
+        try:
+            changed = self._update_fn(state)
+        except Exception as error:
+            self.raised = error
+            raise
+        if inspect.iscoroutine(changed):
+            changed.close()
+            raise TypeError("update_fn must be a plain function: a coroutine function could not run more than once")
+        text = self._codec.encode(state if changed is None else changed, self._session_id)
+        self.state = self._codec.copy(text, self._session_id)
+        return text
