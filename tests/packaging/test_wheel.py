@@ -153,7 +153,8 @@ def test_an_installed_wheel_migrates_a_database_with_no_checkout_around(service:
 
     before = service.run("sessionstore", "migrate", "check", "--database-url", url)
     assert before.returncode == 1, before.stdout + before.stderr
-    assert "upgrade" in before.stderr and "Traceback" not in before.stderr
+    assert "upgrade" in before.stderr
+    assert "Traceback" not in before.stderr
 
     for _ in range(2):  # the second time there is nothing to do
         upgraded = service.run("sessionstore", "migrate", "upgrade", "--database-url", url)
