@@ -4,8 +4,15 @@ from typing import Any
 
 import pytest
 
-from sessionstore import ConfigurationError, InvalidSessionIdError, SessionManager, SessionNotFoundError
-from tests.support.documents import Chat, increment, new_chat, set_to
+from sessionstore import (
+    ConfigurationError,
+    InvalidSessionIdError,
+    SessionManager,
+    SessionNotFoundError,
+    StorageProvider,
+)
+from sessionstore.storage import Write
+from tests.support.documents import Chat, draft, increment, key, new_chat, set_to
 
 from .conftest import Managed
 
@@ -89,6 +96,21 @@ async def test_hostile_ids_round_trip_and_stay_apart(chats: SessionManager[Chat]
         assert (await chats.delete_session(name)).unwrap() is True
         for later in HOSTILE[n + 1 : n + 3]:
             assert (await chats.get_session(later)).success
+
+
+async def test_hostile_ids_stay_apart_in_a_batch(storage: StorageProvider) -> None:
+    keys = [key(name, namespace) for name in HOSTILE for namespace in ("a", "a'")]
+    created = await storage.create_many([draft(k.session_id, namespace=k.namespace, owner_id=k[1]) for k in keys])
+    assert [(creation.created, creation.document.summary.key) for creation in created] == [(True, k) for k in keys]
+    read = await storage.get_many(keys)
+    assert [document and (document.summary.key, document.summary.owner_id) for document in read] == [
+        (k, k.session_id) for k in keys
+    ]
+    writes = [Write(k, "{}", creation.document.summary.version) for k, creation in zip(keys, created, strict=True)]
+    assert [summary and summary.key for summary in await storage.update_many(writes)] == keys
+    assert list(await storage.touch_many(keys)) == list(await storage.exists_many(keys)) == [True] * len(keys)
+    assert list(await storage.delete_many(keys[::2])) == [True] * len(HOSTILE)
+    assert list(await storage.exists_many(keys)) == [False, True] * len(HOSTILE)
 
 
 async def test_hostile_namespaces_and_owners_stay_apart(managed: Managed) -> None:

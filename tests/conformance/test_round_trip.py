@@ -8,8 +8,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sessionstore import SessionManager
-from tests.support.documents import Chat
+from sessionstore import SessionManager, StorageProvider
+from sessionstore.storage import Write
+from tests.support.documents import Chat, draft, key
 
 from .conftest import Managed
 
@@ -91,6 +92,27 @@ async def test_a_value_in_a_default_state_and_an_origin_comes_back_as_it_was(man
     read = await chats.get_session("s")
     assert read.metadata is not None
     assert typed(read.unwrap()) == typed(read.metadata.origin) == typed({"value": value})
+
+
+async def test_a_batch_comes_back_as_it_was(managed: Managed, storage: StorageProvider) -> None:
+    one = managed(default_state=lambda _: {"values": EXACT, "written": "singly"})
+    await one.create_session("one", origin=EXACT)
+    source = await storage.get(key("one"), touch=False)
+    assert source is not None
+    names = ["a", "b"]
+    drafts = [draft(name, source.state, origin=source.summary.origin) for name in names]
+    created = await storage.create_many(drafts)
+    await storage.update_many(
+        [
+            Write(key(name), source.state, made.document.summary.version)
+            for name, made in zip(names, created, strict=True)
+        ]
+    )
+    await storage.set_many([draft(name, source.state, origin=source.summary.origin) for name in ("c", "d")])
+    for name in (*names, "c", "d"):
+        read = await one.get_session(name)
+        assert read.metadata is not None
+        assert typed(read.unwrap()["values"]) == typed(read.metadata.origin) == typed(EXACT)
 
 
 documents = st.dictionaries(

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import pytest
+
 from sessionstore import StorageProvider
 from sessionstore.storage import Write
 from tests.support.clock import ManualClock
@@ -31,6 +33,16 @@ async def test_set_overwrites_a_live_session_and_counts_a_write(storage: Storage
     assert (read.state.replace(" ", ""), read.summary) == ('{"n":2}', new)
     assert await storage.update(Write(key(), "{}", old.version)) is None
     assert await storage.update(Write(key(), "{}", new.version)) is not None
+
+
+# Across a change to summer time, and where a float of seconds has no microseconds left.
+@pytest.mark.parametrize("days", [150, 20_000, 300_000])
+async def test_set_moves_a_deadline_to_the_microsecond(storage: StorageProvider, clock: ManualClock, days: int) -> None:
+    lifetime = timedelta(days=days, microseconds=1)
+    created_at = (await storage.create(draft(ttl=None))).document.summary.created_at
+    clock.advance(timedelta(days=100))
+    summary = await storage.set(draft(ttl=None, max_lifetime=lifetime))
+    assert summary.deadline == summary.expires_at == created_at + lifetime
 
 
 async def test_set_can_end_a_ttl_and_a_deadline(storage: StorageProvider, clock: ManualClock) -> None:
