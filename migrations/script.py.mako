@@ -15,9 +15,9 @@ branch_labels = ${repr(branch_labels)}
 depends_on = ${repr(depends_on)}
 
 
-def upgrade() -> None:
+def upgrade(schema: str | None = None) -> None:
     ${upgrades if upgrades else "..."}
 
 
-def downgrade() -> None:
+def downgrade(schema: str | None = None) -> None:
     ${downgrades if downgrades else "..."}

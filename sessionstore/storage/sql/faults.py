@@ -37,13 +37,18 @@ def code_of(error: BaseException) -> str | None:
     return None
 
 
+def no_connection_free() -> StorageUnavailableError:
+    """The error for those who waited for a connection in vain."""
+    return StorageUnavailableError(
+        "no connection to the database became free in time; raise pool_size or ask for less at once"
+    )
+
+
 def storage_error(error: BaseException, fault: Fault | None, *, backend: str, writing: bool) -> StorageError:
     """The error to raise, without a word of the driver's text, which may quote a state or a password."""
     code = code_of(error)
     if isinstance(error, PoolTimeout):
-        return StorageUnavailableError(
-            "no connection to the database became free in time; raise pool_size or ask for less at once"
-        )
+        return no_connection_free()
     if fault is Fault.LOST and writing:
         return UpdateOutcomeUnknownError(
             f"the connection to {backend} was lost during a write, which may or may not have landed; "

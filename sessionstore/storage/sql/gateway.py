@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Generator, Mapping
-from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Final, TypeVar
 
 from sqlalchemy import Column, Connection, Dialect, MetaData, String, Table, inspect, select
@@ -15,11 +15,13 @@ from sqlalchemy.util import greenlet_spawn
 from ... import config
 from ...errors import ConfigurationError, SchemaError, SessionStoreError, StorageError
 from .dialect import Backend
+from .engine import BUSY_SECONDS
 from .faults import Fault, code_of, driver_error, storage_error
 from .postgresql import PostgreSQL
 from .sqlite import SQLite
 from .statements import Statements
 from .tables import REVISIONS, VERSION_TABLE, sessions_table
+from .turns import Turns
 
 R = TypeVar("R")
 
@@ -55,7 +57,8 @@ class Gateway:
         self.table = sessions_table(metadata, sqlite=sqlite)
         self._version_table = Table(VERSION_TABLE, metadata, Column("version_num", String))
         self.statements = Statements(self.table, self._backend, engine.dialect)
-        self._write_turn = asyncio.Lock()
+        self._turns = Turns.of_pool(sync_engine.pool)
+        self._write_turns = Turns(1, BUSY_SECONDS) if self._backend.one_writer else nullcontext()
         self._check_turn = asyncio.Lock()
         self._checked = self._closed = False
 
@@ -110,7 +113,7 @@ class Gateway:
     async def _attempt(self, operation: Callable[[Connection], R], *, writing: bool) -> R:
         for left in reversed(range(_READ_ATTEMPTS)):
             try:
-                async with self._turn(writing=writing):
+                async with self._write_turns if writing else nullcontext(), self._turns:
                     return await greenlet_spawn(lambda: self._operate(operation))
             except Exception as error:
                 fault = self._backend.fault(error)
@@ -121,11 +124,6 @@ class Gateway:
                     raise
                 raise translated from driver_error(error)
         raise AssertionError("the last attempt returns or raises")
-
-    def _turn(self, *, writing: bool) -> AbstractAsyncContextManager[None]:
-        if writing and self._backend.one_writer:
-            return self._write_turn
-        return nullcontext()
 
     def _operate(self, operation: Callable[[Connection], R]) -> R:
         with self._engine.connect() as connection:

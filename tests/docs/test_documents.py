@@ -1,0 +1,93 @@
+"""The README and docs/ are true: their code runs and prints what they say, their commands work, what they name is there."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from sessionstore import migrate
+from sessionstore.cli import app
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+_FENCED = re.compile(r"^```(\w*)\n(.*?)^```\n", re.MULTILINE | re.DOTALL)
+_COMMAND = re.compile(r"sessionstore (?:migrate|reap|list|show|delete|stats)\b[\w .-]*")
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced code block, and the sentence after it."""
+
+    document: str
+    language: str
+    code: str
+    after: str
+
+
+def _blocks() -> list[Block]:
+    return [
+        Block(document.name, block[1], block[2], re.split(r"\.\s", block.string[block.end() :].lstrip())[0])
+        for document in DOCUMENTS
+        for block in _FENCED.finditer(document.read_text(encoding="utf-8"))
+    ]
+
+
+def _named(blocks: list[Block]) -> list[object]:
+    return [pytest.param(block, id=f"{block.document}-{number}") for number, block in enumerate(blocks, 1)]
+
+
+PYTHON = [block for block in _blocks() if block.language == "python"]
+COMMANDS = [block for block in _blocks() if block.language in ("sh", "crontab", "yaml")]
+
+
+@pytest.fixture(autouse=True)
+def in_a_fresh_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the default SQLite file is that a newcomer would have after `sessionstore migrate upgrade`."""
+    for name in ("SESSIONSTORE_DATABASE_URL", "SESSIONSTORE_SCHEMA", "SESSION_TTL_SECONDS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    migrate.upgrade()
+
+
+def test_every_document_has_its_blocks_found() -> None:
+    fences = sum(document.read_text(encoding="utf-8").count("\n```") for document in DOCUMENTS)
+    assert len(_blocks()) * 2 == fences
+    assert len(PYTHON) + len(COMMANDS) == len(_blocks())
+
+
+@pytest.mark.parametrize("block", _named(PYTHON))
+def test_code_runs_and_prints_what_the_text_says(block: Block) -> None:
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(compile(block.code, block.document, "exec", dont_inherit=True), {"__name__": "__main__"})  # noqa: S102
+    lines = printed.getvalue().splitlines()
+    assert lines
+    if block.after.startswith("It prints"):
+        assert list(dict.fromkeys(lines)) == re.findall(r"`([^`]*)`", block.after)
+
+
+@pytest.mark.parametrize("block", _named(COMMANDS))
+def test_commands_end_well(block: Block) -> None:
+    text = re.sub(r'["\[\], ]+', " ", block.code)
+    commands = [shlex.split(command)[1:] for command in _COMMAND.findall(text)]
+    assert commands
+    for command in commands:
+        outcome = CliRunner().invoke(app, command)
+        assert outcome.exit_code == 0, outcome.output
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
+def test_what_a_document_names_is_there(document: Path) -> None:
+    text = document.read_text(encoding="utf-8")
+    paths = re.findall(r"`((?:tests|docs|migrations|sessionstore)/[\w./-]*)`", text)
+    links = re.findall(r"\]\(([^)#:]+)\)", text)
+    missing = [path for path in paths if not (ROOT / path).exists()]
+    assert missing + [link for link in links if not (document.parent / link).exists()] == []
