@@ -16,6 +16,21 @@ async def test_a_touch_slides_the_expiry_and_keeps_the_version(storage: StorageP
     assert (touched.summary.version, touched.summary.updated_at) == (created.version, created.updated_at)
 
 
+async def test_an_access_that_need_not_move_the_expiry_writes_nothing(
+    storage: StorageProvider, clock: ManualClock
+) -> None:
+    await put(storage, "s")
+    before = await storage.get(key(), touch=False)
+    clock.advance(TTL / 10)
+    assert await storage.touch(key())
+    assert list(await storage.touch_many([key(), key()])) == [True, True]
+    assert await storage.get(key())
+    assert await storage.get_many([key(), key()])
+    assert not (await storage.create(draft())).created
+    assert not any(creation.created for creation in await storage.create_many([draft(), draft()]))
+    assert await storage.get(key(), touch=False) == before
+
+
 async def test_a_touch_does_not_bring_back_what_is_gone(storage: StorageProvider, clock: ManualClock) -> None:
     await put(storage, "expired")
     clock.advance(TTL * 2)
