@@ -1,4 +1,4 @@
-"""The README and docs/ are true: their code runs and prints what they say, their commands work, what they name is there."""
+"""The README and docs/ are true: code runs and prints what they say, commands work, and what they name is there."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from sessionstore.cli import app
 from typer.testing import CliRunner
 
 from sessionstore import migrate
-from sessionstore.cli import app
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
