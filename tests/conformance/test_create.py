@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -56,7 +57,7 @@ async def test_an_expired_session_is_replaced_by_a_wholly_new_one(
 
 
 async def test_origin_owner_and_ttl_are_kept(chats: SessionManager[Chat]) -> None:
-    origin = {"channel": "web", "tags": ["a", 1, 1.0, None, True], "näme": {"x": "ü"}}
+    origin: dict[str, Any] = {"channel": "web", "tags": ["a", 1, 1.0, None, True], "näme": {"x": "ü"}}
     await chats.create_session("s", origin=origin, owner_id="übér owner", ttl=timedelta(days=120, microseconds=7))
     read = (await chats.get_session("s")).metadata
     assert read is not None

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -10,12 +11,12 @@ from tests.support.clock import ManualClock
 from tests.support.documents import TTL, draft, ids, key, put
 
 
-async def pages(storage: StorageProvider, limit: int, namespace: str | None = None, **only: str) -> list[list[Summary]]:
+async def pages(storage: StorageProvider, limit: int, namespace: str | None = None, **only: Any) -> list[list[Summary]]:
     """All pages, read to the end."""
-    page = await storage.list(namespace, limit=limit, **only)  # type: ignore[arg-type]
+    page = await storage.list(namespace, limit=limit, **only)
     read = [list(page.sessions)]
     while page.next is not None:
-        page = await storage.list(namespace, limit=limit, after=page.next, **only)  # type: ignore[arg-type]
+        page = await storage.list(namespace, limit=limit, after=page.next, **only)
         read.append(list(page.sessions))
     return read
 
