@@ -10,8 +10,8 @@ from .errors import ConfigurationError
 DEFAULT_DATABASE_URL = "sqlite+aiosqlite:///sessionstore.db"
 DEFAULT_SCHEMA = "sessionstore"
 
-# A year has to fit into four digits, in Python and in every driver; nobody waits a thousand years for a reply.
-MAX_DURATION = timedelta(days=365_000)
+# PostgreSQL multiplies intervals as doubles, which count single microseconds up to 2**53 of them: 104,249 days.
+MAX_DURATION = timedelta(days=100_000)
 
 
 def database_url(url: str | None = None) -> str:

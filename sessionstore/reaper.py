@@ -122,18 +122,24 @@ class Reaper:
         return report
 
     @asynccontextmanager
-    async def every(self, interval: timedelta) -> AsyncGenerator[None]:
+    async def every(
+        self, interval: timedelta, *, on_report: Callable[[ReapReport], None] | None = None
+    ) -> AsyncGenerator[None]:
         """Runs beside a service: at once, and then an interval after the end of each run, until the block is left.
 
         An outage of the storage is logged and tried again at the next interval. Any other error ends the task and is
         raised when the block is left. Leaving waits for nothing: a batch under way is rolled back.
+
+        Args:
+            interval: How long to rest between two runs.
+            on_report: Called with the report of each run that was not cut short by an outage.
 
         Raises:
             ConfigurationError: An interval that is not positive.
         """
         if not timedelta(0) < interval <= MAX_DURATION:
             raise ConfigurationError(f"interval must be positive and at most {MAX_DURATION.days} days, not {interval}")
-        task = asyncio.create_task(self._run_forever(interval), name="sessionstore-reaper")
+        task = asyncio.create_task(self._run_forever(interval, on_report), name="sessionstore-reaper")
         try:
             yield
         finally:
@@ -143,10 +149,12 @@ class Reaper:
         if isinstance(ended, Exception):
             raise ended
 
-    async def _run_forever(self, interval: timedelta) -> None:
+    async def _run_forever(self, interval: timedelta, on_report: Callable[[ReapReport], None] | None) -> None:
         while True:
             try:
-                await self.run_once()
+                report = await self.run_once()
+                if on_report is not None:
+                    on_report(report)
             except StorageError as error:
                 logger.warning("reaping failed; trying again later", extra={"error": type(error).__name__})
             await asyncio.sleep(interval.total_seconds())

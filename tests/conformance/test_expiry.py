@@ -31,7 +31,7 @@ def expiry(result: SessionResult[Chat]) -> datetime:
         timedelta(hours=30, microseconds=3),
         timedelta(days=150, seconds=1, microseconds=999_999),
         timedelta(days=20_000, microseconds=1),
-        timedelta(days=300_000, microseconds=1),
+        timedelta(days=99_999, microseconds=1),
     ],
     ids=str,
 )

@@ -68,7 +68,8 @@ class PostgreSQL:
 
     def span(self, since: ColumnElement[Any], until: ColumnElement[Any]) -> ColumnElement[Any]:
         # A difference of timestamps has days in it, and a day may have 23 or 25 hours when it is added again.
-        return (extract("epoch", until) - extract("epoch", since)) * literal_column("interval '1 second'")
+        seconds = extract("epoch", until) - extract("epoch", since)
+        return seconds * literal_column("1000000") * literal_column("interval '1 microsecond'")
 
     def json(self, text: ColumnElement[Any]) -> ColumnElement[Any]:
         return cast(text, JSONB)
