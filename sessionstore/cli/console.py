@@ -1,0 +1,127 @@
+"""The two streams: data on stdout, words and progress on stderr.
+
+Ids, owners and states are what strangers sent. They are shown without markup, and with everything escaped that a
+terminal might obey.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import contextmanager
+from typing import Any, NoReturn, TypeAlias
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+Advance: TypeAlias = Callable[[int], None]
+"""Called with how many are done by now."""
+
+# Lines that go to a file or a pipe are not broken: an id in two parts is found by no one.
+_UNBROKEN = 10_000
+
+
+def printable(text: str, keep: str = "") -> str:
+    r"""The text with everything that is no visible character as in JSON: ``\u001b``, ``\u202e``."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in keep else _escaped(c) for c in text)
+
+
+def _escaped(character: str) -> str:
+    units = character.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[i]:02x}{units[i + 1]:02x}" for i in range(0, len(units), 2))
+
+
+def say(message: str) -> None:
+    """A line to whoever watches, on stderr."""
+    typer.echo(printable(message), err=True)
+
+
+def fail(message: str, status: int = 1) -> NoReturn:
+    """Says what went wrong, and ends the command.
+
+    Raises:
+        typer.Exit: With the status.
+    """
+    say(f"error: {message}")
+    raise typer.Exit(status)
+
+
+def print_json(value: Any) -> None:
+    """One line of JSON on stdout, in ASCII."""
+    typer.echo(json.dumps(value).replace("\x7f", "\\u007f"))
+
+
+def print_pretty(value: Any) -> None:
+    """JSON for people, on stdout: still JSON, and nothing in it is obeyed by a terminal."""
+    text = printable(json.dumps(value, indent=2, ensure_ascii=False), keep="\n")
+    _stdout().print(Text(text), soft_wrap=True)
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None) -> None:
+    """A table on stdout. Numbers are grouped and aligned to the right, and no cell is ever cut."""
+    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
+    rows = list(rows)
+    for index, column in enumerate(columns):
+        numbers = all(isinstance(row[index], int) for row in rows)
+        table.add_column(Text(column), justify="right" if numbers else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(_cell(value)) for value in row))
+    _stdout().print(table)
+
+
+def print_facts(facts: Iterable[tuple[str, object]]) -> None:
+    """Names and values on stdout, one a line."""
+    shown = [(name, _cell(value)) for name, value in facts]
+    width = max(len(name) for name, _ in shown)
+    for name, value in shown:
+        typer.echo(f"{name:<{width}}   {value}")
+
+
+def somebody_watches() -> bool:
+    """Whether progress on stderr is seen by a person."""
+    return sys.stderr.isatty()
+
+
+@contextmanager
+def progress(doing: str, total: int, unit: str) -> Generator[Advance]:
+    """A bar on stderr with how many are done, how fast, and how long it still takes; none where nobody watches."""
+    console = Console(stderr=True, markup=False, highlight=False, emoji=False)
+    columns = (TextColumn(doing), BarColumn(), _Count(unit), _Rate(unit), TimeRemainingColumn(), TextColumn("left"))
+    with Progress(*columns, console=console, disable=not somebody_watches()) as bar:
+        task = bar.add_task(doing, total=total)
+        # More may come up than there were at first.
+        yield lambda done: bar.update(task, completed=done, total=max(total, done))
+
+
+class _Count(ProgressColumn):
+    def __init__(self, unit: str) -> None:
+        super().__init__()
+        self._unit = unit
+
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.completed:,.0f} of {task.total or 0:,.0f} {self._unit}")
+
+
+class _Rate(ProgressColumn):
+    def __init__(self, unit: str) -> None:
+        super().__init__()
+        self._unit = unit
+
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.completed / task.elapsed if task.elapsed else 0:,.0f} {self._unit}/s")
+
+
+def _cell(value: object) -> str:
+    return f"{value:,}" if isinstance(value, int) else printable(str(value))
+
+
+def _stdout() -> Console:
+    width = None if sys.stdout.isatty() else _UNBROKEN
+    return Console(width=width, markup=False, highlight=False, emoji=False)

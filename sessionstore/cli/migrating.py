@@ -1,0 +1,118 @@
+"""`sessionstore migrate`: makes, upgrades and compares the tables."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Annotated, Final
+
+import typer
+
+from .. import migrate
+from ..storage.sql.tables import REVISIONS
+from .console import fail, say
+from .faults import CALL_WAS_WRONG
+from .options import DatabaseUrl, Schema, examples
+
+BASE: Final = "base"
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Make, upgrade and compare the tables.")
+
+
+def _one_of(*names: str) -> Callable[[str], str]:
+    """Only whole names: a relative one (-1) could mean "base", and delete every session without asking."""
+
+    def check(revision: str) -> str:
+        if revision not in names:
+            raise typer.BadParameter(f"this version knows {', '.join(names)}")
+        return revision
+
+    return check
+
+
+@app.command(epilog=examples("migrate upgrade", "migrate upgrade --database-url postgresql://app@db/app --schema chat"))
+def upgrade(
+    revision: Annotated[
+        str,
+        typer.Argument(metavar="REVISION", callback=_one_of(migrate.HEAD, *REVISIONS), help="Up to which revision."),
+    ] = migrate.HEAD,
+    database_url: DatabaseUrl = None,
+    schema: Schema = None,
+) -> None:
+    """Makes or upgrades the tables.
+
+    Doing it again, or from many pods at once, is fine.
+    """
+    migrate.upgrade(database_url, schema=schema, revision=revision)
+    _say_revision(database_url, schema)
+
+
+@app.command(epilog=examples("migrate downgrade 0001", "migrate downgrade base --yes"))
+def downgrade(
+    revision: Annotated[
+        str,
+        typer.Argument(
+            metavar="REVISION",
+            callback=_one_of(BASE, *REVISIONS),
+            show_default=False,
+            help='The revision to go back to; "base": before all.',
+        ),
+    ],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before all sessions are deleted.")] = False,
+    database_url: DatabaseUrl = None,
+    schema: Schema = None,
+) -> None:
+    """Takes back the revisions after the one named.
+
+    "base" takes back all of them, and with them every session.
+    """
+    if revision == BASE and not yes:
+        if not sys.stdin.isatty():
+            fail("this deletes the tables with all sessions, and nobody is here to ask: add --yes", CALL_WAS_WRONG)
+        typer.confirm("This deletes the tables with all sessions. Go on?", abort=True, err=True)
+    if revision != BASE:
+        _refuse_going_up(migrate.current(database_url, schema=schema), revision)
+    migrate.downgrade(database_url, schema=schema, revision=revision)
+    _say_revision(database_url, schema)
+
+
+@app.command(epilog=examples("migrate current --database-url sqlite:///file.db"))
+def current(database_url: DatabaseUrl = None, schema: Schema = None) -> None:
+    """Prints the revision of the database; "base" where there are no tables."""
+    typer.echo(migrate.current(database_url, schema=schema) or BASE)
+
+
+@app.command(epilog=examples("migrate check && start-the-service"))
+def check(database_url: DatabaseUrl = None, schema: Schema = None) -> None:
+    """Compares the tables with what is wanted.
+
+    Prints ok where this version can work with them, and ends with status 1 where it cannot.
+    """
+    migrate.check(database_url, schema=schema)
+    typer.echo("ok")
+
+
+@app.command(epilog=examples("migrate sql --database-url postgresql://app@db/app > tables.sql"))
+def sql(
+    revision: Annotated[
+        str,
+        typer.Argument(metavar="REVISION", callback=_one_of(migrate.HEAD, *REVISIONS), help="Up to which revision."),
+    ] = migrate.HEAD,
+    database_url: DatabaseUrl = None,
+    schema: Schema = None,
+) -> None:
+    """Prints the SQL that makes the tables.
+
+    For those who run it by hand; no database is asked.
+    """
+    typer.echo(migrate.sql(database_url, schema=schema, revision=revision), nl=False)
+
+
+def _refuse_going_up(found: str | None, revision: str) -> None:
+    # What a revision means that this version does not know, the migration says better.
+    if found is None or (found in REVISIONS and REVISIONS.index(found) < REVISIONS.index(revision)):
+        fail(f"the database is at {found or BASE}, before {revision}: there is nothing to take back")
+
+
+def _say_revision(database_url: str | None, schema: str | None) -> None:
+    say(f"the database is at revision {migrate.current(database_url, schema=schema) or BASE}")

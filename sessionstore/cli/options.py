@@ -1,0 +1,77 @@
+"""The options that commands share, and the storage that they name."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from ..ids import fault_of
+from ..storage import StorageProvider
+from ..storage.open import open_storage
+
+
+def _no_fault(name: str | None) -> str | None:
+    """An argument of a command may hold anything but NUL, also bytes that are no text."""
+    if name is not None and (fault := fault_of(name)):
+        raise typer.BadParameter(fault)
+    return name
+
+
+DatabaseUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--database-url",
+        metavar="URL",
+        help="The database, such as postgresql://app@db/app or sqlite:///file.db. A password is better kept in the "
+        "environment, where other users do not see it.  [default: $SESSIONSTORE_DATABASE_URL, else the file "
+        "sessionstore.db in this directory]",
+        show_default=False,
+    ),
+]
+Schema = Annotated[
+    str | None,
+    typer.Option(
+        "--schema",
+        metavar="NAME",
+        help="The PostgreSQL schema of the tables.  [default: $SESSIONSTORE_SCHEMA, else sessionstore]",
+        show_default=False,
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one line of JSON, for programs.")]
+Namespace = Annotated[
+    str,
+    typer.Option("--namespace", metavar="NS", callback=_no_fault, help="The namespace of the session."),
+]
+AnyNamespace = Annotated[
+    str | None,
+    typer.Option("--namespace", metavar="NS", callback=_no_fault, help="Only this namespace.  [default: all]"),
+]
+Owner = Annotated[str | None, typer.Option("--owner", metavar="ID", callback=_no_fault, help="Only of this owner.")]
+Prefix = Annotated[
+    str | None,
+    typer.Option("--prefix", metavar="TEXT", callback=_no_fault, help="Only ids that start with exactly this."),
+]
+SessionIdArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="ID", show_default=False, help="The session's id. One that begins with a dash is written after --."
+    ),
+]
+
+
+def examples(*commands: str) -> str:
+    """The end of a command's help."""
+    # The backspace tells Typer to leave the lines as they are.
+    return "\b\nExamples:\n" + "\n".join(f"  sessionstore {command}" for command in commands)
+
+
+def opened(database_url: str | None, schema: str | None, **options: Any) -> StorageProvider:
+    """The storage that the options name, to be used with ``async with``.
+
+    Raises:
+        ConfigurationError: They name none.
+    """
+    if schema is not None:
+        options["schema"] = schema
+    return open_storage(database_url, **options)

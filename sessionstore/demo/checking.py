@@ -1,0 +1,93 @@
+"""Compares what is stored of a conversation with its transcript."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pydantic import JsonValue
+
+from ..orchestration import MAX_RECENT_TOOLS, OrchestrationState
+from .dialogues import Dialogue
+from .service import Chat, ChatService
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """How a stored session compares with its transcript.
+
+    Attributes:
+        dialogue_id: Which one.
+        lost: Updates that are not there: turns of the transcript, and advances of the sequence.
+        faults: What differs, in words that quote nobody.
+    """
+
+    dialogue_id: str
+    lost: int
+    faults: tuple[str, ...]
+
+
+async def check(service: ChatService, dialogue: Dialogue) -> Comparison:
+    """Reads the sessions of a conversation and compares."""
+    chat = await service.chats.get_session(dialogue.dialogue_id, touch=False)
+    orchestration = await service.sequencer.get_state(dialogue.dialogue_id)
+    return compare(dialogue, chat.data, orchestration)
+
+
+def compare(dialogue: Dialogue, chat: Chat | None, orchestration: OrchestrationState | None) -> Comparison:
+    """Compares what is stored (None: nothing) with the transcript."""
+    spoken: list[tuple[str, str]] = [(turn.speaker, turn.utterance) for turn in dialogue.turns]
+    stored = [] if chat is None else [(line.speaker, line.utterance) for line in chat.turns]
+    turns_lost = (Counter(spoken) - Counter(stored)).total()
+    advances = 0 if orchestration is None else orchestration.sequence_index
+    faults = (*_chat_faults(dialogue, chat, turns_lost), *_orchestration_faults(dialogue, orchestration))
+    return Comparison(dialogue.dialogue_id, turns_lost + max(0, len(spoken) - advances), faults)
+
+
+def _chat_faults(dialogue: Dialogue, chat: Chat | None, turns_lost: int) -> Iterator[str]:
+    if chat is None:
+        yield "there is no readable chat"
+        return
+    if turns_lost:
+        yield f"{turns_lost} of {len(dialogue.turns)} turns are missing"
+    elif [(line.speaker, line.utterance) for line in chat.turns] != [(t.speaker, t.utterance) for t in dialogue.turns]:
+        yield f"the {len(chat.turns)} turns stored are not the {len(dialogue.turns)} of the transcript in their order"
+    wanted = _wanted_at_the_end(dialogue)
+    for service in sorted(wanted.keys() | chat.wanted.keys()):
+        if service not in chat.wanted or service not in wanted or chat.wanted[service] != wanted[service]:
+            yield f"what is wanted of service {service!a} is not what the user wanted last"
+    if chat.tokens != (tokens := _tokens(dialogue, "USER") + _tokens(dialogue, "SYSTEM")):
+        yield f"{chat.tokens} tokens are counted and not {tokens}"
+
+
+def _orchestration_faults(dialogue: Dialogue, orchestration: OrchestrationState | None) -> Iterator[str]:
+    if orchestration is None:
+        yield "there is no orchestration state"
+        return
+    if orchestration.sequence_index != len(dialogue.turns):
+        yield f"the sequence is at {orchestration.sequence_index} and not at {len(dialogue.turns)}"
+    if orchestration.recently_used_tools != _recent_tools(dialogue):
+        yield "the tools recently used are not those that were called"
+    usage = orchestration.cumulative_token_usage
+    spent = (usage.prompt_tokens, usage.completion_tokens, usage.total_tokens)
+    prompt, completion = _tokens(dialogue, "USER"), _tokens(dialogue, "SYSTEM")
+    if spent != (prompt, completion, prompt + completion):
+        yield f"the usage is {spent} and not {(prompt, completion, prompt + completion)}"
+
+
+def _wanted_at_the_end(dialogue: Dialogue) -> dict[str, JsonValue]:
+    # Each service's last frame, found from the end: not the way in which the service got there.
+    wanted: dict[str, JsonValue] = {}
+    for turn in reversed(dialogue.turns):
+        wanted = turn.states | wanted
+    return wanted
+
+
+def _recent_tools(dialogue: Dialogue) -> list[str]:
+    calls = [tool for turn in dialogue.turns for tool in turn.tools]
+    return list(dict.fromkeys(reversed(calls)))[:MAX_RECENT_TOOLS]
+
+
+def _tokens(dialogue: Dialogue, speaker: str) -> int:
+    return sum(turn.tokens for turn in dialogue.turns if turn.speaker == speaker)

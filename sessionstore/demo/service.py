@@ -1,0 +1,106 @@
+"""What an agent service does with each turn of a conversation."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Coroutine, Sequence
+from datetime import timedelta
+from typing import Any, Final
+
+from pydantic import BaseModel, Field, JsonValue
+
+from ..manager import SessionManager
+from ..orchestration import OrchestrationStateManager
+from ..session import SessionState
+from ..storage import StorageProvider
+from .dialogues import Turn
+
+TTL: Final = timedelta(minutes=30)
+
+
+class Line(BaseModel):
+    """A turn, as the session remembers it."""
+
+    speaker: str
+    utterance: str
+
+
+class Chat(SessionState):
+    """The state of a conversation.
+
+    Attributes:
+        turns: All that was said, in order.
+        wanted: What the user wants of each service by now.
+        tokens: Of all turns together.
+    """
+
+    turns: list[Line] = Field(default_factory=list)
+    wanted: dict[str, JsonValue] = Field(default_factory=dict)
+    tokens: int = 0
+
+
+class ChatService:
+    """Keeps a Chat and an OrchestrationState for each conversation, in namespaces that no other run uses.
+
+    The parts of a real service that count the sequence, meter the tokens and run the tools are processes of their
+    own. So are they here, as far as a session can tell: each has its own manager, and they meet in the storage only.
+
+    Args:
+        storage: Where the sessions are kept.
+    """
+
+    def __init__(self, storage: StorageProvider) -> None:
+        run = f"demo-{secrets.token_hex(6)}"
+        self.namespaces: Sequence[str] = (f"{run}-chat", f"{run}-orchestration")
+        chat, orchestration = self.namespaces
+        self.chats = SessionManager(_new_chat, storage, chat, state_type=Chat, ttl=TTL)
+        self.sequencer, self.meter, self.toolbox = (
+            OrchestrationStateManager(storage, orchestration, ttl=TTL) for _ in range(3)
+        )
+
+    async def begin(self, session_id: str) -> None:
+        """Creates the sessions of a conversation."""
+        await together(self._create_chat(session_id), self.sequencer.get_or_create_state(session_id))
+
+    async def take(self, session_id: str, turn: Turn) -> None:
+        """Writes down a turn. What does not have to wait for each other is done at once."""
+        await together(
+            self._append(session_id, turn),
+            self.sequencer.advance_sequence(session_id),
+            self._meter(session_id, turn),
+            self._note_tools(session_id, turn.tools),
+        )
+
+    async def _create_chat(self, session_id: str) -> None:
+        (await self.chats.create_session(session_id, origin={"from": "sessionstore demo"})).unwrap()
+
+    async def _append(self, session_id: str, turn: Turn) -> None:
+        def append(chat: Chat) -> None:
+            chat.turns.append(Line(speaker=turn.speaker, utterance=turn.utterance))
+            chat.wanted |= turn.states
+            chat.tokens += turn.tokens
+
+        (await self.chats.update_session(session_id, append)).unwrap()
+
+    async def _meter(self, session_id: str, turn: Turn) -> None:
+        prompt, completion = (turn.tokens, 0) if turn.speaker == "USER" else (0, turn.tokens)
+        await self.meter.add_token_usage(session_id, prompt_tokens=prompt, completion_tokens=completion)
+
+    async def _note_tools(self, session_id: str, tools: Sequence[str]) -> None:
+        for tool in tools:  # one after the other: the newest comes first
+            await self.toolbox.add_used_tool(session_id, tool)
+
+
+async def together(*jobs: Coroutine[Any, Any, object]) -> None:
+    """Runs all of them at once. Where one fails, the others are cancelled, and its error is raised as it is."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            for job in jobs:
+                group.create_task(job)
+    except ExceptionGroup as failed:
+        raise failed.exceptions[0] from None
+
+
+def _new_chat(session_id: str) -> Chat:
+    return Chat(session_id=session_id)
