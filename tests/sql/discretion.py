@@ -1,0 +1,49 @@
+"""What an error must not tell."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+import pytest
+
+from sessionstore import SchemaError, SessionManager, SessionStoreError, StorageProvider
+from tests.support.documents import Chat
+
+from .bystander import PASSWORD
+
+SECRET = "cf9f1d0b-of-the-conversation"
+"""A part of every state that meets a fault."""
+
+E = TypeVar("E", bound=SessionStoreError)
+
+
+def secretive(storage: StorageProvider) -> SessionManager[Chat]:
+    """A manager whose states nobody but their owner may see."""
+    return SessionManager(lambda _: {"said": SECRET}, storage, namespace="chat")
+
+
+def say_more(state: Chat) -> Chat:
+    """An update, for secretive sessions."""
+    return {"said": state["said"] + SECRET}
+
+
+async def refusal(error: type[E], call: Callable[[], Awaitable[Any]]) -> E:
+    """The error that the call raises, which is of exactly this class and tells nothing that it must not."""
+    with pytest.raises(error) as raised:
+        await call()
+    assert type(raised.value) is error
+    assert_discreet(raised.value)
+    return raised.value
+
+
+def assert_discreet(error: SessionStoreError) -> None:
+    """Neither the message nor anything that a log would show with it holds a state, a password or a URL."""
+    logged = "".join(traceback.format_exception(error))
+    assert SECRET not in logged
+    assert PASSWORD not in logged
+    assert "://" not in str(error)
+    assert "127.0.0.1" not in str(error)
+    # Whoever waited in vain for a connection met no driver.
+    assert error.__cause__ is not None or isinstance(error, SchemaError) or "pool_size" in str(error)

@@ -1,0 +1,45 @@
+"""The two ways to a provider on a database: open_storage(), and a service's own engine."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from sqlalchemy import QueuePool
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from sessionstore import SqlStorageProvider, open_storage
+from sessionstore.storage import Clock
+
+WAYS = ("open_storage", "service-engine")
+
+
+@asynccontextmanager
+async def opened(
+    way: str, url: str, *, clock: Clock | None = None, pool_size: int = 10
+) -> AsyncIterator[SqlStorageProvider]:
+    """A provider with so many connections; the service's engine is one as SQLAlchemy makes it, without AUTOCOMMIT."""
+    options: dict[str, Any] = {"pool_size": pool_size, "max_overflow": 0}
+    if way == "open_storage":
+        async with open_storage(url, clock=clock, **options) as storage:
+            assert isinstance(storage, SqlStorageProvider)
+            yield storage
+        return
+    engine = create_async_engine(url, **options)
+    try:
+        yield SqlStorageProvider(engine, clock=clock)
+    finally:
+        await engine.dispose()
+
+
+def pool_of(storage: SqlStorageProvider) -> QueuePool:
+    """The connections of a provider's engine."""
+    pool = storage._gateway._async_engine.sync_engine.pool
+    assert isinstance(pool, QueuePool)
+    return pool
+
+
+async def disconnect(storage: SqlStorageProvider) -> None:
+    """Ends all connections, also those of a service's engine."""
+    await storage._gateway._async_engine.dispose()

@@ -1,0 +1,127 @@
+"""The reaper among others: its batches, other reapers, rows that are held, sessions renewed under its hands."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager
+
+import psycopg
+import pytest
+
+from sessionstore import Reaper, ReapProgress, StorageProvider, open_storage
+from tests.support.clock import START, ManualClock
+from tests.support.documents import TTL, draft, ids, key, put
+from tests.support.postgres import Database
+
+from .bystander import ask, dsn, locked, role, until_blocked
+from .conftest import driven
+
+_LATER = START + 2 * TTL
+
+
+@pytest.fixture
+def later() -> ManualClock:
+    """A time at which what was put at START has expired."""
+    return ManualClock(_LATER)
+
+
+async def test_what_a_batch_deleted_is_gone_for_all_at_once(url: str, postgres: Database, later: ManualClock) -> None:
+    async with open_storage(url, clock=ManualClock()) as storage:
+        await put(storage, *(f"s{n}" for n in range(7)))
+    left: list[int] = []
+
+    def look(_: ReapProgress) -> None:
+        left.extend(count for (count,) in ask(postgres, "SELECT count(*) FROM sessionstore.sessions"))
+
+    async with open_storage(url, clock=later) as storage:
+        report = await Reaper(storage, batch_size=3).run_once(on_batch=look)
+    assert left == [4, 1, 0]
+    assert (report.deleted, report.batches, report.remaining) == (7, 3, 0)
+
+
+async def test_reapers_at_once_delete_each_row_once(url: str, postgres: Database, later: ManualClock) -> None:
+    async with open_storage(url, clock=ManualClock()) as storage:
+        await put(storage, *(f"s{n}" for n in range(500)))
+        await put(storage, "live", ttl=10 * TTL)
+    async with AsyncExitStack() as stack:
+        storages = [await stack.enter_async_context(open_storage(url, clock=later)) for _ in range(4)]
+        reports = await asyncio.gather(*(Reaper(storage, batch_size=20).run_once() for storage in storages))
+        assert sum(report.deleted for report in reports) == 500
+        assert ids((await storages[0].list()).sessions) == ["live"]
+
+
+async def test_rows_that_others_hold_are_passed_over_and_counted(
+    url: str, postgres: Database, later: ManualClock
+) -> None:
+    async with open_storage(url, clock=ManualClock()) as storage:
+        await put(storage, *(f"s{n}" for n in range(7)))
+    async with open_storage(url, clock=later) as storage, asyncio.timeout(10):
+        with locked(postgres, "s0", "s5"):
+            report = await Reaper(storage, batch_size=3).run_once()
+            assert (report.deleted, report.remaining) == (5, 2)
+        assert (await Reaper(storage).run_once()).deleted == 2
+
+
+@contextmanager
+def _gate(database: Database) -> Iterator[str]:
+    """A role that stops at the row "gate" for as long as somebody holds the lock 42; the URL by which it comes in.
+
+    Row level security asks a function for each row that a statement looks at, so the statement stops in the middle,
+    after its snapshot was taken.
+    """
+    ask(
+        database,
+        """
+        CREATE FUNCTION public.pass(session_id text) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN
+            IF session_id = 'gate' THEN PERFORM pg_advisory_xact_lock_shared(42); END IF;
+            RETURN true;
+        END $$
+        """,
+    )
+    ask(database, "ALTER TABLE sessionstore.sessions ENABLE ROW LEVEL SECURITY")
+    rights = (
+        "GRANT USAGE ON SCHEMA sessionstore TO {role}",
+        "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA sessionstore TO {role}",
+        "CREATE POLICY stop ON sessionstore.sessions TO {role} USING (public.pass(session_id))",
+    )
+    with role(database, *rights) as url:
+        yield url
+
+
+async def _renew_by_reading(storage: StorageProvider) -> None:
+    assert await storage.get_many([key("gate"), key("renewed")]) != [None, None]
+
+
+async def _renew_by_touching(storage: StorageProvider) -> None:
+    assert await storage.touch_many([key("gate"), key("renewed")]) == [True, True]
+
+
+async def _replace(storage: StorageProvider) -> None:
+    await storage.set_many([draft("gate"), draft("renewed")])
+
+
+@pytest.mark.parametrize("renew", [_renew_by_reading, _renew_by_touching, _replace])
+async def test_a_session_renewed_while_its_batch_is_chosen_stays(
+    postgres: Database, driver: str, later: ManualClock, renew: object
+) -> None:
+    assert callable(renew)
+    almost = ManualClock(START + TTL)
+    async with open_storage(postgres.url, clock=almost) as users:
+        almost.now = START
+        # In the order in which they expire: one before the gate, one after it, and one that nobody renews.
+        for name in ("gone0", "gate", "renewed", "gone1"):
+            await put(users, name)
+            almost.now += TTL / 1000
+        with _gate(postgres) as url:
+            async with open_storage(driven(url, driver), clock=later) as storage:
+                assert await storage.count_expired() == 4
+                with psycopg.connect(dsn(postgres.url), autocommit=True) as keeper:
+                    keeper.execute("SELECT pg_advisory_lock(42)")
+                    reaping = asyncio.create_task(Reaper(storage).run_once())
+                    await until_blocked(postgres)
+                    almost.now = START + TTL
+                    await renew(users)
+                report = await reaping
+                assert (report.deleted, report.remaining) == (2, 0)
+                assert ids((await users.list()).sessions) == ["gate", "renewed"]
