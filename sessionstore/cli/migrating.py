@@ -69,7 +69,7 @@ def downgrade(
     if revision == BASE and not yes:
         if not sys.stdin.isatty():
             fail("this deletes the tables with all sessions, and nobody is here to ask: add --yes", CALL_WAS_WRONG)
-        typer.confirm("This deletes the tables with all sessions. Go on?", abort=True, err=True)
+        _confirm("this deletes the tables with all sessions; type yes to go on: ")
     if revision != BASE:
         _refuse_going_up(migrate.current(database_url, schema=schema), revision)
     migrate.downgrade(database_url, schema=schema, revision=revision)
@@ -106,6 +106,13 @@ def sql(
     For those who run it by hand; no database is asked.
     """
     typer.echo(migrate.sql(database_url, schema=schema, revision=revision), nl=False)
+
+
+def _confirm(question: str) -> None:
+    # Typer's own question writes a space to stdout.
+    typer.echo(question, nl=False, err=True)
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        fail("nothing was deleted")
 
 
 def _refuse_going_up(found: str | None, revision: str) -> None:

@@ -74,21 +74,29 @@ async def replay(
     service = ChatService(watched.as_storage())
     waiting = deque((dialogue, 0) for dialogue in dialogues)
     done = 0
+    failed = False
+
+    async def advance(dialogue: Dialogue, position: int) -> None:
+        nonlocal done
+        if position == 0:
+            await service.begin(dialogue.dialogue_id)
+        if position == len(dialogue.turns):
+            return
+        await service.take(dialogue.dialogue_id, dialogue.turns[position])
+        waiting.append((dialogue, position + 1))
+        done += 1
+        if on_turn is not None:
+            on_turn(done)
 
     async def work() -> None:
-        nonlocal done
+        nonlocal failed
         # Whoever finds nothing waiting may go: each conversation under way has its worker, who puts it back.
-        while waiting:
-            dialogue, position = waiting.popleft()
-            if position == 0:
-                await service.begin(dialogue.dialogue_id)
-            if position == len(dialogue.turns):
-                continue
-            await service.take(dialogue.dialogue_id, dialogue.turns[position])
-            waiting.append((dialogue, position + 1))
-            done += 1
-            if on_turn is not None:
-                on_turn(done)
+        while waiting and not failed:
+            try:
+                await advance(*waiting.popleft())
+            except BaseException:
+                failed = True  # so that the others end their turns, and go as well
+                raise
 
     began = time.monotonic()
     await together(*(work() for _ in range(workers)))

@@ -93,13 +93,13 @@ class ChatService:
 
 
 async def together(*jobs: Coroutine[Any, Any, object]) -> None:
-    """Runs all of them at once. Where one fails, the others are cancelled, and its error is raised as it is."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            for job in jobs:
-                group.create_task(job)
-    except ExceptionGroup as failed:
-        raise failed.exceptions[0] from None
+    """Runs all of them at once and to their end; then the first error is raised, as it is.
+
+    A TaskGroup would cancel the others, and with them statements whose outcome then is unknown.
+    """
+    for outcome in await asyncio.gather(*jobs, return_exceptions=True):
+        if isinstance(outcome, BaseException):
+            raise outcome
 
 
 def _new_chat(session_id: str) -> Chat:

@@ -1,0 +1,102 @@
+"""The check is worth something: whatever is lost or changed on purpose, it finds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from sessionstore import MemoryStorageProvider, StorageProvider
+from sessionstore.demo import ChatService, Comparison, Dialogue
+from sessionstore.demo.checking import check
+from sessionstore.storage import Key, Write
+
+
+@dataclass
+class Played:
+    """A conversation that was replayed, and can be tampered with."""
+
+    dialogue: Dialogue
+    service: ChatService
+    storage: StorageProvider
+
+    def key(self, of: int) -> Key:
+        return Key(self.service.namespaces[of], self.dialogue.dialogue_id)
+
+    async def tamper(self, of: int, change: Callable[[Any], object]) -> None:
+        document = await self.storage.get(self.key(of))
+        assert document is not None
+        state = json.loads(document.state)
+        change(state)
+        assert await self.storage.update(Write(self.key(of), json.dumps(state), document.summary.version)) is not None
+
+    async def check(self) -> Comparison:
+        return await check(self.service, self.dialogue)
+
+
+CHAT, ORCHESTRATION = 0, 1
+
+
+@pytest.fixture
+async def played(dialogues: Sequence[Dialogue]) -> AsyncIterator[Played]:
+    async with MemoryStorageProvider() as storage:
+        service = ChatService(storage)
+        dialogue = max(dialogues, key=lambda dialogue: len({tool for turn in dialogue.turns for tool in turn.tools}))
+        await service.begin(dialogue.dialogue_id)
+        for turn in dialogue.turns:
+            await service.take(dialogue.dialogue_id, turn)
+        yield Played(dialogue, service, storage)
+
+
+async def test_a_session_that_is_as_its_transcript_has_no_fault(played: Played) -> None:
+    assert await played.check() == Comparison(played.dialogue.dialogue_id, 0, ())
+
+
+@pytest.mark.parametrize(
+    ("of", "change", "lost", "fault"),
+    [
+        (CHAT, lambda chat: chat["turns"].pop(3), 1, "1 of"),
+        (CHAT, lambda chat: chat["turns"].clear(), None, "turns are missing"),
+        (CHAT, lambda chat: chat["turns"].reverse(), 0, "in their order"),
+        (CHAT, lambda chat: chat["turns"].append(chat["turns"][0]), 0, "are not the"),
+        (CHAT, lambda chat: chat["turns"][2].update(utterance="something else"), 1, "1 of"),
+        (CHAT, lambda chat: chat["turns"][2].update(speaker="SYSTEM"), 1, "1 of"),
+        (CHAT, lambda chat: chat["wanted"].popitem(), 0, "wanted"),
+        (CHAT, lambda chat: chat["wanted"].update(Other=None), 0, "wanted of service 'Other'"),
+        (CHAT, lambda chat: next(iter(chat["wanted"].values())).update(active_intent="x"), 0, "wanted"),
+        (CHAT, lambda chat: chat.update(tokens=chat["tokens"] + 1), 0, "tokens are counted"),
+        (CHAT, lambda chat: chat.update(turns=1), None, "no readable chat"),
+        (ORCHESTRATION, lambda state: state.update(sequence_index=state["sequence_index"] - 2), 2, "sequence"),
+        (ORCHESTRATION, lambda state: state.update(sequence_index=state["sequence_index"] + 2), 0, "sequence"),
+        (ORCHESTRATION, lambda state: state["recently_used_tools"].reverse(), 0, "tools"),
+        (ORCHESTRATION, lambda state: state["recently_used_tools"].pop(), 0, "tools"),
+        (ORCHESTRATION, lambda state: state["cumulative_token_usage"].update(prompt_tokens=1), 0, "usage"),
+        (ORCHESTRATION, lambda state: state["cumulative_token_usage"].update(completion_tokens=1), 0, "usage"),
+        (ORCHESTRATION, lambda state: state["cumulative_token_usage"].update(total_tokens=1), 0, "usage"),
+    ],
+)
+async def test_what_was_tampered_with_is_found(
+    played: Played, of: int, change: Callable[[Any], object], lost: int | None, fault: str
+) -> None:
+    await played.tamper(of, change)
+    comparison = await played.check()
+    (found,) = comparison.faults
+    assert fault in found
+    assert comparison.lost == (len(played.dialogue.turns) if lost is None else lost)
+
+
+@pytest.mark.parametrize("of", [CHAT, ORCHESTRATION])
+async def test_a_session_that_is_gone_lost_everything(played: Played, of: int) -> None:
+    assert await played.storage.delete(played.key(of))
+    comparison = await played.check()
+    assert comparison.lost == len(played.dialogue.turns)
+    assert comparison.faults[0].startswith("there is no ")
+
+
+async def test_no_fault_quotes_what_was_said(played: Played) -> None:
+    await played.tamper(CHAT, lambda chat: chat["turns"].clear())
+    faults = " ".join((await played.check()).faults)
+    assert not any(turn.utterance in faults for turn in played.dialogue.turns)
