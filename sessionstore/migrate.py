@@ -14,12 +14,13 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy import URL, Connection, Engine, MetaData, NullPool, create_engine, event, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.ddl import CreateSchema
 
 from . import config
-from .errors import SchemaError, StorageError, StorageUnavailableError
+from .errors import ConfigurationError, SchemaError, StorageError, StorageUnavailableError
 from .storage.sql.engine import BUSY_SECONDS, CONNECT_SECONDS, parse_url
 from .storage.sql.tables import REVISIONS, VERSION_TABLE, sessions_table
 
@@ -41,7 +42,10 @@ class Target:
     def of(cls, url: str | None, schema: str | None) -> Target:
         """From what was given, else from the environment."""
         parsed = parse_url(config.database_url(url))
-        sqlite = parsed.get_backend_name() == "sqlite"
+        backend = parsed.get_backend_name()
+        if backend not in ("postgresql", "sqlite"):
+            raise ConfigurationError(f"there is nothing to migrate in {backend!r}: tables are in PostgreSQL and SQLite")
+        sqlite = backend == "sqlite"
         # Alembic is synchronous: psycopg serves both ways, the other drivers have a synchronous twin.
         parsed = parsed.set(drivername="sqlite" if sqlite else "postgresql+psycopg")
         return cls(parsed, None if sqlite else config.schema_name(schema))
@@ -243,6 +247,9 @@ def _ensure_schema(connection: Connection, schema: str) -> None:
 def _faults() -> Generator[None]:
     try:
         yield
+    except CommandError:
+        # Alembic's own words speak of its files and of branches, which nobody here has to know.
+        raise ConfigurationError("there is no such revision, or it is not on the way that was asked for") from None
     except DBAPIError as error:
         code = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "sqlite_errorname", None)
         if code is None or code.startswith(("08", "53", "57", "28", "SQLITE_BUSY", "SQLITE_CANTOPEN")):

@@ -30,6 +30,8 @@ class Backend(Protocol):
     name: str
     one_writer: bool
     """Whether writers exclude each other anyway, so that queueing them here is better than polling there."""
+    interruptible: bool
+    """Whether a call that is cancelled stops, or goes on in a thread that has to be waited for."""
     begin: str
     """Starts a transaction that is going to write."""
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Coroutine, Generator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from sqlalchemy import Column, Connection, Dialect, MetaData, String, Table, inspect, select
 from sqlalchemy.exc import SQLAlchemyError
@@ -114,7 +114,8 @@ class Gateway:
         for left in reversed(range(_READ_ATTEMPTS)):
             try:
                 async with self._write_turns if writing else nullcontext(), self._turns:
-                    return await greenlet_spawn(lambda: self._operate(operation))
+                    running = greenlet_spawn(lambda: self._operate(operation))
+                    return await (running if self._backend.interruptible else _to_its_end(running))
             except Exception as error:
                 fault = self._backend.fault(error)
                 if fault is Fault.LOST and not writing and left:
@@ -160,6 +161,19 @@ class Gateway:
                 f"upgrade sessionstore, or run `sessionstore migrate downgrade {wanted}{option}` with the newer version"
             )
         return SchemaError(text, found=found, wanted=wanted)
+
+
+async def _to_its_end(running: Coroutine[Any, Any, R]) -> R:
+    """Waits for an operation also when it is cancelled, so that it leaves nothing behind; then it is cancelled."""
+    task = asyncio.ensure_future(running)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        while not task.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait([task])
+        task.exception()  # asked for, or asyncio would complain that nobody did
+        raise
 
 
 def _condemn(connection: Connection) -> None:

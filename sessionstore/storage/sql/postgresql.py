@@ -45,6 +45,7 @@ class PostgreSQL:
 
     name = "postgresql"
     one_writer = False
+    interruptible = True
     begin = "BEGIN"
 
     def __init__(self, dialect: Dialect) -> None:

@@ -43,6 +43,7 @@ class SQLite:
 
     name = "sqlite"
     one_writer = True
+    interruptible = False
     begin = "BEGIN IMMEDIATE"
 
     def __init__(self, dialect: Dialect) -> None:
