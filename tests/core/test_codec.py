@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import pytest
+from pydantic import BaseModel, RootModel
+
+from sessionstore import InvalidStateError
+from sessionstore.codec import Codec
+from sessionstore.jsontext import MAX_DEPTH, Refused, dumps, jsonpath, loads
+
+
+@pytest.mark.parametrize(
+    ("steps", "path"),
+    [
+        ([], "$"),
+        (["turns", 3, "text"], "$.turns[3].text"),
+        (["_a1"], "$._a1"),
+        (["x" * 40], f"$.{'x' * 40}"),
+        (["x" * 41], f"$['{'x' * 40}...']"),
+        (["1"], "$['1']"),
+        (["a.b"], "$['a.b']"),
+        (["a b", 0], "$['a b'][0]"),
+        ([""], "$['']"),
+        (["o'clock"], '$["o\'clock"]'),
+        (["a'b\"c"], "$['a\\'b\"c']"),
+        (["]['"], '$["][\'"]'),
+        (["\u00e9"], r"$['\xe9']"),
+        (["\0\n\x1b"], r"$['\x00\n\x1b']"),
+        (["\u202e\ud800"], r"$['\u202e\ud800']"),
+    ],
+    ids=ascii,
+)
+def test_a_path_names_its_place_in_printable_ascii(steps: list[str | int], path: str) -> None:
+    assert jsonpath(steps) == path
+
+
+@pytest.mark.parametrize("step", [5, "x", "\U0001f600" * 40], ids=ascii)
+def test_a_long_path_is_shown_by_its_ends(step: str | int) -> None:
+    path = jsonpath(["begin", *[step] * 200, "end"])
+    assert path.startswith("$.begin")
+    assert " ... " in path
+    assert path.endswith(".end")
+    assert len(path) <= 300
+
+
+def test_the_place_of_a_bad_key_tells_its_type_and_not_its_text() -> None:
+    with pytest.raises(Refused, match="key of type tuple") as refused:
+        dumps({"a": {("s3cret",): 1}})
+    assert refused.value.path == "$.a['<tuple>']"
+
+
+@pytest.mark.parametrize("opened", ["[", '{"a":'])
+def test_what_is_as_deep_as_allowed_comes_back_and_one_level_more_is_refused(opened: str) -> None:
+    closed = "]" if opened == "[" else "}"
+    deepest = opened * MAX_DEPTH + closed * MAX_DEPTH
+    deepest = deepest.replace(":}", ":1}", 1)
+    assert dumps(loads(deepest)) == deepest.encode()
+    with pytest.raises(Refused, match=f"more than {MAX_DEPTH} levels"):
+        dumps([loads(deepest)])
+
+
+# JSON has one kind of number and jsonb keeps decimals, so how a float is written decides what it comes back as.
+@pytest.mark.parametrize(
+    "value", [1.0, 0.1, 1e15, 1e16, -1e16, 1e22, 1.7976931348623157e308, 123456789012345680.0, 5e-324]
+)
+def test_a_float_is_written_so_that_it_comes_back_as_itself(value: float) -> None:
+    text = dumps([{"a": value}])
+    assert repr(loads(text)) == repr([{"a": value}])
+    assert abs(value) < 1 or b"e" not in text
+
+
+def test_negative_zero_is_written_as_what_every_storage_makes_of_it() -> None:
+    assert dumps({"a": [-0.0, 0.0, -1.5]}) == b'{"a":[0.0,0.0,-1.5]}'
+
+
+class Bag(BaseModel):
+    """A typed state whose type says nothing, so that pydantic takes whatever is put in."""
+
+    body: Any = None
+    beside: float | None = None
+
+
+@dataclass
+class Point:
+    x: Any
+
+
+class Pair(NamedTuple):
+    a: Any
+    b: Any
+
+
+class Root(RootModel[Any]):
+    pass
+
+
+# How a value can lie in a state, and the path to it.
+PLACES: dict[str, tuple[Callable[[Any], Any], str]] = {
+    "itself": (lambda it: it, ""),
+    "list": (lambda it: [0, it], "[1]"),
+    "tuple": (lambda it: (0, it), "[1]"),
+    "named tuple": (lambda it: Pair(None, it), "[1]"),
+    "mapping": (lambda it: {"k": None, "o'clock": it}, '["o\'clock"]'),
+    "dataclass": (Point, ".x"),
+    "model": (lambda it: Bag(body=it), ".body"),
+    "all of them": (lambda it: {"a": (Point([Bag(body=it)]),)}, ".a[0].x[0].body"),
+}
+
+
+def refusal_of(body: Any) -> InvalidStateError:
+    with pytest.raises(InvalidStateError) as raised:
+        Codec(Bag, 10_000).encode(Bag(body=body), "s")
+    return raised.value
+
+
+@pytest.mark.parametrize(("put_in", "path"), list(PLACES.values()), ids=list(PLACES))
+@pytest.mark.parametrize("bad", [b"s3cret\xff", object(), range(3), type], ids=lambda bad: type(bad).__name__)
+def test_what_pydantic_cannot_dump_is_located(put_in: Callable[[Any], Any], path: str, bad: Any) -> None:
+    error = refusal_of(put_in(bad))
+    assert error.path == f"$.body{path}"
+    assert f"is a {type(bad).__name__} that pydantic cannot dump" in error.reason
+    assert "s3cret" not in str(error)
+
+
+@pytest.mark.parametrize(("put_in", "path"), list(PLACES.values()), ids=list(PLACES))
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")], ids=str)
+def test_a_number_that_pydantic_would_turn_into_null_is_located(
+    put_in: Callable[[Any], Any], path: str, bad: float
+) -> None:
+    error = refusal_of(put_in(bad))
+    assert error.path == f"$.body{path}"
+    assert "not a finite number" in error.reason
+
+
+HIDDEN: dict[str, tuple[Any, str]] = {
+    "set": ({float("nan")}, "$.body[0]"),
+    "frozenset": (frozenset([float("inf")]), "$.body[0]"),
+    "root model": (Root([None, float("nan")]), "$.body[1]"),
+    "after a true null": ([None, {"a": None}, (float("nan"),)], "$.body[2][0]"),
+}
+
+
+@pytest.mark.parametrize(("body", "path"), list(HIDDEN.values()), ids=list(HIDDEN))
+def test_a_number_that_is_none_cannot_hide(body: Any, path: str) -> None:
+    assert refusal_of(body).path == path
+
+
+@pytest.mark.parametrize("body", [{object()}, MappingProxyType({"a": 1})], ids=["set", "proxy"])
+def test_what_has_no_bad_part_of_its_own_is_located_as_a_whole(body: Any) -> None:
+    assert refusal_of(body).path == "$.body"
+
+
+@pytest.mark.parametrize("body", [None, [None], {"a": (None, {"b": None})}, Bag(), Point(None)], ids=repr)
+def test_a_true_null_is_no_number_and_is_kept(body: Any) -> None:
+    codec = Codec(Bag, 10_000)
+    text = codec.encode(Bag(body=body), "s")
+    assert "null" in text
+    assert codec.encode(codec.copy(text, "s"), "s") == text
+
+
+def test_a_typed_state_that_contains_itself_is_refused_with_where_it_begins() -> None:
+    loop = Bag()
+    loop.body = Point([loop])
+    error = refusal_of(loop)
+    assert error.path.startswith("$.body.body.x[0].body.x[0]")
+    assert "contains itself" in error.reason
+    assert len(str(error)) < 500

@@ -1,0 +1,207 @@
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from pydantic import BaseModel, field_serializer, field_validator
+
+import sessionstore
+from sessionstore import (
+    ConfigurationError,
+    CorruptStateError,
+    InvalidSessionIdError,
+    InvalidStateError,
+    SchemaError,
+    SessionConflictError,
+    SessionManager,
+    SessionNotFoundError,
+    SessionStoreError,
+    StateTooLargeError,
+    StorageError,
+    StorageProvider,
+    StorageUnavailableError,
+    UpdateOutcomeUnknownError,
+)
+from tests.support.documents import draft
+
+TREE: dict[type[Exception], tuple[type[Exception], ...]] = {
+    ConfigurationError: (SessionStoreError, ValueError),
+    SessionNotFoundError: (SessionStoreError, LookupError),
+    SessionConflictError: (SessionStoreError,),
+    InvalidSessionIdError: (SessionStoreError, ValueError),
+    InvalidStateError: (SessionStoreError, ValueError),
+    StateTooLargeError: (InvalidStateError,),
+    CorruptStateError: (InvalidStateError,),
+    StorageError: (SessionStoreError,),
+    StorageUnavailableError: (StorageError,),
+    UpdateOutcomeUnknownError: (StorageError,),
+    SchemaError: (SessionStoreError,),
+}
+
+
+def test_the_tree_of_errors_is_the_one_promised() -> None:
+    def below(error: type[Exception]) -> Iterable[type[Exception]]:
+        for child in error.__subclasses__():
+            yield child
+            yield from below(child)
+
+    ours = {error for error in below(SessionStoreError) if error.__module__.partition(".")[0] == "sessionstore"}
+    assert {error: error.__bases__ for error in ours} == TREE
+    assert SessionStoreError.__bases__ == (Exception,)
+    assert {error.__name__ for error in ours} <= set(sessionstore.__all__)
+
+
+def test_errors_carry_what_a_program_needs() -> None:
+    conflict = SessionConflictError("s", expected=1, actual=2)
+    assert (conflict.session_id, conflict.expected, conflict.actual) == ("s", 1, 2)
+    assert SessionNotFoundError("s").session_id == "s"
+    assert InvalidSessionIdError("", "must not be empty").session_id == ""
+    too_large = StateTooLargeError(size=11, limit=10, session_id="s")
+    assert (too_large.size, too_large.limit, too_large.path, too_large.session_id) == (11, 10, "$", "s")
+    corrupt = CorruptStateError("is no JSON text", path="$.a")
+    assert (corrupt.path, corrupt.session_id) == ("$.a", None)
+    schema = SchemaError("run `sessionstore migrate upgrade`", found=None, wanted="0001")
+    assert (str(schema), schema.found, schema.wanted) == ("run `sessionstore migrate upgrade`", None, "0001")
+    assert (StorageError("failed").code, str(StorageError("failed"))) == (None, "failed")
+    assert (StorageError("failed", code="40001").code, str(StorageError("failed", code="40001"))) == (
+        "40001",
+        "failed [40001]",
+    )
+
+
+def about(session_id: str) -> list[SessionStoreError]:
+    """Every error that quotes a session's id."""
+    return [
+        SessionNotFoundError(session_id),
+        SessionConflictError(session_id, expected=1, actual=2),
+        InvalidSessionIdError(session_id, "must not be"),
+        InvalidStateError("is bad", session_id=session_id),
+        StateTooLargeError(size=2, limit=1, session_id=session_id),
+        CorruptStateError("is bad", session_id=session_id),
+    ]
+
+
+HOSTILE_IDS = ["a\nb", "\x1b[31m", "\u202eabc", "\ud800", "\U0001f600", "o'clock\"", "\\"]
+
+
+@pytest.mark.parametrize("session_id", HOSTILE_IDS, ids=ascii)
+def test_a_hostile_id_is_shown_escaped(session_id: str) -> None:
+    for error in about(session_id):
+        assert ascii(session_id) in str(error)
+        assert str(error).isascii()
+        assert str(error).isprintable()
+
+
+@pytest.mark.parametrize("session_id", ["x" * 81, "\U0001f600" * 255, "\n" * 1_000_000], ids=["x", "smiley", "newline"])
+def test_a_long_id_is_shown_shortened_with_its_length(session_id: str) -> None:
+    for error in about(session_id):
+        assert f"... ({len(session_id)} characters)" in str(error)
+        assert len(str(error)) < 1200
+        assert str(error).isascii()
+
+
+def test_an_id_of_80_characters_is_shown_whole() -> None:
+    assert all("x" * 80 in str(error) for error in about("x" * 80))
+
+
+@pytest.mark.parametrize("bad", [5, b"s3cret", ["s3cret"], None], ids=lambda bad: type(bad).__name__)
+def test_what_is_no_string_is_shown_by_its_type(bad: object) -> None:
+    error = InvalidSessionIdError(bad, "must be a string")
+    assert str(error) == f"session id <{type(bad).__name__}> must be a string"
+
+
+SECRET = "s3cret"
+
+
+class Tainted:
+    """Shows the secret wherever its text is asked for."""
+
+    def __repr__(self) -> str:
+        return SECRET
+
+
+class Typed(BaseModel):
+    n: int = 0
+    body: Any = None
+    checked: str = ""
+    dumped: str = ""
+
+    @field_validator("checked")
+    @classmethod
+    def _check(cls, value: str) -> str:
+        if value:
+            raise ValueError(f"cannot be {value}")
+        return value
+
+    @field_serializer("dumped")
+    def _dump(self, value: str) -> str:
+        if value:
+            raise KeyError(value)
+        return value
+
+
+@dataclass
+class Plain:
+    body: Any = None
+
+
+BAD: dict[str, tuple[Any, Any]] = {
+    "NaN beside": ({"a": SECRET, "b": float("nan")}, None),
+    "NUL": ({"a": f"{SECRET}\0"}, None),
+    "surrogate": ({"a": f"{SECRET}\ud800"}, None),
+    "bytes": ({"a": SECRET.encode()}, None),
+    "object": ({"a": Tainted()}, None),
+    "error": ({"a": ValueError(SECRET)}, None),
+    "too large": ({"a": SECRET * 100}, None),
+    "no object": (Tainted(), None),
+    "typed NUL": (Typed(body=f"{SECRET}\0"), Typed),
+    "typed NaN beside": (Typed(body=[SECRET, float("nan")]), Typed),
+    "typed object": (Typed(body=[Tainted()]), Typed),
+    "typed bytes": (Typed(body=SECRET.encode() + b"\xff"), Typed),
+    "typed too large": (Typed(body=SECRET * 100), Typed),
+    "field of another type": (Typed.model_construct(n=SECRET), Typed),
+    "field against its validator": (Typed.model_construct(checked=SECRET), Typed),
+    "field whose serializer fails": (Typed(dumped=SECRET), Typed),
+    "another type": (SECRET, Typed),
+    "dataclass with an object": (Plain(Tainted()), Plain),
+}
+CORRUPT: dict[str, tuple[str, Any]] = {
+    "no JSON": (f'{{"a":"{SECRET}', None),
+    "no JSON, typed": (f'{{"a":"{SECRET}', Typed),
+    "another type": (f'{{"n":"{SECRET}"}}', Typed),
+    "against its validator": (f'{{"checked":"{SECRET}"}}', Typed),
+    "no object": (f'"{SECRET}"', Typed),
+}
+
+
+def assert_discreet(error: SessionStoreError | None) -> None:
+    assert isinstance(error, InvalidStateError)
+    assert "'s'" in str(error)
+    assert SECRET not in str(error) + repr(error) + repr(vars(error))
+    assert SECRET not in "".join(traceback.format_exception(error))
+
+
+@pytest.mark.parametrize(("state", "state_type"), list(BAD.values()), ids=list(BAD))
+async def test_a_refused_state_is_never_quoted_and_the_session_is_named(
+    storage: StorageProvider, state: Any, state_type: Any
+) -> None:
+    manager = SessionManager(lambda _: state, storage, state_type=state_type, max_state_bytes=200)
+    assert_discreet((await manager.create_session("s")).error)
+    blank: Any = state_type() if state_type else {}
+    await SessionManager(lambda _: blank, storage, state_type=state_type).create_session("s")
+    assert_discreet((await manager.update_session("s", lambda _: state)).error)
+
+
+@pytest.mark.parametrize(("stored", "state_type"), list(CORRUPT.values()), ids=list(CORRUPT))
+async def test_a_corrupt_state_is_never_quoted_and_the_session_is_named(
+    storage: StorageProvider, stored: str, state_type: Any
+) -> None:
+    await storage.create(draft(state=stored))
+    manager: SessionManager[Any] = SessionManager(lambda _: {}, storage, "chat", state_type=state_type)
+    for failed in (await manager.get_session("s"), await manager.update_session("s", lambda state: state)):
+        assert isinstance(failed.error, CorruptStateError)
+        assert_discreet(failed.error)
+        assert "`sessionstore show`" in str(failed.error)

@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+import base64
+
+import pytest
+
+from sessionstore.ids import first_version, new_session_id, short_id
+
+
+def test_new_ids_never_repeat_and_carry_128_bits_or_more() -> None:
+    made = {new_session_id() for _ in range(1000)}
+    assert len(made) == 1000
+    assert all(len(base64.urlsafe_b64decode(session_id + "=" * (-len(session_id) % 4))) >= 16 for session_id in made)
+
+
+def test_new_ids_go_into_a_url_as_they_are() -> None:
+    url_safe = set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
+    assert set("".join(new_session_id() for _ in range(1000))) <= url_safe
+
+
+def test_first_versions_never_repeat_and_survive_every_json_reader() -> None:
+    made = {first_version() for _ in range(1000)}
+    assert len(made) == 1000
+    assert min(made) >= 1
+    # From 2**53 on a reader that has only doubles rounds; a session must be able to count its writes up to there.
+    assert max(made) <= 2**52
+
+
+@pytest.mark.parametrize(("session_id", "shown"), [("short-id", "short-id"), ("one-longer", "one-long..."), ("", "")])
+def test_a_log_shows_too_little_of_an_id_to_take_a_session_over(session_id: str, shown: str) -> None:
+    assert short_id(session_id) == shown

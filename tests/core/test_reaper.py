@@ -1,0 +1,218 @@
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from sessionstore import (
+    ConfigurationError,
+    MemoryStorageProvider,
+    Reaper,
+    ReapProgress,
+    ReapReport,
+    StorageProvider,
+    StorageUnavailableError,
+)
+from tests.support.clock import ManualClock
+from tests.support.documents import TTL, ids, put
+
+AT_ONCE = timedelta(microseconds=1)
+AN_HOUR = timedelta(hours=1)
+
+
+class FailingOnce(MemoryStorageProvider):
+    """Memory whose first purge fails, and which tells when the second one is done."""
+
+    def __init__(self, error: Exception, clock: ManualClock) -> None:
+        super().__init__(clock=clock)
+        self.failed = asyncio.Event()
+        self.purged = asyncio.Event()
+        self._error = error
+
+    async def purge_expired(self, *, limit: int = 5000, grace: timedelta = timedelta(0)) -> int:
+        if not self.failed.is_set():
+            self.failed.set()
+            raise self._error
+        try:
+            return await super().purge_expired(limit=limit, grace=grace)
+        finally:
+            self.purged.set()
+
+
+class Endless(MemoryStorageProvider):
+    """Memory whose purge begins and never ends."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.began = asyncio.Event()
+        self.cancelled = False
+
+    async def purge_expired(self, *, limit: int = 5000, grace: timedelta = timedelta(0)) -> int:
+        self.began.set()
+        try:
+            return await asyncio.Future[int]()
+        except asyncio.CancelledError:
+            self.cancelled = True
+            raise
+
+
+def reapers_running() -> list[asyncio.Task[Any]]:
+    return [task for task in asyncio.all_tasks() if task.get_name() == "sessionstore-reaper"]
+
+
+async def test_a_reaper_beside_a_service_runs_at_once_and_again(storage: StorageProvider, clock: ManualClock) -> None:
+    await put(storage, "a", ttl=TTL)
+    await put(storage, "b", "c", ttl=TTL * 4)
+    await put(storage, "d", ttl=None)
+    clock.advance(TTL * 2)
+    reports: list[ReapReport] = []
+    twice = asyncio.Event()
+
+    def note(report: ReapReport) -> None:
+        reports.append(report)
+        clock.advance(TTL * 4)
+        if len(reports) == 2:
+            twice.set()
+
+    async with Reaper(storage).every(AT_ONCE, on_report=note), asyncio.timeout(10):
+        await twice.wait()
+    assert [report.deleted for report in reports[:2]] == [1, 2]
+    assert ids((await storage.list()).sessions) == ["d"]
+
+
+async def test_a_reaper_rests_for_the_interval(storage: StorageProvider) -> None:
+    reports: list[ReapReport] = []
+    once = asyncio.Event()
+    async with Reaper(storage).every(AN_HOUR, on_report=lambda report: reports.append(report) or once.set()):
+        async with asyncio.timeout(10):
+            await once.wait()
+        for _ in range(100):
+            await asyncio.sleep(0)
+    assert len(reports) == 1
+
+
+async def test_a_reaper_goes_on_after_an_outage(clock: ManualClock) -> None:
+    storage = FailingOnce(StorageUnavailableError("down"), clock)
+    await put(storage, "s")
+    clock.advance(TTL * 2)
+    reports: list[ReapReport] = []
+    async with Reaper(storage).every(AT_ONCE, on_report=reports.append), asyncio.timeout(10):
+        await storage.purged.wait()
+        assert await storage.count_expired() == 0
+        while not reports:  # noqa: ASYNC110  # the report comes right after the purge
+            await asyncio.sleep(0)
+    # The run that failed has none.
+    assert reports[0].deleted == 1
+
+
+async def test_another_error_ends_the_reaper_and_is_raised_when_the_block_is_left(clock: ManualClock) -> None:
+    error = RuntimeError("a fault of the program")
+    storage = FailingOnce(error, clock)
+    served = asyncio.Event()
+
+    async def serve() -> None:
+        async with Reaper(storage).every(AT_ONCE), asyncio.timeout(10):
+            while reapers_running():  # noqa: ASYNC110  # a task that ends by itself gives no event
+                await asyncio.sleep(0)
+            served.set()
+
+    with pytest.raises(RuntimeError) as raised:
+        await serve()
+    assert raised.value is error
+    assert served.is_set()
+    assert not storage.purged.is_set()
+
+
+async def test_what_on_report_raises_is_raised_when_the_block_is_left(storage: StorageProvider) -> None:
+    called = asyncio.Event()
+
+    def fail(report: ReapReport) -> None:
+        called.set()
+        raise KeyError(report.deleted)
+
+    with pytest.raises(KeyError, match="0"):
+        async with Reaper(storage).every(AT_ONCE, on_report=fail), asyncio.timeout(10):
+            await called.wait()
+
+
+async def test_the_blocks_own_error_is_not_hidden_by_the_reapers(clock: ManualClock) -> None:
+    storage = FailingOnce(RuntimeError("the reaper's"), clock)
+
+    async def serve() -> None:
+        async with Reaper(storage).every(AT_ONCE), asyncio.timeout(10):
+            await storage.failed.wait()
+            raise KeyError("the block's")
+
+    with pytest.raises(KeyError, match="the block's"):
+        await serve()
+    assert reapers_running() == []
+
+
+async def test_leaving_the_block_waits_for_no_batch() -> None:
+    storage = Endless()
+    async with asyncio.timeout(10):
+        async with Reaper(storage).every(AN_HOUR):
+            await storage.began.wait()
+    assert storage.cancelled
+    assert reapers_running() == []
+
+
+async def test_a_block_that_is_left_at_once_leaves_no_reaper_behind(storage: StorageProvider) -> None:
+    async with Reaper(storage).every(AN_HOUR):
+        pass
+    assert reapers_running() == []
+
+
+@pytest.mark.parametrize("interval", [timedelta(0), timedelta(seconds=-1), timedelta.max], ids=str)
+async def test_an_interval_that_cannot_be_kept_is_refused(storage: StorageProvider, interval: timedelta) -> None:
+    with pytest.raises(ConfigurationError, match="interval must be positive"):
+        async with Reaper(storage).every(interval):
+            pass
+    assert reapers_running() == []
+
+
+BAD_ARGUMENTS: list[tuple[str, Any]] = [
+    ("batch_size", 0),
+    ("batch_size", -1),
+    ("grace", timedelta(microseconds=-1)),
+    ("grace", timedelta.max),
+    ("pace", -0.1),
+    ("pace", 1001),
+    ("pace", float("inf")),
+    ("pace", float("nan")),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), BAD_ARGUMENTS)
+def test_an_argument_that_cannot_work_is_refused_by_its_name(name: str, value: Any) -> None:
+    with pytest.raises(ConfigurationError, match=f"^{name} must be"):
+        Reaper(MemoryStorageProvider(), **{name: value})
+
+
+@pytest.mark.parametrize("budget", [timedelta(0), timedelta(seconds=-1)], ids=str)
+async def test_a_time_budget_that_is_none_is_refused_before_anything_is_deleted(
+    storage: StorageProvider, clock: ManualClock, budget: timedelta
+) -> None:
+    await put(storage, "s")
+    clock.advance(TTL * 2)
+    with pytest.raises(ConfigurationError, match="time_budget must be positive"):
+        await Reaper(storage).run_once(time_budget=budget)
+    assert await storage.count_expired() == 1
+
+
+@pytest.mark.parametrize("pace", [0, 0.5, 2.0])
+async def test_a_run_at_any_pace_deletes_all_in_batches(
+    storage: StorageProvider, clock: ManualClock, pace: float
+) -> None:
+    await put(storage, *"abcde")
+    clock.advance(TTL * 2)
+    progress: list[ReapProgress] = []
+    report = await Reaper(storage, batch_size=2, pace=pace).run_once(on_batch=progress.append, time_budget=AN_HOUR)
+    assert (report.deleted, report.batches, report.remaining) == (5, 3, 0)
+    assert [(done.deleted, done.batches) for done in progress] == [(2, 1), (4, 2), (5, 3)]
+    seconds = [done.seconds for done in progress]
+    assert seconds == sorted(seconds)
+    assert report.duration >= timedelta(0)
+    assert await storage.count_expired() == 0
