@@ -158,7 +158,7 @@ async def _startup(reader: StreamReader, writer: StreamWriter) -> bytes | None:
 async def _connect(url: URL) -> tuple[StreamReader, StreamWriter]:
     query_host = url.query.get("host")
     host = url.host or (query_host if isinstance(query_host, str) else "localhost")
-    port = url.port or 5432
+    port = url.port or int(str(url.query.get("port", 5432)))
     if host.startswith("/"):
         return await asyncio.open_unix_connection(f"{host}/.s.PGSQL.{port}")
     return await asyncio.open_connection(host, port)
