@@ -82,6 +82,15 @@ async def test_a_reaper_beside_a_service_runs_at_once_and_again(storage: Storage
     assert ids((await storage.list()).sessions) == ["d"]
 
 
+async def test_a_reaper_runs_on_with_nobody_to_report_to(storage: StorageProvider, clock: ManualClock) -> None:
+    async with Reaper(storage).every(AT_ONCE), asyncio.timeout(10):
+        for session_id in "abc":
+            await put(storage, session_id)
+            clock.advance(TTL * 2)
+            while await storage.count_expired():  # noqa: ASYNC110  # that nobody is told is the point
+                await asyncio.sleep(0)
+
+
 async def test_a_reaper_rests_for_the_interval(storage: StorageProvider) -> None:
     reports: list[ReapReport] = []
     once = asyncio.Event()
