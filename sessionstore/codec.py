@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import is_dataclass
 from typing import Any, Final, Generic, TypeVar
@@ -87,7 +88,7 @@ def _dump(adapter: TypeAdapter[T], state: T) -> Any:
         tree = adapter.dump_python(state, mode="json", by_alias=False, round_trip=True, warnings=False)
         if _holds_null(tree):
             # Where the type says nothing (Any), pydantic turns NaN into null without a word.
-            _refuse_vanished_floats(adapter.dump_python(state, by_alias=False, round_trip=True, warnings=False), tree)
+            _refuse_vanished_floats(adapter.dump_python(state, by_alias=False, round_trip=True, warnings=False))
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         # PydanticSerializationError and UnicodeDecodeError are ValueErrors, and so is what pydantic raises for a cycle.
         raise _located(state, type(error)) from None
@@ -138,19 +139,18 @@ def _holds_null(tree: Any) -> bool:
     return tree is None
 
 
-def _refuse_vanished_floats(value: Any, tree: Any) -> None:
-    """Raises Refused where the tree has null and the value, dumped the other way, NaN or an infinity."""
-    if tree is None and isinstance(value, float) and not math.isfinite(value):
+def _refuse_vanished_floats(value: object) -> None:
+    """Raises Refused where a state, dumped without a detour by JSON, holds NaN or an infinity."""
+    if isinstance(value, float) and not math.isfinite(value):
         raise Refused("is not a finite number; JSON has no NaN and no infinity")
-    if isinstance(tree, dict) and isinstance(value, Mapping) and len(tree) == len(value):
-        pairs = zip(tree, value.values(), tree.values(), strict=True)
-    elif isinstance(tree, list) and isinstance(value, list | tuple | set | frozenset) and len(tree) == len(value):
-        pairs = zip(range(len(tree)), value, tree, strict=True)
-    else:
-        return
-    for step, inner, inner_tree in pairs:
+    members: Iterable[tuple[object, object]] = ()
+    if isinstance(value, Mapping):
+        members = [*value.items(), *((key, key) for key in value)]
+    elif isinstance(value, list | tuple | set | frozenset | deque):
+        members = enumerate(value)
+    for step, inner in members:
         try:
-            _refuse_vanished_floats(inner, inner_tree)
+            _refuse_vanished_floats(inner)
         except Refused as refused:
             refused.inside(step)
             raise

@@ -6,6 +6,7 @@ import os
 from datetime import timedelta
 
 from .errors import ConfigurationError
+from .ids import fault_of
 
 DEFAULT_DATABASE_URL = "sqlite+aiosqlite:///sessionstore.db"
 DEFAULT_SCHEMA = "sessionstore"
@@ -23,8 +24,10 @@ def schema_name(schema: str | None = None) -> str:
     """The PostgreSQL schema given, else ``SESSIONSTORE_SCHEMA``, else "sessionstore"."""
     name = schema or os.environ.get("SESSIONSTORE_SCHEMA") or DEFAULT_SCHEMA
     # 63 bytes is where PostgreSQL silently cuts an identifier (manual, 4.1.1), which would make two schemas one.
-    if "\0" in name or len(name.encode(errors="replace")) > 63:
-        raise ConfigurationError(f"schema {ascii(name)[:80]} cannot be a PostgreSQL schema: at most 63 bytes, no NUL")
+    if fault_of(name) or len(name.encode()) > 63:
+        raise ConfigurationError(
+            f"schema {ascii(name)[:80]} cannot be a PostgreSQL schema: at most 63 bytes, and no control characters"
+        )
     return name
 
 
@@ -33,7 +36,7 @@ def session_ttl(default: timedelta | None) -> timedelta | None:
     text = os.environ.get("SESSION_TTL_SECONDS")
     if not text:
         return default
-    if not (text.isascii() and text.isdigit()) or int(text) > MAX_DURATION.total_seconds():
+    if not (text.isascii() and text.isdigit() and len(text) < 12) or int(text) > MAX_DURATION.total_seconds():
         raise ConfigurationError(
             f"SESSION_TTL_SECONDS is {ascii(text)[:40]}: give whole seconds, or 0 for sessions that never expire"
         )

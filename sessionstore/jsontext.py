@@ -7,6 +7,7 @@ is UTF-8 without insignificant space (RFC 8259).
 
 from __future__ import annotations
 
+import json
 import math
 from decimal import Decimal
 from typing import Any, Final
@@ -34,7 +35,10 @@ class Refused(Exception):
 
     def inside(self, step: object) -> None:
         """Adds the key or index under which the place lies; called from the inside out."""
-        self._steps.append(step if isinstance(step, str | int) else f"<{type(step).__name__}>")
+        if isinstance(step, str | int) and not isinstance(step, bool):
+            self._steps.append(step)
+        else:
+            self._steps.append(f"<{type(step).__name__}>")
 
     @property
     def path(self) -> str:
@@ -51,7 +55,7 @@ def jsonpath(steps: Any) -> str:
             path += f".{step}"
         else:
             shown = step[:_SHOWN_KEY_CHARS] + ("..." if len(step) > _SHOWN_KEY_CHARS else "")
-            path += f"[{shown!a}]"
+            path += f"[{json.dumps(shown)}]"
     return path if len(path) <= 300 else f"{path[:200]} ... {path[-90:]}"
 
 

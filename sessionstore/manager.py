@@ -100,21 +100,26 @@ class SessionManager(Generic[T]):
 
         Raises:
             ConfigurationError: A ``ttl`` that is not positive.
+            Exception: What ``default_state`` raises, unchanged; nothing was written.
             StorageError: The storage could not do it; whether the session exists now is not known.
         """
         own_ttl = self._ttl if isinstance(ttl, EllipsisType) else config.check_duration(ttl, "ttl")
         try:
             name = new_session_id() if session_id is None else check_session_id(session_id)
+        except InvalidSessionIdError as error:
+            return SessionResult(_named(session_id), success=False, error=error)
+        state = self._default_state(name)
+        try:
             draft = Draft(
                 key=Key(self._namespace, name),
-                state=self._encode_new(self._default_state(name), name),
+                state=self._encode_new(state, name),
                 ttl=own_ttl,
                 max_lifetime=self._max_lifetime,
                 origin=_encode_origin(origin, name),
                 owner_id=_check_owner(owner_id, name),
             )
-        except (InvalidSessionIdError, InvalidStateError) as error:
-            return SessionResult(_named(session_id), success=False, error=error)
+        except InvalidStateError as error:
+            return SessionResult(name, success=False, error=error)
         creation = await self._storage.create(draft)
         return self._result(creation.document, created=creation.created)
 

@@ -98,8 +98,8 @@ class OrchestrationStateManager:
         """Sets the named fields.
 
         Raises:
-            InvalidStateError: A field that does not exist, cannot be set (``session_id``, ``last_accessed``), or a
-                value that does not fit it; nothing was written.
+            InvalidStateError: A field that does not exist or cannot be set (``last_accessed``), or a value that does
+                not fit it; nothing was written.
         """
         settable = OrchestrationState.model_fields.keys() - {"session_id", "last_accessed"}
         if unknown := sorted(changes.keys() - settable):
@@ -194,7 +194,7 @@ def _state_of(result: SessionResult[OrchestrationState]) -> OrchestrationState |
     if isinstance(result.error, SessionNotFoundError):
         return None
     state = result.unwrap()
-    if result.metadata is not None:
-        # One clock for all: what was stored came from whichever process wrote last.
-        state.last_accessed = result.metadata.last_accessed_at
+    assert result.metadata is not None, "who has a state has the facts about it"
+    # One clock for all: what was stored came from whichever process wrote last.
+    state.last_accessed = result.metadata.last_accessed_at
     return state

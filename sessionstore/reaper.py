@@ -153,8 +153,9 @@ class Reaper:
         while True:
             try:
                 report = await self.run_once()
-                if on_report is not None:
-                    on_report(report)
             except StorageError as error:
                 logger.warning("reaping failed; trying again later", extra={"error": type(error).__name__})
+            else:
+                if on_report is not None:
+                    on_report(report)
             await asyncio.sleep(interval.total_seconds())

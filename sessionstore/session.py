@@ -44,7 +44,7 @@ class SessionMetadata:
     owner_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots, which Python 3.11 cannot have together with SessionResult[Chat](...)
 class SessionResult(Generic[T]):
     """How a call on one session ended.
 

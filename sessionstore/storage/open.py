@@ -17,7 +17,7 @@ StorageFactory: TypeAlias = Callable[..., StorageProvider]
 
 ENTRY_POINT_GROUP: Final = "sessionstore.storage"
 
-_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*):")
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*)://")
 
 
 def open_storage(url: str | None = None, **options: Any) -> StorageProvider:
@@ -53,13 +53,13 @@ def register_storage(scheme: str, factory: StorageFactory) -> None:
     Raises:
         ConfigurationError: The scheme is none (RFC 3986: a letter, then letters, digits, "+", "-", ".").
     """
-    if not _SCHEME.fullmatch(f"{scheme}:"):
+    if not _SCHEME.fullmatch(f"{scheme}://"):
         raise ConfigurationError(f"{scheme!a} is no URL scheme: a letter, then letters, digits, '+', '-' or '.'")
     _FACTORIES[scheme.lower()] = factory
 
 
 def _open_memory(url: str, **options: Any) -> StorageProvider:
-    if url.lower() not in ("memory:", "memory://"):
+    if url.lower() != "memory://":
         raise ConfigurationError("memory:// takes no host and no path: each opening is a storage of its own")
     if unknown := sorted(options.keys() - {"clock"}):
         raise ConfigurationError(f"memory:// does not know the option {unknown[0]!r}; it takes clock")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -20,17 +21,17 @@ from sessionstore.jsontext import MAX_DEPTH, Refused, dumps, jsonpath, loads
         (["turns", 3, "text"], "$.turns[3].text"),
         (["_a1"], "$._a1"),
         (["x" * 40], f"$.{'x' * 40}"),
-        (["x" * 41], f"$['{'x' * 40}...']"),
-        (["1"], "$['1']"),
-        (["a.b"], "$['a.b']"),
-        (["a b", 0], "$['a b'][0]"),
-        ([""], "$['']"),
+        (["x" * 41], f'$["{"x" * 40}..."]'),
+        (["1"], '$["1"]'),
+        (["a.b"], '$["a.b"]'),
+        (["a b", 0], '$["a b"][0]'),
+        ([""], '$[""]'),
         (["o'clock"], '$["o\'clock"]'),
-        (["a'b\"c"], "$['a\\'b\"c']"),
+        (["a'b\"c"], '$["a\'b\\"c"]'),
         (["]['"], '$["][\'"]'),
-        (["\u00e9"], r"$['\xe9']"),
-        (["\0\n\x1b"], r"$['\x00\n\x1b']"),
-        (["\u202e\ud800"], r"$['\u202e\ud800']"),
+        (["\u00e9"], r'$["\u00e9"]'),
+        (["\0\n\x1b"], r'$["\u0000\n\u001b"]'),
+        (["\u202e\ud800"], r'$["\u202e\ud800"]'),
     ],
     ids=ascii,
 )
@@ -50,7 +51,7 @@ def test_a_long_path_is_shown_by_its_ends(step: str | int) -> None:
 def test_the_place_of_a_bad_key_tells_its_type_and_not_its_text() -> None:
     with pytest.raises(Refused, match="key of type tuple") as refused:
         dumps({"a": {("s3cret",): 1}})
-    assert refused.value.path == "$.a['<tuple>']"
+    assert refused.value.path == '$.a["<tuple>"]'
 
 
 @pytest.mark.parametrize("opened", ["[", '{"a":'])
@@ -140,6 +141,8 @@ HIDDEN: dict[str, tuple[Any, str]] = {
     "set": ({float("nan")}, "$.body[0]"),
     "frozenset": (frozenset([float("inf")]), "$.body[0]"),
     "root model": (Root([None, float("nan")]), "$.body[1]"),
+    "deque": (deque([float("nan")]), "$.body[0]"),
+    "behind keys that collide": ({1: float("nan"), "1": None}, "$.body[1]"),
     "after a true null": ([None, {"a": None}, (float("nan"),)], "$.body[2][0]"),
 }
 

@@ -69,7 +69,7 @@ async def test_no_state_is_no_state(chats: SessionManager[Chat], storage: Storag
 
 def test_a_result_is_unwrapped_to_its_data_or_its_error() -> None:
     error = SessionNotFoundError("s")
-    assert SessionResult("s", success=True, data=False).unwrap() is False
+    assert SessionResult[bool]("s", success=True, data=False).unwrap() is False
     with pytest.raises(SessionNotFoundError) as raised:
         SessionResult("s", success=False, error=error).unwrap()
     assert raised.value is error
@@ -168,7 +168,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "origin no mapping": ({"origin": "s3cret"}, "origin"),
     "origin a list of pairs": ({"origin": [("a", "s3cret")]}, "origin"),
     "origin with NaN": ({"origin": {"a": [1, float("nan")]}}, "origin.a[1]"),
-    "origin with NUL": ({"origin": {"a b": "s3cret\0"}}, "origin['a b']"),
+    "origin with NUL": ({"origin": {"a b": "s3cret\0"}}, 'origin["a b"]'),
     "origin with an int key": ({"origin": {"a": {1: "s3cret"}}}, "origin.a[1]"),
 }
 
@@ -185,7 +185,11 @@ async def test_an_owner_or_origin_that_cannot_be_kept_is_refused_with_its_place(
     assert isinstance((await chats.get_session("s")).error, SessionNotFoundError)
 
 
-@pytest.mark.parametrize("error", [KeyError("mine"), SessionNotFoundError("other")], ids=lambda e: type(e).__name__)
+@pytest.mark.parametrize(
+    "error",
+    [KeyError("mine"), SessionNotFoundError("other"), InvalidStateError("mine")],
+    ids=lambda e: type(e).__name__,
+)
 async def test_what_a_default_state_raises_comes_through_and_nothing_is_created(
     storage: StorageProvider, error: Exception
 ) -> None:

@@ -35,10 +35,15 @@ def parse_url(url: str) -> URL:
             "the storage URL does not parse; it should look like postgresql://user:password@host/database, "
             "with special characters of the password percent-encoded"
         ) from None
-    parsed = parsed.set(drivername=_DRIVERS.get(parsed.drivername, parsed.drivername))
-    if parsed.get_backend_name() == "sqlite" and parsed.database in (None, "", ":memory:"):
+    driver = parsed.drivername.lower()
+    parsed = parsed.set(drivername=_DRIVERS.get(driver, driver))
+    if parsed.get_backend_name() == "sqlite" and _is_in_memory(parsed):
         raise ConfigurationError("a SQLite database in memory has no migrated tables; use memory:// or name a file")
     return parsed
+
+
+def _is_in_memory(url: URL) -> bool:
+    return not url.database or ":memory:" in url.database or url.query.get("mode") == "memory"
 
 
 def make_engine(url: str, **options: Any) -> AsyncEngine:
