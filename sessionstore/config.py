@@ -24,10 +24,10 @@ def schema_name(schema: str | None = None) -> str:
     """The PostgreSQL schema given, else ``SESSIONSTORE_SCHEMA``, else "sessionstore"."""
     name = schema or os.environ.get("SESSIONSTORE_SCHEMA") or DEFAULT_SCHEMA
     # 63 bytes is where PostgreSQL silently cuts an identifier (manual, 4.1.1), which would make two schemas one.
-    if fault_of(name) or len(name.encode()) > 63:
-        raise ConfigurationError(
-            f"schema {ascii(name)[:80]} cannot be a PostgreSQL schema: at most 63 bytes, and no control characters"
-        )
+    # "%", ":" and "$" have a meaning of their own in drivers, in SQLAlchemy's texts and in PostgreSQL's quotes.
+    if fault_of(name) or len(name.encode()) > 63 or any(sign in name for sign in "%:$"):
+        shown = ascii(name)[:80]
+        raise ConfigurationError(f"schema {shown} cannot be used: at most 63 bytes, no control characters, no % : $")
     return name
 
 

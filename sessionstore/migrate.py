@@ -231,6 +231,8 @@ def _connected(target: Target) -> Generator[Connection]:
     engine = _engine(target)
     try:
         with _faults(), engine.connect() as connection:
+            # Ours is always named, also where it is the one that the connection looks into first.
+            connection.dialect.default_schema_name = None
             yield connection
     finally:
         engine.dispose()

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from enum import Enum, auto
+from typing import Final
 
 from sqlalchemy.exc import DBAPIError, InvalidRequestError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from ...errors import StorageError, StorageUnavailableError, UpdateOutcomeUnknownError
+
+NO_CONNECTION: Final = "no connection to the database became free in time; raise pool_size or ask for less at once"
 
 
 class Fault(Enum):
@@ -18,7 +21,7 @@ class Fault(Enum):
     REFUSED = auto()
     """Nothing was run, and it may work later: no connection, no time, no room, no right to write here now."""
     SCHEMA = auto()
-    """A table or column is not there."""
+    """A table or column may not be there."""
     DENIED = auto()
     """The role may not do this."""
 
@@ -26,6 +29,18 @@ class Fault(Enum):
 def driver_error(error: BaseException) -> BaseException:
     """The driver's own error, out of SQLAlchemy's wrapper, whose text may quote parameters."""
     return error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+
+
+def discreet(error: BaseException) -> BaseException:
+    """The same error with only the first line of its text: servers quote the row that they refuse in the next one."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if cause.args and isinstance(cause.args[0], str):
+            cause.args = (cause.args[0].partition("\n")[0], *cause.args[1:])
+        if getattr(cause, "detail", None):
+            cause.detail = None  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+        cause = cause.__cause__
+    return error
 
 
 def code_of(error: BaseException) -> str | None:
@@ -37,18 +52,11 @@ def code_of(error: BaseException) -> str | None:
     return None
 
 
-def no_connection_free() -> StorageUnavailableError:
-    """The error for those who waited for a connection in vain."""
-    return StorageUnavailableError(
-        "no connection to the database became free in time; raise pool_size or ask for less at once"
-    )
-
-
 def storage_error(error: BaseException, fault: Fault | None, *, backend: str, writing: bool) -> StorageError:
     """The error to raise, without a word of the driver's text, which may quote a state or a password."""
     code = code_of(error)
     if isinstance(error, PoolTimeout):
-        return no_connection_free()
+        return StorageUnavailableError(NO_CONNECTION)
     if fault is Fault.LOST and writing:
         return UpdateOutcomeUnknownError(
             f"the connection to {backend} was lost during a write, which may or may not have landed; "
@@ -61,6 +69,11 @@ def storage_error(error: BaseException, fault: Fault | None, *, backend: str, wr
         return StorageUnavailableError(
             f"{backend} could not be asked; check that it runs, that the URL's host, user and password are right, "
             "and that it is not overloaded, then try again",
+            code=code,
+        )
+    if fault is Fault.DENIED and backend == "sqlite":
+        return StorageError(
+            "the SQLite file may not be written; give this user the right to write the file and its directory",
             code=code,
         )
     if fault is Fault.DENIED:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 from collections.abc import Callable, Coroutine, Generator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from typing import Any, Final, TypeVar
@@ -16,7 +17,7 @@ from ... import config
 from ...errors import ConfigurationError, SchemaError, SessionStoreError, StorageError
 from .dialect import Backend
 from .engine import BUSY_SECONDS
-from .faults import Fault, code_of, driver_error, storage_error
+from .faults import Fault, code_of, discreet, driver_error, storage_error
 from .postgresql import PostgreSQL
 from .sqlite import SQLite
 from .statements import Statements
@@ -28,6 +29,7 @@ R = TypeVar("R")
 _BACKENDS: Final[Mapping[str, Callable[[Dialect], Backend]]] = {"postgresql": PostgreSQL, "sqlite": SQLite}
 
 _READ_ATTEMPTS: Final = 3
+_BUSY: Final = "other writers kept the SQLite file for too long; write less at once, or use PostgreSQL"
 
 
 class Gateway:
@@ -58,7 +60,7 @@ class Gateway:
         self._version_table = Table(VERSION_TABLE, metadata, Column("version_num", String))
         self.statements = Statements(self.table, self._backend, engine.dialect)
         self._turns = Turns.of_pool(sync_engine.pool)
-        self._write_turns = Turns(1, BUSY_SECONDS) if self._backend.one_writer else nullcontext()
+        self._write_turns = Turns(1, BUSY_SECONDS, _BUSY) if self._backend.one_writer else nullcontext()
         self._check_turn = asyncio.Lock()
         self._checked = self._closed = False
 
@@ -99,7 +101,7 @@ class Gateway:
         async with self._check_turn:
             if self._checked:
                 return
-            found = await self._attempt(self._revision, writing=False)
+            found = await self._attempt(self._revision, writing=False, diagnosing=False)
             if found != REVISIONS[-1]:
                 raise self._schema_error(found)
             self._checked = True
@@ -110,7 +112,7 @@ class Gateway:
             return None
         return connection.execute(select(self._version_table.c.version_num)).scalar()
 
-    async def _attempt(self, operation: Callable[[Connection], R], *, writing: bool) -> R:
+    async def _attempt(self, operation: Callable[[Connection], R], *, writing: bool, diagnosing: bool = True) -> R:
         for left in reversed(range(_READ_ATTEMPTS)):
             try:
                 async with self._write_turns if writing else nullcontext(), self._turns:
@@ -121,9 +123,11 @@ class Gateway:
                 if fault is Fault.LOST and not writing and left:
                     continue
                 translated = self._translated(error, fault, writing=writing)
+                if fault is Fault.SCHEMA and diagnosing:
+                    translated = await self._diagnosed(error)
                 if translated is None:
                     raise
-                raise translated from driver_error(error)
+                raise translated from discreet(driver_error(error))
         raise AssertionError("the last attempt returns or raises")
 
     def _operate(self, operation: Callable[[Connection], R]) -> R:
@@ -139,18 +143,38 @@ class Gateway:
                 raise
 
     def _translated(self, error: Exception, fault: Fault | None, *, writing: bool) -> SessionStoreError | None:
-        if fault is Fault.SCHEMA:
-            return self._schema_error(None)
         original = driver_error(error)
         known = isinstance(error, SQLAlchemyError) or isinstance(original, self._engine.dialect.loaded_dbapi.Error)
         if fault is None and not known and code_of(original) is None:
             return None
         return storage_error(error, fault, backend=self._engine.dialect.name, writing=writing)
 
+    async def _diagnosed(self, error: Exception) -> SessionStoreError:
+        """What to say where a table or column was missed: the tables moved on, or are gone, or it is a defect."""
+        found, table_is_there = await self._attempt(self._state_of_schema, writing=False, diagnosing=False)
+        if found != REVISIONS[-1]:
+            return self._schema_error(found)
+        if not table_is_there:
+            return SchemaError(
+                f"{self._place} is at revision {found}, but its table 'sessions' is gone: restore it, or drop "
+                f"{VERSION_TABLE!r} too and run `sessionstore migrate upgrade`",
+                found=found,
+                wanted=found,
+            )
+        return storage_error(error, None, backend=self._engine.dialect.name, writing=False)
+
+    def _state_of_schema(self, connection: Connection) -> tuple[str | None, bool]:
+        return self._revision(connection), inspect(connection).has_table(self.table.name, schema=self.schema)
+
+    @property
+    def _place(self) -> str:
+        return "the database" if self.schema is None else f"schema {self.schema!r}"
+
     def _schema_error(self, found: str | None) -> SchemaError:
         wanted = REVISIONS[-1]
-        place = "the database" if self.schema is None else f"schema {self.schema!r}"
-        option = "" if self.schema in (None, config.DEFAULT_SCHEMA) else f" --schema {self.schema}"
+        place = self._place
+        named = self.schema is not None and self.schema != config.DEFAULT_SCHEMA
+        option = f" --schema {shlex.quote(self.schema)}" if self.schema and named else ""
         if found is None:
             text = f"{place} has no sessionstore tables; run `sessionstore migrate upgrade{option}`"
         elif found in REVISIONS:

@@ -32,6 +32,8 @@ from .tables import is_document
 
 # https://www.sqlite.org/rescode.html. The names of extended codes begin with those of their primary code.
 _REFUSED: Final = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_CANTOPEN", "SQLITE_IOERR", "SQLITE_FULL", "SQLITE_NOMEM")
+# Among many other things, a table that is not there.
+_ANY: Final = "SQLITE_ERROR"
 _DENIED: Final = ("SQLITE_READONLY", "SQLITE_PERM", "SQLITE_AUTH")
 
 # To the millisecond, which is what SQLite's clock gives, and the same throughout a statement.
@@ -94,6 +96,8 @@ class SQLite:
         code = code_of(original) or ""
         if code.startswith(_REFUSED):
             return Fault.REFUSED
+        if code == _ANY:
+            return Fault.SCHEMA
         return Fault.DENIED if code.startswith(_DENIED) else None
 
 

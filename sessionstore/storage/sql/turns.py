@@ -7,7 +7,8 @@ from types import TracebackType
 
 from sqlalchemy import Pool, QueuePool
 
-from .faults import no_connection_free
+from ...errors import StorageUnavailableError
+from .faults import NO_CONNECTION
 
 _UNLIMITED = 1 << 30
 _DEFAULT_SECONDS = 30.0
@@ -23,9 +24,11 @@ class Turns:
     Args:
         places: How many may be inside at once.
         seconds: How long to wait for a place.
+        refusal: What those are told who waited in vain.
     """
 
-    def __init__(self, places: int, seconds: float) -> None:
+    def __init__(self, places: int, seconds: float, refusal: str = NO_CONNECTION) -> None:
+        self._refusal = refusal
         self._semaphore = asyncio.Semaphore(places)
         self._seconds = seconds
 
@@ -46,7 +49,7 @@ class Turns:
             async with asyncio.timeout(self._seconds):
                 await self._semaphore.acquire()
         except TimeoutError:
-            raise no_connection_free() from None
+            raise StorageUnavailableError(self._refusal) from None
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
