@@ -48,7 +48,7 @@ def opens(monkeypatch: pytest.MonkeyPatch) -> Callable[[type[MemoryStorageProvid
 
     def opens(provider: type[MemoryStorageProvider]) -> str:
         register_storage("special", lambda url, **options: provider(**options))
-        return "special:"
+        return "special://"
 
     return opens
 

@@ -57,7 +57,7 @@ def failing_with(monkeypatch: pytest.MonkeyPatch) -> Callable[[BaseException], s
             raise error
 
         register_storage("failing", fail)
-        return "failing:"
+        return "failing://"
 
     return failing_with
 
