@@ -106,7 +106,12 @@ def _plan(database: Database, prepared: Prepared, mode: str) -> dict[str, Any]:
             params = prepared._constants | _PARAMS
             rows = connection.execute(f"EXPLAIN (FORMAT JSON) {sql}".encode(), params)
         else:
-            rows = connection.execute(f"EXPLAIN (GENERIC_PLAN, FORMAT JSON) {sql % _Numbered()}".encode())
+            # EXPLAIN (GENERIC_PLAN) would say it in one statement, but PostgreSQL has it only since 16.
+            numbered = _Numbered()
+            connection.execute(f"PREPARE prepared AS {sql % numbered}".encode())
+            connection.execute("SET plan_cache_mode = force_generic_plan")
+            nulls = ", ".join(["NULL"] * len(numbered))
+            rows = connection.execute(f"EXPLAIN (FORMAT JSON) EXECUTE prepared({nulls})".encode())
         ((plans,),) = rows.fetchall()
     plan: dict[str, Any] = plans[0]["Plan"]
     return plan
