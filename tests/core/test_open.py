@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sqlite3
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -246,3 +247,8 @@ def test_an_installed_package_adds_a_scheme_by_its_entry_point(tmp_path: Path, m
     storage: Any = open_storage("Elsewhere://host", size=3)
     assert type(storage).__name__ == "ElsewhereStorage"
     assert storage.opened == ("Elsewhere://host", {"size": 3})
+
+
+def test_a_sqlite_that_is_too_old_is_told_before_it_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 37, 2))
+    assert "need 3.38 or newer" in refusal_of("sqlite:///sessionstore.db")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from typing import Any, Final
 
 from sqlalchemy import URL, make_url
@@ -16,6 +17,9 @@ _DRIVERS: Final = {
     "sqlite": "sqlite+aiosqlite",
 }
 
+# The first with "->" and "->>", by which a batch is taken apart.
+_OLDEST_SQLITE: Final = (3, 38)
+
 CONNECT_SECONDS: Final = 10
 BUSY_SECONDS: Final = 30
 """How long SQLite waits for other processes to finish their writes."""
@@ -25,7 +29,8 @@ def parse_url(url: str) -> URL:
     """Returns the URL with its driver named.
 
     Raises:
-        ConfigurationError: It is none, or names a database that nothing but this process could see.
+        ConfigurationError: It is none, or names a database that nothing but this process could see; or this Python's
+            SQLite is too old.
     """
     try:
         parsed = make_url(url)
@@ -37,13 +42,18 @@ def parse_url(url: str) -> URL:
         ) from None
     driver = parsed.drivername.lower()
     parsed = parsed.set(drivername=_DRIVERS.get(driver, driver))
-    if parsed.get_backend_name() == "sqlite" and _is_in_memory(parsed):
-        raise ConfigurationError("a SQLite database in memory has no migrated tables; use memory:// or name a file")
+    if parsed.get_backend_name() == "sqlite":
+        _check_sqlite(parsed)
     return parsed
 
 
-def _is_in_memory(url: URL) -> bool:
-    return not url.database or ":memory:" in url.database or url.query.get("mode") == "memory"
+def _check_sqlite(url: URL) -> None:
+    if not url.database or ":memory:" in url.database or url.query.get("mode") == "memory":
+        raise ConfigurationError("a SQLite database in memory has no migrated tables; use memory:// or name a file")
+    if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
+        raise ConfigurationError(
+            f"this Python has SQLite {sqlite3.sqlite_version}, and sessions need 3.38 or newer; use another Python"
+        )
 
 
 def make_engine(url: str, **options: Any) -> AsyncEngine:
