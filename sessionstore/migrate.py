@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import random
+import sqlite3
+import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -213,10 +216,10 @@ def _engine(target: Target) -> Engine:
     engine = create_engine(target.url, poolclass=NullPool, hide_parameters=True, connect_args={"timeout": BUSY_SECONDS})
 
     @event.listens_for(engine, "connect")
-    def _configure(connection: Any, _: object) -> None:
+    def _configure(connection: sqlite3.Connection, _: object) -> None:
         # Transactions are begun below; and WAL, which stays with the file, lets readers and a writer work at once.
         connection.isolation_level = None
-        connection.execute("PRAGMA journal_mode = WAL").close()
+        _keep_wal(connection)
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
@@ -224,6 +227,20 @@ def _engine(target: Target) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     return engine
+
+
+def _keep_wal(connection: sqlite3.Connection) -> None:
+    # Going over to WAL takes the file alone, and SQLite does not wait for that as it does for all other locks.
+    patience = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL").close()
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > patience:
+                raise
+            time.sleep(random.uniform(0, 0.05))  # noqa: S311
+        else:
+            return
 
 
 @contextmanager
