@@ -37,8 +37,13 @@ def set_for_everybody(database: Database, setting: str) -> None:
     ask(database, f'ALTER DATABASE "{name}" SET {setting}')
 
 
+def backends(database: Database) -> set[int]:
+    """The other connections to the database. One that was closed a moment ago may still be among them."""
+    return {pid for (pid,) in ask(database, f"SELECT pid FROM pg_stat_activity WHERE {_OTHERS}")}
+
+
 def kill_connections(database: Database) -> int:
-    """Ends all other connections to the database, and waits for it; how many it were."""
+    """Ends all other connections to the database, and waits for it; how many it were (see backends())."""
     return len(ask(database, f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE {_OTHERS}"))
 
 
