@@ -2,7 +2,7 @@
 #
 #   VENV=...    where the virtual environment is made          (.venv)
 #   PYTHON=...  the interpreter that it is made with           (the first that works of python3.13 ... python3)
-#   ARGS=...    more for pytest or the demo, as in make test ARGS="-k reaper"
+#   ARGS=...    more for pytest, the demo or the benchmarks, as in make test ARGS="-k reaper"
 
 VENV ?= .venv
 PYTHON ?= python3.13 python3.12 python3.11 python3 python
@@ -15,7 +15,7 @@ PIP_INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check --editab
 unexport PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format clean
+.PHONY: help demo test check bench format clean
 
 help: ## List what can be made
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -35,6 +35,9 @@ check: $(VENV)/.dev ## Run what CI runs: lint, types, import rules, all tests wi
 	$(PY) -m basedpyright --warnings
 	$(PY) -m pytest --cov $(ARGS)
 
+bench: $(VENV)/.bench ## Measure the library beside others and write docs/benchmarks.md; or with ARGS=--full at length
+	$(PY) -m benchmarks $(ARGS)
+
 format: $(VENV)/.dev ## Sort imports and format the code
 	$(PY) -m ruff check --select I --fix
 	$(PY) -m ruff format
@@ -51,6 +54,10 @@ $(VENV)/.run-time: pyproject.toml $(PY)
 
 $(VENV)/.dev: pyproject.toml $(PY)
 	$(PIP_INSTALL) '.[dev]'
+	@touch $(VENV)/.run-time $@
+
+$(VENV)/.bench: pyproject.toml $(PY)
+	$(PIP_INSTALL) '.[bench]'
 	@touch $(VENV)/.run-time $@
 
 # A command of the right name need not work (version managers leave such shims) and need not be able to make

@@ -1,0 +1,25 @@
+"""psycopg without the library, with the row locked from the read to the write."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+from psycopg import AsyncConnection
+
+from ..statements import VERSION, key
+from ..states import Change
+from .raw_psycopg import RawPsycopg
+
+
+class RawForUpdate(RawPsycopg):
+    """Pessimistic: BEGIN, SELECT FOR UPDATE, UPDATE, COMMIT. Nobody loses, everybody queues."""
+
+    note = "As raw psycopg, in a transaction with `SELECT ... FOR UPDATE`."
+
+    async def attempt(self, connection: AsyncConnection[Any], session: str, change: Change) -> bool:
+        async with connection.transaction():
+            row = await self.fetch(connection, self.sql.get_locked.text, key(session))
+            state = change(self.decode(row))
+            new = {"state": orjson.dumps(state).decode(), "version": row[VERSION]}
+            return await self.fetch(connection, self.sql.update.text, key(session) | new) is not None

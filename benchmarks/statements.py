@@ -1,0 +1,60 @@
+"""The SQL that the library sends, taken from its provider, for those who are to send exactly the same without it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sessionstore.storage import Summary
+from sessionstore.storage.sql import SqlStorageProvider, provider
+from sessionstore.storage.sql.prepared import Prepared
+
+from .contestant import NAMESPACE
+
+# Where a row has them: it begins with the key, which is the first field of a summary and two columns.
+STATE: Final[int] = provider._STATE
+VERSION: Final[int] = Summary._fields.index("version") + 1
+
+
+@dataclass(frozen=True)
+class Sql:
+    """One statement in the driver's own writing; ``order`` names its parameters where they are numbered."""
+
+    text: str
+    order: Sequence[str] | None
+
+    @classmethod
+    def of(cls, prepared: Prepared) -> Sql:
+        return cls(prepared._sql, prepared._order)
+
+    def arguments(self, parameters: Mapping[str, Any]) -> list[Any]:
+        """The parameters in the order of their numbers."""
+        assert self.order is not None
+        return [parameters[name] for name in self.order]
+
+    def for_pgbench(self) -> str:
+        """The statement with pgbench's variables; what the time is, the database shall know."""
+        text = self.text.replace("%(now)s", "NULL").replace("\n", " ")
+        return re.sub(r"%\((\w+)\)s", r":\1", text).replace("%%", "%")
+
+
+@dataclass(frozen=True)
+class LibrarySql:
+    """The statements of one session: get_session() sends the first, update_session() the first and the second."""
+
+    get: Sql
+    update: Sql
+    get_locked: Sql
+
+    @classmethod
+    def of(cls, url: str, schema: str) -> LibrarySql:
+        """The statements for a schema; nothing is connected to."""
+        statements = SqlStorageProvider.from_url(url, schema=schema)._statements
+        return cls(Sql.of(statements.get.one), Sql.of(statements.update.one), Sql.of(statements.get_locked))
+
+
+def key(session: str) -> dict[str, Any]:
+    """The parameters that name a session."""
+    return {"namespace": NAMESPACE, "session_id": session}

@@ -1,0 +1,23 @@
+"""What is measured, each in a file: a function `run()` that is given a Bench and returns a Section."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final, TypeAlias
+
+from ..bench import Bench
+from ..report import Section
+from . import contended, get, growth, hot, memory, read_modify_write, reaping
+
+Workload: TypeAlias = Callable[[Bench], Awaitable[Section]]
+
+WORKLOADS: Final[Mapping[str, Workload]] = {
+    "rmw": read_modify_write.run,
+    "get": get.run,
+    "contended": contended.run,
+    "hot": hot.run,
+    "growth": growth.run,
+    "reaper": reaping.run,
+    "memory": memory.run,
+}
+"""In the order of the report."""

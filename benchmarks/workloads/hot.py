@@ -1,0 +1,140 @@
+"""Whether updates are heap-only (HOT), so that they write no index entry, and what becomes of the expiry's index."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from tests.support.postgres import Database
+
+from ..bench import Bench
+from ..contestant import TTL
+from ..contestants.library import Library
+from ..contestants.raw_psycopg import RawPsycopg
+from ..figures import share
+from ..report import Section, Table
+from ..rows import execute
+from ..statements import Sql
+from ..states import SessionIds, change
+
+_UPDATES_EACH = 40
+_BETWEEN = timedelta(seconds=10)
+_CALLERS = 16
+_STATISTICS_SECONDS = 20
+
+# The library's update, but for the expiry.
+_MOVING = """
+    UPDATE moving.sessions SET state = CAST(%(state)s AS jsonb), version = version + 1, updated_at = %(now)s,
+        last_accessed_at = %(now)s, expires_at = %(now)s + ttl
+    WHERE namespace = %(namespace)s AND session_id = %(session_id)s AND version = %(version)s AND expires_at > %(now)s
+    RETURNING namespace
+"""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What PostgreSQL says about a table."""
+
+    updates: int
+    hot: int
+    index: int
+    table: int
+
+    @classmethod
+    def of(cls, database: Database, schema: str) -> Found:
+        (row,) = execute(
+            database.url,
+            f"""
+            SELECT n_tup_upd, n_tup_hot_upd,
+                pg_relation_size('{schema}.ix_sessions_expires_at'), pg_relation_size(relid)
+            FROM pg_stat_user_tables WHERE schemaname = '{schema}' AND relname = 'sessions'
+            """,
+        )
+        return cls(*row)
+
+
+async def run(bench: Bench) -> Section:
+    """The same updates twice: as the library makes them, and with a new expiry each time."""
+    updates = bench.options.sizes.hot_updates
+    count = max(1, updates // _UPDATES_EACH)
+    rows = []
+    with bench.database() as database:
+        for name, schema, kind in (
+            ("sessionstore", "sliding", Library),
+            ("expires_at = now + ttl at every update", "moving", RawPsycopg),
+        ):
+            bench.console.print(f"HOT updates: {name}")
+            clock = _Clock()
+            contestant = kind(database, schema=schema, clock=clock)
+            if isinstance(contestant, RawPsycopg):
+                contestant.sql = type(contestant.sql)(contestant.sql.get, Sql(_MOVING, None), contestant.sql.get_locked)
+            before, after = await _update(contestant, clock, SessionIds(count), updates // count)
+            rows.append(
+                [
+                    name,
+                    f"{after.updates:,}",
+                    share(after.hot, after.updates),
+                    _kibibytes(before.index),
+                    _kibibytes(after.index),
+                    _kibibytes(before.table),
+                    _kibibytes(after.table),
+                ]
+            )
+    columns = ["variant", "updates", "HOT", "index, KiB", "index after", "table, KiB", "table after"]
+    minutes = TTL.total_seconds() / 60
+    text = (
+        f"{updates:,} updates of {count:,} sessions with a TTL of {minutes:.0f} minutes, each session updated every "
+        f"{_BETWEEN.total_seconds():.0f} seconds by the clock that the statements are given. The library moves "
+        "`expires_at` only where it would come too soon; the variant, which is the same statement by hand, sets it "
+        "each time, and every index gets a new entry each time. From `pg_stat_user_tables` and `pg_relation_size()`; "
+        "autovacuum is as the migration sets it."
+    )
+    return Section("HOT updates", text, [Table("", columns, rows)])
+
+
+async def _update(
+    contestant: Library | RawPsycopg, clock: _Clock, sessions: SessionIds, turns: int
+) -> tuple[Found, Found]:
+    await contestant.setup()
+    try:
+        await contestant.open()
+        await contestant.load(sessions)
+        before = Found.of(contestant.database, contestant.schema)
+
+        async def caller(mine: Sequence[str]) -> None:
+            for session in mine:
+                await contestant.read_modify_write(session, change)
+
+        for _ in range(turns):
+            clock.now += _BETWEEN
+            await asyncio.gather(*(caller(sessions[number::_CALLERS]) for number in range(_CALLERS)))
+    finally:
+        await contestant.close()
+    return before, await _settled(contestant, len(sessions) * turns)
+
+
+async def _settled(contestant: Library | RawPsycopg, updates: int) -> Found:
+    """The statistics once the connections that were closed have handed in theirs."""
+    end = time.monotonic() + _STATISTICS_SECONDS
+    while True:
+        found = Found.of(contestant.database, contestant.schema)
+        if found.updates >= updates or time.monotonic() > end:
+            return found
+        await asyncio.sleep(0.05)
+
+
+class _Clock:
+    """Stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.now = datetime.now(UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+def _kibibytes(size: int) -> str:
+    return f"{size / 1024:,.0f}"

@@ -1,0 +1,151 @@
+"""The benchmarks run and report what they have to; how fast anything was is not looked at."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from benchmarks import contestants
+from benchmarks.bench import Bench
+from benchmarks.contestant import Contestant, Task
+from benchmarks.options import Options
+from benchmarks.states import STATE_BYTES, Change, SessionIds, State, change, make_state
+from benchmarks.workloads import get
+from sessionstore.jsontext import dumps
+from tests.support.postgres import URL_VARIABLE, Database, PostgresServer
+
+ROOT = Path(__file__).parents[2]
+
+SECTIONS = [
+    "The run",
+    "The contestants",
+    "Read, modify, write",
+    "Read",
+    "Contended",
+    "HOT updates",
+    "Growth",
+    "Reaper",
+    "Client memory",
+]
+
+
+@pytest.fixture(scope="module")
+def report(server: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """What a very short run of everything that needs no other package writes."""
+    directory = tmp_path_factory.mktemp("report")
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "benchmarks", "--contestants", "sessionstore,psycopg", "--rounds", "1"),
+            *("--seconds", "0.05", "--scale", "0.01", "--report", str(directory)),
+        ],
+        cwd=ROOT,
+        env=os.environ | {URL_VARIABLE: server.url},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return (directory / "benchmarks.md").read_text(encoding="utf-8")
+
+
+def tables(report: str, section: str) -> list[list[dict[str, str]]]:
+    """The tables of a section, as rows by column."""
+    (text,) = re.findall(rf"^## {section}\n(.*?)(?=^## |\Z)", report, re.MULTILINE | re.DOTALL)
+    found = []
+    for table in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE):
+        columns, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()]
+        found.append([dict(zip(columns, row, strict=True)) for row in rows])
+    return found
+
+
+def test_every_workload_has_its_section_and_every_section_a_table(report: str) -> None:
+    assert re.findall(r"^## (.*)$", report, re.MULTILINE) == SECTIONS
+    assert [section for section in SECTIONS if not all(tables(report, section))] == []
+
+
+def test_the_report_says_what_it_was_measured_on(report: str) -> None:
+    (rows,) = tables(report, "The run")
+    facts = {row[""]: row["this run"] for row in rows}
+    assert {"Date", "Command", "Processor", "Memory", "Python", "PostgreSQL", "Packages"} <= facts.keys()
+    assert "fsync = " in facts["Its settings"]
+
+
+@pytest.mark.parametrize("section", ["Read, modify, write", "Contended"])
+def test_neither_the_library_nor_raw_sql_loses_an_update(report: str, section: str) -> None:
+    rows = [row for table in tables(report, section) for row in table]
+    assert {row["contestant"] for row in rows} == {"sessionstore", "psycopg"}
+    assert [row for row in rows if (row["lost"], row["errors"]) != ("0", "0")] == []
+
+
+def test_updates_are_heap_only_unless_the_expiry_moves_each_time(report: str) -> None:
+    ((library, moving),) = tables(report, "HOT updates")
+    assert library["updates"] == moving["updates"] == "200"
+    assert int(library["HOT"].split()[0]) > 100
+    assert moving["HOT"] == "0"
+
+
+def test_a_state_is_two_kilobytes_and_a_change_keeps_its_size() -> None:
+    ids = SessionIds(10)
+    assert [len(dumps(make_state(session))) for session in ids] == [STATE_BYTES] * 10
+    assert make_state(ids[3]) == make_state(ids[3]) != make_state(ids[4])
+    state = make_state(ids[0])
+    assert (len(dumps(change(state))), state["n"]) == (STATE_BYTES, 1)
+
+
+class Careless(Contestant):
+    """Writes over what another wrote since it looked."""
+
+    def __init__(self) -> None:
+        super().__init__(Database(""))
+        self.state: State = {}
+
+    async def open(self) -> None:
+        pass
+
+    async def load(self, sessions: Sequence[str]) -> None:
+        self.state = make_state(sessions[0])
+
+    async def get(self, session: str) -> State:
+        return self.state
+
+    async def read_modify_write(self, session: str, change: Change) -> None:
+        state = dict(await self.get(session))
+        await asyncio.sleep(0)
+        self.state = change(state)
+
+
+async def test_lost_updates_are_found() -> None:
+    careless = Careless()
+    await careless.load(SessionIds(1))
+    alone = await careless.turn(Task.INCREMENT, SessionIds(1), callers=1, seconds=0.01, warm_up=0)
+    assert (alone.operations > 0, alone.lost) == (True, 0)
+    before = careless.state["n"]
+    together = await careless.turn(Task.INCREMENT, SessionIds(1), callers=4, seconds=0.01, warm_up=0)
+    assert together.lost == together.operations - (careless.state["n"] - before)
+    assert together.lost
+
+
+async def test_who_is_not_installed_stands_in_the_table_with_the_reason(
+    server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(contestants, "CONTESTANTS", contestants.CONTESTANTS | {"absent": "no_such_module:Absent"})
+    bench = Bench(Options(("get",), ("psycopg", "absent"), rounds=1, seconds=0.01), server, Console(quiet=True))
+    try:
+        await bench.enrol()
+        section = await get.run(bench)
+    finally:
+        bench.close()
+    for table in section.tables:
+        present, absent = (dict(zip(table.columns, row, strict=True)) for row in table.rows)
+        assert (present["contestant"], present["errors"]) == ("psycopg", "0")
+        assert (absent["contestant"], absent["reads/s"]) == ("absent", "-")
+        assert absent["errors"].startswith("not installed")
