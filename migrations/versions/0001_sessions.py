@@ -63,7 +63,7 @@ def _upgrade_postgresql(schema: str | None) -> None:
     preparer = op.get_context().dialect.identifier_preparer
     table = f"{preparer.quote_schema(schema)}.sessions" if schema else "sessions"
     op.execute(f"ALTER TABLE {table} SET ({_STORAGE})")
-    # lz4 is 1.25 to 1.4 times as fast as pglz for states of 8 KB, but a server may have been built without it: ask.
+    # lz4 is faster than pglz for states of some kilobytes, but a server may have been built without it: ask.
     alter = f"ALTER TABLE {table} ALTER COLUMN state SET COMPRESSION lz4".replace("'", "''")
     op.execute(
         f"""

@@ -18,8 +18,8 @@ class Turns:
     """A queue before a number of places, to be entered with ``async with``.
 
     SQLAlchemy's pool gives a connection to whoever asks first once it is free, and that is the task that just gave it
-    back and goes on without a pause: of 64 tasks that read in a loop, 54 were measured to get no second turn in
-    4 seconds. A semaphore of asyncio lets nobody overtake.
+    back and goes on without a pause: of 64 tasks that read in a loop for 4 seconds, the luckiest was measured to get
+    a thousand turns and the unluckiest one. A semaphore of asyncio lets nobody overtake.
 
     Args:
         places: How many may be inside at once.
