@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import QueuePool
 from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.util import greenlet_spawn
 
 from sessionstore import SqlStorageProvider, open_storage
 from sessionstore.storage import Clock
@@ -34,12 +35,19 @@ async def opened(
 
 
 def pool_of(storage: SqlStorageProvider) -> QueuePool:
-    """The connections of a provider's engine."""
+    """The pool of a provider's engine."""
     pool = storage._gateway._async_engine.sync_engine.pool
     assert isinstance(pool, QueuePool)
     return pool
 
 
+def in_use(storage: SqlStorageProvider) -> int:
+    """How many connections are neither in the pool nor kept for the next operation."""
+    return pool_of(storage).checkedout() - storage._gateway._connections.idle
+
+
 async def disconnect(storage: SqlStorageProvider) -> None:
     """Ends all connections, also those of a service's engine."""
+    for lease in storage._gateway._connections._forget_idle():
+        await greenlet_spawn(lease.close)
     await storage._gateway._async_engine.dispose()

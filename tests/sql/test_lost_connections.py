@@ -27,7 +27,7 @@ from tests.support.sqlite import copied_file, sqlite_url
 
 from .bystander import ask, backends, kill_connections, locked, until, until_blocked, until_quiet
 from .discretion import refusal, say_more, secretive
-from .opening import WAYS, disconnect, opened, pool_of
+from .opening import WAYS, disconnect, in_use, opened, pool_of
 
 Call: TypeAlias = Callable[[StorageProvider], Awaitable[Any]]
 
@@ -70,7 +70,7 @@ async def test_a_read_does_not_mind_that_its_connections_were_killed(
     assert kill_connections(postgres) >= 4
     assert await call(storage) == before
     assert await asyncio.gather(*(call(storage) for _ in range(8))) == [before] * 8
-    assert pool_of(storage).checkedout() == 0
+    assert in_use(storage) == 0
 
 
 @pytest.mark.parametrize("call", _WRITES.values(), ids=_WRITES)
@@ -83,7 +83,7 @@ async def test_a_write_on_a_killed_connection_is_reported_and_the_next_one_works
         await call(storage)
     assert (await chats.create_session("after")).created
     assert (await chats.update_session("after", increment)).unwrap()["n"] == 1
-    assert pool_of(storage).checkedout() == 0
+    assert in_use(storage) == 0
     assert pool_of(storage).size() == 4
 
 
@@ -113,7 +113,7 @@ async def test_a_connection_killed_in_the_middle_of_a_write_leaves_the_outcome_o
         assert ask(postgres, f"{query} AND datname = current_database()") == [(True,)]
         await refusal(UpdateOutcomeUnknownError, lambda: writing)
     assert (await secretive(storage).update_session("secret", say_more)).success
-    assert pool_of(storage).checkedout() == 0
+    assert in_use(storage) == 0
 
 
 _BLOCKED: dict[str, Call] = {
@@ -136,7 +136,7 @@ async def test_a_call_cancelled_in_the_middle_of_a_statement_gives_its_connectio
         assert [type(end) for end in await asyncio.gather(*tasks, return_exceptions=True)] == [
             asyncio.CancelledError
         ] * 4
-        assert pool_of(storage).checkedout() == 0
+        assert in_use(storage) == 0
         # Not one of them waits on in the server, to be done when nobody expects it any more.
         await until(postgres, "SELECT count(*) = 0 FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
     await until_quiet(postgres)
@@ -158,7 +158,7 @@ async def test_a_call_cancelled_while_it_waits_for_a_connection_takes_none(url: 
             with pytest.raises(asyncio.CancelledError):
                 await waiting
         assert (await holding).success
-        assert pool_of(storage).checkedout() == 0
+        assert in_use(storage) == 0
         assert (await secretive(storage).get_session("s")).success
 
 
@@ -179,7 +179,7 @@ async def test_a_sqlite_call_cancelled_while_others_write_gives_its_connection_b
             other.execute("COMMIT")
             ends = await asyncio.gather(*tasks, return_exceptions=True)
         assert {type(end) for end in ends} == {asyncio.CancelledError}
-        assert pool_of(storage).checkedout() == 0
+        assert in_use(storage) == 0
         await secretive(storage).create_session("s")
         assert (await secretive(storage).update_session("s", say_more)).success
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Protocol, TypeAlias
 
-from sqlalchemy import BindParameter, ColumnElement, Connection, FromClause, Select, Table, Text, bindparam
+from sqlalchemy import BindParameter, ColumnElement, FromClause, Select, Table, Text, bindparam
 from sqlalchemy.sql.dml import ReturningInsert
 from sqlalchemy.types import TypeEngine
 
+from .drivers import Driver
 from .faults import Fault
-from .prepared import Params, Row, Statement
+from .prepared import Statement
 
 Fields: TypeAlias = dict[str, TypeEngine[Any]]
 """The columns of a batch: names and types, JSON documents as JSON."""
@@ -34,9 +35,11 @@ class Backend(Protocol):
     """Whether a call that is cancelled stops, or goes on in a thread that has to be waited for."""
     begin: str
     """Starts a transaction that is going to write."""
+    driver: Driver
+    """What it is talked to through."""
 
-    def execute(self, connection: Connection, sql: str, params: Params) -> Sequence[Row]:
-        """Runs SQL on the driver's connection, inside the greenlet."""
+    def relations(self, schema: str | None) -> Select[Any]:
+        """The names of the tables in a schema, from the catalogue."""
         ...
 
     def now(self, given: BindParameter[Any]) -> ColumnElement[Any]:
@@ -83,6 +86,11 @@ class Backend(Protocol):
         """The statement of create_many(): inserts what is missing, and may at once answer with what was found."""
         ...
 
-    def fault(self, error: BaseException) -> Fault | None:
-        """What kind of fault a driver's error is; None where it says nothing that matters here."""
+    def fault(self, error: BaseException, *, connected: bool) -> Fault | None:
+        """What kind of fault a driver's error is; None where it says nothing that matters here.
+
+        Args:
+            error: What was raised.
+            connected: Whether there was a connection, so that something may have been run.
+        """
         ...

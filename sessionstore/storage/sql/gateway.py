@@ -1,24 +1,25 @@
-"""The way to the database: one greenlet and one connection for each operation, and every fault told apart."""
+"""The way to the database: one connection for each operation, and every fault told apart."""
 
 from __future__ import annotations
 
 import asyncio
 import shlex
-from collections.abc import Callable, Coroutine, Generator, Mapping
-from contextlib import contextmanager, nullcontext, suppress
-from typing import Any, Final, TypeVar
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager, nullcontext, suppress
+from typing import Any, Final, TypeAlias, TypeVar
 
-from sqlalchemy import Column, Connection, Dialect, MetaData, String, Table, inspect, select
+from sqlalchemy import Column, Dialect, MetaData, String, Table, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
-from sqlalchemy.util import greenlet_spawn
 
 from ... import config
 from ...errors import ConfigurationError, SchemaError, SessionStoreError, StorageError
+from .connections import Connections, Lease
 from .dialect import Backend
 from .engine import BUSY_SECONDS
 from .faults import Fault, code_of, discreet, driver_error, storage_error
 from .postgresql import PostgreSQL
+from .prepared import Prepared
 from .sqlite import SQLite
 from .statements import Statements
 from .tables import REVISIONS, VERSION_TABLE, sessions_table
@@ -26,17 +27,30 @@ from .turns import Turns
 
 R = TypeVar("R")
 
+Operation: TypeAlias = Callable[[Lease], Awaitable[R]]
+"""What is done on one connection."""
+
 _BACKENDS: Final[Mapping[str, Callable[[Dialect], Backend]]] = {"postgresql": PostgreSQL, "sqlite": SQLite}
 
 _READ_ATTEMPTS: Final = 3
 _BUSY: Final = "other writers kept the SQLite file for too long; write less at once, or use PostgreSQL"
 
+_NO_TURN: Final = nullcontext()
+
+
+class _Failure(Exception):
+    """What an operation raised, and what kind of fault it is."""
+
+    def __init__(self, error: Exception, fault: Fault | None) -> None:
+        super().__init__()
+        self.error = error
+        self.fault = fault
+
 
 class Gateway:
-    """Runs operations, which are plain functions of a Connection, on an engine.
+    """Runs operations, which are coroutine functions of a connection, on an engine.
 
-    A whole operation runs in one greenlet, because switching for each driver call costs more than the call; and in
-    AUTOCOMMIT, because BEGIN and COMMIT around a single statement are two round trips for nothing.
+    Everything runs in AUTOCOMMIT, because BEGIN and COMMIT around a single statement are two round trips for nothing.
 
     Args:
         engine: Where to run.
@@ -50,21 +64,22 @@ class Gateway:
             raise ConfigurationError(f"sessions are kept in PostgreSQL or SQLite, not in {engine.dialect.name}")
         self._async_engine = engine
         self._owned = owned
-        sync_engine = engine.sync_engine
-        self._engine = sync_engine if owned else sync_engine.execution_options(isolation_level="AUTOCOMMIT")
         self._backend: Backend = backend(engine.dialect)
+        self._connections = Connections(engine.sync_engine, owned=owned)
         sqlite = engine.dialect.name == "sqlite"
         self.schema = None if sqlite else config.schema_name(schema)
         metadata = MetaData(schema=self.schema)
         self.table = sessions_table(metadata, sqlite=sqlite)
-        self._version_table = Table(VERSION_TABLE, metadata, Column("version_num", String))
         self.statements = Statements(self.table, self._backend, engine.dialect)
-        self._turns = Turns.of_pool(sync_engine.pool)
-        self._write_turns = Turns(1, BUSY_SECONDS, _BUSY) if self._backend.one_writer else nullcontext()
+        version = select(Table(VERSION_TABLE, metadata, Column("version_num", String)).c.version_num)
+        self._revision = Prepared(version, engine.dialect, self._backend.driver)
+        self._relations = Prepared(self._backend.relations(self.schema), engine.dialect, self._backend.driver)
+        self._turns = Turns.of_pool(engine.sync_engine.pool)
+        self._write_turns = Turns(1, BUSY_SECONDS, _BUSY) if self._backend.one_writer else _NO_TURN
         self._check_turn = asyncio.Lock()
         self._checked = self._closed = False
 
-    async def run(self, operation: Callable[[Connection], R], *, writing: bool) -> R:
+    async def run(self, operation: Operation[R], *, writing: bool) -> R:
         """Runs an operation and returns what it returns; what it raises must come from the database.
 
         Raises:
@@ -77,23 +92,24 @@ class Gateway:
             await self._check_schema()
         return await self._attempt(operation, writing=writing)
 
-    @contextmanager
-    def transaction(self, connection: Connection) -> Generator[None]:
+    @asynccontextmanager
+    async def transaction(self, lease: Lease) -> AsyncGenerator[None]:
         """A transaction that is going to write, for an operation of more than one statement."""
-        self._backend.execute(connection, self._backend.begin, ())
+        driver = self._backend.driver
+        await driver.command(lease.driver, self._backend.begin)
         try:
             yield
         except Exception:
-            try:
-                self._backend.execute(connection, "ROLLBACK", ())
-            except Exception:  # noqa: BLE001  # whatever it is, this connection must not go back to the pool
-                connection.invalidate()
+            lease.spoilt = True  # until it is known to be out of the transaction
+            await driver.command(lease.driver, "ROLLBACK")
+            lease.spoilt = False
             raise
-        self._backend.execute(connection, "COMMIT", ())
+        await driver.command(lease.driver, "COMMIT")
 
     async def close(self) -> None:
         """Ends the engine, if it is ours."""
         self._closed = True
+        await self._connections.close()
         if self._owned:
             await self._async_engine.dispose()
 
@@ -101,57 +117,69 @@ class Gateway:
         async with self._check_turn:
             if self._checked:
                 return
-            found = await self._attempt(self._revision, writing=False, diagnosing=False)
+            found, _ = await self._attempt(self._look_at_schema, writing=False, diagnosing=False)
             if found != REVISIONS[-1]:
                 raise self._schema_error(found)
             self._checked = True
 
-    def _revision(self, connection: Connection) -> str | None:
+    async def _look_at_schema(self, lease: Lease) -> tuple[str | None, bool]:
+        """The revision, and whether the table is there."""
         # Asked of the catalogue: in SQLite, a missing table has no error code of its own.
-        if not inspect(connection).has_table(self._version_table.name, schema=self.schema):
-            return None
-        return connection.execute(select(self._version_table.c.version_num)).scalar()
+        names = {name for (name,) in await self._relations.fetch(lease.driver, {})}
+        if VERSION_TABLE not in names:
+            return None, self.table.name in names
+        revisions = await self._revision.fetch(lease.driver, {})
+        return revisions[0][0] if revisions else None, self.table.name in names
 
-    async def _attempt(self, operation: Callable[[Connection], R], *, writing: bool, diagnosing: bool = True) -> R:
+    async def _attempt(self, operation: Operation[R], *, writing: bool, diagnosing: bool = True) -> R:
         for left in reversed(range(_READ_ATTEMPTS)):
             try:
-                async with self._write_turns if writing else nullcontext(), self._turns:
-                    running = greenlet_spawn(lambda: self._operate(operation))
+                async with self._write_turns if writing else _NO_TURN, self._turns:
+                    running = self._operate(operation)
                     return await (running if self._backend.interruptible else _to_its_end(running))
-            except Exception as error:
-                fault = self._backend.fault(error)
+            except _Failure as failure:
+                error, fault = failure.error, failure.fault
                 if fault is Fault.LOST and not writing and left:
                     continue
                 translated = self._translated(error, fault, writing=writing)
                 if fault is Fault.SCHEMA and diagnosing:
                     translated = await self._diagnosed(error)
-                if translated is None:
-                    raise
-                raise translated from discreet(driver_error(error))
+            if translated is None:
+                raise error
+            raise translated from discreet(driver_error(error))
         raise AssertionError("the last attempt returns or raises")
 
-    def _operate(self, operation: Callable[[Connection], R]) -> R:
-        with self._engine.connect() as connection:
-            try:
-                return operation(connection)
-            except BaseException as error:
-                if not isinstance(error, Exception):
-                    # Cancelled in the middle of a statement: nobody knows what is still to come on this connection.
-                    connection.invalidate()
-                elif self._backend.fault(error) is Fault.LOST:
-                    _condemn(connection)
-                raise
+    async def _operate(self, operation: Operation[R]) -> R:
+        try:
+            lease = await self._connections.take()
+        except Exception as error:
+            raise _Failure(error, self._backend.fault(error, connected=False)) from error
+        try:
+            outcome = await operation(lease)
+        except Exception as error:
+            fault = self._backend.fault(error, connected=True)
+            if fault is Fault.LOST or lease.spoilt:
+                await self._connections.discard(lease, lost=fault is Fault.LOST)
+            else:
+                await self._connections.give_back(lease)
+            raise _Failure(error, fault) from error
+        except BaseException:
+            # Cancelled in the middle of a statement: nobody knows what is still to come on this connection.
+            await self._connections.discard(lease, lost=False)
+            raise
+        await self._connections.give_back(lease)
+        return outcome
 
     def _translated(self, error: Exception, fault: Fault | None, *, writing: bool) -> SessionStoreError | None:
         original = driver_error(error)
-        known = isinstance(error, SQLAlchemyError) or isinstance(original, self._engine.dialect.loaded_dbapi.Error)
+        known = isinstance(error, SQLAlchemyError) or isinstance(original, self._backend.driver.errors)
         if fault is None and not known and code_of(original) is None:
             return None
-        return storage_error(error, fault, backend=self._engine.dialect.name, writing=writing)
+        return storage_error(error, fault, backend=self._backend.name, writing=writing)
 
     async def _diagnosed(self, error: Exception) -> SessionStoreError:
         """What to say where a table or column was missed: the tables moved on, or are gone, or it is a defect."""
-        found, table_is_there = await self._attempt(self._state_of_schema, writing=False, diagnosing=False)
+        found, table_is_there = await self._attempt(self._look_at_schema, writing=False, diagnosing=False)
         if found != REVISIONS[-1]:
             return self._schema_error(found)
         if not table_is_there:
@@ -161,10 +189,7 @@ class Gateway:
                 found=found,
                 wanted=found,
             )
-        return storage_error(error, None, backend=self._engine.dialect.name, writing=False)
-
-    def _state_of_schema(self, connection: Connection) -> tuple[str | None, bool]:
-        return self._revision(connection), inspect(connection).has_table(self.table.name, schema=self.schema)
+        return storage_error(error, None, backend=self._backend.name, writing=False)
 
     @property
     def _place(self) -> str:
@@ -198,11 +223,3 @@ async def _to_its_end(running: Coroutine[Any, Any, R]) -> R:
                 await asyncio.wait([task])
         task.exception()  # asked for, or asyncio would complain that nobody did
         raise
-
-
-def _condemn(connection: Connection) -> None:
-    """Makes SQLAlchemy see that the connection is lost, so that it also replaces the pool's others of before."""
-    with suppress(SQLAlchemyError):
-        connection.exec_driver_sql("SELECT 1")
-    if not connection.invalidated:
-        connection.invalidate()

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Final
 
 from sqlalchemy import (
     BindParameter,
     ColumnElement,
-    Connection,
     Dialect,
     FromClause,
     Select,
@@ -23,14 +21,15 @@ from sqlalchemy import (
     func,
     literal_column,
     select,
+    table,
     union_all,
 )
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.exc import DBAPIError
 
 from .dialect import Fields, Inserting, batch_parameter
+from .drivers import Asyncpg, Driver, Psycopg
 from .faults import Fault, code_of, driver_error
-from .prepared import Params, Row, Statement
+from .prepared import Statement
 
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
 _LOST: Final = {"57P01", "57P02", "57P05", "08003", "08006", "08007", "08P01"}
@@ -49,16 +48,13 @@ class PostgreSQL:
     begin = "BEGIN"
 
     def __init__(self, dialect: Dialect) -> None:
-        self._dbapi = dialect.loaded_dbapi
+        self.driver: Driver = Asyncpg(dialect) if dialect.driver == "asyncpg" else Psycopg(dialect)
 
-    def execute(self, connection: Connection, sql: str, params: Params) -> Sequence[Row]:
-        cursor = connection.connection.cursor()
-        try:
-            cursor.execute(sql, params)
-            # Without a look at cursor.description, which costs psycopg as much as decoding the row.
-            return cursor.fetchall()
-        finally:
-            cursor.close()
+    def relations(self, schema: str | None) -> Select[Any]:
+        relation = table("pg_class", column("relname", Text()), column("relnamespace"), schema="pg_catalog")
+        namespace = table("pg_namespace", column("oid"), column("nspname", Text()), schema="pg_catalog")
+        joined = relation.join(namespace, relation.c.relnamespace == namespace.c.oid)
+        return select(relation.c.relname).select_from(joined).where(namespace.c.nspname == schema)
 
     def now(self, given: BindParameter[Any]) -> ColumnElement[Any]:
         # Not now(): in a transaction that waited for a row lock, that is from before the wait.
@@ -106,11 +102,13 @@ class PostgreSQL:
         ).cte("made")
         return union_all(select(made), select(live))
 
-    def fault(self, error: BaseException) -> Fault | None:
+    def fault(self, error: BaseException, *, connected: bool) -> Fault | None:
         original = driver_error(error)
         code = code_of(original)
         if code is None:
-            return self._fault_without_code(error, original)
+            # What the driver, libpq and the operating system say of connections, for which the server gave no code.
+            known = isinstance(original, (OSError, TimeoutError, *self.driver.errors))
+            return (Fault.LOST if connected else Fault.REFUSED) if known else None
         if code in _SCHEMA:
             return Fault.SCHEMA
         if code == _DENIED:
@@ -118,13 +116,3 @@ class PostgreSQL:
         if code in _LOST:
             return Fault.LOST
         return Fault.REFUSED if code in _REFUSED or code.startswith(_REFUSED_CLASSES) else None
-
-    def _fault_without_code(self, error: BaseException, original: BaseException) -> Fault | None:
-        """What libpq and asyncpg say of connections, for which the server gave no code."""
-        if isinstance(original, OSError | TimeoutError):
-            return Fault.REFUSED
-        if not isinstance(original, self._dbapi.OperationalError | self._dbapi.InterfaceError):
-            return None
-        # SQLAlchemy wraps what fails while it connects; statements run on the driver's cursor and come unwrapped.
-        refused = isinstance(error, DBAPIError) and not error.connection_invalidated
-        return Fault.REFUSED if refused else Fault.LOST

@@ -1,4 +1,4 @@
-"""A Core statement, compiled once and run on the driver's own cursor.
+"""A Core statement, compiled once and run by the driver itself.
 
 What SQLAlchemy does anew for each execution costs a third of a round trip: reading and writing back one session took
 1.4 times as long through exec_driver_sql(). Types still do their work: bind and result processors are looked up once
@@ -10,15 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
-from sqlalchemy import Connection, Dialect
+from sqlalchemy import Dialect
 from sqlalchemy.sql.dml import UpdateBase
 from sqlalchemy.sql.selectable import SelectBase
 from sqlalchemy.types import TypeEngine
 
-Row: TypeAlias = Sequence[Any]
-Params: TypeAlias = dict[str, Any] | tuple[Any, ...]
+from .drivers import Driver, Row
+
 Statement: TypeAlias = SelectBase | UpdateBase
-Execute: TypeAlias = Callable[[Connection, str, Params], Sequence[Row]]
 
 _Processor: TypeAlias = Callable[[Any], Any]
 
@@ -29,13 +28,13 @@ class Prepared:
     Args:
         statement: Its bind parameters are all named; values are given at each run.
         dialect: Of the engine that it will run on.
-        execute: Runs SQL on the driver's connection and returns its rows.
+        driver: What runs it.
     """
 
-    def __init__(self, statement: Statement, dialect: Dialect, execute: Execute) -> None:
+    def __init__(self, statement: Statement, dialect: Dialect, driver: Driver) -> None:
         compiled = statement.compile(dialect=dialect)
         self._sql = str(compiled)
-        self._execute = execute
+        self._driver = driver
         self._order: Sequence[str] | None = compiled.positiontup
         # What Core made parameters of by itself, such as the 1 of "version + 1".
         self._constants = {name: value for name, value in compiled.params.items() if value is not None}
@@ -50,12 +49,12 @@ class Prepared:
             if (process := _result_processor(column.type, dialect)) is not None
         ]
 
-    def fetch(self, connection: Connection, params: Mapping[str, Any]) -> Sequence[Row]:
-        """Runs the statement in one round trip and returns its rows."""
+    async def fetch(self, connection: Any, params: Mapping[str, Any]) -> Sequence[Row]:
+        """Runs the statement on a driver's connection, in one round trip, and returns its rows."""
         bound = {**self._constants, **params}
         for name, process in self._binders:
             bound[name] = process(bound[name])
-        rows = self._execute(
+        rows = await self._driver.fetch(
             connection, self._sql, bound if self._order is None else tuple(bound[name] for name in self._order)
         )
         return [self._load(row) for row in rows] if self._loaders else rows

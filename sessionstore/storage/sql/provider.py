@@ -7,7 +7,6 @@ from datetime import timedelta
 from typing import Any, Final, TypeAlias
 
 import orjson
-from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from .. import (
@@ -24,9 +23,11 @@ from .. import (
     Write,
     check_limit,
 )
+from .connections import Lease
+from .drivers import Row
 from .engine import make_engine
 from .gateway import Gateway
-from .prepared import Prepared, Row
+from .prepared import Prepared
 from .scope import Scope
 from .statements import Pair
 from .tables import micros
@@ -104,9 +105,9 @@ class SqlStorageProvider(StorageProvider):
     async def update_locked(self, key: Key, apply: Apply) -> Document | None:
         now = self._now()
 
-        def operation(connection: Connection) -> Document | Exception | None:
-            with self._gateway.transaction(connection):
-                rows = self._statements.get_locked.fetch(connection, _key_fields(key) | now)
+        async def operation(lease: Lease) -> Document | Exception | None:
+            async with self._gateway.transaction(lease):
+                rows = await self._statements.get_locked.fetch(lease.driver, _key_fields(key) | now)
                 if not rows:
                     return None
                 document = _document(rows[0])
@@ -116,7 +117,7 @@ class SqlStorageProvider(StorageProvider):
                     # The caller's own error, handed out as a value so that nobody takes it for one of the database.
                     return error
                 fields = _write_fields(Write(key, state, document.summary.version))
-                rows = self._statements.update.one.fetch(connection, fields | now)
+                rows = await self._statements.update.one.fetch(lease.driver, fields | now)
                 return Document(state, _summary(rows[0])) if rows else None
 
         outcome = await self._gateway.run(operation, writing=True)
@@ -194,7 +195,7 @@ class SqlStorageProvider(StorageProvider):
 
     async def _rows(self, statement: Prepared, params: Fields, *, writing: bool) -> Sequence[Row]:
         bound = params | self._now()
-        return await self._gateway.run(lambda connection: statement.fetch(connection, bound), writing=writing)
+        return await self._gateway.run(lambda lease: statement.fetch(lease.driver, bound), writing=writing)
 
     async def _fetch(self, pair: Pair, fields: Iterable[Fields], *, writing: bool) -> Sequence[Row]:
         """Runs a statement on a batch: the one for a single row, or the one for many."""

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Final
 
 from sqlalchemy import (
     BindParameter,
     ColumnElement,
-    Connection,
     Dialect,
     FromClause,
     Integer,
@@ -16,18 +14,20 @@ from sqlalchemy import (
     Table,
     Text,
     cast,
+    column,
     func,
     literal_column,
     select,
+    table,
     true,
     tuple_,
 )
 from sqlalchemy.types import TypeEngine
-from sqlalchemy.util import await_only
 
 from .dialect import Fields, Inserting, batch_parameter
+from .drivers import Aiosqlite, Driver
 from .faults import Fault, code_of, driver_error
-from .prepared import Params, Row, Statement
+from .prepared import Statement
 from .tables import is_document
 
 # https://www.sqlite.org/rescode.html. The names of extended codes begin with those of their primary code.
@@ -49,13 +49,10 @@ class SQLite:
     begin = "BEGIN IMMEDIATE"
 
     def __init__(self, dialect: Dialect) -> None:
-        self._dbapi = dialect.loaded_dbapi
+        self.driver: Driver = Aiosqlite(dialect)
 
-    def execute(self, connection: Connection, sql: str, params: Params) -> Sequence[Row]:
-        # aiosqlite runs each call in a thread of its own: this is one trip there, a cursor would be four.
-        driver: Any = connection.connection.driver_connection
-        rows: Sequence[Row] = await_only(driver.execute_fetchall(sql, params))
-        return rows
+    def relations(self, schema: str | None) -> Select[Any]:
+        return select(column("name", Text())).select_from(table("sqlite_master"))
 
     def now(self, given: BindParameter[Any]) -> ColumnElement[Any]:
         return func.coalesce(given, literal_column(_NOW), type_=given.type)
@@ -91,7 +88,7 @@ class SQLite:
     def create(self, insert: Inserting, found: Select[Any], batch: FromClause) -> Statement:
         return insert(true())
 
-    def fault(self, error: BaseException) -> Fault | None:
+    def fault(self, error: BaseException, *, connected: bool) -> Fault | None:
         original = driver_error(error)
         code = code_of(original) or ""
         if code.startswith(_REFUSED):

@@ -111,7 +111,7 @@ class Statements:
         return self._prepare(counts.where(*conditions).group_by(t.c.namespace).order_by(t.c.namespace))
 
     def _prepare(self, statement: Statement) -> Prepared:
-        return Prepared(statement, self._dialect, self._backend.execute)
+        return Prepared(statement, self._dialect, self._backend.driver)
 
     def _pair(self, fields: Fields, build: Callable[[FromClause], Statement], *, locks: bool = False) -> Pair:
         batch = self._backend.batch(fields)
