@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from sessionstore.storage import Summary
-from sessionstore.storage.sql import SqlStorageProvider, provider
+from sessionstore.storage.sql import SqlStorageProvider, rows
 from sessionstore.storage.sql.prepared import Prepared
 
 from .contestant import NAMESPACE
 
 # Where a row has them: it begins with the key, which is the first field of a summary and two columns.
-STATE: Final[int] = provider._STATE
+STATE: Final[int] = rows.STATE
 VERSION: Final[int] = Summary._fields.index("version") + 1
 
 
@@ -52,7 +52,7 @@ class LibrarySql:
     def of(cls, url: str, schema: str) -> LibrarySql:
         """The statements for a schema; nothing is connected to."""
         statements = SqlStorageProvider.from_url(url, schema=schema)._statements
-        return cls(Sql.of(statements.get.one), Sql.of(statements.update.one), Sql.of(statements.get_locked))
+        return cls(Sql.of(statements.get.one), Sql.of(statements.update.one), Sql.of(statements.get_locked.one))
 
 
 def key(session: str) -> dict[str, Any]:

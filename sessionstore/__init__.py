@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .combine import Batching
 from .errors import (
     ConfigurationError,
     CorruptStateError,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from .storage.sql import SqlStorageProvider
 
 __all__ = [
+    "Batching",
     "ConfigurationError",
     "CorruptStateError",
     "InvalidSessionIdError",

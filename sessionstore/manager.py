@@ -74,7 +74,7 @@ class SessionManager(Generic[T]):
         # By identity: only a default gives way to the environment, not a caller who also says 30 minutes.
         self._ttl = config.session_ttl(ttl) if ttl is DEFAULT_TTL else config.check_duration(ttl, "ttl")
         self._max_lifetime = config.check_duration(max_lifetime, "max_lifetime")
-        self._updates = UpdateLoop(self._storage)
+        self._updates = UpdateLoop.of(self._storage)
 
     async def create_session(
         self,
@@ -175,12 +175,12 @@ class SessionManager(Generic[T]):
         change = Change(update_fn, self._codec, session_id)
         try:
             key = Key(self._namespace, check_session_id(session_id))
-            document = await self._updates.run(key, change, expected_version=expected_version)
+            summary = await self._updates.run(key, change, expected_version=expected_version)
         except (InvalidSessionIdError, InvalidStateError, SessionNotFoundError, SessionConflictError) as error:
             if error is change.raised:
                 raise
             return SessionResult(_named(session_id), success=False, error=error)
-        return self._success(document.summary, change.state)
+        return self._success(summary, change.state)
 
     async def delete_session(self, session_id: SessionId) -> SessionResult[bool]:
         """Deletes a session; ``data`` is whether a live one was deleted. Deleting an absent one is a success.

@@ -60,7 +60,7 @@ class RawAsyncpg(Contestant):
             async with self.pool.acquire() as connection:
                 row = await _fetch(connection, self.sql.get, key(session))
                 state = change(_decode(row))
-                new = {"state": orjson.dumps(state).decode(), "version": row[VERSION]}
+                new = {"state": orjson.dumps(state).decode(), "version": row[VERSION], "count": 1}
                 if await _fetch(connection, self.sql.update, key(session) | new) is not None:
                     return
 

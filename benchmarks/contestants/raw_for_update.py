@@ -21,5 +21,5 @@ class RawForUpdate(RawPsycopg):
         async with connection.transaction():
             row = await self.fetch(connection, self.sql.get_locked.text, key(session))
             state = change(self.decode(row))
-            new = {"state": orjson.dumps(state).decode(), "version": row[VERSION]}
+            new = {"state": orjson.dumps(state).decode(), "version": row[VERSION], "count": 1}
             return await self.fetch(connection, self.sql.update.text, key(session) | new) is not None

@@ -74,7 +74,7 @@ class RawPsycopg(Contestant):
         """One round of reading, changing and writing; whether it was written."""
         row = await self.fetch(connection, self.sql.get.text, key(session))
         state = change(self.decode(row))
-        new = {"state": orjson.dumps(state).decode(), "version": row[VERSION]}
+        new = {"state": orjson.dumps(state).decode(), "version": row[VERSION], "count": 1}
         return await self.fetch(connection, self.sql.update.text, key(session) | new) is not None
 
     async def pause(self, lost: int) -> None:

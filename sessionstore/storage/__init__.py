@@ -27,6 +27,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
 
+from ..combine import Batching
 from ..errors import ConfigurationError
 from ..ids import first_version
 
@@ -67,11 +68,12 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """A new state for a session that was read at ``version``."""
+    """A new state for a session that was read at ``version``; ``count`` is how many updates it stands for."""
 
     key: Key
     state: str
     version: int
+    count: int = 1
 
 
 class Summary(NamedTuple):
@@ -129,8 +131,8 @@ def check_limit(limit: int) -> None:
         raise ConfigurationError(f"a limit must be at least 1, not {limit}")
 
 
-Apply: TypeAlias = Callable[[Document], str]
-"""Makes the new state's JSON text of the document that was read."""
+Apply: TypeAlias = Callable[[Document], Write | None]
+"""Makes a write of the document that was read; None: there is nothing to write."""
 
 
 @runtime_checkable
@@ -138,7 +140,12 @@ class StorageProvider(Protocol):
     """Where sessions are kept. See the module for what holds for every method.
 
     Subclass it to write a provider: the methods on single keys come with it.
+
+    Attributes:
+        batching: How updates that come at once go together, see update.py; None: each goes by itself.
     """
+
+    batching: Batching | None = Batching()
 
     async def create_many(self, drafts: Sequence[Draft]) -> Sequence[Creation]:
         """Creates each session, unless a live one has its key: then that one is the answer, and was accessed.
@@ -155,17 +162,18 @@ class StorageProvider(Protocol):
     async def update_many(self, writes: Sequence[Write]) -> Sequence[Summary | None]:
         """Writes each state, if the session is live and still at the version that its write names.
 
-        Raises its version by one; a write is an access. None: it was not written, because the session is gone or at
-        another version (or, which is the same to the caller, somebody else holds it right now); read it again to
-        learn which. A key must not come twice.
+        Raises its version by the write's count; a write is an access. None: it was not written, because the session
+        is gone or at another version (or, which is the same to the caller, somebody else holds it right now); read it
+        again to learn which. A key must not come twice.
         """
         ...
 
-    async def update_locked(self, key: Key, apply: Apply) -> Document | None:
-        """Reads the session under an exclusive lock, applies, and writes it before anybody else can.
+    async def update_locked_many(self, keys: Sequence[Key], apply: Apply) -> Sequence[Summary | None]:
+        """Reads the sessions under exclusive locks, applies to each, and writes them before anybody else can.
 
         The dear way for sessions so contended that update_many() keeps losing: waiters queue and none starves. None:
-        there is no live session. What ``apply`` raises comes through, and nothing is written.
+        there is no live session, or ``apply`` had nothing to write. What ``apply`` raises comes through, and nothing
+        is written of any of them. A key must not come twice.
         """
         ...
 
@@ -248,6 +256,10 @@ class StorageProvider(Protocol):
     async def update(self, write: Write) -> Summary | None:
         """update_many() of one."""
         return (await self.update_many([write]))[0]
+
+    async def update_locked(self, key: Key, apply: Apply) -> Summary | None:
+        """update_locked_many() of one."""
+        return (await self.update_locked_many([key], apply))[0]
 
     async def delete(self, key: Key) -> bool:
         """delete_many() of one."""

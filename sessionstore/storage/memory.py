@@ -58,14 +58,11 @@ class MemoryStorageProvider(StorageProvider):
         now = self._open_at()
         return [self._write(write, now) for write in writes]
 
-    async def update_locked(self, key: Key, apply: Apply) -> Document | None:
+    async def update_locked_many(self, keys: Sequence[Key], apply: Apply) -> Sequence[Summary | None]:
         now = self._open_at()
-        found = self._live(key, now)
-        if found is None:
-            return None
-        state = apply(found)
-        self._write(Write(key, state, found.summary.version), now)
-        return self._documents[key]
+        found = [self._live(key, now) for key in keys]
+        writes = [None if document is None else apply(document) for document in found]
+        return [None if write is None else self._write(write, now) for write in writes]
 
     async def delete_many(self, keys: Sequence[Key]) -> Sequence[bool]:
         now = self._open_at()
@@ -202,7 +199,7 @@ class MemoryStorageProvider(StorageProvider):
             return None
         summary = found.summary
         summary = summary._replace(
-            version=summary.version + 1,
+            version=summary.version + write.count,
             updated_at=now,
             last_accessed_at=now,
             expires_at=slid_expiry(now, summary.expires_at, summary.ttl, summary.deadline),

@@ -9,7 +9,7 @@ import pytest
 from sessionstore import SessionManager, SessionResult, StorageProvider
 from sessionstore.storage import Write
 from tests.support.clock import ManualClock
-from tests.support.documents import MOMENT, TTL, Chat, draft, increment, key
+from tests.support.documents import MOMENT, TTL, Chat, draft, increment, key, rewrite
 
 from .conftest import Managed
 
@@ -68,7 +68,7 @@ async def test_an_expired_session_is_gone_for_every_call(storage: StorageProvide
     assert await storage.get(key()) is None
     assert await storage.get(key(), touch=False) is None
     assert await storage.update(Write(key(), "{}", created.version)) is None
-    assert await storage.update_locked(key(), lambda _: "{}") is None
+    assert await storage.update_locked(key(), rewrite) is None
     assert await storage.exists(key()) is False
     assert await storage.touch(key()) is False
     assert list((await storage.list()).sessions) == []

@@ -9,7 +9,7 @@ from sessionstore import ConfigurationError, StorageProvider
 from sessionstore.storage import Stats
 from tests.conftest import OpenAnother
 from tests.support.clock import ManualClock
-from tests.support.documents import MOMENT, TTL, draft, ids, key, put
+from tests.support.documents import MOMENT, TTL, draft, ids, key, put, rewrite
 
 MINUTE = timedelta(minutes=1)
 
@@ -58,7 +58,7 @@ async def test_a_purge_spares_what_was_renewed(storage: StorageProvider, clock: 
     await put(storage, "read", "written", "touched", "set", "left")
     clock.advance(TTL)
     await storage.get(key("read"))
-    await storage.update_locked(key("written"), lambda _: "{}")
+    await storage.update_locked(key("written"), rewrite)
     await storage.touch(key("touched"))
     await storage.set(draft("set"))
     clock.advance(TTL / 2)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from sessionstore import (
 )
 from sessionstore.storage import Document, Write
 from tests.support.clock import ManualClock
-from tests.support.documents import TTL, Chat, draft, increment, key, new_chat, put, set_to
+from tests.support.documents import TTL, Chat, draft, increment, key, new_chat, put, rewrite, set_to
 
 
 async def test_an_update_writes_what_the_function_returns(chats: SessionManager[Chat]) -> None:
@@ -188,19 +189,19 @@ async def test_a_locked_update_writes_what_the_function_gives(storage: StoragePr
     clock.advance(TTL)
     seen: list[Document] = []
 
-    def apply(document: Document) -> str:
+    def apply(document: Document) -> Write:
         seen.append(document)
-        return '{"n":2}'
+        return rewrite(document, '{"n":2}')
 
     written = await storage.update_locked(key(), apply)
     assert written is not None
-    assert written.summary.version == created.summary.version + 1
-    assert written.summary.expires_at is not None
-    assert written.summary.expires_at >= clock() + TTL
+    assert written.version == created.summary.version + 1
+    assert written.expires_at is not None
+    assert written.expires_at >= clock() + TTL
     assert [document.summary.version for document in seen] == [created.summary.version]
     read = await storage.get(key(), touch=False)
     assert read is not None
-    assert (read.state.replace(" ", ""), read.summary) == ('{"n":2}', written.summary)
+    assert (read.state.replace(" ", ""), read.summary) == ('{"n":2}', written)
 
 
 @pytest.mark.parametrize("error", [ValueError("mine"), SessionStoreError("mine")], ids=lambda e: type(e).__name__)
@@ -208,14 +209,14 @@ async def test_a_locked_update_whose_function_raises_writes_nothing(storage: Sto
     await put(storage, "s")
     before = await storage.get(key(), touch=False)
 
-    def apply(document: Document) -> str:
+    def apply(document: Document) -> Write:
         raise error
 
     with pytest.raises(type(error)) as raised:
         await storage.update_locked(key(), apply)
     assert raised.value is error
     assert await storage.get(key(), touch=False) == before
-    assert await storage.update_locked(key(), lambda _: "{}") is not None
+    assert await storage.update_locked(key(), rewrite) is not None
 
 
 async def test_a_locked_update_of_an_absent_or_expired_session_is_none(
@@ -225,5 +226,43 @@ async def test_a_locked_update_of_an_absent_or_expired_session_is_none(
     await put(storage, "expired")
     clock.advance(TTL * 2)
     for session_id in ("expired", "never"):
-        assert await storage.update_locked(key(session_id), lambda document: calls.append(document) or "{}") is None
+        assert await storage.update_locked(key(session_id), calls.append) is None
     assert calls == []
+
+
+async def test_locked_updates_of_many_are_written_or_not_each_for_itself(storage: StorageProvider) -> None:
+    await put(storage, "a", "b", "c")
+    before = await storage.get_many([key("a"), key("b"), key("c")], touch=False)
+
+    def apply(document: Document) -> Write | None:
+        return None if document.summary.key == key("b") else rewrite(document, '{"n":2}')
+
+    written = await storage.update_locked_many([key("c"), key("never"), key("b"), key("a")], apply)
+    assert [summary and summary.key for summary in written] == [key("c"), None, None, key("a")]
+    read = await storage.get_many([key("a"), key("b"), key("c")], touch=False)
+    assert [document and document.state.replace(" ", "") for document in read] == ['{"n":2}', "{}", '{"n":2}']
+    assert read[1] == before[1]
+    assert await storage.update_locked_many([], apply) == []
+
+
+async def test_a_locked_update_of_many_whose_function_raises_writes_none_of_them(storage: StorageProvider) -> None:
+    await put(storage, "a", "b")
+    before = await storage.get_many([key("a"), key("b")], touch=False)
+
+    def apply(document: Document) -> Write:
+        if document.summary.key == key("b"):
+            raise ValueError("mine")
+        return rewrite(document, '{"n":2}')
+
+    with pytest.raises(ValueError, match="mine"):
+        await storage.update_locked_many([key("a"), key("b")], apply)
+    assert await storage.get_many([key("a"), key("b")], touch=False) == before
+
+
+@pytest.mark.parametrize("many", [False, True], ids=["one", "many"])
+async def test_a_write_that_stands_for_several_updates_counts_as_many(storage: StorageProvider, *, many: bool) -> None:
+    await put(storage, "a", "b")
+    read = [document for document in await storage.get_many([key("a"), key("b")], touch=False) if document]
+    writes = [replace(rewrite(document), count=3) for document in read][: 2 if many else 1]
+    written = await storage.update_many(writes)
+    assert [summary and summary.version for summary in written] == [write.version + 3 for write in writes]

@@ -5,9 +5,9 @@ import json
 from collections.abc import Callable
 
 from sessionstore import InvalidStateError, SessionConflictError, SessionManager, SessionNotFoundError, StorageProvider
-from sessionstore.storage import Document
+from sessionstore.storage import Document, Write
 from tests.conftest import OpenAnother
-from tests.support.documents import Chat, draft, increment, key
+from tests.support.documents import Chat, draft, increment, key, rewrite
 
 from .conftest import Managed
 
@@ -116,11 +116,15 @@ async def test_concurrent_locked_updates_queue_and_lose_nothing(
     others = [storage, await open_another(), await open_another()]
     await storage.create(draft(state='{"n":0}'))
 
-    def apply(document: Document) -> str:
-        return json.dumps({"n": json.loads(document.state)["n"] + 1})
+    found: list[int] = []
+
+    def apply(document: Document) -> Write:
+        found.append(json.loads(document.state)["n"])
+        return rewrite(document, json.dumps({"n": found[-1] + 1}))
 
     written = await asyncio.gather(*(others[n % 3].update_locked(key(), apply) for n in range(12)))
-    assert sorted(json.loads(document.state)["n"] for document in written if document) == list(range(1, 13))
+    assert None not in written
+    assert found == list(range(12))
 
 
 async def test_an_update_and_a_deletion_at_once_leave_no_session(managed: Managed, open_another: OpenAnother) -> None:

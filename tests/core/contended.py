@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 
 from sessionstore import MemoryStorageProvider
-from sessionstore.storage import Apply, Document, Key, Summary, Write
+from sessionstore.storage import Apply, Key, Summary, Write
 
 
 class ContendedStorage(MemoryStorageProvider):
@@ -34,10 +34,11 @@ class ContendedStorage(MemoryStorageProvider):
             await self.count_up(write.key)
         return await super().update_many(writes)
 
-    async def update_locked(self, key: Key, apply: Apply) -> Document | None:
+    async def update_locked_many(self, keys: Sequence[Key], apply: Apply) -> Sequence[Summary | None]:
         self.locks += 1
-        await self.before_lock(key)
-        return await super().update_locked(key, apply)
+        for key in keys:
+            await self.before_lock(key)
+        return await super().update_locked_many(keys, apply)
 
     async def before_lock(self, key: Key) -> None:
         """What somebody else does while we wait for the lock."""

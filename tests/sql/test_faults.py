@@ -12,7 +12,7 @@ import pytest
 
 from sessionstore import SchemaError, StorageError, StorageUnavailableError, open_storage
 from sessionstore.storage.sql.tables import REVISIONS
-from tests.support.documents import key
+from tests.support.documents import key, rewrite
 from tests.support.postgres import Database
 from tests.support.sqlite import copied_file, sqlite_url
 
@@ -131,7 +131,7 @@ async def test_a_row_that_the_database_refuses_is_not_quoted(url: str, postgres:
         ask(postgres, "ALTER TABLE sessionstore.sessions ADD CONSTRAINT short CHECK (length(state::text) < 60)")
         for call in (
             lambda: desk.update_session("s", say_more),
-            lambda: storage.update_locked(key(), lambda document: f"[{document.state}, {document.state}]"),
+            lambda: storage.update_locked(key(), lambda it: rewrite(it, f"[{it.state}, {it.state}]")),
         ):
             assert (await refusal(StorageError, call)).code == "23514"
         await until_quiet(postgres)

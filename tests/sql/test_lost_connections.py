@@ -21,7 +21,7 @@ from sessionstore import (
     UpdateOutcomeUnknownError,
     open_storage,
 )
-from tests.support.documents import Chat, increment, key, new_chat
+from tests.support.documents import Chat, increment, key, new_chat, rewrite
 from tests.support.postgres import Database
 from tests.support.sqlite import copied_file, sqlite_url
 
@@ -57,7 +57,7 @@ _READS: dict[str, Call] = {
 _WRITES: dict[str, Call] = {
     "create": lambda storage: secretive(storage).create_session("t"),
     "delete": lambda storage: storage.delete(key()),
-    "update_locked": lambda storage: storage.update_locked(key(), lambda document: document.state),
+    "update_locked": lambda storage: storage.update_locked(key(), rewrite),
 }
 
 
@@ -118,7 +118,7 @@ async def test_a_connection_killed_in_the_middle_of_a_write_leaves_the_outcome_o
 
 _BLOCKED: dict[str, Call] = {
     "update": lambda storage: secretive(storage).update_session("s", say_more),
-    "update_locked": lambda storage: storage.update_locked(key(), lambda document: document.state),
+    "update_locked": lambda storage: storage.update_locked(key(), rewrite),
 }
 
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any, TypeAlias
 
 from sessionstore import StorageProvider
-from sessionstore.storage import Draft, Key, Summary
+from sessionstore.storage import Document, Draft, Key, Summary, Write
 
 Chat: TypeAlias = dict[str, Any]
 
@@ -33,6 +33,11 @@ def key(session_id: str = "s", namespace: str = "chat") -> Key:
 
 def draft(session_id: str = "s", state: str = "{}", *, namespace: str = "chat", **facts: Any) -> Draft:
     return Draft(key(session_id, namespace), state, **{"ttl": TTL, **facts})
+
+
+def rewrite(document: Document, state: str | None = None) -> Write:
+    """A write of the document as it was read, or of another state in its place."""
+    return Write(document.summary.key, document.state if state is None else state, document.summary.version)
 
 
 def ids(summaries: Iterable[Summary]) -> list[str]:

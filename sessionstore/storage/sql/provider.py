@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import timedelta
-from typing import Any, Final, TypeAlias
+from functools import partial
+from typing import Any, Final, TypeVar
 
-import orjson
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from ...combine import Batching, Combiner, by_key
 from .. import (
     Apply,
     Clock,
@@ -28,17 +29,31 @@ from .drivers import Row
 from .engine import make_engine
 from .gateway import Gateway
 from .prepared import Prepared
+from .rows import (
+    CREATED,
+    DUE,
+    Fields,
+    accessed,
+    document_of,
+    draft_fields,
+    key_fields,
+    key_of,
+    packed,
+    summary_of,
+    unique,
+    write_fields,
+)
 from .scope import Scope
 from .statements import Pair
 from .tables import micros
 
+R = TypeVar("R")
+
+_BATCHING: Final = Batching()
+_UNLIMITED: Final = 1 << 30
+_BATCH_CHARS: Final = 4_000_000
+"""How much state is read together at most, unless a single state is more."""
 _CLEAR_BATCH: Final = 5000
-
-# How a row is laid out: its summary, and where it reads a document also the state and what tells how the access went.
-_SUMMARY_COLUMNS: Final = 11
-_STATE, _NOW, _DUE, _CREATED = range(_SUMMARY_COLUMNS, _SUMMARY_COLUMNS + 4)
-
-Fields: TypeAlias = dict[str, Any]
 
 
 class SqlStorageProvider(StorageProvider):
@@ -53,24 +68,40 @@ class SqlStorageProvider(StorageProvider):
         schema: Where the tables are in PostgreSQL; SQLite has no schemas. None: ``SESSIONSTORE_SCHEMA``, else
             "sessionstore".
         clock: Gives the aware UTC now; None: the database's clock rules.
+        batching: How reads, touches and updates that come at once go together; None: each goes by itself.
 
     Raises:
         ConfigurationError: An engine for another database, or a schema name that cannot be one.
     """
 
     def __init__(
-        self, engine: AsyncEngine, *, schema: str | None = None, clock: Clock | None = None, _owned: bool = False
+        self,
+        engine: AsyncEngine,
+        *,
+        schema: str | None = None,
+        clock: Clock | None = None,
+        batching: Batching | None = _BATCHING,
+        _owned: bool = False,
     ) -> None:
         self._gateway = Gateway(engine, schema=schema, owned=_owned)
         self._statements = self._gateway.statements
         self._clock = clock
+        self.batching = batching
+        self._gets = {touch: self._combiner(partial(self._get_documents, touch=touch)) for touch in (False, True)}
+        self._touches = self._combiner(self.touch_many)
 
     @classmethod
     def from_url(
-        cls, url: str, *, schema: str | None = None, clock: Clock | None = None, **engine_options: Any
+        cls,
+        url: str,
+        *,
+        schema: str | None = None,
+        clock: Clock | None = None,
+        batching: Batching | None = _BATCHING,
+        **engine_options: Any,
     ) -> SqlStorageProvider:
         """Makes a provider with an engine of its own, which closing it disposes. See open_storage()."""
-        return cls(make_engine(url, **engine_options), schema=schema, clock=clock, _owned=True)
+        return cls(make_engine(url, **engine_options), schema=schema, clock=clock, batching=batching, _owned=True)
 
     async def create_many(self, drafts: Sequence[Draft]) -> Sequence[Creation]:
         pending: dict[Key, Draft] = {}
@@ -79,10 +110,10 @@ class SqlStorageProvider(StorageProvider):
         answers: dict[Key, Creation] = {}
         # One round does, unless another's session came or went in the middle of it.
         while pending:
-            rows = await self._fetch(self._statements.create, map(_draft_fields, pending.values()), writing=True)
-            answers |= {_key(row): Creation(_document(row), created=True) for row in rows if row[_CREATED]}
-            found = [row for row in rows if not row[_CREATED]]
-            if unanswered := pending.keys() - {_key(row) for row in rows}:
+            rows = await self._fetch(self._statements.create, map(draft_fields, pending.values()), writing=True)
+            answers |= {key_of(row): Creation(document_of(row), created=True) for row in rows if row[CREATED]}
+            found = [row for row in rows if not row[CREATED]]
+            if unanswered := pending.keys() - {key_of(row) for row in rows}:
                 found.extend(await self._read(unanswered))
             answers |= {key: Creation(it, created=False) for key, it in (await self._access(found)).items()}
             pending = {key: draft for key, draft in pending.items() if key not in answers}
@@ -94,54 +125,58 @@ class SqlStorageProvider(StorageProvider):
 
     async def get_many(self, keys: Sequence[Key], *, touch: bool = True) -> Sequence[Document | None]:
         rows = await self._read(keys)
-        found = await self._access(rows) if touch else {_key(row): _document(row) for row in rows}
+        found = await self._access(rows) if touch else {key_of(row): document_of(row) for row in rows}
         return [found.get(key) for key in keys]
 
+    async def get(self, key: Key, *, touch: bool = True) -> Document | None:
+        return await self._gets[touch].call(key, None)
+
+    async def touch(self, key: Key) -> bool:
+        return await self._touches.call(key, None)
+
     async def update_many(self, writes: Sequence[Write]) -> Sequence[Summary | None]:
-        rows = await self._fetch(self._statements.update, map(_write_fields, writes), writing=True)
-        written = {summary.key: summary for summary in map(_summary, rows)}
+        rows = await self._fetch(self._statements.update, map(write_fields, writes), writing=True)
+        written = {summary.key: summary for summary in map(summary_of, rows)}
         return [written.get(write.key) for write in writes]
 
-    async def update_locked(self, key: Key, apply: Apply) -> Document | None:
-        now = self._now()
-
-        async def operation(lease: Lease) -> Document | Exception | None:
+    async def update_locked_many(self, keys: Sequence[Key], apply: Apply) -> Sequence[Summary | None]:
+        async def operation(lease: Lease) -> dict[Key, Summary] | Exception:
             async with self._gateway.transaction(lease):
-                rows = await self._statements.get_locked.fetch(lease.driver, _key_fields(key) | now)
-                if not rows:
-                    return None
-                document = _document(rows[0])
+                statement, params = self._bound(self._statements.get_locked, unique(keys))
+                documents = map(document_of, await statement.fetch(lease.driver, params))
                 try:
-                    state = apply(document)
+                    writes = [write for write in map(apply, documents) if write is not None]
                 except Exception as error:  # noqa: BLE001
                     # The caller's own error, handed out as a value so that nobody takes it for one of the database.
                     return error
-                fields = _write_fields(Write(key, state, document.summary.version))
-                rows = await self._statements.update.one.fetch(lease.driver, fields | now)
-                return Document(state, _summary(rows[0])) if rows else None
+                if not writes:
+                    return {}
+                statement, params = self._bound(self._statements.update, map(write_fields, writes))
+                rows = await statement.fetch(lease.driver, params)
+                return {summary.key: summary for summary in map(summary_of, rows)}
 
-        outcome = await self._gateway.run(operation, writing=True)
-        if isinstance(outcome, Exception):
-            raise outcome
-        return outcome
+        written = await self._gateway.run(operation, writing=True) if keys else {}
+        if isinstance(written, Exception):
+            raise written
+        return [written.get(key) for key in keys]
 
     async def delete_many(self, keys: Sequence[Key]) -> Sequence[bool]:
-        rows = await self._fetch(self._statements.delete, _unique(keys), writing=True)
-        live = {_key(row): bool(row[2]) for row in rows}
+        rows = await self._fetch(self._statements.delete, unique(keys), writing=True)
+        live = {key_of(row): bool(row[2]) for row in rows}
         return [live.pop(key, False) for key in keys]
 
     async def set_many(self, drafts: Sequence[Draft]) -> Sequence[Summary]:
         last = {draft.key: draft for draft in drafts}
-        rows = await self._fetch(self._statements.set, map(_draft_fields, last.values()), writing=True)
-        summaries = {summary.key: summary for summary in map(_summary, rows)}
+        rows = await self._fetch(self._statements.set, map(draft_fields, last.values()), writing=True)
+        summaries = {summary.key: summary for summary in map(summary_of, rows)}
         return [summaries[draft.key] for draft in drafts]
 
     async def exists_many(self, keys: Sequence[Key]) -> Sequence[bool]:
-        found = set(map(_key, await self._fetch(self._statements.exists, _unique(keys), writing=False)))
+        found = set(map(key_of, await self._fetch(self._statements.exists, unique(keys), writing=False)))
         return [key in found for key in keys]
 
     async def touch_many(self, keys: Sequence[Key]) -> Sequence[bool]:
-        moved = set(map(_key, await self._fetch(self._statements.touch, _unique(keys), writing=True)))
+        moved = set(map(key_of, await self._fetch(self._statements.touch, unique(keys), writing=True)))
         # The others need no move or are gone.
         others = [key for key in keys if key not in moved]
         live = dict(zip(others, await self.exists_many(others), strict=True))
@@ -161,7 +196,7 @@ class SqlStorageProvider(StorageProvider):
         page = self._statements.list(scope.conditions(self._gateway.table))
         # One more than asked for tells whether there is a next page.
         rows = await self._rows(page, scope.params() | {"limit": limit + 1}, writing=False)
-        sessions = [_summary(row) for row in rows[:limit]]
+        sessions = [summary_of(row) for row in rows[:limit]]
         return Page(sessions, sessions[-1].key if len(rows) > limit else None)
 
     async def clear(self, namespace: str | None = None, *, prefix: str = "") -> int:
@@ -190,33 +225,48 @@ class SqlStorageProvider(StorageProvider):
     async def close(self) -> None:
         await self._gateway.close()
 
-    def _now(self) -> Fields:
-        return {"now": None if self._clock is None else self._clock()}
+    def _combiner(self, many: Callable[[Sequence[Key]], Awaitable[Sequence[R]]]) -> Combiner[Key, None, R]:
+        batching = self.batching or Batching(size=1, places=_UNLIMITED)
+        return Combiner(by_key(many), size=batching.size, places=batching.places, alone=False)
+
+    async def _get_documents(self, keys: Sequence[Key], *, touch: bool) -> Sequence[Document | None]:
+        """get_many() of those who come at once."""
+        documents = await self.get_many(keys, touch=touch)
+        self._gets[touch].fit(sum(len(document.state) for document in documents if document) // len(keys), _BATCH_CHARS)
+        return documents
 
     async def _rows(self, statement: Prepared, params: Fields, *, writing: bool) -> Sequence[Row]:
-        bound = params | self._now()
+        bound = self._dated(params)
         return await self._gateway.run(lambda lease: statement.fetch(lease.driver, bound), writing=writing)
 
     async def _fetch(self, pair: Pair, fields: Iterable[Fields], *, writing: bool) -> Sequence[Row]:
-        """Runs a statement on a batch: the one for a single row, or the one for many."""
+        """Runs a statement on a batch."""
         batch = list(fields)
         if not batch:
             return ()
+        statement, bound = self._bound(pair, batch)
+        return await self._gateway.run(lambda lease: statement.fetch(lease.driver, bound), writing=writing)
+
+    def _bound(self, pair: Pair, fields: Iterable[Fields]) -> tuple[Prepared, Fields]:
+        """The statement for a single row, or the one for many, with its parameters."""
+        batch = list(fields)
         if len(batch) == 1:
-            return await self._rows(pair.one, batch[0], writing=writing)
-        packed = orjson.dumps([_packed(row) for row in batch]).decode()
-        return await self._rows(pair.many, {"batch": packed}, writing=writing)
+            return pair.one, self._dated(batch[0])
+        return pair.many, self._dated({"batch": packed(batch)})
+
+    def _dated(self, params: Fields) -> Fields:
+        return params | {"now": None if self._clock is None else self._clock()}
 
     async def _read(self, keys: Iterable[Key]) -> Sequence[Row]:
-        return await self._fetch(self._statements.get, _unique(keys), writing=False)
+        return await self._fetch(self._statements.get, unique(keys), writing=False)
 
     async def _access(self, rows: Sequence[Row]) -> dict[Key, Document]:
         """The documents of rows just read, as an access leaves them: moves the expiry of those that are due."""
-        accessed: dict[Key, Document] = {}
+        found: dict[Key, Document] = {}
         while rows:
-            read = {_key(row): _accessed(row) for row in rows}
-            due = [_key(row) for row in rows if row[_DUE]]
-            moved = await self._fetch(self._statements.touch, map(_key_fields, due), writing=True)
+            read = {key_of(row): accessed(row) for row in rows}
+            due = [key_of(row) for row in rows if row[DUE]]
+            moved = await self._fetch(self._statements.touch, map(key_fields, due), writing=True)
             for namespace, session_id, last_accessed_at, expires_at in moved:
                 key = Key(namespace, session_id)
                 state, summary = read[key]
@@ -224,54 +274,6 @@ class SqlStorageProvider(StorageProvider):
                 read[key] = Document(state, summary)
                 due.remove(key)
             # Whoever is due still was moved by somebody else, or is gone: only another look can tell.
-            accessed |= {key: document for key, document in read.items() if key not in due}
+            found |= {key: document for key, document in read.items() if key not in due}
             rows = await self._read(due)
-        return accessed
-
-
-def _key_fields(key: Key) -> Fields:
-    return {"namespace": key[0], "session_id": key[1]}
-
-
-def _unique(keys: Iterable[Key]) -> Iterable[Fields]:
-    return map(_key_fields, dict.fromkeys(keys))
-
-
-def _write_fields(write: Write) -> Fields:
-    return _key_fields(write.key) | {"state": write.state, "version": write.version}
-
-
-def _draft_fields(draft: Draft) -> Fields:
-    return _key_fields(draft.key) | {
-        "state": draft.state,
-        "version": draft.version,
-        "ttl": micros(draft.ttl),
-        "max_lifetime": micros(draft.max_lifetime),
-        "origin": draft.origin,
-        "owner_id": draft.owner_id,
-    }
-
-
-def _packed(fields: Fields) -> Fields:
-    """The fields of one row of a batch, with documents put in as the JSON that they are already."""
-    for name in ("state", "origin"):
-        if fields.get(name) is not None:
-            fields[name] = orjson.Fragment(fields[name])
-    return fields
-
-
-def _key(row: Row) -> Key:
-    """The key of a row that reads a document, or that begins with one."""
-    return Key(row[0], row[1])
-
-
-def _summary(row: Row) -> Summary:
-    return Summary(Key(row[0], row[1]), *row[2:_SUMMARY_COLUMNS])
-
-
-def _document(row: Row) -> Document:
-    return Document(row[_STATE], _summary(row))
-
-
-def _accessed(row: Row) -> Document:
-    return Document(row[_STATE], _summary(row)._replace(last_accessed_at=row[_NOW]))
+        return found

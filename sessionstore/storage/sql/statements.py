@@ -39,9 +39,10 @@ from .tables import DOCUMENT, KEY, Instant, is_document
 _Element: TypeAlias = ColumnElement[Any]
 
 _KEY: Final[Fields] = {"namespace": KEY, "session_id": KEY}
-_WRITE: Final[Fields] = {**_KEY, "state": DOCUMENT, "version": BigInteger()}
+_VERSIONED: Final[Fields] = {**_KEY, "state": DOCUMENT, "version": BigInteger()}
+_WRITE: Final[Fields] = {**_VERSIONED, "count": BigInteger()}
 _DRAFT: Final[Fields] = {
-    **_WRITE,
+    **_VERSIONED,
     "ttl": BigInteger(),
     "max_lifetime": BigInteger(),
     "origin": DOCUMENT,
@@ -80,7 +81,7 @@ class Statements:
         self._document = (*self._summary, backend.text(t.c.state).label("state"))
 
         self.get = self._pair(_KEY, self._get)
-        self.get_locked = self._prepare(self._get(self._one(_KEY)).with_for_update(of=t))
+        self.get_locked = self._pair(_KEY, self._get_locked)
         self.exists = self._pair(_KEY, self._exists)
         self.create = self._pair(_DRAFT, self._create)
         self.set = self._pair(_DRAFT, self._set)
@@ -137,6 +138,10 @@ class Statements:
         found = select(*self._document, self._now.label("now"), due, false().label("created"))
         return found.select_from(self._table.join(batch, self._matches(batch))).where(self._live)
 
+    def _get_locked(self, batch: FromClause) -> Select[Any]:
+        # In key order, as all batches lock.
+        return self._get(batch).order_by(*self._key).with_for_update(of=self._table)
+
     def _exists(self, batch: FromClause) -> Statement:
         return select(*self._key).select_from(self._table.join(batch, self._matches(batch))).where(self._live)
 
@@ -187,7 +192,7 @@ class Statements:
         matched = update(t).where(self._matches(batch), t.c.version == batch.c.version, self._live)
         return matched.values(
             state=batch.c.state,
-            version=t.c.version + literal_column("1"),
+            version=t.c.version + batch.c["count"],
             updated_at=self._now,
             last_accessed_at=self._now,
             expires_at=self._slid,

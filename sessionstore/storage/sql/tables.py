@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -45,13 +46,18 @@ class Instant(TypeDecorator[datetime]):
             return value
         return (value - _EPOCH) // _MICROSECOND
 
-    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
-        if value is None:
-            return None
-        if dialect.name == "sqlite":
-            return _EPOCH + timedelta(microseconds=value)
-        # PostgreSQL answers in the time zone of its session, which is the server's or the role's choice.
-        return value.astimezone(UTC)  # type: ignore[no-any-return]
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], datetime | None]:
+        # Without TypeDecorator's function around it: a session has five of these.
+        return _instant_of_micros if dialect.name == "sqlite" else _instant_in_utc
+
+
+def _instant_of_micros(value: int | None) -> datetime | None:
+    return None if value is None else _EPOCH + timedelta(microseconds=value)
+
+
+def _instant_in_utc(value: datetime | None) -> datetime | None:
+    # PostgreSQL answers in the time zone of its session, which is the server's or the role's choice.
+    return value if value is None or value.tzinfo is UTC else value.astimezone(UTC)
 
 
 class Duration(TypeDecorator[timedelta]):
@@ -63,10 +69,12 @@ class Duration(TypeDecorator[timedelta]):
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         return Integer() if dialect.name == "sqlite" else Interval()
 
-    def process_result_value(self, value: Any, dialect: Dialect) -> timedelta | None:
-        if value is None or isinstance(value, timedelta):
-            return value
-        return timedelta(microseconds=value)
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], timedelta | None] | None:
+        return _duration_of_micros if dialect.name == "sqlite" else None
+
+
+def _duration_of_micros(value: int | None) -> timedelta | None:
+    return None if value is None else timedelta(microseconds=value)
 
 
 def micros(duration: timedelta | None) -> int | None:

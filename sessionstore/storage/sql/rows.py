@@ -1,0 +1,92 @@
+"""How sessions and rows become each other: the fields that statements are given, and the columns that they return."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final, TypeAlias
+
+import orjson
+
+from .. import Document, Draft, Key, Summary, Write
+from .drivers import Row
+from .tables import micros
+
+Fields: TypeAlias = dict[str, Any]
+"""The values of one row, by their names in the statement; documents as text."""
+
+_LAST_ACCESSED_AT: Final = 5
+_SUMMARY_COLUMNS: Final = 11
+"""The key takes two. Where a row reads a document, its state and what tells how the access went come after these."""
+
+STATE, NOW, DUE, CREATED = range(_SUMMARY_COLUMNS, _SUMMARY_COLUMNS + 4)
+
+# Named tuples are made of tuples here, without the function in between: there are several of them to a session.
+_new = tuple.__new__
+
+
+def key_fields(key: Key) -> Fields:
+    """What finds a row."""
+    return {"namespace": key[0], "session_id": key[1]}
+
+
+def unique(keys: Iterable[Key]) -> Iterable[Fields]:
+    """What finds rows, each of them once."""
+    return map(key_fields, dict.fromkeys(keys))
+
+
+def write_fields(write: Write) -> Fields:
+    """What update takes."""
+    namespace, session_id = write.key
+    return {
+        "namespace": namespace,
+        "session_id": session_id,
+        "state": write.state,
+        "version": write.version,
+        "count": write.count,
+    }
+
+
+def draft_fields(draft: Draft) -> Fields:
+    """What create and set take."""
+    return key_fields(draft.key) | {
+        "state": draft.state,
+        "version": draft.version,
+        "ttl": micros(draft.ttl),
+        "max_lifetime": micros(draft.max_lifetime),
+        "origin": draft.origin,
+        "owner_id": draft.owner_id,
+    }
+
+
+def packed(batch: Iterable[Fields]) -> str:
+    """The fields of several rows in one parameter, with documents put in as the JSON that they are already."""
+    return orjson.dumps([_embedded(fields) for fields in batch]).decode()
+
+
+def _embedded(fields: Fields) -> Fields:
+    for name in ("state", "origin"):
+        if fields.get(name) is not None:
+            fields[name] = orjson.Fragment(fields[name])
+    return fields
+
+
+def key_of(row: Row) -> Key:
+    """The key of a row that begins with one."""
+    return _new(Key, row[:2])
+
+
+def summary_of(row: Row) -> Summary:
+    """The summary of a row that begins with one."""
+    return _new(Summary, (_new(Key, row[:2]), *row[2:_SUMMARY_COLUMNS]))
+
+
+def document_of(row: Row) -> Document:
+    """The document of a row that reads one."""
+    return _new(Document, (row[STATE], summary_of(row)))
+
+
+def accessed(row: Row) -> Document:
+    """The document of a row that reads one, as this access leaves it."""
+    rest = row[_LAST_ACCESSED_AT + 1 : _SUMMARY_COLUMNS]
+    summary = _new(Summary, (_new(Key, row[:2]), *row[2:_LAST_ACCESSED_AT], row[NOW], *rest))
+    return _new(Document, (row[STATE], summary))
