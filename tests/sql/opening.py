@@ -10,7 +10,7 @@ from sqlalchemy import QueuePool
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.util import greenlet_spawn
 
-from sessionstore import SqlStorageProvider, open_storage
+from sessionstore import Batching, SqlStorageProvider, open_storage
 from sessionstore.storage import Clock
 
 WAYS = ("open_storage", "service-engine")
@@ -18,18 +18,23 @@ WAYS = ("open_storage", "service-engine")
 
 @asynccontextmanager
 async def opened(
-    way: str, url: str, *, clock: Clock | None = None, pool_size: int = 10
+    way: str,
+    url: str,
+    *,
+    clock: Clock | None = None,
+    pool_size: int = 10,
+    batching: Batching | None = Batching(),  # noqa: B008  # it is frozen
 ) -> AsyncIterator[SqlStorageProvider]:
     """A provider with so many connections; the service's engine is one as SQLAlchemy makes it, without AUTOCOMMIT."""
     options: dict[str, Any] = {"pool_size": pool_size, "max_overflow": 0}
     if way == "open_storage":
-        async with open_storage(url, clock=clock, **options) as storage:
+        async with open_storage(url, clock=clock, batching=batching, **options) as storage:
             assert isinstance(storage, SqlStorageProvider)
             yield storage
         return
     engine = create_async_engine(url, **options)
     try:
-        yield SqlStorageProvider(engine, clock=clock)
+        yield SqlStorageProvider(engine, clock=clock, batching=batching)
     finally:
         await engine.dispose()
 

@@ -34,7 +34,8 @@ Call: TypeAlias = Callable[[StorageProvider], Awaitable[Any]]
 
 @pytest.fixture(params=WAYS)
 async def storage(request: pytest.FixtureRequest, url: str) -> AsyncIterator[SqlStorageProvider]:
-    async with opened(request.param, url, pool_size=4) as storage:
+    # Calls that come at once shall each need a connection here.
+    async with opened(request.param, url, pool_size=4, batching=None) as storage:
         yield storage
 
 

@@ -66,7 +66,7 @@ class Backend(Protocol):
         """Rows of these fields out of the parameter ``batch``, a JSON array of objects."""
         ...
 
-    def locked(self, batch: FromClause, table: Table) -> FromClause:
+    def locked(self, batch: FromClause, table: Table, *, skip_locked: bool = False) -> FromClause:
         """The batch, cut down to rows that exist and are locked now, in key order: no two batches can deadlock."""
         ...
 

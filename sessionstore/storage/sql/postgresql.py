@@ -79,10 +79,14 @@ class PostgreSQL:
         rows = func.jsonb_to_recordset(cast(batch_parameter(), JSONB)).table_valued(*columns)
         return rows.render_derived("batch", with_types=True)
 
-    def locked(self, batch: FromClause, table: Table) -> FromClause:
+    def locked(self, batch: FromClause, table: Table, *, skip_locked: bool = False) -> FromClause:
         key = (batch.c.namespace, batch.c.session_id)
         rows = select(batch).join(table, and_(table.c.namespace == key[0], table.c.session_id == key[1]))
-        return rows.order_by(table.c.namespace, table.c.session_id).with_for_update(of=table).cte("locked")
+        return (
+            rows.order_by(table.c.namespace, table.c.session_id)
+            .with_for_update(of=table, skip_locked=skip_locked)
+            .cte("locked")
+        )
 
     def among(self, table: Table, batch: FromClause) -> ColumnElement[bool]:
         return and_(table.c.namespace == batch.c.namespace, table.c.session_id == batch.c.session_id)

@@ -73,7 +73,7 @@ class SQLite:
         each = func.json_each(batch_parameter()).table_valued("value", name="each")
         return select(*(_member(each.c.value, name, type_) for name, type_ in fields.items())).subquery("batch")
 
-    def locked(self, batch: FromClause, table: Table) -> FromClause:
+    def locked(self, batch: FromClause, table: Table, *, skip_locked: bool = False) -> FromClause:
         return batch  # a writer has the whole file
 
     def among(self, table: Table, batch: FromClause) -> ColumnElement[bool]:

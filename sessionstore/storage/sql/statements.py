@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from sqlalchemy import (
@@ -50,6 +51,11 @@ _DRAFT: Final[Fields] = {
 }
 
 
+_Build: TypeAlias = Callable[[FromClause], Statement]
+_Locking: TypeAlias = Callable[[FromClause, Table], FromClause]
+"""Cuts a batch down to rows that are locked."""
+
+
 class Pair(NamedTuple):
     """A statement for one row, with a parameter for each field, and for many, with all of them in one parameter."""
 
@@ -85,9 +91,11 @@ class Statements:
         self.exists = self._pair(_KEY, self._exists)
         self.create = self._pair(_DRAFT, self._create)
         self.set = self._pair(_DRAFT, self._set)
-        self.update = self._pair(_WRITE, self._update, locks=True)
-        self.touch = self._pair(_KEY, self._touch, locks=True)
-        self.delete = self._pair(_KEY, self._delete, locks=True)
+        # A row that somebody else holds is about to be at another version: who waited for it would lose anyway, and
+        # keep the others of the batch waiting.
+        self.update = self._pair(_WRITE, self._update, locking=partial(backend.locked, skip_locked=True))
+        self.touch = self._pair(_KEY, self._touch, locking=backend.locked)
+        self.delete = self._pair(_KEY, self._delete, locking=backend.locked)
         self.purge = self._prepare(self._sweep(self._expired, t.c.expires_at, skip_locked=True))
         self.count_expired = self._prepare(select(func.count()).select_from(t).where(self._expired))
 
@@ -98,7 +106,7 @@ class Statements:
 
     def clear(self, conditions: Sequence[ColumnElement[bool]]) -> Prepared:
         """Deletes one batch of the rows for which these hold; each row says whether it was live."""
-        return self._prepare(self._sweep(and_(true(), *conditions), self._table.c.session_id, skip_locked=False))
+        return self._prepare(self._sweep(and_(true(), *conditions), self._table.c.session_id, skip_locked=True))
 
     def stats(self, conditions: Sequence[ColumnElement[bool]]) -> Prepared:
         """Per namespace: the live rows, the expired ones, and the oldest expiry of these."""
@@ -114,9 +122,9 @@ class Statements:
     def _prepare(self, statement: Statement) -> Prepared:
         return Prepared(statement, self._dialect, self._backend.driver)
 
-    def _pair(self, fields: Fields, build: Callable[[FromClause], Statement], *, locks: bool = False) -> Pair:
+    def _pair(self, fields: Fields, build: _Build, *, locking: _Locking | None = None) -> Pair:
         batch = self._backend.batch(fields)
-        many = self._backend.locked(batch, self._table) if locks else batch
+        many = batch if locking is None else locking(batch, self._table)
         return Pair(self._prepare(build(self._one(fields))), self._prepare(build(many)))
 
     def _one(self, fields: Fields) -> FromClause:
