@@ -27,6 +27,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.sql.dml import Delete
 
 from .dialect import Fields, Inserting, batch_parameter
 from .faults import Fault, code_of, driver_error
@@ -38,6 +39,8 @@ _REFUSED: Final = {"57P03", "57014", "55P03", "25006", "40001", "40P01", "28000"
 _REFUSED_CLASSES: Final = ("08", "53")
 _SCHEMA: Final = {"42P01", "3F000", "42703"}
 _DENIED: Final = "42501"
+
+_COMMIT_LAZILY: Final = literal_column("set_config('synchronous_commit', 'off', true)").label("lazily")
 
 
 class PostgreSQL:
@@ -105,6 +108,13 @@ class PostgreSQL:
             ~exists().where(live.c.namespace == batch.c.namespace, live.c.session_id == batch.c.session_id)
         ).cte("made")
         return union_all(select(made), select(live))
+
+    def counted(self, deleted: Delete, live: ColumnElement[bool], *, lazily: bool) -> Statement:
+        gone = deleted.returning(live.label("live")).cte("gone")
+        counts = select(func.count().label("deleted"), func.count().filter(gone.c.live).label("live")).select_from(gone)
+        # Until the end of the transaction, which is the end of this statement: the connection's next write is waited
+        # for again.
+        return counts.add_columns(_COMMIT_LAZILY) if lazily else counts
 
     def fault(self, error: BaseException) -> Fault | None:
         original = driver_error(error)
