@@ -40,7 +40,9 @@ _REFUSED_CLASSES: Final = ("08", "53")
 _SCHEMA: Final = {"42P01", "3F000", "42703"}
 _DENIED: Final = "42501"
 
-_COMMIT_LAZILY: Final = literal_column("set_config('synchronous_commit', 'off', true)").label("lazily")
+_COMMIT_LAZILY: Final[ColumnElement[Any]] = literal_column("set_config('synchronous_commit', 'off', true)").label(
+    "lazily"
+)
 
 
 class PostgreSQL:

@@ -170,14 +170,15 @@ class SqlStorageProvider(StorageProvider):
         total = 0
         while True:
             counts = await self._rows(batch, params, writing=True)
-            total += sum(live for _, live in counts)
+            total += sum(int(live) for _, live in counts)
             if not sum(deleted for deleted, _ in counts):
                 return total
 
     async def purge_expired(self, *, limit: int = 5000, grace: timedelta = timedelta(0)) -> int:
         check_limit(limit)
         params = {"limit": limit, "grace": micros(grace)}
-        return sum(row[0] for row in await self._rows(self._statements.purge, params, writing=True))
+        counts = await self._rows(self._statements.purge, params, writing=True)
+        return sum(int(row[0]) for row in counts)
 
     async def count_expired(self, *, grace: timedelta = timedelta(0)) -> int:
         ((count,),) = await self._rows(self._statements.count_expired, {"grace": micros(grace)}, writing=False)
