@@ -21,7 +21,7 @@ class Sizes:
         return Sizes(*(max(200, int(size * scale)) for size in vars(self).values()))
 
 
-SHORT: Final = Sizes(20_000, 10_000, 200_000, 200_000, 20_000)
+SHORT: Final = Sizes(20_000, 10_000, 1_000_000, 200_000, 20_000)
 FULL: Final = Sizes(200_000, 10_000, 10_000_000, 2_000_000, 1_000_000)
 
 SHORT_SECONDS: Final = 0.25

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 
@@ -182,7 +183,46 @@ async def test_an_interval_that_cannot_be_kept_is_refused(storage: StorageProvid
     assert reapers_running() == []
 
 
+class Timed(MemoryStorageProvider):
+    """Memory whose batches take the time that a test gives them, on a stopped watch; it notes their sizes."""
+
+    def __init__(self, seconds: Iterable[float], clock: ManualClock) -> None:
+        super().__init__(clock=clock)
+        self.asked: list[int] = []
+        self._seconds = iter(seconds)
+        self._watch = 0.0
+
+    def monotonic(self) -> float:
+        return self._watch
+
+    async def purge_expired(self, *, limit: int = 5000, grace: timedelta = timedelta(0)) -> int:
+        self.asked.append(limit)
+        self._watch += next(self._seconds, 0)
+        return limit if len(self.asked) < 7 else 0
+
+
+@pytest.mark.parametrize(
+    ("pace", "milliseconds", "asked"),
+    [
+        (0, [500] * 7, [500] * 7),
+        (1e-9, [1] * 7, [50, 75, 112, 168, 252, 378, 500]),
+        (1e-9, [1, 1, 4, 4, 100, 100], [50, 75, 112, 112, 112, 56, 50]),
+        (1e-9, [0, 5], [50, 75, 60, 90, 135, 202, 303]),
+    ],
+    ids=["at full speed", "short batches grow", "long batches shrink", "towards the time"],
+)
+async def test_a_paced_run_takes_as_many_rows_as_go_into_the_time_of_a_batch(
+    clock: ManualClock, monkeypatch: pytest.MonkeyPatch, pace: float, milliseconds: list[float], asked: list[int]
+) -> None:
+    storage = Timed([taken / 1000 for taken in milliseconds], clock)
+    monkeypatch.setattr("sessionstore.reaper.time", storage)
+    await Reaper(storage, batch_size=500, pace=pace, batch_time=timedelta(milliseconds=4)).run_once()
+    assert storage.asked == asked
+
+
 BAD_ARGUMENTS: list[tuple[str, Any]] = [
+    ("batch_time", timedelta(0)),
+    ("batch_time", timedelta.max),
     ("batch_size", 0),
     ("batch_size", -1),
     ("grace", timedelta(microseconds=-1)),

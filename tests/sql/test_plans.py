@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Final
 
 import psycopg
@@ -90,6 +91,27 @@ async def test_purging_goes_through_the_index_of_expiries(filled: Database, plan
         assert isinstance(storage, SqlStorageProvider)
         plan = _plan(filled, storage._statements.purge, plan_mode)
     assert _scanned(plan) == {"ix_sessions_expires_at"}
+
+
+@pytest.mark.parametrize("analyzed", ["before they expired", "after"])
+async def test_a_purge_deletes_by_address_whatever_the_statistics_say(
+    filled: Database, plan_mode: str, analyzed: str
+) -> None:
+    if analyzed == "before they expired":
+        ask(filled, "DELETE FROM sessionstore.sessions WHERE expires_at < now()")
+        ask(filled, "ANALYZE sessionstore.sessions")
+    async with open_storage(filled.url) as storage:
+        assert isinstance(storage, SqlStorageProvider)
+        plan = _plan(filled, storage._statements.purge, plan_mode)
+    (deletion,) = (node for node in _nodes(plan) if node["Node Type"] == "ModifyTable")
+    (found,) = (node for node in deletion["Plans"] if node["Parent Relationship"] == "Outer")
+    assert found["Node Type"] == "Tid Scan"
+
+
+def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for child in plan.get("Plans", ()):
+        yield from _nodes(child)
 
 
 class _Numbered(dict[str, str]):

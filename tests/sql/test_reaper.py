@@ -14,7 +14,7 @@ from tests.support.clock import START, ManualClock
 from tests.support.documents import TTL, draft, ids, key, put
 from tests.support.postgres import Database
 
-from .bystander import ask, dsn, locked, role, until_blocked
+from .bystander import ask, dsn, locked, role, set_for_everybody, until_blocked
 from .conftest import driven
 
 _LATER = START + 2 * TTL
@@ -61,6 +61,39 @@ async def test_rows_that_others_hold_are_passed_over_and_counted(
             report = await Reaper(storage, batch_size=3).run_once()
             assert (report.deleted, report.remaining) == (5, 2)
         assert (await Reaper(storage).run_once()).deleted == 2
+
+
+async def test_a_batch_is_committed_lazily_and_what_follows_on_its_connection_is_not(
+    url: str, postgres: Database, later: ManualClock
+) -> None:
+    set_for_everybody(postgres, "synchronous_commit = 'on'")
+    ask(postgres, "CREATE TABLE public.commits (n serial, synchronous text)")
+    ask(
+        postgres,
+        """
+        CREATE FUNCTION public.note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+            INSERT INTO public.commits (synchronous) VALUES (current_setting('synchronous_commit'));
+            RETURN NULL;
+        END $$
+        """,
+    )
+    async with open_storage(url, clock=later, pool_size=1) as storage:
+        await put(storage, "left")
+        ask(
+            postgres,
+            "CREATE TRIGGER note AFTER INSERT OR DELETE ON sessionstore.sessions EXECUTE FUNCTION public.note()",
+        )
+        later.advance(2 * TTL)
+        assert await storage.purge_expired() == 1
+        await put(storage, "new")
+        await storage.clear()
+    noted = [setting for (setting,) in ask(postgres, "SELECT synchronous FROM public.commits ORDER BY n")]
+    assert noted == [
+        "off",
+        "on",
+        "on",
+        "on",
+    ]  # the purge, the new session, and clearing, which ends with an empty batch
 
 
 @contextmanager

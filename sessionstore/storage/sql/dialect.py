@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, Protocol, TypeAlias
 
 from sqlalchemy import BindParameter, ColumnElement, FromClause, Select, Table, Text, bindparam
-from sqlalchemy.sql.dml import ReturningInsert
+from sqlalchemy.sql.dml import Delete, ReturningInsert
 from sqlalchemy.types import TypeEngine
 
 from .drivers import Driver
@@ -84,6 +84,13 @@ class Backend(Protocol):
 
     def create(self, insert: Inserting, found: Select[Any], batch: FromClause) -> Statement:
         """The statement of create_many(): inserts what is missing, and may at once answer with what was found."""
+        ...
+
+    def counted(self, deleted: Delete, live: ColumnElement[bool], *, lazily: bool) -> Statement:
+        """A deletion that answers with numbers, to be added up over its rows: rows deleted, and those that were live.
+
+        Lazily: it need not be on the disk when it is answered.
+        """
         ...
 
     def fault(self, error: BaseException, *, connected: bool) -> Fault | None:

@@ -25,6 +25,7 @@ from sqlalchemy import (
     union_all,
 )
 from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.sql.dml import Delete
 
 from .dialect import Fields, Inserting, batch_parameter
 from .drivers import Asyncpg, Driver, Psycopg
@@ -37,6 +38,10 @@ _REFUSED: Final = {"57P03", "57014", "55P03", "25006", "40001", "40P01", "28000"
 _REFUSED_CLASSES: Final = ("08", "53")
 _SCHEMA: Final = {"42P01", "3F000", "42703"}
 _DENIED: Final = "42501"
+
+_COMMIT_LAZILY: Final[ColumnElement[Any]] = literal_column("set_config('synchronous_commit', 'off', true)").label(
+    "lazily"
+)
 
 
 class PostgreSQL:
@@ -105,6 +110,13 @@ class PostgreSQL:
             ~exists().where(live.c.namespace == batch.c.namespace, live.c.session_id == batch.c.session_id)
         ).cte("made")
         return union_all(select(made), select(live))
+
+    def counted(self, deleted: Delete, live: ColumnElement[bool], *, lazily: bool) -> Statement:
+        gone = deleted.returning(live.label("live")).cte("gone")
+        counts = select(func.count().label("deleted"), func.count().filter(gone.c.live).label("live")).select_from(gone)
+        # Until the end of the transaction, which is the end of this statement: the connection's next write is waited
+        # for again.
+        return counts.add_columns(_COMMIT_LAZILY) if lazily else counts
 
     def fault(self, error: BaseException, *, connected: bool) -> Fault | None:
         original = driver_error(error)

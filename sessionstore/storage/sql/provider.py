@@ -205,15 +205,18 @@ class SqlStorageProvider(StorageProvider):
         scope = Scope(namespace, prefix)
         batch = self._statements.clear(scope.conditions(self._gateway.table))
         params = scope.params() | {"limit": _CLEAR_BATCH}
-        live = 0
-        while rows := await self._rows(batch, params, writing=True):
-            live += sum(bool(row[0]) for row in rows)
-        return live
+        total = 0
+        while True:
+            counts = await self._rows(batch, params, writing=True)
+            total += sum(int(live) for _, live in counts)
+            if not sum(deleted for deleted, _ in counts):
+                return total
 
     async def purge_expired(self, *, limit: int = 5000, grace: timedelta = timedelta(0)) -> int:
         check_limit(limit)
         params = {"limit": limit, "grace": micros(grace)}
-        return len(await self._rows(self._statements.purge, params, writing=True))
+        counts = await self._rows(self._statements.purge, params, writing=True)
+        return sum(int(row[0]) for row in counts)
 
     async def count_expired(self, *, grace: timedelta = timedelta(0)) -> int:
         ((count,),) = await self._rows(self._statements.count_expired, {"grace": micros(grace)}, writing=False)

@@ -22,6 +22,7 @@ from sqlalchemy import (
     true,
     tuple_,
 )
+from sqlalchemy.sql.dml import Delete
 from sqlalchemy.types import TypeEngine
 
 from .dialect import Fields, Inserting, batch_parameter
@@ -87,6 +88,9 @@ class SQLite:
 
     def create(self, insert: Inserting, found: Select[Any], batch: FromClause) -> Statement:
         return insert(true())
+
+    def counted(self, deleted: Delete, live: ColumnElement[bool], *, lazily: bool) -> Statement:
+        return deleted.returning(literal_column("1").label("deleted"), live.label("live"))
 
     def fault(self, error: BaseException, *, connected: bool) -> Fault | None:
         original = driver_error(error)

@@ -50,6 +50,8 @@ _DRAFT: Final[Fields] = {
     "owner_id": Text(),
 }
 
+_LIMIT: Final = bindparam("limit", type_=BigInteger())
+
 
 _Build: TypeAlias = Callable[[FromClause], Statement]
 _Locking: TypeAlias = Callable[[FromClause, Table], FromClause]
@@ -96,17 +98,22 @@ class Statements:
         self.update = self._pair(_WRITE, self._update, locking=partial(backend.locked, skip_locked=True))
         self.touch = self._pair(_KEY, self._touch, locking=backend.locked)
         self.delete = self._pair(_KEY, self._delete, locking=backend.locked)
-        self.purge = self._prepare(self._sweep(self._expired, t.c.expires_at, skip_locked=True))
+        self.purge = self._prepare(self._purge())
         self.count_expired = self._prepare(select(func.count()).select_from(t).where(self._expired))
 
     def list(self, conditions: Sequence[ColumnElement[bool]]) -> Prepared:
         """One page of the live sessions for which these hold."""
         page = select(*self._summary).where(self._live, *conditions).order_by(*self._key)
-        return self._prepare(page.limit(bindparam("limit", type_=BigInteger())))
+        return self._prepare(page.limit(_LIMIT))
 
     def clear(self, conditions: Sequence[ColumnElement[bool]]) -> Prepared:
-        """Deletes one batch of the rows for which these hold; each row says whether it was live."""
-        return self._prepare(self._sweep(and_(true(), *conditions), self._table.c.session_id, skip_locked=True))
+        """Deletes one batch of the rows for which these hold: how many there were, and how many of them were live."""
+        rows = select(*self._key).where(and_(true(), *conditions)).order_by(*self._key).limit(_LIMIT)
+        # In the order in which batches of writes lock, so that no two can deadlock. By key: a row that is written
+        # meanwhile has another address than the one that it was found at.
+        locked = rows.with_for_update().cte("locked")
+        cleared = delete(self._table).where(self._backend.among(self._table, locked))
+        return self._prepare(self._backend.counted(cleared, self._live, lazily=False))
 
     def stats(self, conditions: Sequence[ColumnElement[bool]]) -> Prepared:
         """Per namespace: the live rows, the expired ones, and the oldest expiry of these."""
@@ -215,13 +222,18 @@ class Statements:
         gone = delete(self._table).where(self._backend.among(self._table, batch))
         return gone.returning(*self._key, self._live.label("live"))
 
-    def _sweep(self, condition: ColumnElement[bool], order: _Element, *, skip_locked: bool) -> Statement:
-        row_id = self._backend.row_id(self._table)
-        rows = select(row_id).select_from(self._table).where(condition).order_by(order)
-        chosen = rows.limit(bindparam("limit", type_=BigInteger())).with_for_update(skip_locked=skip_locked)
-        # The condition again: it is checked on each row as it is under the lock, not as it was when it was chosen.
-        swept = delete(self._table).where(self._backend.one_of(row_id, chosen.correlate(None)), condition)
-        return swept.returning(self._live.label("live"))
+    def _purge(self) -> Statement:
+        t = self._table
+        row_id = self._backend.row_id(t)
+        rows = select(row_id).select_from(t).where(self._expired).order_by(t.c.expires_at).limit(_LIMIT)
+        chosen = rows.with_for_update(skip_locked=True).correlate(None)
+        # The condition again: it is checked on each row as it is under the lock, not as it was when it was chosen. In
+        # words that no index answers: else, where the statistics know of few expired rows or none, the planner reads
+        # all that have expired by the index, for each batch, and looks for their addresses among those chosen.
+        still = func.coalesce(self._expired, false(), type_=Boolean())
+        purged = delete(t).where(self._backend.one_of(row_id, chosen), still)
+        # Lazily, because a batch that a crash of the server takes back is deleted by the next run.
+        return self._backend.counted(purged, false(), lazily=True)
 
 
 def _capped(expires_at: _Element, deadline: _Element) -> _Element:
