@@ -23,6 +23,7 @@ _PARAMS: Final[dict[str, Any]] = {
     "session_id": "s17",
     "state": "{}",
     "version": 1,
+    "count": 1,
     "ttl": 1,
     "max_lifetime": None,
     "origin": None,
