@@ -25,7 +25,7 @@ Q = TypeVar("Q")
 R = TypeVar("R")
 
 _WORTHWHILE: Final = 4
-"""How many calls a batch should have before what waits is split between free places."""
+"""How many keys a batch should have before what waits is split between free places."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,11 +190,11 @@ class Combiner(Generic[K, Q, R]):
     def _boarding(self) -> dict[K, list[Call[Q, R]]]:
         """Takes the next batch from those who wait."""
         ready = [key for key in self._waiting if key not in self._away]
-        share = -(-sum(len(self._waiting[key]) for key in ready) // self._free)
-        room = min(self._size, max(_WORTHWHILE, share))
+        keys = max(_WORTHWHILE, -(-len(ready) // self._free))
+        room = self._size
         batch: dict[K, list[Call[Q, R]]] = {}
         for key in ready:
-            if not room:
+            if not room or len(batch) == keys:
                 break
             calls = [call for call in self._waiting.pop(key) if not call.withdrawn]
             if len(calls) > room:

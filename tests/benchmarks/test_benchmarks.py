@@ -30,6 +30,7 @@ SECTIONS = [
     "Read, modify, write",
     "Read",
     "Contended",
+    "Several processes",
     "HOT updates",
     "Growth",
     "Reaper",
