@@ -115,11 +115,11 @@ class Combiner(Generic[K, Q, R]):
         self._alone = alone
         self._places = places
         self._flights: set[asyncio.Task[None]] = set()
-        self._begin()
+        self._begin(None)
 
-    def _begin(self) -> None:
+    def _begin(self, loop: asyncio.AbstractEventLoop | None) -> None:
         self._era = object()
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._loop = loop
         self._free = self._places
         self._gathering = False
         self._waiting: dict[K, list[Call[Q, R]]] = {}
@@ -127,13 +127,11 @@ class Combiner(Generic[K, Q, R]):
 
     async def call(self, key: K, request: Q) -> R:
         """Does one call, by itself or together with others. One that is cancelled while it waits is not done."""
-        if self._free and not self._waiting and not self._gathering and key not in self._away:
-            return await self._go(key, request)
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
-            if self._loop is not None:
-                self._begin()  # a loop that ended under a batch has taken along everybody who waited for it
-            self._loop = loop
+            self._begin(loop)  # a loop that ended under a batch has taken along everybody who waited for it
+        if self._free and not self._waiting and not self._gathering and key not in self._away:
+            return await self._go(key, request)
         future: asyncio.Future[None] = loop.create_future()
         call: Call[Q, R] = Call(request, future)
         self._waiting.setdefault(key, []).append(call)
@@ -243,7 +241,7 @@ def by_key(many: Callable[[Sequence[K]], Awaitable[Sequence[R]]]) -> Send[K, Non
             answers = [await alone(key) for key in keys]
         for calls, answer in zip(batch.values(), answers, strict=True):
             for call in calls:
-                call.answer(answer)
+                call.answer(_twin(answer) if isinstance(answer, StorageError) else answer)
 
     async def alone(key: K) -> R | StorageError:
         try:
