@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from typing import Any, TypeAlias
 
 from sessionstore.combine import Batch, Call, Combiner
@@ -97,6 +97,11 @@ async def begun(*calls: Awaitable[Any]) -> list[asyncio.Task[Any]]:
     tasks = [asyncio.ensure_future(call) for call in calls]
     await turns()
     return tasks
+
+
+async def ends(tasks: Iterable[asyncio.Task[Any]]) -> list[Any]:
+    """What the calls return or raise."""
+    return list(await asyncio.gather(*tasks, return_exceptions=True))
 
 
 async def turns(count: int = 8) -> None:

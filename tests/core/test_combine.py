@@ -98,6 +98,15 @@ async def test_a_few_calls_are_not_divided(sender: Sender) -> None:
     await asyncio.gather(*tasks)
 
 
+async def test_calls_of_one_key_are_not_divided(sender: Sender) -> None:
+    combined = combiner(sender, size=100, places=2, alone=True)
+    tasks = await begun(*(combined.call(key, str(n)) for n in range(20) for key in "ab"))
+    await sender.land()
+    assert [{key: len(calls) for key, calls in asked.items()} for asked in sender.under_way] == [{"a": 19, "b": 19}]
+    await sender.land_all()
+    await asyncio.gather(*tasks)
+
+
 async def test_a_key_with_more_calls_than_fit_goes_on_behind_the_others_in_its_order(sender: Sender) -> None:
     combined = combiner(sender, size=4)
     calls = [combined.call("busy", str(n)) for n in range(7)]
