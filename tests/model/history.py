@@ -36,7 +36,13 @@ class End(Enum):
     DONE = auto()
     REFUSED = auto()
     ABSENT = auto()
+    UNKNOWN = auto()
     CANCELLED = auto()
+
+    @property
+    def open(self) -> bool:
+        """Whether the call may have changed the session, or not."""
+        return self in (End.UNKNOWN, End.CANCELLED)
 
 
 @dataclass(eq=False)
@@ -74,6 +80,11 @@ class Call:
         """Whether it was told that it appended its token."""
         return self.wrote and self.kind == "update"
 
+    @property
+    def changed(self) -> bool:
+        """Whether it may have changed the session."""
+        return self.wrote or (self.end is not None and self.end.open)
+
     def before(self, other: Call) -> bool:
         """Whether it was over before the other began."""
         return self.ended is not None and other.begun is not None and self.ended < other.begun
@@ -106,7 +117,7 @@ class History:
         known = {call.token: call for call in self.calls}
         for token, times in landed.items():
             assert times == 1, f"update {token} was applied {times} times"
-            assert known[token].wrote or known[token].end is End.CANCELLED, f"{known[token]} did not fail"
+            assert known[token].changed, f"{known[token]} did not fail"
             assert known[token].begun is not None, f"{known[token]} was cancelled before it began"
         for call in self.calls:
             if call.updated:
@@ -158,7 +169,7 @@ class History:
 
     def _check_deletions(self, now: Seen | None) -> None:
         deleted = sum(call.kind == "delete" and call.wrote for call in self.calls)
-        made = sum(call.kind == "create" and (call.wrote or call.end is End.CANCELLED) for call in self.calls)
+        made = sum(call.kind == "create" and call.changed for call in self.calls)
         assert deleted + (now is not None) <= made, "more sessions were deleted than there were"
 
 

@@ -19,6 +19,7 @@ from sessionstore import (
     SessionResult,
     StorageError,
     StorageProvider,
+    UpdateOutcomeUnknownError,
 )
 from tests.support.documents import Chat
 
@@ -121,18 +122,30 @@ class ConcurrentCalls(RuleBasedStateMachine):
     def append_what_is_refused(self, desk: int, session: str, spoil: object) -> None:
         self._update(desk, session, lambda state, token: {**_append(state, token), "spoil": spoil})
 
-    @rule(desk=_desks, session=_sessions, pick=_some, times=st.integers(1, 2))
-    def append_at_a_version(self, desk: int, session: str, pick: int, times: int) -> None:
+    @rule(
+        desk=_desks,
+        session=_sessions,
+        before=st.integers(0, 2),
+        times=st.integers(1, 3),
+        ahead=st.integers(0, 3),
+        age=st.integers(0, 3),
+    )
+    def append_at_a_version(self, desk: int, session: str, before: int, times: int, ahead: int, age: int) -> None:
+        """At one that was told, or that may come to be while they wait, behind others or not."""
         known = self._versions.get(session, [])
-        if known:
-            for _ in range(times):
-                # The last ones are the most likely to be right, also if others are still under way.
-                self._update(desk, session, _append, known[-1 - pick % min(3, len(known))] + pick % 2)
+        for _ in range(before):
+            self._update(desk, session, _append)
+        for _ in range(times if known else 0):
+            self._update(desk, session, _append, known[-1 - min(age, len(known) - 1)] + ahead)
 
     @rule(pick=_some)
     def cancel(self, pick: int) -> None:
         if self._running:
             self._running[pick % len(self._running)][1].cancel()
+
+    @rule(storage=st.integers(0, STORAGES - 1), times=st.integers(1, 3))
+    def break_down(self, storage: int, times: int) -> None:
+        self.disturb(self._storages[storage], times)
 
     @rule(turns=st.integers(1, 8))
     def let_turn(self, turns: int) -> None:
@@ -146,6 +159,12 @@ class ConcurrentCalls(RuleBasedStateMachine):
     def settle(self) -> None:
         """Waits for all calls, and checks."""
         self._runner.run(self._settle())
+
+    def disturb(self, storage: StorageProvider, times: int) -> None:
+        """Has the next calls of a storage fail, or some of them."""
+
+    def repair(self, storage: StorageProvider) -> None:
+        """Has the next calls of a storage work again."""
 
     def teardown(self) -> None:
         try:
@@ -184,6 +203,8 @@ class ConcurrentCalls(RuleBasedStateMachine):
                 self._note(session, call, await make(call))
             except _Told as told:
                 call.end, call.seen = End.REFUSED, told.seen
+            except UpdateOutcomeUnknownError:
+                call.end = End.UNKNOWN
             except StorageError:
                 call.end = End.REFUSED
             finally:
@@ -221,6 +242,7 @@ class ConcurrentCalls(RuleBasedStateMachine):
             elif end is not None:
                 raise end
         self._running.clear()
+        self.repair(self._storages[-1])
         for session, history in self._histories.items():
             found = await self._desks[-1].get_session(session, touch=False)
             history.check(Seen.of(found.unwrap(), found.version) if found.success else None)

@@ -18,6 +18,14 @@ class _OnMemory(ConcurrentCalls):
     def __init__(self) -> None:
         super().__init__("model", JumpingLoop, _open)
 
+    def disturb(self, storage: StorageProvider, times: int) -> None:
+        assert isinstance(storage, SharedMemory)
+        storage.away, storage.lost = times // 2, times % 2
+
+    def repair(self, storage: StorageProvider) -> None:
+        assert isinstance(storage, SharedMemory)
+        storage.away = storage.lost = 0
+
 
 async def _open(seed: int) -> Sequence[StorageProvider]:
     turns = random.Random(seed)  # noqa: S311  # not to be secret, but the same each time
@@ -27,6 +35,6 @@ async def _open(seed: int) -> Sequence[StorageProvider]:
 
 
 def test_concurrent_calls_on_memory_come_to_what_one_at_a_time_would_have() -> None:
-    examples = 4 * settings().max_examples
+    examples = 3 * settings().max_examples
     program = settings(deadline=None, report_multiple_bugs=False, max_examples=examples, stateful_step_count=30)
     run_state_machine_as_test(_OnMemory, settings=program)
