@@ -24,8 +24,12 @@ K = TypeVar("K", bound=Hashable)
 Q = TypeVar("Q")
 R = TypeVar("R")
 
-_WORTHWHILE: Final = 4
-"""How many keys a batch should have before what waits is split between free places."""
+_PATIENCE: Final = 0.01
+"""For how many seconds calls wait for those under way: what takes longer, say because somebody else holds a row, must
+not keep up the others."""
+
+_OVERFLOW: Final = 4
+"""How many times its places a combiner takes at most where batches take so long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +38,8 @@ class Batching:
 
     Attributes:
         size: The most calls that go together; 1: none do.
-        places: How many batches of a kind (reads, touches, updates) may be under way at once. Each takes a connection.
+        places: How many batches of a kind (reads, touches, updates) are under way at once, each on a connection. Where
+            batches take longer than 10 ms, up to four times as many.
 
     Raises:
         ConfigurationError: One of them is below 1.
@@ -99,19 +104,22 @@ class Combiner(Generic[K, Q, R]):
     """Makes few large calls of many small ones.
 
     Calls go in the order in which their keys were first asked for, so nobody waits behind more than the batches before;
-    calls of one key keep their order. Where nothing is under way that has to be waited for, a call goes by itself, in
-    the task of its caller; a batch goes in a task of its own, that no caller's cancellation ends.
+    calls of one key keep their order. Where little is under way, a call goes by itself, in the task of its caller; a
+    batch goes in a task of its own, that no caller's cancellation ends.
 
     Args:
         send: Does the calls of a batch.
         size: The most calls in a batch.
-        places: How many batches may be under way at once.
+        places: How many batches are under way at once, unless they take long.
+        worthwhile: How many keys make a batch that goes beside another one. Fewer wait for that one to land, because
+            two small batches cost more than one.
         alone: Whether the calls of a key exclude each other: while some are under way, others of that key wait.
     """
 
-    def __init__(self, send: Send[K, Q, R], *, size: int, places: int, alone: bool) -> None:
+    def __init__(self, send: Send[K, Q, R], *, size: int, places: int, worthwhile: int, alone: bool) -> None:
         self._send = send
         self._most = self._size = size
+        self._worthwhile = min(worthwhile, size)
         self._alone = alone
         self._places = places
         self._flights: set[asyncio.Task[None]] = set()
@@ -120,7 +128,10 @@ class Combiner(Generic[K, Q, R]):
     def _begin(self, loop: asyncio.AbstractEventLoop | None) -> None:
         self._era = object()
         self._loop = loop
+        self._timer: asyncio.TimerHandle | None = None
+        self._departed = 0.0
         self._free = self._places
+        self._flying = 0
         self._gathering = False
         self._waiting: dict[K, list[Call[Q, R]]] = {}
         self._away: set[K] = set()
@@ -130,13 +141,15 @@ class Combiner(Generic[K, Q, R]):
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
             self._begin(loop)  # a loop that ended under a batch has taken along everybody who waited for it
-        if self._free and not self._waiting and not self._gathering and key not in self._away:
+        if not (self._waiting or self._gathering or key in self._away) and self._goes_alone():
             return await self._go(key, request)
         future: asyncio.Future[None] = loop.create_future()
         call: Call[Q, R] = Call(request, future)
         self._waiting.setdefault(key, []).append(call)
-        if self._free:
+        if self._free > 0:
             self._depart_soon(loop)
+        else:
+            self._watch(loop)
         try:
             await future
         except asyncio.CancelledError:
@@ -151,25 +164,31 @@ class Combiner(Generic[K, Q, R]):
     async def _go(self, key: K, request: Q) -> R:
         """The way of a lone call: no future, no task, no turn of the event loop."""
         call: Call[Q, R] = Call(request)
-        era = self._leave((key,))
+        batch = {key: (call,)}
+        era = self._leave(batch)
         try:
-            await self._send({key: (call,)})
+            await self._send(batch)
         finally:
-            self._land((key,), era)
+            self._land(batch, era)
             if self._waiting and self._loop is not None:
                 self._depart_soon(self._loop)
         return call.outcome()
 
-    def _leave(self, keys: Iterable[K]) -> object:
+    def _goes_alone(self) -> bool:
+        return self._free > 0 and (self._flying < self._worthwhile or not self._flying)
+
+    def _leave(self, batch: Batch[K, Q, R]) -> object:
         self._free -= 1
+        self._flying += len(batch)
         if self._alone:
-            self._away.update(keys)
+            self._away.update(batch)
         return self._era
 
-    def _land(self, keys: Iterable[K], era: object) -> None:
+    def _land(self, batch: Batch[K, Q, R], era: object) -> None:
         if era is self._era:
             self._free += 1
-            self._away.difference_update(keys)
+            self._flying -= len(batch)
+            self._away.difference_update(batch)
 
     def _depart_soon(self, loop: asyncio.AbstractEventLoop) -> None:
         # Not at once: those who were just answered are about to call again, and may come along.
@@ -179,21 +198,35 @@ class Combiner(Generic[K, Q, R]):
 
     def _depart(self, loop: asyncio.AbstractEventLoop) -> None:
         self._gathering = False
-        while self._free and (batch := self._boarding()):
-            # In no caller's context: whose request this is part of must not depend on who happened to be first.
-            flight = loop.create_task(self._fly(batch, self._leave(batch)), context=Context())
-            self._flights.add(flight)
-            flight.add_done_callback(self._flights.discard)
+        while ready := self._ready():
+            # Small batches wait for each other, or they would stay apart for as long as their callers go on.
+            if self._free <= 0 or (self._flying and len(ready) < self._worthwhile):
+                self._watch(loop)
+                return
+            shares = min(self._free, max(1, len(ready) // self._worthwhile))
+            self._launch(ready[: -(-len(ready) // shares)], loop)
 
-    def _boarding(self) -> dict[K, list[Call[Q, R]]]:
-        """Takes the next batch from those who wait."""
-        ready = [key for key in self._waiting if key not in self._away]
-        keys = max(_WORTHWHILE, -(-len(ready) // self._free))
-        room = self._size
+    def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._timer is None:
+            self._timer = loop.call_later(_PATIENCE, self._hurry, loop)
+
+    def _hurry(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Sends what waits beside batches that take too long."""
+        self._timer = None
+        if not (ready := self._ready()):
+            return
+        if loop.time() >= self._departed + _PATIENCE and self._free > self._places - _OVERFLOW * self._places:
+            self._launch(ready, loop)
+        self._watch(loop)
+
+    def _ready(self) -> list[K]:
+        """Those who wait and could go, in their order."""
+        return [key for key in self._waiting if key not in self._away]
+
+    def _launch(self, ready: Iterable[K], loop: asyncio.AbstractEventLoop) -> None:
         batch: dict[K, list[Call[Q, R]]] = {}
+        room = self._size
         for key in ready:
-            if not room or len(batch) == keys:
-                break
             calls = [call for call in self._waiting.pop(key) if not call.withdrawn]
             if len(calls) > room:
                 self._waiting[key] = calls[room:]  # behind the others now
@@ -201,7 +234,15 @@ class Combiner(Generic[K, Q, R]):
             if calls:
                 batch[key] = calls
                 room -= len(calls)
-        return batch
+            if not room:
+                break
+        if not batch:
+            return
+        self._departed = loop.time()
+        # In no caller's context: whose request this is part of must not depend on who happened to be first.
+        flight = loop.create_task(self._fly(batch, self._leave(batch)), context=Context())
+        self._flights.add(flight)
+        flight.add_done_callback(self._flights.discard)
 
     async def _fly(self, batch: dict[K, list[Call[Q, R]]], era: object) -> None:
         loop = asyncio.get_running_loop()

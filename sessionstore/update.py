@@ -26,6 +26,8 @@ OPTIMISTIC_ROUNDS: Final = 4
 _FIRST_PAUSE: Final = 0.002
 _BATCH_CHARS: Final = 4_000_000
 """How much state is read or written together at most, unless a single state is more."""
+_WORTHWHILE: Final = 16
+"""How many sessions make a batch that goes beside another one: while one waits for the disk, the other computes."""
 _SLICE: Final = 0.002
 """For how many seconds functions of callers are run before others in the event loop have a turn."""
 
@@ -132,7 +134,9 @@ class UpdateLoop:
         self._storage = storage
         self._combiner: Combiner[Key, _Update, Summary] | None = None
         if (batching := storage.batching) is not None:
-            self._combiner = Combiner(self._send, size=batching.size, places=batching.places, alone=True)
+            self._combiner = Combiner(
+                self._send, size=batching.size, places=batching.places, worthwhile=_WORTHWHILE, alone=True
+            )
 
     @classmethod
     def of(cls, storage: StorageProvider) -> UpdateLoop:

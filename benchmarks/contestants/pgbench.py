@@ -76,7 +76,7 @@ class PgBench(RawPsycopg):
         if task is Task.GET:
             lines.append(f"{self.sql.get.for_pgbench()};")
         else:
-            lines += [f"{self.sql.get.for_pgbench()} \\gset", f"{self.sql.update.for_pgbench()};"]
+            lines += ["\\set count 1", f"{self.sql.get.for_pgbench()} \\gset", f"{self.sql.update.for_pgbench()};"]
         return "\n".join([*lines, ""])
 
     def _versions(self) -> int:

@@ -53,6 +53,8 @@ _BATCHING: Final = Batching()
 _UNLIMITED: Final = 1 << 30
 _BATCH_CHARS: Final = 4_000_000
 """How much state is read together at most, unless a single state is more."""
+_WORTHWHILE: Final = 64
+"""How many sessions make a batch that goes beside another one. Reads wait for no disk: smaller ones gain nothing."""
 _CLEAR_BATCH: Final = 5000
 
 
@@ -227,7 +229,7 @@ class SqlStorageProvider(StorageProvider):
 
     def _combiner(self, many: Callable[[Sequence[Key]], Awaitable[Sequence[R]]]) -> Combiner[Key, None, R]:
         batching = self.batching or Batching(size=1, places=_UNLIMITED)
-        return Combiner(by_key(many), size=batching.size, places=batching.places, alone=False)
+        return Combiner(by_key(many), size=batching.size, places=batching.places, worthwhile=_WORTHWHILE, alone=False)
 
     async def _get_documents(self, keys: Sequence[Key], *, touch: bool) -> Sequence[Document | None]:
         """get_many() of those who come at once."""
