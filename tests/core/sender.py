@@ -88,8 +88,10 @@ class Sender:
             await self.land()
 
 
-def combiner(sender: Sender, *, size: int = 10, places: int = 1, alone: bool = False) -> Combiner[str, str, Any]:
-    return Combiner(sender, size=size, places=places, alone=alone)
+def combiner(
+    sender: Sender, *, size: int = 10, places: int = 1, worthwhile: int = 4, alone: bool = False
+) -> Combiner[str, str, Any]:
+    return Combiner(sender, size=size, places=places, worthwhile=worthwhile, alone=alone)
 
 
 async def begun(*calls: Awaitable[Any]) -> list[asyncio.Task[Any]]:

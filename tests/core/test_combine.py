@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
-from sessionstore import ConfigurationError, StorageError
-from sessionstore.combine import Batch, Batching, Combiner
+from sessionstore import StorageError
+from sessionstore.combine import Batch, Combiner
 
 from .sender import Sender, begun, combiner, turns
+
+pytestmark = pytest.mark.usefixtures("patient")
 
 
 @pytest.fixture
@@ -27,7 +29,7 @@ async def test_a_lone_call_goes_in_its_callers_task_without_another_and_without_
         seen.append((asyncio.current_task(), len(asyncio.all_tasks())))
         batch["a"][0].answer("done")
 
-    combiner: Combiner[str, str, str] = Combiner(send, size=10, places=1, alone=True)
+    combiner: Combiner[str, str, str] = Combiner(send, size=10, places=1, worthwhile=4, alone=True)
     before = len(asyncio.all_tasks())
     for _ in range(3):
         call: Coroutine[Any, Any, str] = combiner.call("a", "1")
@@ -58,55 +60,6 @@ async def test_calls_of_one_key_go_together_in_their_order_and_keys_in_that_of_t
     assert await asyncio.gather(*tasks) == ["0", "1", "1", "2", "2", "3", "3"]
 
 
-async def test_no_batch_has_more_calls_than_its_size_and_no_more_are_under_way_than_places(sender: Sender) -> None:
-    combined = combiner(sender, size=5, places=2)
-    tasks = await begun(*(combined.call(f"k{n}", str(n)) for n in range(30)))
-    assert len(sender.flights) == 2
-    await sender.land_all()
-    assert await asyncio.gather(*tasks) == [str(n) for n in range(30)]
-    assert sender.most == 2
-    sizes = [len(flight.calls) for flight in sender.flights]
-    assert (sizes[:2], max(sizes), sum(sizes)) == ([1, 1], 5, 30)
-    in_order = [call.request for flight in sender.flights for call in flight.calls]
-    assert in_order == [str(n) for n in range(30)]
-
-
-async def test_a_size_of_one_sends_each_by_itself(sender: Sender) -> None:
-    combined = combiner(sender, size=1, places=3)
-    tasks = await begun(*(combined.call("a", str(n)) for n in range(7)))
-    await sender.land_all()
-    assert await asyncio.gather(*tasks) == [str(n) for n in range(7)]
-    assert sender.asked == [{"a": [str(n)]} for n in range(7)]
-    assert sender.most == 3
-
-
-async def test_what_waits_is_divided_between_the_places_that_are_free(sender: Sender) -> None:
-    combined = combiner(sender, size=100, places=2)
-    tasks = await begun(*(combined.call(f"k{n}", str(n)) for n in range(22)))
-    await sender.land()
-    assert [len(asked) for asked in sender.under_way] == [10, 10]
-    await sender.land_all()
-    await asyncio.gather(*tasks)
-
-
-async def test_a_few_calls_are_not_divided(sender: Sender) -> None:
-    combined = combiner(sender, places=2)
-    tasks = await begun(*(combined.call(f"k{n}", str(n)) for n in range(5)))
-    await sender.land()
-    assert [len(asked) for asked in sender.under_way] == [3]
-    await sender.land_all()
-    await asyncio.gather(*tasks)
-
-
-async def test_calls_of_one_key_are_not_divided(sender: Sender) -> None:
-    combined = combiner(sender, size=100, places=2, alone=True)
-    tasks = await begun(*(combined.call(key, str(n)) for n in range(20) for key in "ab"))
-    await sender.land()
-    assert [{key: len(calls) for key, calls in asked.items()} for asked in sender.under_way] == [{"a": 19, "b": 19}]
-    await sender.land_all()
-    await asyncio.gather(*tasks)
-
-
 async def test_a_key_with_more_calls_than_fit_goes_on_behind_the_others_in_its_order(sender: Sender) -> None:
     combined = combiner(sender, size=4)
     calls = [combined.call("busy", str(n)) for n in range(7)]
@@ -123,7 +76,7 @@ async def test_a_key_with_more_calls_than_fit_goes_on_behind_the_others_in_its_o
 
 
 async def test_a_key_whose_calls_exclude_each_other_is_in_no_two_batches_at_once(sender: Sender) -> None:
-    combined = combiner(sender, places=3, alone=True)
+    combined = combiner(sender, places=3, worthwhile=1, alone=True)
     tasks = await begun(*(combined.call("a", str(n)) for n in range(3)), combined.call("b", "0"))
     assert sender.under_way == [{"a": ["0"]}, {"b": ["0"]}]
     tasks += await begun(combined.call("c", "0"))
@@ -136,14 +89,6 @@ async def test_a_key_whose_calls_exclude_each_other_is_in_no_two_batches_at_once
     assert sender.under_way == [{"c": ["0"]}, {"a": ["1", "2"]}]
     await sender.land_all()
     assert await asyncio.gather(*tasks) == ["0", "1", "2", "0", "0"]
-
-
-async def test_a_key_whose_calls_do_not_exclude_each_other_takes_all_places(sender: Sender) -> None:
-    combined = combiner(sender, places=2)
-    tasks = await begun(*(combined.call("a", str(n)) for n in range(2)))
-    assert sender.under_way == [{"a": ["0"]}, {"a": ["1"]}]
-    await sender.land_all()
-    await asyncio.gather(*tasks)
 
 
 async def test_who_was_just_answered_and_calls_again_goes_along_with_the_next_batch(sender: Sender) -> None:
@@ -183,7 +128,7 @@ async def test_batches_go_in_the_context_of_no_caller() -> None:
             for call in calls:
                 call.answer(who.get())
 
-    combined: Combiner[str, str, str] = Combiner(send, size=10, places=1, alone=False)
+    combined: Combiner[str, str, str] = Combiner(send, size=10, places=1, worthwhile=4, alone=False)
 
     async def call(name: str) -> str:
         who.set(name)
@@ -193,27 +138,6 @@ async def test_batches_go_in_the_context_of_no_caller() -> None:
     gate.set()
     assert await asyncio.gather(*tasks) == ["ann", "nobody", "nobody"]
     assert seen == ["ann", "nobody"]
-
-
-async def test_batches_are_so_small_that_heavy_calls_do_not_exceed_the_capacity_together(sender: Sender) -> None:
-    combined = combiner(sender, size=8)
-    tasks = await begun(*(combined.call(f"k{n}", "") for n in range(30)))
-    lengths: list[int] = []
-    for weight in (30, 1000, 0, 1):
-        combined.fit(weight, 100)
-        await sender.land()
-        lengths.append(len(sender.under_way[0]))
-    assert lengths == [3, 1, 8, 8]
-    await sender.land_all()
-    await asyncio.gather(*tasks)
-
-
-@pytest.mark.parametrize("bad", [0, -1])
-def test_a_batching_without_room_is_refused(bad: int) -> None:
-    with pytest.raises(ConfigurationError, match="size"):
-        Batching(size=bad)
-    with pytest.raises(ConfigurationError, match="places"):
-        Batching(places=bad)
 
 
 def _calls_at_once(combined: Combiner[str, str, Any], *keys: str) -> list[Any]:
@@ -261,7 +185,7 @@ def test_calls_of_a_key_exclude_each_other_in_a_second_event_loop_too() -> None:
             for call in calls:
                 call.answer(call.request)
 
-    combined: Combiner[str, str, Any] = Combiner(send, size=10, places=2, alone=True)
+    combined: Combiner[str, str, Any] = Combiner(send, size=10, places=2, worthwhile=4, alone=True)
     for _ in range(3):
         assert _calls_at_once(combined, "a", "a", "a", "b") == ["a", "a", "a", "b"]
     assert overlapped == []

@@ -23,6 +23,8 @@ from tests.support.documents import Chat, increment, new_chat
 from .gated import MARK, GatedStorage, desk_on, together
 from .sender import begun, ends, turns
 
+pytestmark = pytest.mark.usefixtures("patient")
+
 
 class UnreadableStorage(GatedStorage):
     """Cannot read the session "broken"."""

@@ -23,6 +23,8 @@ from tests.support.documents import Chat, increment, new_chat
 from .gated import GatedStorage, desk_on, together
 from .sender import begun, turns
 
+pytestmark = pytest.mark.usefixtures("patient")
+
 
 def append(turn: object) -> Callable[[Chat], None]:
     return lambda state: state["turns"].append(turn)

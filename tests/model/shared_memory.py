@@ -35,7 +35,9 @@ class SharedMemory(MemoryStorageProvider):
         self._turns = turns
         own = batching or Batching(size=1)
         self._gets = {
-            touch: Combiner(by_key(partial(self.get_many, touch=touch)), size=own.size, places=own.places, alone=False)
+            touch: Combiner(
+                by_key(partial(self.get_many, touch=touch)), size=own.size, places=own.places, worthwhile=2, alone=False
+            )
             for touch in (False, True)
         }
         if beside is not None:
