@@ -65,10 +65,14 @@ class _Fold:
         self.key = key
         self.calls = calls
         self._outcomes: list[tuple[_Call, int | BaseException]] = []
+        self._read: Document | None = None
+        self._write: Write | None = None
 
     def apply(self, document: Document) -> Write | None:
         """Applies all to a document; the write that it takes, or None where none of them came to anything."""
         read = document.summary.version
+        self._read = document
+        self._write = None
         self._outcomes = []
         for call in self.calls:
             if call.withdrawn or call.answered:
@@ -85,16 +89,23 @@ class _Fold:
             # Nothing that they failed on is still to be written, so it can be told.
             self._tell(document.summary)
             return None
-        return Write(self.key, document.state, read, count=document.summary.version - read)
+        self._write = Write(self.key, document.state, read, count=document.summary.version - read)
+        return self._write
+
+    def latest(self) -> Write | None:
+        """The write of those who still wait for it: made anew, if anybody was cancelled since they were applied."""
+        if self._read is not None and any(call.withdrawn for call, _ in self._outcomes):
+            return self.apply(self._read)
+        return self._write
 
     def written(self, summary: Summary) -> None:
         """Tells each what it came to, now that the others' changes it was applied to are there."""
         self._tell(summary)
 
-    def refuse(self, error: Exception) -> None:
-        """Tells all who have no answer yet."""
+    def missing(self) -> None:
+        """Tells all who have no answer yet that there is no session."""
         for call in self.calls:
-            call.answer(error)
+            call.answer(SessionNotFoundError(self.key.session_id))
 
     def _tell(self, summary: Summary) -> None:
         for call, outcome in self._outcomes:
@@ -172,16 +183,20 @@ class UpdateLoop:
 
     async def _round(self, folds: Sequence[_Fold]) -> list[_Fold]:
         """One round of reading, applying and writing; returns those that lost it to somebody else."""
-        documents = await self._storage.get_many([fold.key for fold in folds], touch=False)
-        if self._combiner is not None:
-            found = [len(document.state) for document in documents if document is not None]
-            self._combiner.fit(sum(found) // max(1, len(found)), _BATCH_CHARS)
+        try:
+            documents = await self._storage.get_many([fold.key for fold in folds], touch=False)
+        except StorageError as error:
+            await self._apart(folds, error)
+            return []
+        found = [len(document.state) for document in documents if document is not None]
+        if found and self._combiner is not None:
+            self._combiner.fit(sum(found) // len(found), _BATCH_CHARS)
         writes: list[tuple[_Fold, Write]] = []
         clock = asyncio.get_running_loop().time
         end = clock() + _SLICE
         for fold, document in zip(folds, documents, strict=True):
             if document is None:
-                fold.refuse(SessionNotFoundError(fold.key.session_id))
+                fold.missing()
             elif (write := fold.apply(document)) is not None:
                 writes.append((fold, write))
             if clock() > end:
@@ -192,17 +207,16 @@ class UpdateLoop:
             lost += await self._write(part)
         return lost
 
-    async def _write(self, part: Sequence[tuple[_Fold, Write]]) -> list[_Fold]:
+    async def _write(self, part: Sequence[_Fold]) -> list[_Fold]:
         """Writes; returns those that somebody else was faster for."""
+        writes = [(fold, write) for fold in part if (write := fold.latest()) is not None]
         try:
-            summaries = await self._storage.update_many([write for _, write in part])
+            summaries = await self._storage.update_many([write for _, write in writes])
         except StorageError as error:
-            if not refused(error):
-                raise
-            await self._apart([fold for fold, _ in part], error)
+            await self._apart(part, error)
             return []
         lost: list[_Fold] = []
-        for (fold, _), summary in zip(part, summaries, strict=True):
+        for (fold, _), summary in zip(writes, summaries, strict=True):
             if summary is None:
                 lost.append(fold)
             else:
@@ -216,18 +230,22 @@ class UpdateLoop:
                 list(by_key), lambda document: by_key[document.summary.key].apply(document)
             )
         except StorageError as error:
-            if not refused(error):
-                raise
             await self._apart(folds, error)
             return
         for fold, summary in zip(folds, summaries, strict=True):
             if summary is not None:
                 fold.written(summary)
             else:
-                fold.refuse(SessionNotFoundError(fold.key.session_id))
+                fold.missing()
 
     async def _apart(self, folds: Sequence[_Fold], error: StorageError) -> None:
-        """Does one by one what was refused together: one is to blame, and the others are not to suffer."""
+        """Does one by one what was refused together: one is to blame, and the others are not to suffer.
+
+        Raises:
+            StorageError: It was not refused, but failed.
+        """
+        if not refused(error):
+            raise error
         waiting = [(fold.key, call) for fold in folds for call in fold.calls if not call.answered]
         for key, call in waiting:
             if len(waiting) == 1:
@@ -242,15 +260,15 @@ class UpdateLoop:
 _LOOPS: Final[WeakValueDictionary[int, UpdateLoop]] = WeakValueDictionary()
 
 
-def _parts(writes: Iterable[tuple[_Fold, Write]]) -> Iterable[list[tuple[_Fold, Write]]]:
-    """The writes in parts of at most _BATCH_CHARS."""
-    part: list[tuple[_Fold, Write]] = []
+def _parts(writes: Iterable[tuple[_Fold, Write]]) -> Iterable[list[_Fold]]:
+    """Those who write, in parts that write at most _BATCH_CHARS."""
+    part: list[_Fold] = []
     chars = 0
     for fold, write in writes:
         if part and chars + len(write.state) > _BATCH_CHARS:
             yield part
             part, chars = [], 0
-        part.append((fold, write))
+        part.append(fold)
         chars += len(write.state)
     if part:
         yield part

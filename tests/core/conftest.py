@@ -24,3 +24,9 @@ def provider_kind() -> str:
 @pytest.fixture
 def chats(storage: StorageProvider) -> SessionManager[Chat]:
     return SessionManager(new_chat, storage, "chat", ttl=TTL)
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Batches may take as long as the test holds them, also where the machine is slow."""
+    monkeypatch.setattr("sessionstore.combine._PATIENCE", 3600.0)

@@ -1,0 +1,1 @@
+"""Random programs of concurrent calls, held to what one call at a time would have come to."""

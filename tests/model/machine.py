@@ -1,0 +1,256 @@
+"""The programs: calls that are begun at any time, from several desks on several storages, cancelled, and waited for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import AsyncExitStack
+from itertools import count
+from typing import Any, Final, TypeAlias
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+
+from sessionstore import (
+    InvalidStateError,
+    SessionConflictError,
+    SessionManager,
+    SessionNotFoundError,
+    SessionResult,
+    StorageError,
+    StorageProvider,
+    UpdateOutcomeUnknownError,
+)
+from tests.support.documents import Chat
+
+from .history import Call, End, History, Seen
+from .looping import NewLoop
+from .shared_memory import POISON
+
+Open: TypeAlias = Callable[[int], Coroutine[Any, Any, Sequence[StorageProvider]]]
+"""Opens storages on the same sessions, by a number that decides whatever is left open."""
+
+Change: TypeAlias = Callable[[Chat], Chat | None]
+
+STORAGES: Final = 2
+_PATIENCE: Final = 60
+
+_desks = st.integers(0, STORAGES * 2 - 1)
+_sessions = st.sampled_from(["a", "a", "a", "b", "c"])
+"""Most calls are on one session, where they meet."""
+_some = st.integers(0, 1 << 16)
+
+
+class _Told(Exception):
+    """What a function raises: the state that it was given."""
+
+    def __init__(self, seen: Seen) -> None:
+        super().__init__(seen)
+        self.seen = seen
+
+
+class ConcurrentCalls(RuleBasedStateMachine):
+    """Makes calls and, whenever all are over, has their history checked.
+
+    Two managers are on each storage, and each storage is, to the others, another process.
+
+    Args:
+        namespace: Where the sessions are; no other example may use it.
+        new_loop: Makes the event loop.
+        open_storages: Opens the storages.
+    """
+
+    def __init__(self, namespace: str, new_loop: NewLoop, open_storages: Open) -> None:
+        super().__init__()
+        self._namespace = namespace
+        self._open_storages = open_storages
+        self._runner = asyncio.Runner(loop_factory=new_loop)
+        self._opened = AsyncExitStack()
+        self._histories: dict[str, History] = {}
+        self._running: list[tuple[Call, asyncio.Task[None]]] = []
+        self._versions: dict[str, list[int]] = {}
+        self._now = count()
+        self._tokens = count(1)
+
+    @initialize(seed=_some)
+    def open_everything(self, seed: int) -> None:
+        self._storages = self._runner.run(self._open_storages(seed))
+        for storage in self._storages:
+            self._opened.push_async_exit(storage)
+        self._desks = [
+            SessionManager(self._born, storage, self._namespace) for storage in self._storages for _ in range(2)
+        ]
+        self.create(0, "a")
+
+    @rule(desk=_desks, session=_sessions)
+    def create(self, desk: int, session: str) -> None:
+        def make(call: Call) -> Awaitable[SessionResult[Chat]]:
+            return self._desks[desk].create_session(session)
+
+        self._begin("create", desk, session, make)
+
+    @rule(desk=_desks, session=_sessions, touch=st.booleans())
+    def get(self, desk: int, session: str, touch: bool) -> None:
+        self._begin("get", desk, session, lambda _: self._desks[desk].get_session(session, touch=touch))
+
+    @rule(desk=_desks, session=_sessions)
+    def delete(self, desk: int, session: str) -> None:
+        self._begin("delete", desk, session, lambda _: self._desks[desk].delete_session(session))
+
+    @rule(desk=_desks, session=_sessions, times=st.integers(1, 5))
+    def append(self, desk: int, session: str, times: int) -> None:
+        for _ in range(times):
+            self._update(desk, session, _append)
+
+    @rule(desk=_desks, sessions=st.lists(_sessions, min_size=2, max_size=6))
+    def append_to_several(self, desk: int, sessions: list[str]) -> None:
+        for session in sessions:
+            self._update(desk, session, _append)
+
+    @rule(desk=_desks, session=_sessions, rest=st.integers(0, 1))
+    def append_or_raise(self, desk: int, session: str, rest: int) -> None:
+        def append_or_raise(state: Chat, token: int) -> Chat:
+            if len(state["log"]) % 2 == rest:
+                seen = Seen.of(state, None)
+                state["log"].append(token)  # of which nothing may be left
+                raise _Told(seen)
+            return _append(state, token)
+
+        self._update(desk, session, append_or_raise)
+
+    @rule(desk=_desks, session=_sessions, spoil=st.sampled_from([float("nan"), POISON]))
+    def append_what_is_refused(self, desk: int, session: str, spoil: object) -> None:
+        self._update(desk, session, lambda state, token: {**_append(state, token), "spoil": spoil})
+
+    @rule(
+        desk=_desks,
+        session=_sessions,
+        before=st.integers(0, 2),
+        times=st.integers(1, 3),
+        ahead=st.integers(0, 3),
+        age=st.integers(0, 3),
+    )
+    def append_at_a_version(self, desk: int, session: str, before: int, times: int, ahead: int, age: int) -> None:
+        """At one that was told, or that may come to be while they wait, behind others or not."""
+        known = self._versions.get(session, [])
+        for _ in range(before):
+            self._update(desk, session, _append)
+        for _ in range(times if known else 0):
+            self._update(desk, session, _append, known[-1 - min(age, len(known) - 1)] + ahead)
+
+    @rule(pick=_some)
+    def cancel(self, pick: int) -> None:
+        if self._running:
+            self._running[pick % len(self._running)][1].cancel()
+
+    @rule(storage=st.integers(0, STORAGES - 1), times=st.integers(1, 3))
+    def break_down(self, storage: int, times: int) -> None:
+        self.disturb(self._storages[storage], times)
+
+    @rule(turns=st.integers(1, 8))
+    def let_turn(self, turns: int) -> None:
+        async def turn() -> None:
+            for _ in range(turns):
+                await asyncio.sleep(0)
+
+        self._runner.run(turn())
+
+    @rule()
+    def settle(self) -> None:
+        """Waits for all calls, and checks."""
+        self._runner.run(self._settle())
+
+    def disturb(self, storage: StorageProvider, times: int) -> None:
+        """Has the next calls of a storage fail, or some of them."""
+
+    def repair(self, storage: StorageProvider) -> None:
+        """Has the next calls of a storage work again."""
+
+    def teardown(self) -> None:
+        try:
+            self._runner.run(self._settle())
+        finally:
+            self._runner.run(self._opened.aclose())
+            self._runner.close()
+
+    def _update(
+        self, desk: int, session: str, change: Callable[[Chat, int], Chat], expected: int | None = None
+    ) -> None:
+        def make(call: Call) -> Awaitable[SessionResult[Chat]]:
+            def changed(state: Chat) -> Chat:
+                call.ran = next(self._now)
+                return change(state, call.token)
+
+            return self._desks[desk].update_session(session, changed, expected_version=expected)
+
+        self._begin("update", desk, session, make, expected)
+
+    def _begin(
+        self,
+        kind: str,
+        desk: int,
+        session: str,
+        make: Callable[[Call], Awaitable[SessionResult[Any]]],
+        expected: int | None = None,
+    ) -> None:
+        queue = None if self._storages[desk // 2].batching is None else desk // 2
+        call = Call(kind, queue, token=next(self._tokens), expected=expected)
+        self._histories.setdefault(session, History()).calls.append(call)
+
+        async def run() -> None:
+            call.begun = next(self._now)
+            try:
+                self._note(session, call, await make(call))
+            except _Told as told:
+                call.end, call.seen = End.REFUSED, told.seen
+            except UpdateOutcomeUnknownError:
+                call.end = End.UNKNOWN
+            except StorageError:
+                call.end = End.REFUSED
+            finally:
+                call.ended = next(self._now)
+
+        self._running.append((call, self._runner.get_loop().create_task(run())))
+        self._runner.run(asyncio.sleep(0))
+
+    def _note(self, session: str, call: Call, result: SessionResult[Any]) -> None:
+        call.end = End.DONE if result.success else End.REFUSED
+        call.gone = call.kind == "delete" or result.created
+        call.wrote = result.success and (call.kind == "update" or result.created or result.data is True)
+        if isinstance(result.error, SessionNotFoundError):
+            call.end = End.ABSENT
+        elif isinstance(result.error, SessionConflictError):
+            call.actual = result.error.actual
+            assert result.error.expected == call.expected
+        elif result.error is not None:
+            assert type(result.error) is InvalidStateError
+        elif call.kind != "delete":
+            assert result.version is not None
+            state = result.unwrap()
+            call.seen = Seen.of(state, result.version)
+            self._versions.setdefault(session, []).append(result.version)
+            state["log"].clear()  # it is this caller's own
+
+    async def _settle(self) -> None:
+        tasks = [task for _, task in self._running]
+        async with asyncio.timeout(_PATIENCE):
+            ends = await asyncio.gather(*tasks, return_exceptions=True)
+        for (call, task), end in zip(self._running, ends, strict=True):
+            if isinstance(end, asyncio.CancelledError):
+                assert task.cancelling(), f"{call} was cancelled, but not by its caller"
+                call.end = End.CANCELLED
+            elif end is not None:
+                raise end
+        self._running.clear()
+        self.repair(self._storages[-1])
+        for session, history in self._histories.items():
+            found = await self._desks[-1].get_session(session, touch=False)
+            history.check(Seen.of(found.unwrap(), found.version) if found.success else None)
+
+    def _born(self, session_id: str) -> Chat:
+        return {"born": next(self._tokens), "log": []}
+
+
+def _append(state: Chat, token: int) -> Chat:
+    state["log"].append(token)
+    return state

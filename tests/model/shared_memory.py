@@ -1,0 +1,102 @@
+"""Providers on the same memory, as processes are on one database."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Sequence
+from functools import partial
+
+from sessionstore import MemoryStorageProvider, StorageError, StorageUnavailableError, UpdateOutcomeUnknownError
+from sessionstore.combine import Batching, Combiner, by_key
+from sessionstore.storage import Apply, Creation, Document, Draft, Key, Summary, Write
+
+POISON = "poison"
+"""No state with this in it is written."""
+
+
+class SharedMemory(MemoryStorageProvider):
+    """Lets others have their turn before and after each call, as a database does; refuses some states, and can fail.
+
+    Args:
+        batching: How calls go together.
+        turns: How many turns others have.
+        beside: Whose sessions these are too.
+
+    Attributes:
+        away: How many calls find the storage away.
+        lost: How many calls lose the connection before they are answered.
+    """
+
+    def __init__(self, batching: Batching | None, turns: random.Random, beside: SharedMemory | None = None) -> None:
+        super().__init__()
+        self.batching = batching
+        self.away = self.lost = 0
+        self._turns = turns
+        own = batching or Batching(size=1)
+        self._gets = {
+            touch: Combiner(
+                by_key(partial(self.get_many, touch=touch)), size=own.size, places=own.places, worthwhile=2, alone=False
+            )
+            for touch in (False, True)
+        }
+        if beside is not None:
+            self._documents = beside._documents
+
+    async def get(self, key: Key, *, touch: bool = True) -> Document | None:
+        return await self._gets[touch].call(key, None)
+
+    async def create_many(self, drafts: Sequence[Draft]) -> Sequence[Creation]:
+        await self._arrive()
+        created = await super().create_many(drafts)
+        await self._leave()
+        return created
+
+    async def get_many(self, keys: Sequence[Key], *, touch: bool = True) -> Sequence[Document | None]:
+        await self._arrive()
+        found = await super().get_many(keys, touch=touch)
+        await self._leave()
+        return found
+
+    async def update_many(self, writes: Sequence[Write]) -> Sequence[Summary | None]:
+        await self._arrive()
+        if any(POISON in write.state for write in writes):
+            await self._pause()
+            raise StorageError("refused")
+        written = await super().update_many(writes)
+        await self._leave()
+        return written
+
+    async def update_locked_many(self, keys: Sequence[Key], apply: Apply) -> Sequence[Summary | None]:
+        def checked(document: Document) -> Write | None:
+            write = apply(document)
+            if write is not None and POISON in write.state:
+                raise StorageError("refused")
+            return write
+
+        await self._arrive()
+        written = await super().update_locked_many(keys, checked)
+        await self._leave()
+        return written
+
+    async def delete_many(self, keys: Sequence[Key]) -> Sequence[bool]:
+        await self._arrive()
+        deleted = await super().delete_many(keys)
+        await self._leave()
+        return deleted
+
+    async def _arrive(self) -> None:
+        await self._pause()
+        if self.away:
+            self.away -= 1
+            raise StorageUnavailableError("away")
+
+    async def _leave(self) -> None:
+        await self._pause()
+        if self.lost:
+            self.lost -= 1
+            raise UpdateOutcomeUnknownError("lost")
+
+    async def _pause(self) -> None:
+        for _ in range(self._turns.randrange(4)):
+            await asyncio.sleep(0)

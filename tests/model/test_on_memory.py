@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+from hypothesis import settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from sessionstore import StorageProvider
+from sessionstore.combine import Batching
+
+from .looping import JumpingLoop
+from .machine import STORAGES, ConcurrentCalls
+from .shared_memory import SharedMemory
+
+
+class _OnMemory(ConcurrentCalls):
+    def __init__(self) -> None:
+        super().__init__("model", JumpingLoop, _open)
+
+    def disturb(self, storage: StorageProvider, times: int) -> None:
+        assert isinstance(storage, SharedMemory)
+        storage.away, storage.lost = times // 2, times % 2
+
+    def repair(self, storage: StorageProvider) -> None:
+        assert isinstance(storage, SharedMemory)
+        storage.away = storage.lost = 0
+
+
+async def _open(seed: int) -> Sequence[StorageProvider]:
+    turns = random.Random(seed)  # noqa: S311  # not to be secret, but the same each time
+    first = SharedMemory(Batching(size=1 + seed % 5, places=1 + seed % 3), turns)
+    others = [SharedMemory(None if seed % 7 == 0 else Batching(), turns, first) for _ in range(1, STORAGES)]
+    return [first, *others]
+
+
+def test_concurrent_calls_on_memory_come_to_what_one_at_a_time_would_have() -> None:
+    examples = 3 * settings().max_examples
+    program = settings(deadline=None, report_multiple_bugs=False, max_examples=examples, stateful_step_count=30)
+    run_state_machine_as_test(_OnMemory, settings=program)

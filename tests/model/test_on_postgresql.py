@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from itertools import count
+
+import pytest
+from hypothesis import settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from sessionstore import SqlStorageProvider, StorageProvider
+from sessionstore.combine import Batching
+from tests.support.postgres import PostgresServer
+
+from .machine import STORAGES, ConcurrentCalls
+from .shared_memory import POISON
+
+
+@pytest.fixture(scope="module")
+def url(server: PostgresServer) -> Iterator[str]:
+    """A database that refuses some states."""
+    with server.fresh_database() as database:
+        PostgresServer(database.migrate().url).execute(
+            f"ALTER TABLE sessionstore.sessions ADD CONSTRAINT harmless CHECK (state::text NOT LIKE '%{POISON}%')"
+        )
+        yield database.url
+
+
+@pytest.mark.parametrize("driver", ["psycopg", "asyncpg"])
+def test_concurrent_calls_on_postgresql_come_to_what_one_at_a_time_would_have(url: str, driver: str) -> None:
+    async def open_storages(seed: int) -> Sequence[StorageProvider]:
+        batchings = [Batching(size=1 + seed % 5, places=1 + seed % 3), None if seed % 7 == 0 else Batching()]
+        driven = url.replace("+psycopg", f"+{driver}")
+        return [SqlStorageProvider.from_url(driven, batching=batchings[n % 2], pool_size=4) for n in range(STORAGES)]
+
+    class OnPostgreSQL(ConcurrentCalls):
+        examples = count()
+
+        def __init__(self) -> None:
+            super().__init__(f"{driver}-{next(self.examples)}", asyncio.SelectorEventLoop, open_storages)
+
+    examples = settings().max_examples // 2
+    program = settings(deadline=None, report_multiple_bugs=False, max_examples=examples, stateful_step_count=30)
+    run_state_machine_as_test(OnPostgreSQL, settings=program)
