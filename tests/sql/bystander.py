@@ -57,6 +57,15 @@ def locked(database: Database, *session_ids: str) -> Iterator[None]:
         connection.rollback()
 
 
+@contextmanager
+def unwritable(database: Database) -> Iterator[None]:
+    """Somebody else lets nobody write the table for a while; reading it is not hindered."""
+    with psycopg.connect(dsn(database.url)) as connection:
+        connection.execute("LOCK TABLE sessionstore.sessions IN SHARE MODE")
+        yield
+        connection.rollback()
+
+
 async def until(database: Database, query: str) -> None:
     """Waits until the query's one value is true. For what the server signals to nobody."""
     async with asyncio.timeout(20):
