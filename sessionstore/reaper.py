@@ -60,8 +60,9 @@ class Reaper:
         storage: Where the sessions are; the caller closes it.
         batch_size: Rows a batch, at most where it is paced. More is faster, and holds locks for longer.
         grace: For how long an expired row is kept, say for an inquiry; nobody can reach it meanwhile.
-        pace: Rest after each batch, in batch durations: 1.0 leaves the database half of the time to others, 4.0 four
-            fifths. Also makes batches small: the rest of a long batch is no comfort to whoever called during it.
+        pace: Rest after each batch, in batch durations: 1.0 leaves the database half of the time to others, 100.0 all
+            but a hundredth, which is what it takes to leave their 99th percentile alone. Also makes batches small: the
+            rest after a long one is no comfort to whoever called during it.
         batch_time: How long a batch should take where it is paced: the next one has fewer rows if it took longer, and
             more, up to batch_size, if it did not. Without a pace it means nothing.
 

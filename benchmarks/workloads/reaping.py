@@ -29,7 +29,7 @@ from ..rows import copy_rows, execute, sessions_in
 from ..states import SessionIds, change
 
 _BATCH_SIZES = (1_000, 5_000, 20_000)
-_PACES = (4.0, 20.0)
+_PACES = (20.0, 100.0)
 _MOST_ROUNDS = 3
 _BESIDE_SECONDS = 3.0
 
