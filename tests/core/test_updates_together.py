@@ -195,21 +195,21 @@ async def test_an_update_cancelled_while_its_session_is_read_is_not_applied(stor
 
 
 async def test_an_update_cancelled_before_its_part_is_written_is_not_applied(storage: GatedStorage) -> None:
-    desk = await desk_on(storage, "a", "b")
-    large = "x" * 900_000
-    for name in "ab":
-        for _ in range(3):
-            await desk.create_session(f"{name}{_}")
-    names = ["a", "a0", "a1", "a2", "b0", "b1", "b"]
+    names = [f"s{n}" for n in range(7)]
+    desk = await desk_on(storage, *names)
+    large = append("x" * 900_000)
     storage.writing.hold()
-    tasks = await together(storage, desk, *(desk.update_session(name, append(large)) for name in (*names, "b")))
-    assert [len(writes) for writes in storage.writes] == [4]
-    tasks[-2].cancel()
+    calls = [*(desk.update_session(name, large) for name in names), desk.update_session("s6", append("small"))]
+    tasks = await together(storage, desk, *calls)
+    assert storage.writes == [dict.fromkeys(names[:4], 1)]
+    # All are applied, and the second part waits for the first.
+    tasks[6].cancel()
     await turns()
     storage.writing.release()
-    await asyncio.gather(*tasks[:-2], tasks[-1])
-    assert [sum(writes.values()) for writes in storage.writes] == [4, 3]
-    assert len((await desk.get_session("b")).unwrap()["turns"]) == 1
+    results = await asyncio.gather(*tasks[:6], tasks[7])
+    assert storage.writes[1:] == [dict.fromkeys(names[4:], 1)]
+    assert results[-1].unwrap()["turns"] == ["small"]
+    assert (await desk.get_session("s6")).unwrap()["turns"] == ["small"]
 
 
 async def test_an_update_cancelled_while_it_is_written_leaves_the_others_alone(storage: GatedStorage) -> None:

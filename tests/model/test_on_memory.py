@@ -3,11 +3,13 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
+import pytest
 from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from sessionstore import StorageProvider
 from sessionstore.combine import Batching
+from sessionstore.update import OPTIMISTIC_ROUNDS
 
 from .looping import JumpingLoop
 from .machine import STORAGES, ConcurrentCalls
@@ -34,7 +36,11 @@ async def _open(seed: int) -> Sequence[StorageProvider]:
     return [first, *others]
 
 
-def test_concurrent_calls_on_memory_come_to_what_one_at_a_time_would_have() -> None:
-    examples = 3 * settings().max_examples
+@pytest.mark.parametrize("rounds", [1, OPTIMISTIC_ROUNDS], ids=["soon locked", "as it is"])
+def test_concurrent_calls_on_memory_come_to_what_one_at_a_time_would_have(
+    rounds: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sessionstore.update.OPTIMISTIC_ROUNDS", rounds)
+    examples = 2 * settings().max_examples
     program = settings(deadline=None, report_multiple_bugs=False, max_examples=examples, stateful_step_count=30)
     run_state_machine_as_test(_OnMemory, settings=program)
