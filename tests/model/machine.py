@@ -112,9 +112,10 @@ class ConcurrentCalls(RuleBasedStateMachine):
 
         self._begin("create", desk, session, make)
 
-    @rule(desk=_desks, session=_sessions, touch=st.booleans())
-    def get(self, desk: int, session: str, touch: bool) -> None:
-        self._begin("get", desk, session, lambda _: self._desks[desk].get_session(session, touch=touch))
+    @rule(desk=_desks, sessions=st.lists(_sessions, min_size=1, max_size=5), touch=st.booleans())
+    def get(self, desk: int, sessions: list[str], touch: bool) -> None:
+        for name in sessions:
+            self._begin("get", desk, name, lambda _, name=name: self._desks[desk].get_session(name, touch=touch))  # type: ignore[misc]
 
     @rule(desk=_desks, session=_sessions)
     def delete(self, desk: int, session: str) -> None:
