@@ -106,6 +106,26 @@ async def test_who_was_just_answered_and_calls_again_goes_along_with_the_next_ba
     assert len(sender.flights) == 5
 
 
+async def test_who_is_answered_while_a_batch_lands_does_not_leave_the_others_behind() -> None:
+    sizes: list[int] = []
+
+    async def send(batch: Batch[str, str, str]) -> None:
+        sizes.append(sum(map(len, batch.values())))
+        await turns(2)
+        for calls in batch.values():
+            for call in calls:
+                call.answer("")
+
+    combined: Combiner[str, str, str] = Combiner(send, size=10, places=1, worthwhile=4, alone=False)
+
+    async def again_and_again(key: str) -> None:
+        for _ in range(4):
+            await combined.call(key, "")
+
+    await asyncio.gather(*map(again_and_again, "abcdef"))
+    assert sizes == [1, 6, 6, 6, 5]
+
+
 async def test_a_newcomer_does_not_overtake_those_who_wait(sender: Sender) -> None:
     combined = combiner(sender, size=2)
     tasks = await begun(*(combined.call(f"k{n}", str(n)) for n in range(4)))

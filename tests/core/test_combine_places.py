@@ -88,6 +88,18 @@ async def test_who_waited_long_does_not_take_more_than_four_times_the_places(
     await sender.land_all()
 
 
+async def test_all_who_waited_long_go_one_batch_after_the_other(
+    sender: Sender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sessionstore.combine._PATIENCE", 0.0)
+    combined = combiner(sender, size=1)
+    tasks = await begun(*(combined.call(f"k{n}", str(n)) for n in range(4)))
+    await turns(20)
+    assert sender.under_way == [{f"k{n}": [str(n)]} for n in range(4)]
+    await sender.land_all()
+    await asyncio.gather(*tasks)
+
+
 async def test_a_watch_that_finds_nobody_waiting_ends(sender: Sender, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sessionstore.combine._PATIENCE", 0.0)
     combined = combiner(sender)

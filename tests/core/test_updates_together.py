@@ -167,62 +167,6 @@ async def test_those_who_miss_a_session_are_each_told_in_an_error_of_their_own(s
     assert results[1].unwrap()["n"] == 1
 
 
-async def test_an_update_cancelled_while_it_waits_is_not_applied(storage: GatedStorage) -> None:
-    desk = await desk_on(storage, "s")
-    storage.reading.hold()
-    first, *others = await begun(*(desk.update_session("s", append(n)) for n in range(4)))
-    others[1].cancel()
-    storage.reading.release()
-    assert (await first).unwrap()["turns"] == [0]
-    assert [(await others[n]).unwrap()["turns"] for n in (0, 2)] == [[0, 1], [0, 1, 3]]
-    assert others[1].cancelled()
-    assert storage.writes == [{"s": 1}, {"s": 2}]
-
-
-async def test_an_update_cancelled_while_its_session_is_read_is_not_applied(storage: GatedStorage) -> None:
-    desk = await desk_on(storage, "s")
-    storage.reading.hold()
-    lone = await begun(desk.update_session("nobody", increment))
-    tasks = await begun(*(desk.update_session("s", append(n)) for n in range(3)))
-    storage.reading.release()
-    storage.reading.hold()
-    await turns()
-    assert storage.reads[-1] == ["s"]
-    tasks[0].cancel()
-    storage.reading.release()
-    await asyncio.gather(*lone, *tasks[1:])
-    assert (await desk.get_session("s")).unwrap()["turns"] == [1, 2]
-
-
-async def test_an_update_cancelled_before_its_part_is_written_is_not_applied(storage: GatedStorage) -> None:
-    desk = await desk_on(storage, "a", "b")
-    large = "x" * 900_000
-    for name in "ab":
-        for _ in range(3):
-            await desk.create_session(f"{name}{_}")
-    names = ["a", "a0", "a1", "a2", "b0", "b1", "b"]
-    storage.writing.hold()
-    tasks = await together(storage, desk, *(desk.update_session(name, append(large)) for name in (*names, "b")))
-    assert [len(writes) for writes in storage.writes] == [4]
-    tasks[-2].cancel()
-    await turns()
-    storage.writing.release()
-    await asyncio.gather(*tasks[:-2], tasks[-1])
-    assert [sum(writes.values()) for writes in storage.writes] == [4, 3]
-    assert len((await desk.get_session("b")).unwrap()["turns"]) == 1
-
-
-async def test_an_update_cancelled_while_it_is_written_leaves_the_others_alone(storage: GatedStorage) -> None:
-    desk = await desk_on(storage, "s")
-    storage.writing.hold()
-    tasks = await together(storage, desk, *(desk.update_session("s", append(n)) for n in range(3)))
-    tasks[1].cancel()
-    await turns()
-    assert tasks[1].cancelled()
-    storage.writing.release()
-    assert [(await tasks[n]).unwrap()["turns"] for n in (0, 2)] == [[0], [0, 1, 2]]
-
-
 async def test_a_conflict_with_another_process_applies_only_that_session_again(storage: GatedStorage) -> None:
     desk = await desk_on(storage, "a", "b", "c")
     ran: list[str] = []

@@ -52,9 +52,11 @@ class Call:
     Attributes:
         queue: Among which calls it kept its place; None: it went for itself.
         token: What it would append.
+        poisonous: Whether the storage refuses what it makes.
         begun: When it began; None: it never did.
         ended: When it was answered, as its caller saw it.
         ran: When its function ran last.
+        refused: Whether the storage refused it, as it refuses what is poisonous.
         expected: The version that it would write on.
         actual: The version that it was told instead.
         seen: The state that it saw or made.
@@ -65,9 +67,11 @@ class Call:
     kind: str
     queue: int | None
     token: int
+    poisonous: bool = False
     begun: int | None = None
     ended: int | None = None
     ran: int = -1
+    refused: bool = False
     expected: int | None = None
     end: End | None = None
     actual: int | None = None
@@ -177,6 +181,7 @@ def _check_call(call: Call) -> None:
     assert call.end is not None, f"{call} was dropped"
     if call.ended is not None:
         assert call.ran < call.ended, f"the function of {call} ran when nobody waited for it any more"
+    assert call.poisonous or not call.refused, f"{call} was refused for another"
     if call.actual is not None:
         assert call.actual != call.expected, f"{call} was refused at the version that it expected"
     if call.wrote and call.kind == "create":

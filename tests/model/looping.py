@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import selectors
-from collections.abc import Callable
-from typing import TypeAlias
-
-NewLoop: TypeAlias = Callable[[], asyncio.AbstractEventLoop]
 
 
 class _Jump(selectors.SelectSelector):

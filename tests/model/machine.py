@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from itertools import count
 from typing import Any, Final, TypeAlias
 
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from sessionstore import (
     InvalidStateError,
@@ -19,18 +19,19 @@ from sessionstore import (
     SessionResult,
     StorageError,
     StorageProvider,
+    StorageUnavailableError,
     UpdateOutcomeUnknownError,
 )
 from tests.support.documents import Chat
 
 from .history import Call, End, History, Seen
-from .looping import NewLoop
 from .shared_memory import POISON
 
-Open: TypeAlias = Callable[[int], Coroutine[Any, Any, Sequence[StorageProvider]]]
-"""Opens storages on the same sessions, by a number that decides whatever is left open."""
+Choose: TypeAlias = Callable[[int], Sequence[StorageProvider]]
+"""Gives storages on the same sessions, by a number that decides whatever is left open."""
 
-Change: TypeAlias = Callable[[Chat], Chat | None]
+Change: TypeAlias = Callable[[Chat, int], Chat]
+"""Makes of a state and a token the new state."""
 
 STORAGES: Final = 2
 _PATIENCE: Final = 60
@@ -49,6 +50,31 @@ class _Told(Exception):
         self.seen = seen
 
 
+def _append(state: Chat, token: int) -> Chat:
+    state["log"].append(token)
+    return state
+
+
+def _append_or_raise(state: Chat, token: int, *, rest: int) -> Chat:
+    if len(state["log"]) % 2 == rest:
+        seen = Seen.of(state, None)
+        state["log"].append(token)  # of which nothing may be left
+        raise _Told(seen)
+    return _append(state, token)
+
+
+def _spoil(state: Chat, token: int) -> Chat:
+    return {**_append(state, token), "spoilt": float("nan")}
+
+
+def _poison(state: Chat, token: int) -> Chat:
+    return {**_append(state, token), "spoilt": POISON}
+
+
+_raising = (partial(_append_or_raise, rest=0), partial(_append_or_raise, rest=1))
+_changes = st.sampled_from([_append, _append, *_raising, *_raising, _spoil, _poison])
+
+
 class ConcurrentCalls(RuleBasedStateMachine):
     """Makes calls and, whenever all are over, has their history checked.
 
@@ -56,16 +82,15 @@ class ConcurrentCalls(RuleBasedStateMachine):
 
     Args:
         namespace: Where the sessions are; no other example may use it.
-        new_loop: Makes the event loop.
-        open_storages: Opens the storages.
+        runner: Runs the calls.
+        choose_storages: Gives the storages.
     """
 
-    def __init__(self, namespace: str, new_loop: NewLoop, open_storages: Open) -> None:
+    def __init__(self, namespace: str, runner: asyncio.Runner, choose_storages: Choose) -> None:
         super().__init__()
         self._namespace = namespace
-        self._open_storages = open_storages
-        self._runner = asyncio.Runner(loop_factory=new_loop)
-        self._opened = AsyncExitStack()
+        self._choose_storages = choose_storages
+        self._runner = runner
         self._histories: dict[str, History] = {}
         self._running: list[tuple[Call, asyncio.Task[None]]] = []
         self._versions: dict[str, list[int]] = {}
@@ -73,10 +98,8 @@ class ConcurrentCalls(RuleBasedStateMachine):
         self._tokens = count(1)
 
     @initialize(seed=_some)
-    def open_everything(self, seed: int) -> None:
-        self._storages = self._runner.run(self._open_storages(seed))
-        for storage in self._storages:
-            self._opened.push_async_exit(storage)
+    def open_desks(self, seed: int) -> None:
+        self._storages = self._choose_storages(seed)
         self._desks = [
             SessionManager(self._born, storage, self._namespace) for storage in self._storages for _ in range(2)
         ]
@@ -89,38 +112,29 @@ class ConcurrentCalls(RuleBasedStateMachine):
 
         self._begin("create", desk, session, make)
 
-    @rule(desk=_desks, session=_sessions, touch=st.booleans())
-    def get(self, desk: int, session: str, touch: bool) -> None:
-        self._begin("get", desk, session, lambda _: self._desks[desk].get_session(session, touch=touch))
+    @rule(desk=_desks, sessions=st.lists(_sessions, min_size=1, max_size=5), touch=st.booleans())
+    def get(self, desk: int, sessions: list[str], touch: bool) -> None:
+        for name in sessions:
+            self._begin("get", desk, name, lambda _, name=name: self._desks[desk].get_session(name, touch=touch))  # type: ignore[misc]
 
     @rule(desk=_desks, session=_sessions)
     def delete(self, desk: int, session: str) -> None:
         self._begin("delete", desk, session, lambda _: self._desks[desk].delete_session(session))
 
-    @rule(desk=_desks, session=_sessions, times=st.integers(1, 5))
+    @rule(desk=_desks, session=_sessions, times=st.integers(1, 4))
     def append(self, desk: int, session: str, times: int) -> None:
         for _ in range(times):
             self._update(desk, session, _append)
 
-    @rule(desk=_desks, sessions=st.lists(_sessions, min_size=2, max_size=6))
-    def append_to_several(self, desk: int, sessions: list[str]) -> None:
-        for session in sessions:
-            self._update(desk, session, _append)
+    @rule(session=_sessions, calls=st.lists(st.tuples(_desks, _changes), min_size=2, max_size=8))
+    def update_from_several_desks(self, session: str, calls: list[tuple[int, Change]]) -> None:
+        for desk, change in calls:
+            self._update(desk, session, change)
 
-    @rule(desk=_desks, session=_sessions, rest=st.integers(0, 1))
-    def append_or_raise(self, desk: int, session: str, rest: int) -> None:
-        def append_or_raise(state: Chat, token: int) -> Chat:
-            if len(state["log"]) % 2 == rest:
-                seen = Seen.of(state, None)
-                state["log"].append(token)  # of which nothing may be left
-                raise _Told(seen)
-            return _append(state, token)
-
-        self._update(desk, session, append_or_raise)
-
-    @rule(desk=_desks, session=_sessions, spoil=st.sampled_from([float("nan"), POISON]))
-    def append_what_is_refused(self, desk: int, session: str, spoil: object) -> None:
-        self._update(desk, session, lambda state, token: {**_append(state, token), "spoil": spoil})
+    @rule(desk=_desks, calls=st.lists(st.tuples(_sessions, _changes), min_size=2, max_size=8))
+    def update_several_sessions(self, desk: int, calls: list[tuple[str, Change]]) -> None:
+        for session, change in calls:
+            self._update(desk, session, change)
 
     @rule(
         desk=_desks,
@@ -138,14 +152,20 @@ class ConcurrentCalls(RuleBasedStateMachine):
         for _ in range(times if known else 0):
             self._update(desk, session, _append, known[-1 - min(age, len(known) - 1)] + ahead)
 
-    @rule(pick=_some)
-    def cancel(self, pick: int) -> None:
-        if self._running:
-            self._running[pick % len(self._running)][1].cancel()
+    @rule(picks=st.lists(st.integers(0, 9), min_size=1, max_size=4))
+    def cancel(self, picks: list[int]) -> None:
+        """Some of the last calls; the older ones are over, or nearly."""
+        for pick in picks:
+            if self._running:
+                self._running[-1 - pick % len(self._running)][1].cancel()
 
     @rule(storage=st.integers(0, STORAGES - 1), times=st.integers(1, 3))
     def break_down(self, storage: int, times: int) -> None:
         self.disturb(self._storages[storage], times)
+
+    @invariant()
+    def let_begin(self) -> None:
+        self._runner.run(asyncio.sleep(0))
 
     @rule(turns=st.integers(1, 8))
     def let_turn(self, turns: int) -> None:
@@ -170,12 +190,12 @@ class ConcurrentCalls(RuleBasedStateMachine):
         try:
             self._runner.run(self._settle())
         finally:
-            self._runner.run(self._opened.aclose())
-            self._runner.close()
+            # Where the check failed, some may be left.
+            for _, task in self._running:
+                task.cancel()
+            self._runner.run(asyncio.sleep(0))
 
-    def _update(
-        self, desk: int, session: str, change: Callable[[Chat, int], Chat], expected: int | None = None
-    ) -> None:
+    def _update(self, desk: int, session: str, change: Change, expected: int | None = None) -> None:
         def make(call: Call) -> Awaitable[SessionResult[Chat]]:
             def changed(state: Chat) -> Chat:
                 call.ran = next(self._now)
@@ -183,7 +203,7 @@ class ConcurrentCalls(RuleBasedStateMachine):
 
             return self._desks[desk].update_session(session, changed, expected_version=expected)
 
-        self._begin("update", desk, session, make, expected)
+        self._begin("update", desk, session, make, expected, poisonous=change is _poison)
 
     def _begin(
         self,
@@ -192,9 +212,11 @@ class ConcurrentCalls(RuleBasedStateMachine):
         session: str,
         make: Callable[[Call], Awaitable[SessionResult[Any]]],
         expected: int | None = None,
+        *,
+        poisonous: bool = False,
     ) -> None:
         queue = None if self._storages[desk // 2].batching is None else desk // 2
-        call = Call(kind, queue, token=next(self._tokens), expected=expected)
+        call = Call(kind, queue, token=next(self._tokens), expected=expected, poisonous=poisonous)
         self._histories.setdefault(session, History()).calls.append(call)
 
         async def run() -> None:
@@ -205,13 +227,13 @@ class ConcurrentCalls(RuleBasedStateMachine):
                 call.end, call.seen = End.REFUSED, told.seen
             except UpdateOutcomeUnknownError:
                 call.end = End.UNKNOWN
-            except StorageError:
+            except StorageError as error:
                 call.end = End.REFUSED
+                call.refused = type(error) is not StorageUnavailableError
             finally:
                 call.ended = next(self._now)
 
         self._running.append((call, self._runner.get_loop().create_task(run())))
-        self._runner.run(asyncio.sleep(0))
 
     def _note(self, session: str, call: Call, result: SessionResult[Any]) -> None:
         call.end = End.DONE if result.success else End.REFUSED
@@ -249,8 +271,3 @@ class ConcurrentCalls(RuleBasedStateMachine):
 
     def _born(self, session_id: str) -> Chat:
         return {"born": next(self._tokens), "log": []}
-
-
-def _append(state: Chat, token: int) -> Chat:
-    state["log"].append(token)
-    return state

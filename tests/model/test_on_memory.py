@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Sequence
 
+import pytest
 from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from sessionstore import StorageProvider
 from sessionstore.combine import Batching
+from sessionstore.update import OPTIMISTIC_ROUNDS
 
 from .looping import JumpingLoop
 from .machine import STORAGES, ConcurrentCalls
@@ -16,7 +19,11 @@ from .shared_memory import SharedMemory
 
 class _OnMemory(ConcurrentCalls):
     def __init__(self) -> None:
-        super().__init__("model", JumpingLoop, _open)
+        super().__init__("model", asyncio.Runner(loop_factory=JumpingLoop), _choose)
+
+    def teardown(self) -> None:
+        with self._runner:
+            super().teardown()
 
     def disturb(self, storage: StorageProvider, times: int) -> None:
         assert isinstance(storage, SharedMemory)
@@ -27,14 +34,18 @@ class _OnMemory(ConcurrentCalls):
         storage.away = storage.lost = 0
 
 
-async def _open(seed: int) -> Sequence[StorageProvider]:
+def _choose(seed: int) -> Sequence[StorageProvider]:
     turns = random.Random(seed)  # noqa: S311  # not to be secret, but the same each time
     first = SharedMemory(Batching(size=1 + seed % 5, places=1 + seed % 3), turns)
     others = [SharedMemory(None if seed % 7 == 0 else Batching(), turns, first) for _ in range(1, STORAGES)]
     return [first, *others]
 
 
-def test_concurrent_calls_on_memory_come_to_what_one_at_a_time_would_have() -> None:
+@pytest.mark.parametrize("rounds", [1, OPTIMISTIC_ROUNDS], ids=["soon locked", "as it is"])
+def test_concurrent_calls_on_memory_come_to_what_one_at_a_time_would_have(
+    rounds: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sessionstore.update.OPTIMISTIC_ROUNDS", rounds)
     examples = 3 * settings().max_examples
     program = settings(deadline=None, report_multiple_bugs=False, max_examples=examples, stateful_step_count=30)
     run_state_machine_as_test(_OnMemory, settings=program)
