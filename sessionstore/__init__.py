@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .combine import Batching
+from .batching import Batching
 from .errors import (
     ConfigurationError,
     CorruptStateError,

@@ -9,11 +9,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
 from contextvars import Context
-from dataclasses import dataclass
 from typing import Final, Generic, TypeAlias, TypeVar
 
 from .errors import (
-    ConfigurationError,
     SessionStoreError,
     StorageError,
     StorageUnavailableError,
@@ -30,33 +28,6 @@ not keep up the others."""
 
 _OVERFLOW: Final = 4
 """How many times its places a combiner takes at most where batches take so long."""
-
-
-@dataclass(frozen=True, slots=True)
-class Batching:
-    """How calls that come at once go together.
-
-    Attributes:
-        size: The most calls that go together; 1: none do.
-        places: How many batches of a kind (reads, touches, updates) are under way at once, each on a connection. Where
-            batches take longer than 10 ms, up to four times as many.
-        remember: For how many seconds an update may begin with what this process wrote before, without reading it
-            again; 0: none does. A wrong guess is never written and never answered from, it costs a statement.
-
-    Raises:
-        ConfigurationError: One of them is too small.
-    """
-
-    size: int = 128
-    places: int = 2
-    remember: float = 1.0
-
-    def __post_init__(self) -> None:
-        for name, value in (("size", self.size), ("places", self.places)):
-            if value < 1:
-                raise ConfigurationError(f"{name} of a Batching must be at least 1, not {value}")
-        if not self.remember >= 0:
-            raise ConfigurationError(f"remember of a Batching must be 0 or more seconds, not {self.remember}")
 
 
 class Call(Generic[Q, R]):
@@ -124,6 +95,7 @@ class Combiner(Generic[K, Q, R]):
     def __init__(self, send: Send[K, Q, R], *, size: int, places: int, worthwhile: int, alone: bool) -> None:
         self._send = send
         self._most = self._size = size
+        self._weight = 1
         self._worthwhile = min(worthwhile, size)
         self._alone = alone
         self._places = places
@@ -163,8 +135,12 @@ class Combiner(Generic[K, Q, R]):
         return call.outcome()
 
     def fit(self, weight: int, capacity: int) -> None:
-        """Makes batches so small that calls of this weight do not exceed a capacity together."""
-        self._size = max(1, min(self._most, capacity // max(1, weight)))
+        """Makes batches so small that calls of this weight do not exceed a capacity together.
+
+        Heavy calls count at once, light ones by and by: a single light batch says little of the next.
+        """
+        self._weight = max(weight, self._weight // 2, 1)
+        self._size = max(1, min(self._most, capacity // self._weight))
 
     async def _go(self, key: K, request: Q) -> R:
         """The way of a lone call: no future, no task, no turn of the event loop."""

@@ -11,16 +11,17 @@ from .storage import Document, Key
 _CAPACITY: Final = 8_000_000
 """How many characters of state are remembered at most."""
 
-_MOST_TRUST: Final = 32
-_LOSS: Final = 4
+_FEWEST_WRITES: Final = 4
+_MOST_WRITES: Final = 256
+"""After how many writes there is another guess where one was wrong: twice as many each time that one was again."""
 
 
 class Recent:
     """Documents as this process left them, to be guessed from and never to be answered from.
 
     An update that begins with such a document is written only if the session is still at its version, so a wrong guess
-    costs a statement and nothing else. Guesses are wrong where other processes write the same sessions; they stop
-    where more than one in five was, and are tried again after as many writes as it takes to forget that.
+    costs a statement and nothing else. Guesses are wrong where other processes write the same sessions; the more often
+    one was wrong without a right one in between, the longer the next is in coming.
 
     Args:
         seconds: How long a document is remembered; 0: not at all.
@@ -30,25 +31,30 @@ class Recent:
         self._seconds = seconds
         self._documents: OrderedDict[Key, tuple[float, Document]] = OrderedDict()
         self._chars = 0
-        self._trust = 0
+        self._pause = 0
+        self._penalty = _FEWEST_WRITES
 
     def guess(self, key: Key) -> Document | None:
         """The document, if it was written a moment ago and guessing pays."""
         found = self._documents.get(key)
-        if found is None or self._trust < 0:
+        if found is None or self._pause:
             return None
         return found[1] if monotonic() - found[0] <= self._seconds else None
 
     def guessed(self, *, right: bool) -> None:
         """Learns from a guess."""
-        self._trust = min(_MOST_TRUST, self._trust + 1) if right else max(-_MOST_TRUST, self._trust - _LOSS)
+        if right:
+            self._penalty = _FEWEST_WRITES
+        else:
+            self._pause = self._penalty
+            self._penalty = min(_MOST_WRITES, 2 * self._penalty)
 
     def wrote(self, document: Document) -> None:
         """Remembers what was written, in place of what was before."""
         if not self._seconds:
             return
         self.forget(document.summary.key)
-        self._trust = min(_MOST_TRUST, self._trust + 1) if self._trust < 0 else self._trust
+        self._pause = max(0, self._pause - 1)
         now = monotonic()
         self._documents[document.summary.key] = (now, document)
         self._chars += len(document.state)

@@ -27,7 +27,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
 
-from ..combine import Batching
+from ..batching import Batching
 from ..errors import ConfigurationError
 from ..ids import first_version
 

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from sessionstore import MemoryStorageProvider, SessionManager, StorageError
-from sessionstore.combine import Batching
+from sessionstore.batching import Batching
 from sessionstore.storage import Apply, Document, Key, Summary, Write
 from tests.support.documents import Chat, increment, new_chat
 

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from sessionstore import ConfigurationError
-from sessionstore.combine import Batching
+from sessionstore.batching import Batching
 
 from .sender import Sender, begun, combiner, turns
 
@@ -169,13 +169,14 @@ async def test_a_key_whose_calls_do_not_exclude_each_other_takes_all_places(send
 
 async def test_batches_are_so_small_that_heavy_calls_do_not_exceed_the_capacity_together(sender: Sender) -> None:
     combined = combiner(sender, size=8)
-    tasks = await begun(*(combined.call(f"k{n}", "") for n in range(30)))
+    tasks = await begun(*(combined.call(f"k{n}", "") for n in range(60)))
     lengths: list[int] = []
-    for weight in (30, 1000, 0, 1):
+    # What is heavy counts at once, what is light by and by.
+    for weight in (30, 100, 1, 1, 1, 1, 1, 1000):
         combined.fit(weight, 100)
         await sender.land()
         lengths.append(len(sender.under_way[0]))
-    assert lengths == [3, 1, 8, 8]
+    assert lengths == [3, 1, 2, 4, 8, 8, 8, 1]
     await sender.land_all()
     await asyncio.gather(*tasks)
 

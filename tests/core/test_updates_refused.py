@@ -15,7 +15,7 @@ from sessionstore import (
     StorageUnavailableError,
     UpdateOutcomeUnknownError,
 )
-from sessionstore.combine import Batching
+from sessionstore.batching import Batching
 from sessionstore.storage import Document, Key, Write
 from sessionstore.update import OPTIMISTIC_ROUNDS
 from tests.support.documents import Chat, increment, new_chat

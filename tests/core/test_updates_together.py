@@ -15,7 +15,7 @@ from sessionstore import (
     SessionManager,
     SessionNotFoundError,
 )
-from sessionstore.combine import Batching
+from sessionstore.batching import Batching
 from sessionstore.storage import Key, Write
 from sessionstore.update import OPTIMISTIC_ROUNDS, UpdateLoop
 from tests.support.documents import Chat, increment, new_chat

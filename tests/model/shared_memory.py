@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from functools import partial
 
 from sessionstore import MemoryStorageProvider, StorageError, StorageUnavailableError, UpdateOutcomeUnknownError
-from sessionstore.combine import Batching, Combiner, by_key
+from sessionstore.batching import Batching
+from sessionstore.combine import Combiner, by_key
 from sessionstore.storage import Apply, Creation, Document, Draft, Key, Summary, Write
 
 POISON = "poison"

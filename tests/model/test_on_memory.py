@@ -9,7 +9,7 @@ from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from sessionstore import StorageProvider
-from sessionstore.combine import Batching
+from sessionstore.batching import Batching
 from sessionstore.update import OPTIMISTIC_ROUNDS
 
 from .looping import JumpingLoop

@@ -13,7 +13,7 @@ from tests.support.documents import Chat, increment, key, new_chat
 from tests.support.postgres import Database
 
 from .bystander import ask, locked, until, until_blocked, until_quiet, unwritable
-from .opening import in_use, opened
+from .opening import WAYS, in_use, opened
 
 NAMES = [f"s{n}" for n in range(6)]
 
@@ -142,8 +142,9 @@ async def test_a_lone_update_that_is_cancelled_does_not_stop_those_behind_it(
     assert (await behind).unwrap()["n"] == 1
 
 
-async def test_closing_finishes_or_fails_all_calls_and_drops_none(url: str, postgres: Database) -> None:
-    async with opened("service-engine", url) as storage:
+@pytest.mark.parametrize("way", WAYS)
+async def test_closing_finishes_or_fails_all_calls_and_drops_none(url: str, postgres: Database, way: str) -> None:
+    async with opened(way, url) as storage:
         chats = SessionManager(new_chat, storage, "chat")
         await chats.create_session("s")
         with locked(postgres, "s"):

@@ -51,6 +51,7 @@ class Connections:
         self._owned = owned
         self._idle: list[Lease] = []
         self._most_idle = _most_idle(engine) if owned else 0
+        self._closed = False
 
     @property
     def idle(self) -> int:
@@ -63,7 +64,9 @@ class Connections:
 
     async def give_back(self, lease: Lease) -> None:
         """Takes a connection back that is as good as it was."""
-        if len(self._idle) < self._most_idle:
+        if self._closed and self._owned:
+            await greenlet_spawn(lease.discard)  # its pool is disposed of, or about to be
+        elif len(self._idle) < self._most_idle:
             self._idle.append(lease)
         else:
             await greenlet_spawn(lease.close)
@@ -82,7 +85,8 @@ class Connections:
             await greenlet_spawn(one.discard)
 
     async def close(self) -> None:
-        """Gives the idle ones back to the pool, and from now on each when it is given back here."""
+        """Gives the idle ones back to the pool. Those in use are closed when they are given back, if they are ours."""
+        self._closed = True
         self._most_idle = 0
         for lease in self._forget_idle():
             await greenlet_spawn(lease.close)

@@ -9,7 +9,8 @@ from typing import Any, Final, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from ...combine import Batching, Combiner, by_key
+from ...batching import Batching
+from ...combine import Combiner, by_key
 from .. import (
     Apply,
     Clock,
@@ -237,7 +238,9 @@ class SqlStorageProvider(StorageProvider):
     async def _get_documents(self, keys: Sequence[Key], *, touch: bool) -> Sequence[Document | None]:
         """get_many() of those who come at once."""
         documents = await self.get_many(keys, touch=touch)
-        self._gets[touch].fit(sum(len(document.state) for document in documents if document) // len(keys), _BATCH_CHARS)
+        found = [len(document.state) for document in documents if document is not None]
+        if found:
+            self._gets[touch].fit(sum(found) // len(found), _BATCH_CHARS)
         return documents
 
     async def _rows(self, statement: Prepared, params: Fields, *, writing: bool) -> Sequence[Row]:

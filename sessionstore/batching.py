@@ -1,0 +1,34 @@
+"""How much goes together: the settings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .errors import ConfigurationError
+
+
+@dataclass(frozen=True, slots=True)
+class Batching:
+    """How calls that come at once go together.
+
+    Attributes:
+        size: The most calls that go together; 1: none do.
+        places: How many batches of a kind (reads, touches, updates) are under way at once, each on a connection. Where
+            batches take longer than 10 ms, up to four times as many.
+        remember: For how many seconds an update may begin with what this process wrote before, without reading it
+            again; 0: none does. A wrong guess is never written and never answered from, it costs a statement.
+
+    Raises:
+        ConfigurationError: One of them is too small.
+    """
+
+    size: int = 128
+    places: int = 2
+    remember: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name, value in (("size", self.size), ("places", self.places)):
+            if value < 1:
+                raise ConfigurationError(f"{name} of a Batching must be at least 1, not {value}")
+        if not self.remember >= 0:
+            raise ConfigurationError(f"remember of a Batching must be 0 or more seconds, not {self.remember}")
