@@ -83,7 +83,7 @@ class Fold:
             document = Document(state, summary._replace(version=summary.version + 1))
             self._outcomes.append((call, document.summary.version))
         if document.summary.version != read:
-            self._write = Write(self.key, document.state, read, count=document.summary.version - read)
+            self._write = Write(self._read.summary, document.state, count=document.summary.version - read)
 
     def latest(self) -> Write | None:
         """The write of those who still wait for it: made anew, if anybody was cancelled since they were applied."""

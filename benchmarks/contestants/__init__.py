@@ -9,6 +9,7 @@ from ..contestant import Contestant
 
 CONTESTANTS: Final[dict[str, str]] = {
     "sessionstore": "library:Library",
+    "sessionstore-reading": "library_reading:LibraryReading",
     "sessionstore-asyncpg": "library_asyncpg:LibraryAsyncpg",
     "psycopg": "raw_psycopg:RawPsycopg",
     "asyncpg": "raw_asyncpg:RawAsyncpg",

@@ -98,6 +98,8 @@ def _print_report(report: playing.Report, workers: int) -> None:
             ("workers", workers),
             ("seconds", f"{report.seconds:.2f}"),
             ("turns/s", round(report.turns / report.seconds)),
+            ("updates", report.updates),
+            ("written in statements", report.statements),
             ("conflicts resolved", report.conflicts),
             ("lost updates", report.lost),
             ("sessions that differ from their transcript", len(report.differing)),

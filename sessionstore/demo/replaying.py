@@ -27,6 +27,8 @@ class Report:
         sessions: Conversations.
         turns: Turns of all of them.
         seconds: How long the replay took, without the check.
+        updates: Updates of all of them, as they landed in the storage.
+        statements: In how many statements they came; those made at once go together.
         conflicts: Writes that came too late and were done again; counted at the storage.
         lost: Updates that are not there, as the check found.
         differing: The conversations that are not as their transcripts.
@@ -36,6 +38,8 @@ class Report:
     sessions: int
     turns: int
     seconds: float
+    updates: int
+    statements: int
     conflicts: int
     lost: int
     differing: Sequence[Comparison]
@@ -107,6 +111,8 @@ async def replay(
         sessions=len(dialogues),
         turns=done,
         seconds=seconds,
+        updates=watched.updates,
+        statements=watched.statements,
         conflicts=watched.conflicts,
         lost=sum(comparison.lost for comparison in comparisons),
         differing=[comparison for comparison in comparisons if comparison.faults],

@@ -66,16 +66,6 @@ class Draft:
     version: int = field(default_factory=first_version)
 
 
-@dataclass(frozen=True, slots=True)
-class Write:
-    """A new state for a session that was read at ``version``; ``count`` is how many updates it stands for."""
-
-    key: Key
-    state: str
-    version: int
-    count: int = 1
-
-
 class Summary(NamedTuple):
     """Everything about a stored session but its state.
 
@@ -93,6 +83,21 @@ class Summary(NamedTuple):
     ttl: timedelta | None
     origin: str | None
     owner_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """A new state for a session, to be written only if it is still at the version at which it was read.
+
+    Attributes:
+        read: What was read. Where the version still is the same, so is the rest, but for the times of access.
+        state: The new document, as JSON text.
+        count: How many updates it stands for.
+    """
+
+    read: Summary
+    state: str
+    count: int = 1
 
 
 class Document(NamedTuple):

@@ -194,8 +194,8 @@ class MemoryStorageProvider(StorageProvider):
         return self._documents[draft.key]
 
     def _write(self, write: Write, now: datetime) -> Summary | None:
-        found = self._live(write.key, now)
-        if found is None or found.summary.version != write.version:
+        found = self._live(write.read.key, now)
+        if found is None or found.summary.version != write.read.version:
             return None
         summary = found.summary
         summary = summary._replace(
@@ -204,7 +204,7 @@ class MemoryStorageProvider(StorageProvider):
             last_accessed_at=now,
             expires_at=slid_expiry(now, summary.expires_at, summary.ttl, summary.deadline),
         )
-        self._documents[write.key] = Document(write.state, summary)
+        self._documents[summary.key] = Document(write.state, summary)
         return summary
 
     def _set(self, draft: Draft, now: datetime) -> Summary:

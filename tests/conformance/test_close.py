@@ -6,13 +6,13 @@ import pytest
 
 from sessionstore import SessionManager, StorageError, StorageProvider
 from sessionstore.storage import Write
-from tests.support.documents import Chat, draft, increment, key, rewrite
+from tests.support.documents import Chat, draft, increment, key, rewrite, summary
 
 CALLS: dict[str, Callable[[StorageProvider], Awaitable[object]]] = {
     "create_many": lambda storage: storage.create_many([draft()]),
     "get_many": lambda storage: storage.get_many([key()]),
     "get_many without touch": lambda storage: storage.get_many([key()], touch=False),
-    "update_many": lambda storage: storage.update_many([Write(key(), "{}", 1)]),
+    "update_many": lambda storage: storage.update_many([Write(summary(), "{}")]),
     "update_locked": lambda storage: storage.update_locked(key(), rewrite),
     "delete_many": lambda storage: storage.delete_many([key()]),
     "set_many": lambda storage: storage.set_many([draft()]),

@@ -67,7 +67,7 @@ async def test_an_expired_session_is_gone_for_every_call(storage: StorageProvide
     clock.advance(TTL * 1.1)
     assert await storage.get(key()) is None
     assert await storage.get(key(), touch=False) is None
-    assert await storage.update(Write(key(), "{}", created.version)) is None
+    assert await storage.update(Write(created, "{}")) is None
     assert await storage.update_locked(key(), rewrite) is None
     assert await storage.exists(key()) is False
     assert await storage.touch(key()) is False

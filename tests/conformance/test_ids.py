@@ -106,7 +106,7 @@ async def test_hostile_ids_stay_apart_in_a_batch(storage: StorageProvider) -> No
     assert [document and (document.summary.key, document.summary.owner_id) for document in read] == [
         (k, k.session_id) for k in keys
     ]
-    writes = [Write(k, "{}", creation.document.summary.version) for k, creation in zip(keys, created, strict=True)]
+    writes = [Write(creation.document.summary, "{}") for creation in created]
     assert [summary and summary.key for summary in await storage.update_many(writes)] == keys
     assert list(await storage.touch_many(keys)) == list(await storage.exists_many(keys)) == [True] * len(keys)
     assert list(await storage.delete_many(keys[::2])) == [True] * len(HOSTILE)

@@ -59,7 +59,7 @@ async def test_an_old_write_never_lands_on_a_session_created_anew(
     old = (await storage.create(draft())).document.summary
     await end(storage, clock)
     new = (await storage.create(draft())).document
-    assert await storage.update(Write(key(), '{"old":1}', old.version)) is None
+    assert await storage.update(Write(old, '{"old":1}')) is None
     assert await storage.get(key(), touch=False) == new
 
 
@@ -70,7 +70,7 @@ async def test_an_old_write_never_lands_on_a_session_set_anew(
     old = (await storage.create(draft())).document.summary
     await end(storage, clock)
     await storage.set(draft())
-    assert await storage.update(Write(key(), '{"old":1}', old.version)) is None
+    assert await storage.update(Write(old, '{"old":1}')) is None
 
 
 async def test_a_session_created_anew_at_the_same_instant_starts_afresh(chats: SessionManager[Chat]) -> None:

@@ -102,12 +102,7 @@ async def test_a_batch_comes_back_as_it_was(managed: Managed, storage: StoragePr
     names = ["a", "b"]
     drafts = [draft(name, source.state, origin=source.summary.origin) for name in names]
     created = await storage.create_many(drafts)
-    await storage.update_many(
-        [
-            Write(key(name), source.state, made.document.summary.version)
-            for name, made in zip(names, created, strict=True)
-        ]
-    )
+    await storage.update_many([Write(made.document.summary, source.state) for made in created])
     await storage.set_many([draft(name, source.state, origin=source.summary.origin) for name in ("c", "d")])
     for name in (*names, "c", "d"):
         read = await one.get_session(name)

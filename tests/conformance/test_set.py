@@ -31,8 +31,8 @@ async def test_set_overwrites_a_live_session_and_counts_a_write(storage: Storage
     read = await storage.get(key(), touch=False)
     assert read is not None
     assert (read.state.replace(" ", ""), read.summary) == ('{"n":2}', new)
-    assert await storage.update(Write(key(), "{}", old.version)) is None
-    assert await storage.update(Write(key(), "{}", new.version)) is not None
+    assert await storage.update(Write(old, "{}")) is None
+    assert await storage.update(Write(new, "{}")) is not None
 
 
 # Across a change to summer time, and where a float of seconds has no microseconds left.
@@ -58,7 +58,7 @@ async def test_set_over_an_expired_row_makes_a_new_session(storage: StorageProvi
     clock.advance(TTL * 2)
     new = await storage.set(draft(version=77))
     assert (new.created_at, new.version, new.owner_id) == (clock(), 77, None)
-    assert await storage.update(Write(key(), "{}", old.version)) is None
+    assert await storage.update(Write(old, "{}")) is None
 
 
 async def test_of_a_repeated_key_the_last_draft_stays(storage: StorageProvider) -> None:

@@ -164,21 +164,21 @@ async def test_an_update_does_not_resurrect_an_expired_session(chats: SessionMan
 
 async def test_a_batch_writes_only_where_the_version_still_is(storage: StorageProvider) -> None:
     created = await storage.create_many([draft("a"), draft("b"), draft("c")])
-    a, b, c = (creation.document.summary.version for creation in created)
-    await storage.update(Write(key("b"), '{"n":1}', b))
+    a, b, c = (creation.document.summary for creation in created)
+    await storage.update(Write(b, '{"n":1}'))
     written = await storage.update_many(
         [
-            Write(key("c"), '{"n":2}', c),
-            Write(key("b"), '{"n":2}', b),
-            Write(key("x"), '{"n":2}', 1),
-            Write(key("a"), '{"n":2}', a),
+            Write(c, '{"n":2}'),
+            Write(b, '{"n":2}'),
+            Write(a._replace(key=key("x")), '{"n":2}'),
+            Write(a, '{"n":2}'),
         ]
     )
     assert [summary and (summary.key, summary.version) for summary in written] == [
-        (key("c"), c + 1),
+        (key("c"), c.version + 1),
         None,
         None,
-        (key("a"), a + 1),
+        (key("a"), a.version + 1),
     ]
     read = await storage.get_many([key("a"), key("b"), key("c")])
     assert [document and document.state.replace(" ", "") for document in read] == ['{"n":2}', '{"n":1}', '{"n":2}']
@@ -265,4 +265,4 @@ async def test_a_write_that_stands_for_several_updates_counts_as_many(storage: S
     read = [document for document in await storage.get_many([key("a"), key("b")], touch=False) if document]
     writes = [replace(rewrite(document), count=3) for document in read][: 2 if many else 1]
     written = await storage.update_many(writes)
-    assert [summary and summary.version for summary in written] == [write.version + 3 for write in writes]
+    assert [summary and summary.version for summary in written] == [write.read.version + 3 for write in writes]

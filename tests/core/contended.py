@@ -31,7 +31,7 @@ class ContendedStorage(MemoryStorageProvider):
         if self._held:
             return [None] * len(writes)
         for write in writes:
-            await self.count_up(write.key)
+            await self.count_up(write.read.key)
         return await super().update_many(writes)
 
     async def update_locked_many(self, keys: Sequence[Key], apply: Apply) -> Sequence[Summary | None]:
@@ -48,5 +48,5 @@ class ContendedStorage(MemoryStorageProvider):
         found = await self.get(key, touch=False)
         assert found is not None
         state = json.loads(found.state)
-        write = Write(key, json.dumps(state | {"n": state["n"] + 1}), found.summary.version)
+        write = Write(found.summary, json.dumps(state | {"n": state["n"] + 1}))
         assert await super().update_many([write]) != [None]

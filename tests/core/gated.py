@@ -77,7 +77,7 @@ class GatedStorage(MemoryStorageProvider):
         return found
 
     async def update_many(self, writes: Sequence[Write]) -> Sequence[Summary | None]:
-        self.writes.append({write.key.session_id: write.count for write in writes})
+        self.writes.append({write.read.key.session_id: write.count for write in writes})
         await self.writing.passed()
         if (error := self.refusal(writes)) is not None:
             raise error

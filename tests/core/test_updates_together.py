@@ -214,7 +214,7 @@ async def test_an_error_on_top_of_a_change_that_was_lost_is_not_told(storage: Ga
             # Somebody else says it first.
             document = storage._documents[Key("chat", "s")]
             text = '{"id":"s","n":0,"turns":["taken"]}'
-            assert storage._write(Write(Key("chat", "s"), text, document.summary.version), storage._now())
+            assert storage._write(Write(document.summary, text), storage._now())
 
     def take(state: Chat) -> None:
         if "taken" in state["turns"]:

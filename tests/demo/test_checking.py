@@ -31,7 +31,7 @@ class Played:
         assert document is not None
         state = json.loads(document.state)
         change(state)
-        assert await self.storage.update(Write(self.key(of), json.dumps(state), document.summary.version)) is not None
+        assert await self.storage.update(Write(document.summary, json.dumps(state))) is not None
 
     async def check(self) -> Comparison:
         return await check(self.service, self.dialogue)

@@ -29,7 +29,11 @@ async def test_many_workers_lose_nothing_and_leave_nothing(
     turns = sum(len(dialogue.turns) for dialogue in dialogues)
     assert (report.sessions, report.turns) == (len(dialogues), turns)
     assert progress == list(range(1, turns + 1))
-    assert report.conflicts > turns / 10, "nobody met anybody"
+    assert report.updates > turns
+    if isinstance(storage, MemoryStorageProvider):
+        assert report.statements == report.updates  # it lets nobody in between
+    else:
+        assert report.statements < 0.9 * report.updates, "nobody met anybody"
 
     expiry = await expire(storage, demo_clock, report.namespaces)
     assert (expiry.sessions, expiry.found, expiry.left) == (2 * len(dialogues), 0, 0)
@@ -77,9 +81,9 @@ async def test_a_conflict_is_a_write_that_was_refused() -> None:
     async with MemoryStorageProvider() as storage:
         watched = Watched(storage)
         created = await watched.as_storage().create(draft("s"))
-        key, version = created.document.summary.key, created.document.summary.version
-        assert await watched.update(Write(key, '{"n": 1}', version)) is not None
+        read = created.document.summary
+        assert await watched.update(Write(read, '{"n": 1}')) is not None
         assert watched.conflicts == 0
-        assert await watched.update(Write(key, '{"n": 2}', version)) is None
-        assert await watched.update_many([Write(key, '{"n": 2}', version)]) == [None]
+        assert await watched.update(Write(read, '{"n": 2}')) is None
+        assert await watched.update_many([Write(read, '{"n": 2}')]) == [None]
         assert watched.conflicts == 2

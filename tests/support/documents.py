@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeAlias
 
 from sessionstore import StorageProvider
@@ -35,9 +35,15 @@ def draft(session_id: str = "s", state: str = "{}", *, namespace: str = "chat", 
     return Draft(key(session_id, namespace), state, **{"ttl": TTL, **facts})
 
 
+def summary(session_id: str = "s") -> Summary:
+    """What is known of a session that nobody created."""
+    then = datetime(2026, 1, 1, tzinfo=UTC)
+    return Summary(key(session_id), 1, then, then, then, None, None, None, None, None)
+
+
 def rewrite(document: Document, state: str | None = None) -> Write:
     """A write of the document as it was read, or of another state in its place."""
-    return Write(document.summary.key, document.state if state is None else state, document.summary.version)
+    return Write(document.summary, document.state if state is None else state)
 
 
 def ids(summaries: Iterable[Summary]) -> list[str]:

@@ -43,6 +43,7 @@ from .rows import (
     summary_of,
     unique,
     write_fields,
+    written,
 )
 from .scope import Scope
 from .statements import Pair
@@ -139,11 +140,10 @@ class SqlStorageProvider(StorageProvider):
 
     async def update_many(self, writes: Sequence[Write]) -> Sequence[Summary | None]:
         rows = await self._fetch(self._statements.update, map(write_fields, writes), writing=True)
-        written = {summary.key: summary for summary in map(summary_of, rows)}
-        return [written.get(write.key) for write in writes]
+        return _written(writes, rows)
 
     async def update_locked_many(self, keys: Sequence[Key], apply: Apply) -> Sequence[Summary | None]:
-        async def operation(lease: Lease) -> dict[Key, Summary] | Exception:
+        async def operation(lease: Lease) -> Sequence[Summary | None] | Exception:
             async with self._gateway.transaction(lease):
                 statement, params = self._bound(self._statements.get_locked, unique(keys))
                 documents = map(document_of, await statement.fetch(lease.driver, params))
@@ -153,15 +153,15 @@ class SqlStorageProvider(StorageProvider):
                     # The caller's own error, handed out as a value so that nobody takes it for one of the database.
                     return error
                 if not writes:
-                    return {}
+                    return []
                 statement, params = self._bound(self._statements.update, map(write_fields, writes))
-                rows = await statement.fetch(lease.driver, params)
-                return {summary.key: summary for summary in map(summary_of, rows)}
+                return _written(writes, await statement.fetch(lease.driver, params))
 
-        written = await self._gateway.run(operation, writing=True) if keys else {}
-        if isinstance(written, Exception):
-            raise written
-        return [written.get(key) for key in keys]
+        outcome = await self._gateway.run(operation, writing=True) if keys else []
+        if isinstance(outcome, Exception):
+            raise outcome
+        landed = {summary.key: summary for summary in outcome if summary is not None}
+        return [landed.get(key) for key in keys]
 
     async def delete_many(self, keys: Sequence[Key]) -> Sequence[bool]:
         rows = await self._fetch(self._statements.delete, unique(keys), writing=True)
@@ -285,3 +285,9 @@ class SqlStorageProvider(StorageProvider):
             found |= {key: document for key, document in read.items() if key not in due}
             rows = await self._read(due)
         return found
+
+
+def _written(writes: Sequence[Write], rows: Iterable[Row]) -> Sequence[Summary | None]:
+    """What became of each write, from the rows that tell what landed."""
+    landed = {key_of(row): row for row in rows}
+    return [None if (row := landed.get(write.read.key)) is None else written(write, row) for write in writes]

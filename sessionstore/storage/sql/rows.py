@@ -36,12 +36,12 @@ def unique(keys: Iterable[Key]) -> Iterable[Fields]:
 
 def write_fields(write: Write) -> Fields:
     """What update takes."""
-    namespace, session_id = write.key
+    namespace, session_id = write.read.key
     return {
         "namespace": namespace,
         "session_id": session_id,
         "state": write.state,
-        "version": write.version,
+        "version": write.read.version,
         "count": write.count,
     }
 
@@ -78,6 +78,12 @@ def key_of(row: Row) -> Key:
 def summary_of(row: Row) -> Summary:
     """The summary of a row that begins with one."""
     return _new(Summary, (_new(Key, row[:2]), *row[2:_SUMMARY_COLUMNS]))
+
+
+def written(write: Write, row: Row) -> Summary:
+    """The summary of what was written, of a row that tells what the write changed."""
+    key, _, created_at, _, _, _, *rest = write.read
+    return _new(Summary, (key, row[2], created_at, row[3], row[4], row[5], *rest))
 
 
 def document_of(row: Row) -> Document:

@@ -211,7 +211,7 @@ class Statements:
             updated_at=self._now,
             last_accessed_at=self._now,
             expires_at=self._slid,
-        ).returning(*self._summary)
+        ).returning(*self._key, t.c.version, t.c.updated_at, t.c.last_accessed_at, t.c.expires_at)
 
     def _touch(self, batch: FromClause) -> Statement:
         touched = update(self._table).where(self._backend.among(self._table, batch), self._live, self._due)
