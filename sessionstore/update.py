@@ -24,7 +24,7 @@ OPTIMISTIC_ROUNDS: Final = 4
 _FIRST_PAUSE: Final = 0.002
 _BATCH_CHARS: Final = 4_000_000
 """How much state is read or written together at most, unless a single state is more."""
-_WORTHWHILE: Final = 16
+_WORTHWHILE: Final = 4
 """How many sessions make a batch that goes beside another one: while one waits for the disk, the other computes."""
 _SLICE: Final = 0.002
 """For how many seconds functions of callers are run before others in the event loop have a turn."""
