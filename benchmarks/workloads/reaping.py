@@ -28,7 +28,7 @@ from ..report import Section, Table
 from ..rows import copy_rows, execute, sessions_in
 from ..states import SessionIds, change
 
-_BATCH_SIZES = (1_000, 5_000, 20_000)
+_BATCH_SIZES = (1_000, 5_000, 20_000, 50_000)
 _PACES = (20.0, 100.0)
 _MOST_ROUNDS = 3
 _BESIDE_SECONDS = 3.0

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
+from ..batching import Batching
 from ..errors import StorageError
 from . import (
     Apply,
@@ -35,9 +36,11 @@ class MemoryStorageProvider(StorageProvider):
 
     Args:
         clock: Gives the aware UTC now; the process's clock where it is None.
+        batching: As every provider takes it. There is nothing to go together where no call waits for anything.
     """
 
-    def __init__(self, *, clock: Clock | None = None) -> None:
+    def __init__(self, *, clock: Clock | None = None, batching: Batching | None = Batching()) -> None:  # noqa: B008
+        self.batching = batching
         self._now: Callable[[], datetime] = clock or _utc_now
         self._documents: dict[Key, Document] = {}
         self._closed = False

@@ -29,7 +29,8 @@ def open_storage(url: str | None = None, **options: Any) -> StorageProvider:
 
     Args:
         url: None: ``SESSIONSTORE_DATABASE_URL``, else a SQLite file "sessionstore.db" in the working directory.
-        **options: For the provider: ``clock``; for SQL also ``schema``, and what ``create_async_engine()`` takes.
+        **options: For the provider: ``clock`` and ``batching``; for SQL also ``schema``, and what
+            ``create_async_engine()`` takes.
 
     Raises:
         ConfigurationError: No provider has this scheme, a driver is missing, or the URL or an option cannot work.
@@ -61,8 +62,8 @@ def register_storage(scheme: str, factory: StorageFactory) -> None:
 def _open_memory(url: str, **options: Any) -> StorageProvider:
     if url.lower() != "memory://":
         raise ConfigurationError("memory:// takes no host and no path: each opening is a storage of its own")
-    if unknown := sorted(options.keys() - {"clock"}):
-        raise ConfigurationError(f"memory:// does not know the option {unknown[0]!r}; it takes clock")
+    if unknown := sorted(options.keys() - {"clock", "batching"}):
+        raise ConfigurationError(f"memory:// does not know the option {unknown[0]!r}; it takes clock and batching")
     return MemoryStorageProvider(**options)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -46,7 +45,7 @@ class Instant(TypeDecorator[datetime]):
             return value
         return (value - _EPOCH) // _MICROSECOND
 
-    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], datetime | None]:
+    def result_processor(self, dialect: Dialect, coltype: object) -> Any:  # a function of one value
         # Without TypeDecorator's function around it: a session has five of these.
         return _instant_of_micros if dialect.name == "sqlite" else _instant_in_utc
 
@@ -69,7 +68,7 @@ class Duration(TypeDecorator[timedelta]):
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         return Integer() if dialect.name == "sqlite" else Interval()
 
-    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], timedelta | None] | None:
+    def result_processor(self, dialect: Dialect, coltype: object) -> Any:  # a function of one value, or None
         return _duration_of_micros if dialect.name == "sqlite" else None
 
 
