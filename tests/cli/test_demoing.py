@@ -10,7 +10,7 @@ import pytest
 
 from sessionstore import Batching, MemoryStorageProvider, register_storage
 from sessionstore.demo import shipped
-from sessionstore.storage import Summary, Write
+from sessionstore.storage import Clock, Summary, Write
 from sessionstore.storage import open as opening
 from tests.cli.conftest import Store, call, told
 from tests.cli.terminal import run_at_terminal
@@ -27,7 +27,10 @@ class Lossy(MemoryStorageProvider):
     """Says of one write that it landed, and it did not. What it loses is named by the end of the namespace."""
 
     losing = ""
-    batching = Batching(remember=0)  # or the next write would bring along what this one lost
+
+    def __init__(self, *, clock: Clock | None = None) -> None:
+        # Without remembering, or the next write would bring along what this one lost.
+        super().__init__(clock=clock, batching=Batching(remember=0))
 
     async def update_many(self, writes: Sequence[Write]) -> Sequence[Summary | None]:
         if self.losing and writes[0].read.key.namespace.endswith(self.losing):
