@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from .errors import ConfigurationError
+
+BATCH_CHARS: Final = 4_000_000
+"""How much state is read or written together at most, unless a single state is more."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -134,12 +134,14 @@ class Combiner(Generic[K, Q, R]):
             raise
         return call.outcome()
 
-    def fit(self, weight: int, capacity: int) -> None:
-        """Makes batches so small that calls of this weight do not exceed a capacity together.
+    def fit(self, weights: Sequence[int], capacity: int) -> None:
+        """Makes batches so small that calls as heavy as these do not exceed a capacity together. None say nothing.
 
         Heavy calls count at once, light ones by and by: a single light batch says little of the next.
         """
-        self._weight = max(weight, self._weight // 2, 1)
+        if not weights:
+            return
+        self._weight = max(sum(weights) // len(weights), self._weight // 2, 1)
         self._size = max(1, min(self._most, capacity // self._weight))
 
     async def _go(self, key: K, request: Q) -> R:
@@ -156,7 +158,7 @@ class Combiner(Generic[K, Q, R]):
         return call.outcome()
 
     def _goes_alone(self) -> bool:
-        return self._free > 0 and (self._flying < self._worthwhile or not self._flying)
+        return self._free > 0 and self._flying < self._worthwhile
 
     def _leave(self, batch: Batch[K, Q, R]) -> object:
         self._free -= 1

@@ -57,7 +57,7 @@ class Fold:
         self._apply(document)
         if self._write is None:
             # Nothing that they failed on is still to be written, so it can be told.
-            self._tell(document.summary)
+            self.tell(document.summary)
         return self._write
 
     def guess(self, document: Document) -> bool:
@@ -104,16 +104,13 @@ class Fold:
         """Whether anybody waits for an answer."""
         return not all(call.answered or call.withdrawn for call in self.calls)
 
-    def written(self, summary: Summary) -> None:
-        """Tells each what it came to, now that the others' changes it was applied to are there."""
-        self._tell(summary)
-
     def missing(self) -> None:
         """Tells all who have no answer yet that there is no session."""
         for call in self.calls:
             call.answer(SessionNotFoundError(self.key.session_id))
 
-    def _tell(self, summary: Summary) -> None:
+    def tell(self, summary: Summary) -> None:
+        """Tells each what it came to, now that the others' changes it was applied to are there."""
         for call, outcome in self._outcomes:
             if isinstance(outcome, BaseException):
                 call.answer(outcome)

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 from weakref import WeakValueDictionary
 
+from .batching import BATCH_CHARS
 from .combine import Batch, Call, Combiner, refused
 from .errors import StorageError
 from .fold import Fold, Make, Update, UpdateCall
@@ -22,8 +23,6 @@ OPTIMISTIC_ROUNDS: Final = 4
 """How many rounds are lost before the row is locked, so that nobody starves."""
 
 _FIRST_PAUSE: Final = 0.002
-_BATCH_CHARS: Final = 4_000_000
-"""How much state is read or written together at most, unless a single state is more."""
 _WORTHWHILE: Final = 4
 """How many sessions make a batch that goes beside another one: while one waits for the disk, the other computes."""
 _SLICE: Final = 0.002
@@ -111,9 +110,8 @@ class UpdateLoop:
         except StorageError as error:
             await self._apart(folds, error)
             return []
-        found = [len(document.state) for document in documents if document is not None]
-        if found and self._combiner is not None:
-            self._combiner.fit(sum(found) // len(found), _BATCH_CHARS)
+        if self._combiner is not None:
+            self._combiner.fit([len(document.state) for document in documents if document is not None], BATCH_CHARS)
         writing: list[Fold] = []
         clock = asyncio.get_running_loop().time
         end = clock() + _SLICE
@@ -156,7 +154,7 @@ class UpdateLoop:
                     lost.append(fold)
                 else:
                     self._recent.wrote(Document(write.state, summary))
-                    fold.written(summary)
+                    fold.tell(summary)
         return lost
 
     async def _locked(self, folds: Sequence[Fold]) -> None:
@@ -170,7 +168,7 @@ class UpdateLoop:
             return
         for fold, summary in zip(folds, summaries, strict=True):
             if summary is not None:
-                fold.written(summary)
+                fold.tell(summary)
             else:
                 fold.missing()
 
@@ -197,11 +195,11 @@ _LOOPS: Final[WeakValueDictionary[int, UpdateLoop]] = WeakValueDictionary()
 
 
 def _parts(folds: Iterable[Fold]) -> Iterable[list[Fold]]:
-    """Those who write, in parts that write at most _BATCH_CHARS."""
+    """Those who write, in parts that write at most BATCH_CHARS."""
     part: list[Fold] = []
     chars = 0
     for fold in folds:
-        if part and chars + fold.chars > _BATCH_CHARS:
+        if part and chars + fold.chars > BATCH_CHARS:
             yield part
             part, chars = [], 0
         part.append(fold)

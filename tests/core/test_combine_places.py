@@ -173,7 +173,7 @@ async def test_batches_are_so_small_that_heavy_calls_do_not_exceed_the_capacity_
     lengths: list[int] = []
     # What is heavy counts at once, what is light by and by.
     for weight in (30, 100, 1, 1, 1, 1, 1, 1000):
-        combined.fit(weight, 100)
+        combined.fit([weight], 100)
         await sender.land()
         lengths.append(len(sender.under_way[0]))
     assert lengths == [3, 1, 2, 4, 8, 8, 8, 1]

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 
 import pytest
 
-from tests.support.documents import Chat, increment
+from tests.support.documents import append, increment
 
 from .gated import GatedStorage, desk_on, together
 from .sender import begun, turns
 
 pytestmark = pytest.mark.usefixtures("patient")
-
-
-def append(turn: object) -> Callable[[Chat], None]:
-    return lambda state: state["turns"].append(turn)
 
 
 @pytest.fixture

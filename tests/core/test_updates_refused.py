@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import pytest
 
@@ -18,7 +18,7 @@ from sessionstore import (
 from sessionstore.batching import Batching
 from sessionstore.storage import Document, Key, Write
 from sessionstore.update import OPTIMISTIC_ROUNDS
-from tests.support.documents import Chat, increment, new_chat
+from tests.support.documents import Chat, append, increment, new_chat
 
 from .gated import MARK, GatedStorage, desk_on, together
 from .sender import begun, ends, turns
@@ -51,10 +51,6 @@ class CountedStates(GatedStorage):
 @pytest.fixture
 def storage() -> GatedStorage:
     return GatedStorage()
-
-
-def append(turn: str) -> Callable[[Chat], None]:
-    return lambda state: state["turns"].append(turn)
 
 
 @pytest.mark.parametrize("locked", [False, True], ids=["written", "locked"])

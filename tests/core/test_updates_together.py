@@ -18,16 +18,12 @@ from sessionstore import (
 from sessionstore.batching import Batching
 from sessionstore.storage import Key, Write
 from sessionstore.update import OPTIMISTIC_ROUNDS, UpdateLoop
-from tests.support.documents import Chat, increment, new_chat
+from tests.support.documents import Chat, append, increment, new_chat
 
 from .gated import GatedStorage, desk_on, together
 from .sender import begun, turns
 
 pytestmark = pytest.mark.usefixtures("patient")
-
-
-def append(turn: object) -> Callable[[Chat], None]:
-    return lambda state: state["turns"].append(turn)
 
 
 @pytest.fixture

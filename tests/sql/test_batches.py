@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import NamedTuple
 
 import pytest
@@ -11,7 +11,7 @@ import pytest
 from sessionstore import SessionManager, SqlStorageProvider, open_storage
 from sessionstore.batching import Batching
 from tests.support.clock import ManualClock
-from tests.support.documents import TTL, Chat, increment, key, new_chat
+from tests.support.documents import TTL, Chat, append, increment, key, new_chat
 from tests.support.postgres import Database
 from tests.support.wire import WireCounter
 
@@ -37,10 +37,6 @@ async def wired(url: str, clock: ManualClock) -> AsyncIterator[Wired]:
         for name in NAMES:
             assert (await chats.create_session(name)).created
         yield Wired(wire, storage, chats)
-
-
-def append(turn: object) -> Callable[[Chat], None]:
-    return lambda state: state["turns"].append(turn)
 
 
 async def test_updates_of_many_sessions_at_once_take_few_statements(wired: Wired) -> None:

@@ -23,6 +23,10 @@ def increment(state: Chat) -> None:
     state["n"] += 1
 
 
+def append(turn: object) -> Callable[[Chat], None]:
+    return lambda state: state["turns"].append(turn)
+
+
 def set_to(n: int) -> Callable[[Chat], Chat]:
     return lambda state: {**state, "n": n}
 

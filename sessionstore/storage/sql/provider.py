@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from ...batching import Batching
+from ...batching import BATCH_CHARS, Batching
 from ...combine import Combiner, by_key
 from .. import (
     Apply,
@@ -53,8 +53,6 @@ R = TypeVar("R")
 
 _BATCHING: Final = Batching()
 _UNLIMITED: Final = 1 << 30
-_BATCH_CHARS: Final = 4_000_000
-"""How much state is read together at most, unless a single state is more."""
 _WORTHWHILE: Final = 64
 """How many sessions make a batch that goes beside another one. Reads wait for no disk: smaller ones gain nothing."""
 _CLEAR_BATCH: Final = 5000
@@ -238,9 +236,7 @@ class SqlStorageProvider(StorageProvider):
     async def _get_documents(self, keys: Sequence[Key], *, touch: bool) -> Sequence[Document | None]:
         """get_many() of those who come at once."""
         documents = await self.get_many(keys, touch=touch)
-        found = [len(document.state) for document in documents if document is not None]
-        if found:
-            self._gets[touch].fit(sum(found) // len(found), _BATCH_CHARS)
+        self._gets[touch].fit([len(document.state) for document in documents if document is not None], BATCH_CHARS)
         return documents
 
     async def _rows(self, statement: Prepared, params: Fields, *, writing: bool) -> Sequence[Row]:
