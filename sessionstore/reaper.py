@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from .config import MAX_DURATION
@@ -116,21 +116,31 @@ class Reaper:
         if time_budget is not None and time_budget <= timedelta(0):
             raise ConfigurationError(f"time_budget must be positive, not {time_budget}")
         began = time.monotonic()
-        deleted = batches = 0
+        deleted = batches = left = 0
+        since: datetime | None = None
         size = self._fewest
         while not dry_run:
             batch_began = time.monotonic()
-            rows = await self._storage.purge_expired(limit=size, grace=self._grace)
+            purge = await self._storage.purge_batch(limit=size, grace=self._grace, since=since)
             now = time.monotonic()
-            deleted += rows
+            deleted += purge.deleted
+            left += purge.left
             batches += 1
             if on_batch is not None:
                 on_batch(ReapProgress(deleted, batches, now - began))
-            if rows < size or (time_budget is not None and now - began >= time_budget.total_seconds()):
+            if time_budget is not None and now - began >= time_budget.total_seconds():
+                break
+            if purge.deleted == size:
+                since = purge.last
+            elif left and since is not None:
+                # Others held some; perhaps they no longer do.
+                since, left = None, 0
+            else:
                 break
             size = self._next_size(size, now - batch_began)
             await asyncio.sleep((now - batch_began) * self._pace)
-        remaining = await self._storage.count_expired(grace=self._grace)
+        # Where nothing was left behind there is nothing to look for: to ask for all would be to visit all once more.
+        remaining = await self._storage.count_expired(grace=self._grace, since=None if left else since)
         report = ReapReport(deleted, batches, timedelta(seconds=time.monotonic() - began), remaining)
         logger.info(
             "reaped expired sessions",

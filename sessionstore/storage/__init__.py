@@ -130,6 +130,18 @@ class Stats(NamedTuple):
     oldest_expiry: datetime | None
 
 
+class Purge(NamedTuple):
+    """What a purge did: how many rows it deleted, and when the last of them expired; None: there was none.
+
+    ``left`` is how many rows that expired before that it had to leave, because others held them. It may count a row
+    too many, say one that was renewed meanwhile, and none too few.
+    """
+
+    deleted: int
+    last: datetime | None
+    left: int
+
+
 def check_limit(limit: int) -> None:
     """Raises ConfigurationError for a page or a batch of no rows, which would never come to an end."""
     if limit < 1:
@@ -230,16 +242,19 @@ class StorageProvider(Protocol):
         """
         ...
 
-    async def purge_expired(self, *, limit: int = 5000, grace: timedelta = timedelta(0)) -> int:
+    async def purge_batch(
+        self, *, limit: int = 5000, grace: timedelta = timedelta(0), since: datetime | None = None
+    ) -> Purge:
         """Deletes up to ``limit`` rows that expired at least ``grace`` ago, in one short transaction.
 
-        Returns how many there were. Rows that somebody else holds are passed over, so any number of callers run at
-        once. Never deletes a live session: what was renewed meanwhile stays.
+        In the order in which they expired, from ``since`` on: the batch after another one need not look where that one
+        has been. Rows that somebody else holds are passed over, so any number of callers run at once. Never deletes a
+        live session: what was renewed meanwhile stays.
         """
         ...
 
-    async def count_expired(self, *, grace: timedelta = timedelta(0)) -> int:
-        """How many rows purge_expired() would find."""
+    async def count_expired(self, *, grace: timedelta = timedelta(0), since: datetime | None = None) -> int:
+        """How many rows a purge would find, from ``since`` on."""
         ...
 
     async def stats(self, namespace: str | None = None) -> Sequence[Stats]:
@@ -249,6 +264,10 @@ class StorageProvider(Protocol):
     async def close(self) -> None:
         """Gives back what the provider holds. Closing twice is fine; any other call afterwards raises StorageError."""
         ...
+
+    async def purge_expired(self, *, limit: int = 5000, grace: timedelta = timedelta(0)) -> int:
+        """purge_batch() of those that expired first; how many it deleted."""
+        return (await self.purge_batch(limit=limit, grace=grace)).deleted
 
     async def create(self, draft: Draft) -> Creation:
         """create_many() of one."""

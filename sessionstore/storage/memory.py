@@ -16,6 +16,7 @@ from . import (
     Draft,
     Key,
     Page,
+    Purge,
     Stats,
     StorageProvider,
     Summary,
@@ -116,15 +117,19 @@ class MemoryStorageProvider(StorageProvider):
             del self._documents[key]
         return live
 
-    async def purge_expired(self, *, limit: int = 5000, grace: timedelta = timedelta(0)) -> int:
+    async def purge_batch(
+        self, *, limit: int = 5000, grace: timedelta = timedelta(0), since: datetime | None = None
+    ) -> Purge:
         check_limit(limit)
-        doomed = sorted(self._expired(self._open_at() - grace))[:limit]
+        found = sorted(self._expired(self._open_at() - grace))
+        doomed = [(expires_at, key) for expires_at, key in found if since is None or expires_at >= since][:limit]
         for _, key in doomed:
             del self._documents[key]
-        return len(doomed)
+        return Purge(len(doomed), doomed[-1][0] if doomed else None, 0)
 
-    async def count_expired(self, *, grace: timedelta = timedelta(0)) -> int:
-        return sum(1 for _ in self._expired(self._open_at() - grace))
+    async def count_expired(self, *, grace: timedelta = timedelta(0), since: datetime | None = None) -> int:
+        expired = self._expired(self._open_at() - grace)
+        return sum(since is None or expires_at >= since for expires_at, _ in expired)
 
     async def stats(self, namespace: str | None = None) -> Sequence[Stats]:
         now = self._open_at()

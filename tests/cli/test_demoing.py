@@ -3,14 +3,14 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from sessionstore import Batching, MemoryStorageProvider, register_storage
 from sessionstore.demo import shipped
-from sessionstore.storage import Clock, Summary, Write
+from sessionstore.storage import Clock, Purge, Summary, Write
 from sessionstore.storage import open as opening
 from tests.cli.conftest import Store, call, told
 from tests.cli.terminal import run_at_terminal
@@ -41,8 +41,10 @@ class Lossy(MemoryStorageProvider):
 
 
 class Unreaped(MemoryStorageProvider):
-    async def purge_expired(self, *, limit: int = 5000, grace: timedelta = timedelta(0)) -> int:
-        return 0
+    async def purge_batch(
+        self, *, limit: int = 5000, grace: timedelta = timedelta(0), since: datetime | None = None
+    ) -> Purge:
+        return Purge(0, None, 0)
 
 
 @pytest.fixture

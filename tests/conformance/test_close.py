@@ -20,6 +20,7 @@ CALLS: dict[str, Callable[[StorageProvider], Awaitable[object]]] = {
     "touch_many": lambda storage: storage.touch_many([key()]),
     "list": lambda storage: storage.list(),
     "clear": lambda storage: storage.clear(),
+    "purge_batch": lambda storage: storage.purge_batch(),
     "purge_expired": lambda storage: storage.purge_expired(),
     "count_expired": lambda storage: storage.count_expired(),
     "stats": lambda storage: storage.stats(),

@@ -8,7 +8,7 @@ import pytest
 from sessionstore import ConfigurationError, StorageProvider
 from sessionstore.storage import Stats
 from tests.conftest import OpenAnother
-from tests.support.clock import ManualClock
+from tests.support.clock import START, ManualClock
 from tests.support.documents import MOMENT, TTL, draft, ids, key, put, rewrite
 
 MINUTE = timedelta(minutes=1)
@@ -41,6 +41,28 @@ async def test_a_purge_takes_no_more_than_its_limit(storage: StorageProvider, cl
     clock.advance(MINUTE * 2)
     assert [await storage.purge_expired(limit=2) for _ in range(3)] == [2, 1, 0]
     assert ids((await storage.list()).sessions) == ["live"]
+
+
+async def test_batches_follow_one_another_in_the_order_of_expiry(storage: StorageProvider, clock: ManualClock) -> None:
+    for name, ttl in {"c": 3, "a": 1, "d": 3, "b": 2}.items():
+        await put(storage, name, ttl=MINUTE * ttl)
+    clock.advance(MINUTE * 9)
+    first = await storage.purge_batch(limit=2)
+    assert (first.deleted, first.left, first.last) == (2, 0, START + MINUTE * 2.2)
+    second = await storage.purge_batch(since=first.last)
+    assert (second.deleted, second.left, second.last) == (2, 0, START + MINUTE * 3.3)
+    third = await storage.purge_batch(since=second.last)
+    assert (third.deleted, third.left, third.last) == (0, 0, None)
+
+
+async def test_a_batch_begins_at_the_expiry_named(storage: StorageProvider, clock: ManualClock) -> None:
+    for name, ttl in {"a": 1, "b": 2, "c": 3}.items():
+        await put(storage, name, ttl=MINUTE * ttl)
+    clock.advance(MINUTE * 9)
+    since = START + MINUTE * 2.2
+    assert (await storage.count_expired(since=since), await storage.count_expired(since=since + MOMENT)) == (2, 1)
+    assert (await storage.purge_batch(since=since)).deleted == 2
+    assert await storage.count_expired() == 1
 
 
 async def test_grace_keeps_a_row_and_not_the_session(storage: StorageProvider, clock: ManualClock) -> None:

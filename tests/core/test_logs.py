@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
 from sessionstore import MemoryStorageProvider, Reaper, SessionManager, StorageUnavailableError
+from sessionstore.storage import Purge
 from tests.support.clock import ManualClock
 from tests.support.documents import TTL, put
 
@@ -19,7 +20,9 @@ STANDARD = vars(logging.makeLogRecord({})).keys() | {"message", "asctime"}
 
 
 class Outage(MemoryStorageProvider):
-    async def purge_expired(self, *, limit: int = 5000, grace: timedelta = timedelta(0)) -> int:
+    async def purge_batch(
+        self, *, limit: int = 5000, grace: timedelta = timedelta(0), since: datetime | None = None
+    ) -> Purge:
         raise StorageUnavailableError(f"the password is {SECRET}")
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -16,6 +16,7 @@ from sessionstore import (
     StorageProvider,
     StorageUnavailableError,
 )
+from sessionstore.storage import Purge
 from tests.support.clock import ManualClock
 from tests.support.documents import TTL, ids, put
 
@@ -32,12 +33,14 @@ class FailingOnce(MemoryStorageProvider):
         self.purged = asyncio.Event()
         self._error = error
 
-    async def purge_expired(self, *, limit: int = 5000, grace: timedelta = timedelta(0)) -> int:
+    async def purge_batch(
+        self, *, limit: int = 5000, grace: timedelta = timedelta(0), since: datetime | None = None
+    ) -> Purge:
         if not self.failed.is_set():
             self.failed.set()
             raise self._error
         try:
-            return await super().purge_expired(limit=limit, grace=grace)
+            return await super().purge_batch(limit=limit, grace=grace, since=since)
         finally:
             self.purged.set()
 
@@ -50,10 +53,12 @@ class Endless(MemoryStorageProvider):
         self.began = asyncio.Event()
         self.cancelled = False
 
-    async def purge_expired(self, *, limit: int = 5000, grace: timedelta = timedelta(0)) -> int:
+    async def purge_batch(
+        self, *, limit: int = 5000, grace: timedelta = timedelta(0), since: datetime | None = None
+    ) -> Purge:
         self.began.set()
         try:
-            return await asyncio.Future[int]()
+            return await asyncio.Future[Purge]()
         except asyncio.CancelledError:
             self.cancelled = True
             raise
@@ -195,10 +200,12 @@ class Timed(MemoryStorageProvider):
     def monotonic(self) -> float:
         return self._watch
 
-    async def purge_expired(self, *, limit: int = 5000, grace: timedelta = timedelta(0)) -> int:
+    async def purge_batch(
+        self, *, limit: int = 5000, grace: timedelta = timedelta(0), since: datetime | None = None
+    ) -> Purge:
         self.asked.append(limit)
         self._watch += next(self._seconds, 0)
-        return limit if len(self.asked) < 7 else 0
+        return Purge(limit if len(self.asked) < 7 else 0, None, 0)
 
 
 @pytest.mark.parametrize(

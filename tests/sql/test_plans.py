@@ -10,6 +10,7 @@ import pytest
 
 from sessionstore import SessionManager, SqlStorageProvider, open_storage
 from sessionstore.storage.sql.prepared import Prepared
+from sessionstore.storage.sql.tables import FIRST_INSTANT
 from tests.support.clock import ManualClock
 from tests.support.documents import TTL, Chat
 from tests.support.postgres import Database
@@ -31,6 +32,7 @@ _PARAMS: Final[dict[str, Any]] = {
     "now": None,
     "limit": 50,
     "grace": 0,
+    "since": FIRST_INSTANT,
 }
 
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, ExitStack, contextmanager
 
 import psycopg
 import pytest
 
 from sessionstore import Reaper, ReapProgress, StorageProvider, open_storage
 from tests.support.clock import START, ManualClock
-from tests.support.documents import TTL, draft, ids, key, put
+from tests.support.documents import MOMENT, TTL, draft, ids, key, put
 from tests.support.postgres import Database
 
-from .bystander import ask, dsn, locked, role, set_for_everybody, until_blocked
+from .bystander import ask, dsn, locked, role, set_for_everybody, until_alone, until_blocked
 from .conftest import driven
 
 _LATER = START + 2 * TTL
@@ -61,6 +61,46 @@ async def test_rows_that_others_hold_are_passed_over_and_counted(
             report = await Reaper(storage, batch_size=3).run_once()
             assert (report.deleted, report.remaining) == (5, 2)
         assert (await Reaper(storage).run_once()).deleted == 2
+
+
+async def test_a_batch_does_not_visit_again_what_those_before_it_deleted(
+    url: str, postgres: Database, later: ManualClock
+) -> None:
+    made = """
+        INSERT INTO sessionstore.sessions
+            (namespace, session_id, state, version, created_at, updated_at, last_accessed_at, expires_at)
+        SELECT 'chat', n::text, '{}', 1, start, start, start, start + n * interval '1 microsecond'
+        FROM generate_series(1, 2000) AS n, (SELECT %s::timestamptz AS start)
+    """
+    ask(postgres, made, START)
+    ask(postgres, "ANALYZE sessionstore.sessions")
+    async with open_storage(url, clock=later) as storage:
+        report = await Reaper(storage, batch_size=40).run_once()
+    await until_alone(postgres)
+    entries = "SELECT idx_tup_read FROM pg_stat_user_indexes WHERE indexrelname = 'ix_sessions_expires_at'"
+    ((read,),) = ask(postgres, entries)
+    assert (report.deleted, report.batches, report.remaining) == (2000, 51, 0)
+    # To delete them, and to see that none before the last of a batch was left; that last one is where the next begins.
+    assert 2000 < read <= 2 * 2000 + 51
+
+
+async def test_what_was_held_during_a_batch_is_looked_for_again_at_the_end(
+    url: str, postgres: Database, later: ManualClock
+) -> None:
+    async with open_storage(url, clock=ManualClock()) as storage:
+        for n in range(7):
+            await put(storage, f"s{n}", ttl=TTL + n * MOMENT)
+    async with open_storage(url, clock=later) as storage:
+        holding = ExitStack()
+        holding.enter_context(locked(postgres, "s0", "s1"))
+
+        def let_go(progress: ReapProgress) -> None:
+            if progress.batches == 1:
+                holding.close()
+
+        async with asyncio.timeout(10):
+            report = await Reaper(storage, batch_size=3).run_once(on_batch=let_go)
+        assert (report.deleted, report.remaining) == (7, 0)
 
 
 async def test_a_batch_is_committed_lazily_and_what_follows_on_its_connection_is_not(

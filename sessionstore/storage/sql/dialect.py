@@ -86,10 +86,15 @@ class Backend(Protocol):
         """The statement of create_many(): inserts what is missing, and may at once answer with what was found."""
         ...
 
-    def counted(self, deleted: Delete, live: ColumnElement[bool], *, lazily: bool) -> Statement:
-        """A deletion that answers with numbers, to be added up over its rows: rows deleted, and those that were live.
+    def cleared(self, deleted: Delete, live: ColumnElement[bool]) -> Statement:
+        """A deletion that answers with numbers, to be added up over its rows: deleted ones, and live ones of them."""
+        ...
 
-        Lazily: it need not be on the disk when it is answered.
+    def purged(self, deleted: Delete, table: Table, found: ColumnElement[bool]) -> Statement:
+        """A deletion of the first rows of those found, in the order in which they expire, as rows of numbers.
+
+        Rows deleted, to be added up; when they expired, of which the last counts; and, to be added up, rows that
+        expired before that and are left. It need not be on the disk when it is answered.
         """
         ...
 

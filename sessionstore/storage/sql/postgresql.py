@@ -111,12 +111,27 @@ class PostgreSQL:
         ).cte("made")
         return union_all(select(made), select(live))
 
-    def counted(self, deleted: Delete, live: ColumnElement[bool], *, lazily: bool) -> Statement:
+    def cleared(self, deleted: Delete, live: ColumnElement[bool]) -> Statement:
         gone = deleted.returning(live.label("live")).cte("gone")
-        counts = select(func.count().label("deleted"), func.count().filter(gone.c.live).label("live")).select_from(gone)
-        # Until the end of the transaction, which is the end of this statement: the connection's next write is waited
-        # for again.
-        return counts.add_columns(_COMMIT_LAZILY) if lazily else counts
+        return select(func.count().label("deleted"), func.count().filter(gone.c.live).label("live")).select_from(gone)
+
+    def purged(self, deleted: Delete, table: Table, found: ColumnElement[bool]) -> Statement:
+        gone = deleted.returning(table.c.expires_at).cte("gone")
+        ends = select(
+            func.count().label("deleted"), func.max(gone.c.expires_at, type_=table.c.expires_at.type).label("last")
+        )
+        batch = ends.select_from(gone).cte("batch")
+        # A statement sees the table as it was at its beginning, so those that it deletes are counted with them.
+        before = (
+            select(func.count())
+            .select_from(table)
+            .where(found, table.c.expires_at < select(batch.c.last).scalar_subquery())
+        )
+        same = select(func.count()).select_from(gone).where(gone.c.expires_at < select(batch.c.last).scalar_subquery())
+        left = (before.scalar_subquery() - same.scalar_subquery()).label("left")
+        # Lazily until the end of the transaction, which is the end of this statement: the connection's next write is
+        # waited for again.
+        return select(batch.c.deleted, batch.c.last, left, _COMMIT_LAZILY)
 
     def fault(self, error: BaseException, *, connected: bool) -> Fault | None:
         original = driver_error(error)

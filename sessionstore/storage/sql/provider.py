@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final, TypeVar
 
@@ -19,6 +19,7 @@ from .. import (
     Draft,
     Key,
     Page,
+    Purge,
     Stats,
     StorageProvider,
     Summary,
@@ -47,7 +48,7 @@ from .rows import (
 )
 from .scope import Scope
 from .statements import Pair
-from .tables import micros
+from .tables import FIRST_INSTANT, micros
 
 R = TypeVar("R")
 
@@ -211,14 +212,18 @@ class SqlStorageProvider(StorageProvider):
             if not sum(deleted for deleted, _ in counts):
                 return total
 
-    async def purge_expired(self, *, limit: int = 5000, grace: timedelta = timedelta(0)) -> int:
+    async def purge_batch(
+        self, *, limit: int = 5000, grace: timedelta = timedelta(0), since: datetime | None = None
+    ) -> Purge:
         check_limit(limit)
-        params = {"limit": limit, "grace": micros(grace)}
-        counts = await self._rows(self._statements.purge, params, writing=True)
-        return sum(int(row[0]) for row in counts)
+        params = {"limit": limit, "grace": micros(grace), "since": since or FIRST_INSTANT}
+        rows = [row for row in await self._rows(self._statements.purge, params, writing=True) if row[0]]
+        last = max((row[1] for row in rows), default=None)
+        return Purge(sum(int(row[0]) for row in rows), last, sum(int(row[2]) for row in rows))
 
-    async def count_expired(self, *, grace: timedelta = timedelta(0)) -> int:
-        ((count,),) = await self._rows(self._statements.count_expired, {"grace": micros(grace)}, writing=False)
+    async def count_expired(self, *, grace: timedelta = timedelta(0), since: datetime | None = None) -> int:
+        params = {"grace": micros(grace), "since": since or FIRST_INSTANT}
+        ((count,),) = await self._rows(self._statements.count_expired, params, writing=False)
         return int(count)
 
     async def stats(self, namespace: str | None = None) -> Sequence[Stats]:

@@ -89,8 +89,14 @@ class SQLite:
     def create(self, insert: Inserting, found: Select[Any], batch: FromClause) -> Statement:
         return insert(true())
 
-    def counted(self, deleted: Delete, live: ColumnElement[bool], *, lazily: bool) -> Statement:
+    def cleared(self, deleted: Delete, live: ColumnElement[bool]) -> Statement:
         return deleted.returning(literal_column("1").label("deleted"), live.label("live"))
+
+    def purged(self, deleted: Delete, table: Table, found: ColumnElement[bool]) -> Statement:
+        # A writer has the whole file: there is nothing that it has to leave.
+        return deleted.returning(
+            literal_column("1").label("deleted"), table.c.expires_at, literal_column("0").label("left")
+        )
 
     def fault(self, error: BaseException, *, connected: bool) -> Fault | None:
         original = driver_error(error)

@@ -78,6 +78,7 @@ class Statements:
         self._due = t.c.expires_at < _capped(self._now + t.c.ttl, t.c.deadline)
         self._slid = case((self._due, _capped(_far(self._now, t.c.ttl), t.c.deadline)), else_=t.c.expires_at)
         self._expired = t.c.expires_at <= self._now - backend.interval(bindparam("grace", type_=BigInteger()))
+        self._since = t.c.expires_at >= bindparam("since", type_=Instant())
         self._key = (t.c.namespace, t.c.session_id)
         self._summary = (
             *self._key,
@@ -99,7 +100,7 @@ class Statements:
         self.touch = self._pair(_KEY, self._touch, locking=backend.locked)
         self.delete = self._pair(_KEY, self._delete, locking=backend.locked)
         self.purge = self._prepare(self._purge())
-        self.count_expired = self._prepare(select(func.count()).select_from(t).where(self._expired))
+        self.count_expired = self._prepare(select(func.count()).select_from(t).where(self._since, self._expired))
 
     def list(self, conditions: Sequence[ColumnElement[bool]]) -> Prepared:
         """One page of the live sessions for which these hold."""
@@ -113,7 +114,7 @@ class Statements:
         # meanwhile has another address than the one that it was found at.
         locked = rows.with_for_update().cte("locked")
         cleared = delete(self._table).where(self._backend.among(self._table, locked))
-        return self._prepare(self._backend.counted(cleared, self._live, lazily=False))
+        return self._prepare(self._backend.cleared(cleared, self._live))
 
     def stats(self, conditions: Sequence[ColumnElement[bool]]) -> Prepared:
         """Per namespace: the live rows, the expired ones, and the oldest expiry of these."""
@@ -225,7 +226,9 @@ class Statements:
     def _purge(self) -> Statement:
         t = self._table
         row_id = self._backend.row_id(t)
-        rows = select(row_id).select_from(t).where(self._expired).order_by(t.c.expires_at).limit(_LIMIT)
+        # Past what the batch before this one deleted: the index leads to dead rows too until it is vacuumed.
+        found = and_(self._since, self._expired)
+        rows = select(row_id).select_from(t).where(found).order_by(t.c.expires_at).limit(_LIMIT)
         chosen = rows.with_for_update(skip_locked=True).correlate(None)
         # The condition again: it is checked on each row as it is under the lock, not as it was when it was chosen. In
         # words that no index answers: else, where the statistics know of few expired rows or none, the planner reads
@@ -233,7 +236,7 @@ class Statements:
         still = func.coalesce(self._expired, false(), type_=Boolean())
         purged = delete(t).where(self._backend.one_of(row_id, chosen), still)
         # Lazily, because a batch that a crash of the server takes back is deleted by the next run.
-        return self._backend.counted(purged, false(), lazily=True)
+        return self._backend.purged(purged, t, found)
 
 
 def _capped(expires_at: _Element, deadline: _Element) -> _Element:

@@ -30,6 +30,9 @@ VERSION_TABLE: Final = "sessionstore_version"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
+FIRST_INSTANT: Final = datetime.min.replace(tzinfo=UTC)
+"""Before any time that is in the table."""
+
 
 class Instant(TypeDecorator[datetime]):
     """An aware datetime in UTC: ``timestamptz`` in PostgreSQL, microseconds since 1970 in SQLite."""
