@@ -234,7 +234,7 @@ class Combiner(Generic[K, Q, R]):
             await self._send(batch)
         except Exception as error:  # noqa: BLE001  # whatever it is, those who called are told
             for call in calls:
-                call.answer(_twin(error))
+                call.answer(twin(error))
         except BaseException:
             if not loop.is_closed():
                 for call in calls:
@@ -265,7 +265,7 @@ def by_key(many: Callable[[Sequence[K]], Awaitable[Sequence[R]]]) -> Send[K, Non
             answers = [await alone(key) for key in keys]
         for calls, answer in zip(batch.values(), answers, strict=True):
             for call in calls:
-                call.answer(_twin(answer) if isinstance(answer, StorageError) else answer)
+                call.answer(twin(answer) if isinstance(answer, StorageError) else answer)
 
     async def alone(key: K) -> R | StorageError:
         try:
@@ -276,11 +276,11 @@ def by_key(many: Callable[[Sequence[K]], Awaitable[Sequence[R]]]) -> Send[K, Non
     return send
 
 
-def _twin(error: Exception) -> Exception:
+def twin(error: Exception) -> Exception:
     """The same error once more: each caller adds a traceback of its own to what is raised."""
     if not isinstance(error, SessionStoreError):
         return error
-    twin = type(error).__new__(type(error), *error.args)
-    twin.__dict__.update(error.__dict__)
-    twin.__cause__ = error.__cause__
-    return twin
+    other = type(error).__new__(type(error), *error.args)
+    other.__dict__.update(error.__dict__)
+    other.__cause__ = error.__cause__
+    return other

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextvars import copy_context
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
-from .combine import Call
-from .errors import SessionConflictError, SessionNotFoundError
+from .combine import Call, twin
+from .errors import SessionConflictError, SessionNotFoundError, UpdateOutcomeUnknownError
+from .journal import Fate, fate, has_key, with_key
 from .storage import Document, Key, Summary, Write
 
 Make: TypeAlias = Callable[[Document], str]
@@ -15,14 +16,23 @@ Make: TypeAlias = Callable[[Document], str]
 
 
 class Update:
-    """What a caller wants to become of a document."""
+    """What a caller wants to become of a document.
 
-    __slots__ = ("_context", "_expected_version", "_make")
+    Attributes:
+        key: The idempotency key, as rows remember it; None: none.
+        keys: How many keys the row is to remember.
+        sent: Whether it may have been written, for all that is known.
+    """
 
-    def __init__(self, make: Make, expected_version: int | None) -> None:
+    __slots__ = ("_context", "_expected_version", "_make", "key", "keys", "sent")
+
+    def __init__(self, make: Make, expected_version: int | None, key: str | None = None, keys: int = 0) -> None:
         self._make = make
         self._expected_version = expected_version
         self._context = copy_context()
+        self.key = key
+        self.keys = keys
+        self.sent = False
 
     def apply(self, document: Document) -> str:
         """The new text of the document, made in the context of the caller."""
@@ -33,6 +43,18 @@ class Update:
 
 
 UpdateCall: TypeAlias = Call[Update, Summary]
+
+
+class AlreadyApplied(Exception):
+    """The session has seen the idempotency key of this update."""
+
+
+class _Attempt(NamedTuple):
+    """A write whose answer was lost, what it would tell each of its calls, and how it was lost."""
+
+    write: Write
+    outcomes: Sequence[tuple[UpdateCall, int | BaseException]]
+    error: UpdateOutcomeUnknownError
 
 
 class Fold:
@@ -50,10 +72,15 @@ class Fold:
         self._read: Document | None = None
         self._write: Write | None = None
         self._guessed = False
+        self._attempts: list[_Attempt] = []
 
     def apply(self, document: Document) -> Write | None:
-        """Applies all to a document; the write that it takes, or None where none of them came to anything."""
+        """Applies all to a document; the write that it takes, or None where none of them came to anything.
+
+        If an earlier write was lost, the document tells first what became of it.
+        """
         self._guessed = False
+        self._settle(document)
         self._apply(document)
         if self._write is None:
             # Nothing that they failed on is still to be written, so it can be told.
@@ -63,6 +90,8 @@ class Fold:
     def guess(self, document: Document) -> bool:
         """Applies all to what the document probably is; whether that came to a write, and nobody failed on a guess."""
         self._guessed = True
+        if document.journal is None and self.needs_journal:
+            return False
         self._apply(document)
         return self._write is not None and all(isinstance(outcome, int) for _, outcome in self._outcomes)
 
@@ -71,8 +100,13 @@ class Fold:
         self._read = document
         self._write = None
         self._outcomes = []
+        remembered = keys = "" if document.journal is None else document.journal.keys
         for call in self.calls:
             if call.withdrawn or call.answered:
+                continue
+            digest = call.request.key
+            if digest is not None and has_key(keys, digest):
+                self._outcomes.append((call, AlreadyApplied()))
                 continue
             try:
                 state = call.request.apply(document)
@@ -82,8 +116,81 @@ class Fold:
             summary = document.summary
             document = Document(state, summary._replace(version=summary.version + 1))
             self._outcomes.append((call, document.summary.version))
+            if digest is not None:
+                keys = with_key(keys, digest, call.request.keys)
         if document.summary.version != read:
-            self._write = Write(self._read.summary, document.state, count=document.summary.version - read)
+            count = document.summary.version - read
+            changed = None if keys == remembered else keys
+            self._write = Write(self._read.summary, document.state, count=count, keys=changed)
+
+    def apply_to_write(self, document: Document) -> Write | None:
+        """apply(), for what is written at once."""
+        write = self.apply(document)
+        self._mark(sent=write is not None)
+        return write
+
+    def reset(self) -> None:
+        """Forgets what was applied to what is read anew."""
+        self._read = self._write = None
+        self._outcomes = []
+
+    def sending(self) -> Write | None:
+        """latest(), which from now on may be written."""
+        write = self.latest()
+        self._mark(sent=write is not None)
+        return write
+
+    def refused(self) -> None:
+        """Notes that what was sent is not written."""
+        self._mark(sent=bool(self._attempts))
+
+    def _mark(self, *, sent: bool) -> None:
+        for call, outcome in self._outcomes:
+            call.request.sent = sent and isinstance(outcome, int)
+
+    def lose(self, error: UpdateOutcomeUnknownError) -> None:
+        """Notes that the answer to what was written was lost."""
+        if self._write is not None:
+            self._attempts.append(_Attempt(self._write, self._outcomes, error))
+            self._write = None
+
+    def _settle(self, document: Document) -> None:
+        """Tells those whose write was lost and landed, or cannot be told of; the others are applied again."""
+        for write, outcomes, error in self._attempts:
+            if write.read.created_at != document.summary.created_at:
+                continue  # it was of a session that is gone, and so it is itself
+            writes = None if document.journal is None else document.journal.writes
+            found = fate(write.id, write.read.version, document.summary.version, writes)
+            if found is Fate.LANDED:
+                self._outcomes = list(outcomes)
+                self.tell(document.summary)
+            elif found is Fate.UNTOLD:
+                for call, _ in outcomes:
+                    call.answer(twin(error))
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether a write was lost, and somebody waits to learn what became of it."""
+        return bool(self._attempts) and self.waiting
+
+    def give_up(self) -> None:
+        """Tells those whose write was lost that it cannot be told."""
+        for call in self.calls:
+            call.answer(twin(self._attempts[-1].error))
+
+    @property
+    def needs_journal(self) -> bool:
+        """Whether the document's journal has to be read with it."""
+        return bool(self._attempts) or any(call.request.key is not None for call in self.calls)
+
+    def document(self, summary: Summary) -> Document:
+        """What was written, now that it is."""
+        assert self._read is not None
+        assert self._write is not None
+        journal = self._read.journal
+        if journal is not None and self._write.keys is not None:
+            journal = journal._replace(keys=self._write.keys)
+        return Document(self._write.state, summary, journal)
 
     def latest(self) -> Write | None:
         """The write of those who still wait for it: made anew, if anybody was cancelled since they were applied."""

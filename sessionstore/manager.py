@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from datetime import timedelta
 from types import EllipsisType
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from pydantic import JsonValue, TypeAdapter
 
 from . import config
 from .change import Change
 from .codec import Codec
+from .deadline import within
 from .errors import (
     ConfigurationError,
     InvalidSessionIdError,
@@ -19,6 +20,7 @@ from .errors import (
     SessionConflictError,
     SessionNotFoundError,
 )
+from .fold import AlreadyApplied
 from .ids import SessionId, check_namespace, check_session_id, fault_of, new_session_id
 from .jsontext import Refused, dumps, loads
 from .session import SessionMetadata, SessionResult
@@ -27,9 +29,13 @@ from .storage.memory import MemoryStorageProvider
 from .update import UpdateLoop
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 DEFAULT_TTL: Final = timedelta(minutes=30)
 DEFAULT_MAX_STATE_BYTES: Final = 1_048_576
+DEFAULT_IDEMPOTENCY_KEYS: Final = 64
+
+_MOST_KEYS: Final = 4096
 
 
 class SessionManager(Generic[T]):
@@ -49,6 +55,8 @@ class SessionManager(Generic[T]):
         max_lifetime: How long a session lives at most, however active; None: no limit. Kept with each session
             when it is created.
         max_state_bytes: The longest state that is accepted, as JSON in UTF-8.
+        idempotency_keys: How many idempotency keys a session remembers: those of its last so many updates that had one,
+            for as long as it lives. Each takes 12 bytes of its row.
 
     Raises:
         ConfigurationError: A namespace, duration or size that cannot work.
@@ -64,9 +72,12 @@ class SessionManager(Generic[T]):
         ttl: timedelta | None = DEFAULT_TTL,
         max_lifetime: timedelta | None = None,
         max_state_bytes: int = DEFAULT_MAX_STATE_BYTES,
+        idempotency_keys: int = DEFAULT_IDEMPOTENCY_KEYS,
     ) -> None:
         if max_state_bytes < 1:
             raise ConfigurationError(f"max_state_bytes must be positive, not {max_state_bytes}")
+        if not 1 <= idempotency_keys <= _MOST_KEYS:
+            raise ConfigurationError(f"idempotency_keys must be from 1 to {_MOST_KEYS}, not {idempotency_keys}")
         self._default_state = default_state
         self._storage = MemoryStorageProvider() if storage is None else storage
         self._namespace = check_namespace(namespace)
@@ -74,6 +85,7 @@ class SessionManager(Generic[T]):
         # By identity: only a default gives way to the environment, not a caller who also says 30 minutes.
         self._ttl = config.session_ttl(ttl) if ttl is DEFAULT_TTL else config.check_duration(ttl, "ttl")
         self._max_lifetime = config.check_duration(max_lifetime, "max_lifetime")
+        self._idempotency_keys = idempotency_keys
         self._updates = UpdateLoop.of(self._storage)
 
     async def create_session(
@@ -83,6 +95,7 @@ class SessionManager(Generic[T]):
         origin: Mapping[str, JsonValue] | None = None,
         owner_id: str | None = None,
         ttl: timedelta | None | EllipsisType = ...,
+        timeout: timedelta | None = None,  # noqa: ASYNC109  # as in all calls, see deadline.py
     ) -> SessionResult[T]:
         """Creates a session, or finds the live one that has this id; ``result.created`` tells which.
 
@@ -94,14 +107,17 @@ class SessionManager(Generic[T]):
             origin: Where the session comes from: a JSON object, kept as it is.
             owner_id: Whose it is, to list or clear a user's sessions by. The same rule as for ids.
             ttl: This session's own time to live, which later accesses extend by. ``...``: the manager's.
+            timeout: How long to wait for the storage; None: for as long as it takes.
 
         Returns:
-            The session, or InvalidSessionIdError or InvalidStateError in the result.
+            The session, or InvalidSessionIdError or InvalidStateError in the result. If a connection is lost while
+            creating, another one tells whether this call created it, and it is created if not.
 
         Raises:
-            ConfigurationError: A ``ttl`` that is not positive.
+            ConfigurationError: A ``ttl`` or ``timeout`` that is not positive.
             Exception: What ``default_state`` raises, unchanged; nothing was written.
-            StorageError: The storage could not do it; whether the session exists now is not known.
+            StorageError: The storage could not do it. UpdateOutcomeUnknownError: whether the session exists now is
+                not known.
         """
         own_ttl = self._ttl if isinstance(ttl, EllipsisType) else config.check_duration(ttl, "ttl")
         try:
@@ -120,15 +136,22 @@ class SessionManager(Generic[T]):
             )
         except InvalidStateError as error:
             return SessionResult(name, success=False, error=error)
-        creation = await self._storage.create(draft)
+        creation = await _in_time(timeout, self._storage.create(draft), writing=True)
         return self._result(creation.document, created=creation.created)
 
-    async def get_session(self, session_id: SessionId, *, touch: bool = True) -> SessionResult[T]:
+    async def get_session(
+        self,
+        session_id: SessionId,
+        *,
+        touch: bool = True,
+        timeout: timedelta | None = None,  # noqa: ASYNC109
+    ) -> SessionResult[T]:
         """Reads a session.
 
         Args:
             session_id: Which one.
             touch: A read is an access and slides the expiry; False: only look. Neither changes the version.
+            timeout: How long to wait for the storage; None: for as long as it takes.
 
         Returns:
             The session, or in the result SessionNotFoundError (absent or expired), InvalidSessionIdError, or
@@ -141,18 +164,27 @@ class SessionManager(Generic[T]):
             key = Key(self._namespace, check_session_id(session_id))
         except InvalidSessionIdError as error:
             return SessionResult(_named(session_id), success=False, error=error)
-        document = await self._storage.get(key, touch=touch)
+        document = await _in_time(timeout, self._storage.get(key, touch=touch), writing=False)
         if document is None:
             return SessionResult(session_id, success=False, error=SessionNotFoundError(session_id))
         return self._result(document)
 
     async def update_session(
-        self, session_id: SessionId, update_fn: Callable[[T], T | None], *, expected_version: int | None = None
+        self,
+        session_id: SessionId,
+        update_fn: Callable[[T], T | None],
+        *,
+        expected_version: int | None = None,
+        idempotency_key: str | None = None,
+        timeout: timedelta | None = None,  # noqa: ASYNC109
     ) -> SessionResult[T]:
         """Changes a session's state; no update is ever lost.
 
         Reads the state, applies the function, and writes the outcome if nobody else wrote meanwhile; else reads
         and applies again, until it lands. An update is an access.
+
+        If a connection is lost while writing, another one tells what became of the write: it landed, or it is applied
+        again. Never is it applied twice.
 
         Args:
             session_id: Which session.
@@ -160,6 +192,12 @@ class SessionManager(Generic[T]):
                 it changed the one it was given. It may run more than once and must have no side effects.
             expected_version: Write only if the session is at this version. A version from before a session expired or
                 was deleted never matches a later session of the same id.
+            idempotency_key: What tells this update from any other of the session, say the id of the message that it
+                answers. If the session has seen it, in whichever process, ``update_fn`` is not called, and the result
+                has the current state and ``applied`` False. The same rule as for ids. It is seen when the update has
+                landed, and remembered for as long as the session lives, but not for more than the
+                ``idempotency_keys`` last of them.
+            timeout: How long to wait for the storage; None: for as long as it takes.
 
         Returns:
             The new state, or in the result SessionNotFoundError, SessionConflictError (only with
@@ -169,30 +207,58 @@ class SessionManager(Generic[T]):
         Raises:
             Exception: What ``update_fn`` raises, unchanged; nothing was written.
             TypeError: ``update_fn`` is a coroutine function.
+            ConfigurationError: An ``idempotency_key`` or a ``timeout`` that cannot be one.
             StorageError: The storage could not do it. UpdateOutcomeUnknownError: the connection was lost while
-                writing.
+                writing, and it cannot be told whether that landed: the storage did not come back within 10 seconds, or
+                16 other writes came in between; or the ``timeout`` was over.
         """
         change = Change(update_fn, self._codec, session_id)
+        if idempotency_key is not None and (fault := fault_of(idempotency_key)):
+            raise ConfigurationError(f"the idempotency_key {fault}")
         try:
             key = Key(self._namespace, check_session_id(session_id))
-            summary = await self._updates.run(key, change, expected_version=expected_version)
+            summary = await self._updates.run(
+                key,
+                change,
+                expected_version=expected_version,
+                idempotency_key=idempotency_key,
+                keys=self._idempotency_keys,
+                timeout=config.check_duration(timeout, "timeout"),
+            )
+        except AlreadyApplied:
+            return await self.get_session(session_id, timeout=timeout)
         except (InvalidSessionIdError, InvalidStateError, SessionNotFoundError, SessionConflictError) as error:
             if error is change.raised:
                 raise
             return SessionResult(_named(session_id), success=False, error=error)
-        return self._success(summary, change.state)
+        return self._success(summary, change.state, applied=True)
 
-    async def delete_session(self, session_id: SessionId) -> SessionResult[bool]:
+    async def delete_session(
+        self,
+        session_id: SessionId,
+        *,
+        timeout: timedelta | None = None,  # noqa: ASYNC109
+    ) -> SessionResult[bool]:
         """Deletes a session; ``data`` is whether a live one was deleted. Deleting an absent one is a success.
 
+        If a connection is lost while deleting, another one tells whether this call deleted it, and it is deleted if
+        not.
+
+        Args:
+            session_id: Which one.
+            timeout: How long to wait for the storage; None: for as long as it takes.
+
         Raises:
-            StorageError: The storage could not do it.
+            ConfigurationError: A ``timeout`` that is not positive.
+            StorageError: The storage could not do it. UpdateOutcomeUnknownError: whether it was deleted is not known.
         """
         try:
             key = Key(self._namespace, check_session_id(session_id))
         except InvalidSessionIdError as error:
             return SessionResult(_named(session_id), success=False, error=error)
-        return SessionResult(session_id, success=True, data=await self._storage.delete(key))
+        return SessionResult(
+            session_id, success=True, data=await _in_time(timeout, self._storage.delete(key), writing=True)
+        )
 
     def _encode_new(self, state: T, session_id: SessionId) -> str:
         text = self._codec.encode(state, session_id)
@@ -212,15 +278,27 @@ class SessionManager(Generic[T]):
             )
         return self._success(document.summary, state, created=created)
 
-    def _success(self, summary: Summary, state: T, *, created: bool = False) -> SessionResult[T]:
+    def _success(self, summary: Summary, state: T, *, created: bool = False, applied: bool = False) -> SessionResult[T]:
         return SessionResult(
             summary.key.session_id,
             success=True,
             data=state,
             created=created,
+            applied=applied,
             version=summary.version,
             metadata=_metadata(summary),
         )
+
+
+async def _in_time(timeout: timedelta | None, call: Coroutine[Any, Any, R], *, writing: bool) -> R:  # noqa: ASYNC109
+    if timeout is None:
+        return await call
+    try:
+        config.check_duration(timeout, "timeout")
+    except ConfigurationError:
+        call.close()
+        raise
+    return await within(timeout, call, lambda: writing)
 
 
 def _named(session_id: object) -> SessionId:

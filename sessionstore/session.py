@@ -57,6 +57,7 @@ class SessionResult(Generic[T]):
         data: The state, the caller's own copy; for a deletion, whether a live session was deleted.
         error: Why not, where ``success`` is false.
         created: Whether this very call created the session.
+        applied: Whether this very call changed the state: False also where an update's idempotency key had been seen.
         version: The version of the session after the call.
         metadata: The facts about the session after the call.
     """
@@ -66,6 +67,7 @@ class SessionResult(Generic[T]):
     data: T | None = None
     error: SessionStoreError | None = None
     created: bool = False
+    applied: bool = False
     version: int | None = None
     metadata: SessionMetadata | None = None
 

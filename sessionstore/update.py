@@ -6,16 +6,20 @@ import asyncio
 import logging
 import random
 from collections.abc import Iterable, Sequence
+from datetime import timedelta
 from typing import Final
 from weakref import WeakValueDictionary
 
 from .batching import BATCH_CHARS
-from .combine import Batch, Call, Combiner, refused
-from .errors import StorageError
+from .combine import Batch, Call, Combiner, refused, twin
+from .deadline import within
+from .errors import StorageError, StorageUnavailableError, UpdateOutcomeUnknownError
 from .fold import Fold, Make, Update, UpdateCall
 from .ids import short_id
+from .journal import key_digest
+from .patience import Patience
 from .recent import Recent
-from .storage import Document, Key, StorageProvider, Summary
+from .storage import Key, StorageProvider, Summary
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +69,16 @@ class UpdateLoop:
             loop = _LOOPS[id(storage)] = cls(storage)
         return loop
 
-    async def run(self, key: Key, make: Make, *, expected_version: int | None = None) -> Summary:
+    async def run(
+        self,
+        key: Key,
+        make: Make,
+        *,
+        expected_version: int | None = None,
+        idempotency_key: str | None = None,
+        keys: int = 0,
+        timeout: timedelta | None = None,  # noqa: ASYNC109  # what it raises tells whether something was written
+    ) -> Summary:
         """Applies a function to one document and returns what is then known of it.
 
         Args:
@@ -73,13 +86,23 @@ class UpdateLoop:
             make: Makes the new text of the document read. Runs once a round, in the caller's context; what it raises
                 comes through, and nothing is written for it.
             expected_version: The only version to write on; None: whichever is there.
+            idempotency_key: What tells this update from any other of the session, if it is done again.
+            keys: How many of these the session is to remember.
+            timeout: How long to wait; None: for as long as it takes.
 
         Raises:
+            AlreadyApplied: The session has seen the idempotency key.
             SessionNotFoundError: There is no live session.
             SessionConflictError: It is not at ``expected_version``.
             StorageError: The storage could not do it.
         """
-        update = Update(make, expected_version)
+        digest = None if idempotency_key is None else key_digest(idempotency_key)
+        update = Update(make, expected_version, digest, keys)
+        if timeout is None:
+            return await self._run(key, update)
+        return await within(timeout, self._run(key, update), lambda: update.sent)
+
+    async def _run(self, key: Key, update: Update) -> Summary:
         if self._combiner is not None:
             return await self._combiner.call(key, update)
         call: UpdateCall = Call(update)
@@ -88,25 +111,42 @@ class UpdateLoop:
 
     async def _send(self, batch: Batch[Key, Update, Summary]) -> None:
         folds = [Fold(key, calls) for key, calls in batch.items()]
-        if self._guess(folds):
-            folds = await self._write(folds, guessed=True)
-            if not folds:
-                return
-        for lost in range(OPTIMISTIC_ROUNDS):
-            folds = await self._round(folds)
-            if not folds:
-                return
-            for fold in folds:
-                facts = {"session_id": short_id(fold.key.session_id), "lost": lost + 1}
-                logger.debug("update lost a round", extra=facts)
-            # Random to spread the losers, which needs no secrecy.
-            await asyncio.sleep(random.uniform(0, _FIRST_PAUSE * 2**lost))  # noqa: S311
-        await self._locked(folds)
+        guessed = self._guess(folds)
+        patience: Patience | None = None
+        lost = 0
+        while folds:
+            if patience is None and any(fold.unsettled for fold in folds):
+                patience = Patience()
+            try:
+                if guessed:
+                    folds = await self._write(folds, guessed=True)
+                elif lost < OPTIMISTIC_ROUNDS:
+                    folds = await self._round(folds)
+                else:
+                    folds = await self._locked(folds)
+            except StorageUnavailableError as error:
+                folds = _left_open(folds, error)
+            if guessed:
+                guessed = False
+                continue
+            if patience is not None:
+                if patience.over:
+                    folds = _given_up(folds)
+                elif folds:
+                    await patience.pause()
+            lost += 1
+            if folds and lost <= OPTIMISTIC_ROUNDS:
+                for fold in folds:
+                    facts = {"session_id": short_id(fold.key.session_id), "lost": lost}
+                    logger.debug("update lost a round", extra=facts)
+                # Random to spread the losers, which needs no secrecy.
+                await asyncio.sleep(random.uniform(0, _FIRST_PAUSE * 2 ** (lost - 1)))  # noqa: S311
 
     async def _round(self, folds: Sequence[Fold]) -> list[Fold]:
         """One round of reading, applying and writing; returns those that lost it to somebody else."""
         try:
-            documents = await self._storage.get_many([fold.key for fold in folds], touch=False)
+            journal = any(fold.needs_journal for fold in folds)
+            documents = await self._storage.get_many([fold.key for fold in folds], touch=False, journal=journal)
         except StorageError as error:
             await self._apart(folds, error)
             return []
@@ -134,43 +174,61 @@ class UpdateLoop:
         """Writes what was applied; returns those that somebody else was faster for."""
         lost: list[Fold] = []
         for part in _parts(folds):
-            writes = [(fold, fold.latest()) for fold in part]
+            writes = [(fold, fold.sending()) for fold in part]
             lost += [fold for fold, write in writes if write is None and fold.waiting]
             landing = [(fold, write) for fold, write in writes if write is not None]
             for fold, _ in landing:
                 self._recent.forget(fold.key)
             try:
                 summaries = await self._storage.update_many([write for _, write in landing])
+            except UpdateOutcomeUnknownError as error:
+                for fold, _ in landing:
+                    fold.lose(error)
+                lost += [fold for fold, _ in landing]
+                continue
             except StorageError as error:
+                for fold, _ in landing:
+                    fold.refused()
                 if guessed and refused(error):
                     lost += part  # what was refused was made of a guess
                 else:
                     await self._apart(part, error)
                 continue
-            for (fold, write), summary in zip(landing, summaries, strict=True):
+            for (fold, _), summary in zip(landing, summaries, strict=True):
                 if guessed:
                     self._recent.guessed(right=summary is not None)
                 if summary is None:
+                    fold.refused()
                     lost.append(fold)
                 else:
-                    self._recent.wrote(Document(write.state, summary))
+                    self._recent.wrote(fold.document(summary))
                     fold.tell(summary)
         return lost
 
-    async def _locked(self, folds: Sequence[Fold]) -> None:
+    async def _locked(self, folds: Sequence[Fold]) -> list[Fold]:
+        """Does it under row locks; returns those whose answer was lost."""
         by_key = {fold.key: fold for fold in folds}
+        for fold in folds:
+            fold.reset()
         try:
             summaries = await self._storage.update_locked_many(
-                list(by_key), lambda document: by_key[document.summary.key].apply(document)
+                list(by_key), lambda document: by_key[document.summary.key].apply_to_write(document)
             )
+        except UpdateOutcomeUnknownError as error:
+            for fold in folds:
+                fold.lose(error)
+            return [fold for fold in folds if fold.waiting]
         except StorageError as error:
+            for fold in folds:
+                fold.refused()
             await self._apart(folds, error)
-            return
+            return []
         for fold, summary in zip(folds, summaries, strict=True):
             if summary is not None:
                 fold.tell(summary)
             else:
                 fold.missing()
+        return []
 
     async def _apart(self, folds: Sequence[Fold], error: StorageError) -> None:
         """Does one by one what was refused together: one is to blame, and the others are not to suffer.
@@ -180,6 +238,8 @@ class UpdateLoop:
         """
         if not refused(error):
             raise error
+        # What was lost and may have landed is not to be begun anew.
+        folds = _given_up(folds)
         waiting = [(fold.key, call) for fold in folds for call in fold.calls if not call.answered]
         for key, call in waiting:
             if len(waiting) == 1:
@@ -189,6 +249,29 @@ class UpdateLoop:
                 await self._send({key: (call,)})
             except StorageError as its_own:
                 call.answer(its_own)
+
+
+def _left_open(folds: Iterable[Fold], error: StorageError) -> list[Fold]:
+    """Tells the error to all but those whose write was lost: theirs can still be told. Returns these."""
+    unsettled: list[Fold] = []
+    for fold in folds:
+        if fold.unsettled:
+            unsettled.append(fold)
+        else:
+            for call in fold.calls:
+                call.answer(twin(error))
+    return unsettled
+
+
+def _given_up(folds: Iterable[Fold]) -> list[Fold]:
+    """Tells those whose write was lost that it cannot be told; returns the others."""
+    others: list[Fold] = []
+    for fold in folds:
+        if fold.unsettled:
+            fold.give_up()
+        else:
+            others.append(fold)
+    return others
 
 
 _LOOPS: Final[WeakValueDictionary[int, UpdateLoop]] = WeakValueDictionary()

@@ -30,6 +30,7 @@ from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
 from ..batching import Batching
 from ..errors import ConfigurationError
 from ..ids import first_version
+from ..journal import Journal, new_write_id
 
 Clock: TypeAlias = Callable[[], datetime]
 """Gives the aware UTC now. For tests, which steer time with it."""
@@ -93,18 +94,23 @@ class Write:
         read: What was read. Where the version still is the same, so is the rest, but for the times of access.
         state: The new document, as JSON text.
         count: How many updates it stands for.
+        id: What the row remembers it by, so that it can be told whether it landed when its answer was lost.
+        keys: The idempotency keys that the row remembers from now on, see journal.py; None: those that it does.
     """
 
     read: Summary
     state: str
     count: int = 1
+    id: str = field(default_factory=new_write_id)
+    keys: str | None = None
 
 
 class Document(NamedTuple):
-    """A stored session: its state as JSON text, and everything else about it."""
+    """A stored session: its state as JSON text, everything else about it, and its journal if that was asked for."""
 
     state: str
     summary: Summary
+    journal: Journal | None = None
 
 
 class Creation(NamedTuple):
@@ -172,16 +178,21 @@ class StorageProvider(Protocol):
         """
         ...
 
-    async def get_many(self, keys: Sequence[Key], *, touch: bool = True) -> Sequence[Document | None]:
-        """Reads each session; None where there is no live one. With ``touch`` the read is an access."""
+    async def get_many(
+        self, keys: Sequence[Key], *, touch: bool = True, journal: bool = False
+    ) -> Sequence[Document | None]:
+        """Reads each session; None where there is no live one. With ``touch`` the read is an access.
+
+        With ``journal`` the documents bring theirs, which holds the last writes with their ids and counts.
+        """
         ...
 
     async def update_many(self, writes: Sequence[Write]) -> Sequence[Summary | None]:
         """Writes each state, if the session is live and still at the version that its write names.
 
-        Raises its version by the write's count; a write is an access. None: it was not written, because the session
-        is gone or at another version (or, which is the same to the caller, somebody else holds it right now); read it
-        again to learn which. A key must not come twice.
+        Raises its version by the write's count, and notes the write in its journal; a write is an access. None: it was
+        not written, because the session is gone or at another version (or, which is the same to the caller, somebody
+        else holds it right now); read it again to learn which. A key must not come twice.
         """
         ...
 
@@ -189,8 +200,8 @@ class StorageProvider(Protocol):
         """Reads the sessions under exclusive locks, applies to each, and writes them before anybody else can.
 
         The dear way for sessions so contended that update_many() keeps losing: waiters queue and none starves. None:
-        there is no live session, or ``apply`` had nothing to write. What ``apply`` raises comes through, and nothing
-        is written of any of them. A key must not come twice.
+        there is no live session, or ``apply`` had nothing to write. Documents bring their journals. What ``apply``
+        raises comes through, and nothing is written of any of them. A key must not come twice.
         """
         ...
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from ..batching import Batching
 from ..errors import StorageError
+from ..journal import JOURNAL_CHARS, NAMELESS, Journal, entry
 from . import (
     Apply,
     Clock,
@@ -51,12 +52,16 @@ class MemoryStorageProvider(StorageProvider):
         creations: list[Creation] = []
         for draft in drafts:
             found = self._access(draft.key, now)
-            creations.append(Creation(found or self._insert(draft, now), created=found is None))
+            document = found or self._insert(draft, now)
+            creations.append(Creation(document._replace(journal=None), created=found is None))
         return creations
 
-    async def get_many(self, keys: Sequence[Key], *, touch: bool = True) -> Sequence[Document | None]:
+    async def get_many(
+        self, keys: Sequence[Key], *, touch: bool = True, journal: bool = False
+    ) -> Sequence[Document | None]:
         now = self._open_at()
-        return [self._access(key, now) if touch else self._live(key, now) for key in keys]
+        found = [self._access(key, now) if touch else self._live(key, now) for key in keys]
+        return found if journal else [document and document._replace(journal=None) for document in found]
 
     async def update_many(self, writes: Sequence[Write]) -> Sequence[Summary | None]:
         now = self._open_at()
@@ -179,7 +184,7 @@ class MemoryStorageProvider(StorageProvider):
             return None
         summary = found.summary
         slid = slid_expiry(now, summary.expires_at, summary.ttl, summary.deadline)
-        accessed = Document(found.state, summary._replace(last_accessed_at=now, expires_at=slid))
+        accessed = found._replace(summary=summary._replace(last_accessed_at=now, expires_at=slid))
         if slid != summary.expires_at:
             self._documents[key] = accessed
         return accessed
@@ -198,7 +203,7 @@ class MemoryStorageProvider(StorageProvider):
             origin=draft.origin,
             owner_id=draft.owner_id,
         )
-        self._documents[draft.key] = Document(draft.state, summary)
+        self._documents[draft.key] = Document(draft.state, summary, Journal("", ""))
         return self._documents[draft.key]
 
     def _write(self, write: Write, now: datetime) -> Summary | None:
@@ -212,7 +217,10 @@ class MemoryStorageProvider(StorageProvider):
             last_accessed_at=now,
             expires_at=slid_expiry(now, summary.expires_at, summary.ttl, summary.deadline),
         )
-        self._documents[summary.key] = Document(write.state, summary)
+        journal = _noted(found, entry(write.id, write.count))
+        self._documents[summary.key] = Document(
+            write.state, summary, journal if write.keys is None else journal._replace(keys=write.keys)
+        )
         return summary
 
     def _set(self, draft: Draft, now: datetime) -> Summary:
@@ -225,5 +233,10 @@ class MemoryStorageProvider(StorageProvider):
         summary = summary._replace(
             created_at=created_at, deadline=deadline, expires_at=first_expiry(now, draft.ttl, deadline)
         )
-        self._documents[draft.key] = Document(draft.state, summary)
+        self._documents[draft.key] = Document(draft.state, summary, _noted(found, NAMELESS))
         return summary
+
+
+def _noted(document: Document, made: str) -> Journal:
+    writes, keys = document.journal or ("", "")
+    return Journal((made + writes)[:JOURNAL_CHARS], keys)

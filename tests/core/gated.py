@@ -70,9 +70,11 @@ class GatedStorage(MemoryStorageProvider):
         self.refusal: Callable[[Sequence[Write]], Exception | None] = lambda _: None
         self.lose: Callable[[], None] = lambda: None
 
-    async def get_many(self, keys: Sequence[Key], *, touch: bool = True) -> Sequence[Document | None]:
+    async def get_many(
+        self, keys: Sequence[Key], *, touch: bool = True, journal: bool = False
+    ) -> Sequence[Document | None]:
         self.reads.append([key.session_id for key in keys])
-        found = await super().get_many(keys, touch=touch)
+        found = await super().get_many(keys, touch=touch, journal=journal)
         await self.reading.passed()
         return found
 
@@ -101,8 +103,8 @@ class GatedStorage(MemoryStorageProvider):
     def count_up(self, session_id: str) -> None:
         """Somebody else's update."""
         key = Key("chat", session_id)
-        state, summary = self._documents[key]
-        self._documents[key] = Document(state, summary._replace(version=summary.version + 1))
+        state, summary, journal = self._documents[key]
+        self._documents[key] = Document(state, summary._replace(version=summary.version + 1), journal)
 
     def forget_calls(self) -> None:
         for calls in (self.reads, self.writes, self.locks):

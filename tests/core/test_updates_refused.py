@@ -13,7 +13,6 @@ from sessionstore import (
     SessionStoreError,
     StorageError,
     StorageUnavailableError,
-    UpdateOutcomeUnknownError,
 )
 from sessionstore.batching import Batching
 from sessionstore.storage import Document, Key, Write
@@ -29,8 +28,10 @@ pytestmark = pytest.mark.usefixtures("patient")
 class UnreadableStorage(GatedStorage):
     """Cannot read the session "broken"."""
 
-    async def get_many(self, keys: Sequence[Key], *, touch: bool = True) -> Sequence[Document | None]:
-        found = await super().get_many(keys, touch=touch)
+    async def get_many(
+        self, keys: Sequence[Key], *, touch: bool = True, journal: bool = False
+    ) -> Sequence[Document | None]:
+        found = await super().get_many(keys, touch=touch, journal=journal)
         if any(key.session_id == "broken" for key in keys):
             raise StorageError("a row is broken", code="XX001")
         return found
@@ -148,7 +149,6 @@ async def test_a_session_that_cannot_be_read_fails_alone() -> None:
     "error",
     [
         StorageUnavailableError("away"),
-        UpdateOutcomeUnknownError("lost"),
         SchemaError("moved on", found="2", wanted="1"),
         RuntimeError("a defect"),
     ],

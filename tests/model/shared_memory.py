@@ -53,9 +53,11 @@ class SharedMemory(MemoryStorageProvider):
         await self._leave()
         return created
 
-    async def get_many(self, keys: Sequence[Key], *, touch: bool = True) -> Sequence[Document | None]:
+    async def get_many(
+        self, keys: Sequence[Key], *, touch: bool = True, journal: bool = False
+    ) -> Sequence[Document | None]:
         await self._arrive()
-        found = await super().get_many(keys, touch=touch)
+        found = await super().get_many(keys, touch=touch, journal=journal)
         await self._leave()
         return found
 

@@ -126,9 +126,11 @@ class SqlStorageProvider(StorageProvider):
             answers[draft.key] = Creation(answers[draft.key].document, created=False)
         return creations
 
-    async def get_many(self, keys: Sequence[Key], *, touch: bool = True) -> Sequence[Document | None]:
-        rows = await self._read(keys)
-        found = await self._access(rows) if touch else {key_of(row): document_of(row) for row in rows}
+    async def get_many(
+        self, keys: Sequence[Key], *, touch: bool = True, journal: bool = False
+    ) -> Sequence[Document | None]:
+        rows = await self._read(keys, journal=journal)
+        found = await self._access(rows, journal=journal) if touch else {key_of(row): document_of(row) for row in rows}
         return [found.get(key) for key in keys]
 
     async def get(self, key: Key, *, touch: bool = True) -> Document | None:
@@ -266,10 +268,11 @@ class SqlStorageProvider(StorageProvider):
     def _dated(self, params: Fields) -> Fields:
         return params | {"now": None if self._clock is None else self._clock()}
 
-    async def _read(self, keys: Iterable[Key]) -> Sequence[Row]:
-        return await self._fetch(self._statements.get, unique(keys), writing=False)
+    async def _read(self, keys: Iterable[Key], *, journal: bool = False) -> Sequence[Row]:
+        statement = self._statements.get_with_journal if journal else self._statements.get
+        return await self._fetch(statement, unique(keys), writing=False)
 
-    async def _access(self, rows: Sequence[Row]) -> dict[Key, Document]:
+    async def _access(self, rows: Sequence[Row], *, journal: bool = False) -> dict[Key, Document]:
         """The documents of rows just read, as an access leaves them: moves the expiry of those that are due."""
         found: dict[Key, Document] = {}
         while rows:
@@ -278,13 +281,12 @@ class SqlStorageProvider(StorageProvider):
             moved = await self._fetch(self._statements.touch, map(key_fields, due), writing=True)
             for namespace, session_id, last_accessed_at, expires_at in moved:
                 key = Key(namespace, session_id)
-                state, summary = read[key]
-                summary = summary._replace(last_accessed_at=last_accessed_at, expires_at=expires_at)
-                read[key] = Document(state, summary)
+                summary = read[key].summary._replace(last_accessed_at=last_accessed_at, expires_at=expires_at)
+                read[key] = read[key]._replace(summary=summary)
                 due.remove(key)
             # Whoever is due still was moved by somebody else, or is gone: only another look can tell.
             found |= {key: document for key, document in read.items() if key not in due}
-            rows = await self._read(due)
+            rows = await self._read(due, journal=journal)
         return found
 
 

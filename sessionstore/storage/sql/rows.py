@@ -7,6 +7,7 @@ from typing import Any, Final, TypeAlias
 
 import orjson
 
+from ...journal import Journal, entry
 from .. import Document, Draft, Key, Summary, Write
 from .drivers import Row
 from .tables import micros
@@ -18,7 +19,7 @@ _LAST_ACCESSED_AT: Final = 5
 _SUMMARY_COLUMNS: Final = 11
 """The key takes two. Where a row reads a document, its state and what tells how the access went come after these."""
 
-STATE, NOW, DUE, CREATED = range(_SUMMARY_COLUMNS, _SUMMARY_COLUMNS + 4)
+STATE, NOW, DUE, CREATED, _JOURNAL = range(_SUMMARY_COLUMNS, _SUMMARY_COLUMNS + 5)
 
 # Named tuples are made of tuples here, without the function in between: there are several of them to a session.
 _new = tuple.__new__
@@ -43,6 +44,8 @@ def write_fields(write: Write) -> Fields:
         "state": write.state,
         "version": write.read.version,
         "count": write.count,
+        "write": entry(write.id, write.count),
+        "keys": write.keys,
     }
 
 
@@ -88,11 +91,15 @@ def written(write: Write, row: Row) -> Summary:
 
 def document_of(row: Row) -> Document:
     """The document of a row that reads one."""
-    return _new(Document, (row[STATE], summary_of(row)))
+    return _new(Document, (row[STATE], summary_of(row), _journal_of(row)))
 
 
 def accessed(row: Row) -> Document:
     """The document of a row that reads one, as this access leaves it."""
     rest = row[_LAST_ACCESSED_AT + 1 : _SUMMARY_COLUMNS]
     summary = _new(Summary, (_new(Key, row[:2]), *row[2:_LAST_ACCESSED_AT], row[NOW], *rest))
-    return _new(Document, (row[STATE], summary))
+    return _new(Document, (row[STATE], summary, _journal_of(row)))
+
+
+def _journal_of(row: Row) -> Journal | None:
+    return _new(Journal, row[_JOURNAL:]) if len(row) > _JOURNAL else None

@@ -32,6 +32,7 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.sql.dml import ReturningInsert
 from sqlalchemy.types import TypeEngine
 
+from ...journal import JOURNAL_CHARS, NAMELESS
 from ..lifetime import SLACK
 from .dialect import Backend, Fields
 from .prepared import Prepared, Statement
@@ -41,7 +42,7 @@ _Element: TypeAlias = ColumnElement[Any]
 
 _KEY: Final[Fields] = {"namespace": KEY, "session_id": KEY}
 _VERSIONED: Final[Fields] = {**_KEY, "state": DOCUMENT, "version": BigInteger()}
-_WRITE: Final[Fields] = {**_VERSIONED, "count": BigInteger()}
+_WRITE: Final[Fields] = {**_VERSIONED, "count": BigInteger(), "write": Text(), "keys": Text()}
 _DRAFT: Final[Fields] = {
     **_VERSIONED,
     "ttl": BigInteger(),
@@ -88,8 +89,10 @@ class Statements:
             t.c.owner_id,
         )
         self._document = (*self._summary, backend.text(t.c.state).label("state"))
+        self._journal = (t.c.writes, t.c["keys"])
 
         self.get = self._pair(_KEY, self._get)
+        self.get_with_journal = self._pair(_KEY, self._get_with_journal)
         self.get_locked = self._pair(_KEY, self._get_locked)
         self.exists = self._pair(_KEY, self._exists)
         self.create = self._pair(_DRAFT, self._create)
@@ -154,9 +157,12 @@ class Statements:
         found = select(*self._document, self._now.label("now"), due, false().label("created"))
         return found.select_from(self._table.join(batch, self._matches(batch))).where(self._live)
 
+    def _get_with_journal(self, batch: FromClause) -> Select[Any]:
+        return self._get(batch).add_columns(*self._journal)
+
     def _get_locked(self, batch: FromClause) -> Select[Any]:
         # In key order, as all batches lock.
-        return self._get(batch).order_by(*self._key).with_for_update(of=self._table)
+        return self._get_with_journal(batch).order_by(*self._key).with_for_update(of=self._table)
 
     def _exists(self, batch: FromClause) -> Statement:
         return select(*self._key).select_from(self._table.join(batch, self._matches(batch))).where(self._live)
@@ -178,6 +184,8 @@ class Statements:
         deadline = case((self._live, t.c.created_at + lifetime), else_=new["deadline"])
         kept = new | {
             "version": case((self._live, t.c.version + literal_column("1")), else_=new["version"]),
+            "writes": case((self._live, self._noted(literal_column(f"'{NAMELESS}'", Text()))), else_=new["writes"]),
+            "keys": case((self._live, t.c["keys"]), else_=new["keys"]),
             "created_at": case((self._live, t.c.created_at), else_=new["created_at"]),
             "deadline": deadline,
             "expires_at": _first(self._now, new["ttl"], deadline),
@@ -192,6 +200,7 @@ class Statements:
         deadline = self._now + self._backend.interval(batch.c.max_lifetime)
         values = {
             **{name: batch.c[name] for name in ("namespace", "session_id", "state", "origin", "owner_id", "version")},
+            **dict.fromkeys(("writes", "keys"), literal_column("''", Text())),
             **dict.fromkeys(("created_at", "updated_at", "last_accessed_at"), self._now),
             "ttl": ttl,
             "deadline": deadline,
@@ -209,10 +218,15 @@ class Statements:
         return matched.values(
             state=batch.c.state,
             version=t.c.version + batch.c["count"],
+            writes=self._noted(batch.c.write),
+            keys=func.coalesce(batch.c["keys"], t.c["keys"]),
             updated_at=self._now,
             last_accessed_at=self._now,
             expires_at=self._slid,
         ).returning(*self._key, t.c.version, t.c.updated_at, t.c.last_accessed_at, t.c.expires_at)
+
+    def _noted(self, made: _Element) -> _Element:
+        return func.substr(made.concat(self._table.c.writes), literal_column("1"), literal_column(str(JOURNAL_CHARS)))
 
     def _touch(self, batch: FromClause) -> Statement:
         touched = update(self._table).where(self._backend.among(self._table, batch), self._live, self._due)

@@ -110,6 +110,8 @@ def sessions_table(metadata: MetaData, *, sqlite: bool) -> Table:
         Column("origin", DOCUMENT),
         Column("owner_id", KEY),
         Column("version", BigInteger().with_variant(Integer(), "sqlite"), nullable=False),
+        Column("writes", Text(), nullable=False, server_default=""),
+        Column("keys", Text(), nullable=False, server_default=""),
         Column("ttl", Duration()),
         Column("created_at", Instant(), nullable=False),
         Column("updated_at", Instant(), nullable=False),

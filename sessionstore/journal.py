@@ -1,0 +1,93 @@
+"""What a row remembers of its last writes, and what that tells of one whose answer was lost."""
+
+from __future__ import annotations
+
+import secrets
+from base64 import urlsafe_b64encode
+from enum import Enum, auto
+from hashlib import blake2b
+from typing import Final, NamedTuple
+
+WRITES: Final = 16
+"""How many writes a row remembers."""
+
+_ID_CHARS: Final = 8
+_ENTRY_CHARS: Final = _ID_CHARS + 4
+JOURNAL_CHARS: Final = WRITES * _ENTRY_CHARS
+"""How long the text is that they make, newest first. Of a fixed width, so that any database can cut it."""
+
+_KEY_BYTES: Final = 9
+_KEY_CHARS: Final = 12
+
+NAMELESS: Final = "-" * _ID_CHARS + "0001"
+"""The entry of one write for which nobody will ask."""
+
+MOST_AT_ONCE: Final = 0xFFFF
+"""How many updates one write can stand for."""
+
+
+class Journal(NamedTuple):
+    """What a row remembers: its last writes, and the idempotency keys of its last updates that had one."""
+
+    writes: str
+    keys: str
+
+
+class Fate(Enum):
+    """What became of a write."""
+
+    LANDED = auto()
+    NOT_LANDED = auto()
+    """Not so far; and it never will, once another write is there, because it names the version that it read."""
+    UNTOLD = auto()
+    """More writes came after it than the row remembers, or would have."""
+
+
+def new_write_id() -> str:
+    """An id that no other of the last writes of a row has: 48 random bits."""
+    return secrets.token_urlsafe(6)
+
+
+def entry(write_id: str, count: int) -> str:
+    """A write as the row remembers it: its id, and how many versions it took."""
+    return f"{write_id}{count:04x}"
+
+
+def fate(write_id: str, read: int, version: int, writes: str | None) -> Fate:
+    """Tells what became of a write.
+
+    Args:
+        write_id: Its id.
+        read: The version that it named.
+        version: The version that the row has now.
+        writes: What the row remembers now; None: it keeps no journal.
+    """
+    unaccounted = version - read
+    if unaccounted <= 0:
+        return Fate.NOT_LANDED
+    for at in range(0, len(writes or ""), _ENTRY_CHARS):
+        assert writes is not None
+        if writes[at : at + _ID_CHARS] == write_id:
+            return Fate.LANDED
+        try:
+            unaccounted -= int(writes[at + _ID_CHARS : at + _ENTRY_CHARS], 16)
+        except ValueError:  # somebody else wrote there
+            return Fate.UNTOLD
+        if unaccounted <= 0:
+            return Fate.NOT_LANDED
+    return Fate.UNTOLD
+
+
+def key_digest(idempotency_key: str) -> str:
+    """An idempotency key as rows remember it: 72 bits of its BLAKE2b (RFC 7693)."""
+    return urlsafe_b64encode(blake2b(idempotency_key.encode(), digest_size=_KEY_BYTES).digest()).decode()
+
+
+def has_key(keys: str, digest: str) -> bool:
+    """Whether this key is among those remembered."""
+    return any(keys[at : at + _KEY_CHARS] == digest for at in range(0, len(keys), _KEY_CHARS))
+
+
+def with_key(keys: str, digest: str, most: int) -> str:
+    """The keys remembered after one more, the newest first, and at most so many."""
+    return (digest + keys)[: most * _KEY_CHARS]

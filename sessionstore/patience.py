@@ -1,0 +1,31 @@
+"""How long one waits for a storage that was lost in the middle of a write, to ask it what became of the write."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from time import monotonic
+from typing import Final
+
+_SECONDS: Final = 10.0
+_FIRST_PAUSE: Final = 0.02
+_LONGEST_PAUSE: Final = 0.5
+
+
+class Patience:
+    """Pauses that grow, for ten seconds in all: what a server that crashed takes to come back."""
+
+    def __init__(self) -> None:
+        self._end = monotonic() + _SECONDS
+        self._pause = _FIRST_PAUSE
+
+    @property
+    def over(self) -> bool:
+        """Whether it has been long enough."""
+        return monotonic() >= self._end
+
+    async def pause(self) -> None:
+        """Waits a while."""
+        # Random, so that those who lost their connections at once do not come back at once; no secret.
+        await asyncio.sleep(self._pause * random.uniform(0.5, 1))  # noqa: S311
+        self._pause = min(_LONGEST_PAUSE, 2 * self._pause)
