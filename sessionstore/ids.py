@@ -17,6 +17,7 @@ _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 # 53 bits survive every JSON reader, so a version may travel to a browser. One bit is kept free for counting up.
 _VERSION_BITS = 52
+_MOST_WRITES = 1 << 20
 
 
 def new_session_id() -> SessionId:
@@ -31,6 +32,11 @@ def first_version() -> int:
     deleted must fail against the next session of the same id, and that one's row knows nothing of the first.
     """
     return secrets.randbits(_VERSION_BITS) + 1
+
+
+def started_at(version: int, first: int) -> bool:
+    """Whether a session that is at this version now may have started at that one: no other comes so near by chance."""
+    return 0 <= version - first < _MOST_WRITES
 
 
 def fault_of(name: object) -> str | None:

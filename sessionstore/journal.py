@@ -48,6 +48,11 @@ def new_write_id() -> str:
     return secrets.token_urlsafe(6)
 
 
+def new_receipt() -> str:
+    """An id that no other deletion has: 96 random bits."""
+    return secrets.token_urlsafe(12)
+
+
 def entry(write_id: str, count: int) -> str:
     """A write as the row remembers it: its id, and how many versions it took."""
     return f"{write_id}{count:04x}"

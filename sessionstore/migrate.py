@@ -25,7 +25,7 @@ from sqlalchemy.sql.ddl import CreateSchema
 from . import config
 from .errors import ConfigurationError, SchemaError, StorageError, StorageUnavailableError
 from .storage.sql.engine import BUSY_SECONDS, CONNECT_SECONDS, parse_url
-from .storage.sql.tables import REVISIONS, VERSION_TABLE, sessions_table
+from .storage.sql.tables import REVISIONS, VERSION_TABLE, deletions_table, sessions_table
 
 HEAD: Final = "head"
 
@@ -66,6 +66,8 @@ class Target:
         """The tables that there should be."""
         metadata = MetaData(schema=self.schema)
         sessions_table(metadata, sqlite=self.schema is None)
+        if self.schema is not None:
+            deletions_table(metadata)
         return metadata
 
     def includes(self, name: str | None, kind: str, parents: Any) -> bool:

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Awaitable, Callable
 from time import monotonic
-from typing import Final
+from typing import Final, TypeVar
+
+from .errors import StorageUnavailableError, UpdateOutcomeUnknownError
+
+R = TypeVar("R")
 
 _SECONDS: Final = 10.0
 _FIRST_PAUSE: Final = 0.02
@@ -29,3 +34,25 @@ class Patience:
         # Random, so that those who lost their connections at once do not come back at once; no secret.
         await asyncio.sleep(self._pause * random.uniform(0.5, 1))  # noqa: S311
         self._pause = min(_LONGEST_PAUSE, 2 * self._pause)
+
+
+async def until_told(attempt: Callable[[], Awaitable[R]]) -> R:
+    """Does something again that finds out what became of it, if its answer was lost.
+
+    Raises:
+        UpdateOutcomeUnknownError: The storage did not come back in time.
+    """
+    patience: Patience | None = None
+    lost: UpdateOutcomeUnknownError | None = None
+    while True:
+        try:
+            return await attempt()
+        except UpdateOutcomeUnknownError as error:
+            lost = lost or error
+        except StorageUnavailableError:
+            if lost is None:
+                raise
+        patience = patience or Patience()
+        if patience.over:
+            raise lost
+        await patience.pause()

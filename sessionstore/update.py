@@ -184,7 +184,7 @@ class UpdateLoop:
             except UpdateOutcomeUnknownError as error:
                 for fold, _ in landing:
                     fold.lose(error)
-                lost += [fold for fold, _ in landing]
+                lost += [fold for fold, _ in landing if fold.waiting]
                 continue
             except StorageError as error:
                 for fold, _ in landing:

@@ -35,6 +35,8 @@ def upgrade(schema: str | None = None) -> None:
 
 
 def downgrade(schema: str | None = None) -> None:
+    if op.get_context().dialect.name != "sqlite":
+        op.drop_table("deletions", schema=schema)
     op.drop_table("sessions", schema=schema)
 
 
@@ -62,6 +64,14 @@ def _upgrade_postgresql(schema: str | None) -> None:
         schema=schema,
     )
     _create_indexes(schema)
+    op.create_table(
+        "deletions",
+        sa.Column("id", key, nullable=False),
+        sa.Column("deleted_at", instant, nullable=False),
+        sa.PrimaryKeyConstraint("id", name="deletions_pkey"),
+        schema=schema,
+    )
+    op.create_index("ix_deletions_deleted_at", "deletions", ["deleted_at"], schema=schema)
     preparer = op.get_context().dialect.identifier_preparer
     table = f"{preparer.quote_schema(schema)}.sessions" if schema else "sessions"
     op.execute(f"ALTER TABLE {table} SET ({_STORAGE})")

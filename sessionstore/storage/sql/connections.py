@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+from collections.abc import Coroutine, Iterable
+from contextlib import suppress
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, PoolProxiedConnection, QueuePool
 from sqlalchemy.util import greenlet_spawn
+
+R = TypeVar("R")
 
 
 class Lease:
@@ -65,7 +70,7 @@ class Connections:
     async def give_back(self, lease: Lease) -> None:
         """Takes a connection back that is as good as it was."""
         if self._closed and self._owned:
-            await greenlet_spawn(lease.discard)  # its pool is disposed of, or about to be
+            await to_its_end(_discard([lease]))  # its pool is disposed of, or about to be
         elif len(self._idle) < self._most_idle:
             self._idle.append(lease)
         else:
@@ -81,8 +86,8 @@ class Connections:
         if lost:
             # There is no public name for it; SQLAlchemy itself does it where it sees a connection break.
             self._engine.pool._invalidate(lease.pooled, _checkin=False)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
-        for one in (lease, *(self._forget_idle() if lost else ())):
-            await greenlet_spawn(one.discard)
+        # Also where the operation is cancelled meanwhile: closing says goodbye to the server, and may take its time.
+        await to_its_end(_discard([lease, *(self._forget_idle() if lost else ())]))
 
     async def close(self) -> None:
         """Gives the idle ones back to the pool. Those in use are closed when they are given back, if they are ours."""
@@ -103,6 +108,11 @@ class Connections:
         return Lease(connection, connection.connection)
 
 
+async def _discard(leases: Iterable[Lease]) -> None:
+    for lease in leases:
+        await greenlet_spawn(lease.discard)
+
+
 def _most_idle(engine: Engine) -> int:
     """How many connections the pool keeps, if it has nothing to do when one is taken from it or given back to it."""
     pool: Any = engine.pool
@@ -110,3 +120,16 @@ def _most_idle(engine: Engine) -> int:
     if not isinstance(pool, QueuePool) or pool._pre_ping or pool._recycle > -1:  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
         return 0
     return pool.size()
+
+
+async def to_its_end(running: Coroutine[Any, Any, R]) -> R:
+    """Waits for something also when it is cancelled, so that it leaves nothing behind; then it is cancelled."""
+    task = asyncio.ensure_future(running)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        while not task.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait([task])
+        task.exception()  # asked for, or asyncio would complain that nobody did
+        raise

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import shlex
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping
-from contextlib import asynccontextmanager, nullcontext, suppress
-from typing import Any, Final, TypeAlias, TypeVar
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager, nullcontext
+from typing import Final, TypeAlias, TypeVar
 
 from sqlalchemy import Column, Dialect, MetaData, String, Table, select
 from sqlalchemy.exc import SQLAlchemyError
@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from ... import config
 from ...errors import ConfigurationError, SchemaError, SessionStoreError, StorageError
-from .connections import Connections, Lease
+from .connections import Connections, Lease, to_its_end
 from .dialect import Backend
 from .engine import BUSY_SECONDS
 from .faults import Fault, code_of, discreet, driver_error, storage_error
@@ -22,7 +22,7 @@ from .postgresql import PostgreSQL
 from .prepared import Prepared
 from .sqlite import SQLite
 from .statements import Statements
-from .tables import REVISIONS, VERSION_TABLE, sessions_table
+from .tables import REVISIONS, VERSION_TABLE, deletions_table, sessions_table
 from .turns import Turns
 
 R = TypeVar("R")
@@ -70,7 +70,8 @@ class Gateway:
         self.schema = None if sqlite else config.schema_name(schema)
         metadata = MetaData(schema=self.schema)
         self.table = sessions_table(metadata, sqlite=sqlite)
-        self.statements = Statements(self.table, self._backend, engine.dialect)
+        deletions = None if sqlite else deletions_table(metadata)
+        self.statements = Statements(self.table, deletions, self._backend, engine.dialect)
         version = select(Table(VERSION_TABLE, metadata, Column("version_num", String)).c.version_num)
         self._revision = Prepared(version, engine.dialect, self._backend.driver)
         self._relations = Prepared(self._backend.relations(self.schema), engine.dialect, self._backend.driver)
@@ -136,7 +137,7 @@ class Gateway:
             try:
                 async with self._write_turns if writing else _NO_TURN, self._turns:
                     running = self._operate(operation)
-                    return await (running if self._backend.interruptible else _to_its_end(running))
+                    return await (running if self._backend.interruptible else to_its_end(running))
             except _Failure as failure:
                 error, fault = failure.error, failure.fault
                 if fault is Fault.LOST and not writing and left:
@@ -210,16 +211,3 @@ class Gateway:
                 f"upgrade sessionstore, or run `sessionstore migrate downgrade {wanted}{option}` with the newer version"
             )
         return SchemaError(text, found=found, wanted=wanted)
-
-
-async def _to_its_end(running: Coroutine[Any, Any, R]) -> R:
-    """Waits for an operation also when it is cancelled, so that it leaves nothing behind; then it is cancelled."""
-    task = asyncio.ensure_future(running)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        while not task.done():
-            with suppress(asyncio.CancelledError):
-                await asyncio.wait([task])
-        task.exception()  # asked for, or asyncio would complain that nobody did
-        raise

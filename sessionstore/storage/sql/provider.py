@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final, TypeVar
@@ -11,6 +12,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from ...batching import BATCH_CHARS, Batching
 from ...combine import Combiner, by_key
+from ...errors import UpdateOutcomeUnknownError
+from ...ids import first_version, started_at
+from ...journal import new_receipt
+from ...patience import until_told
 from .. import (
     Apply,
     Clock,
@@ -57,6 +62,8 @@ _UNLIMITED: Final = 1 << 30
 _WORTHWHILE: Final = 64
 """How many sessions make a batch that goes beside another one. Reads wait for no disk: smaller ones gain nothing."""
 _CLEAR_BATCH: Final = 5000
+_RECEIPTS: Final = timedelta(hours=1)
+"""How long a deletion is remembered, for a caller who lost the answer."""
 
 
 class SqlStorageProvider(StorageProvider):
@@ -111,15 +118,31 @@ class SqlStorageProvider(StorageProvider):
         for draft in drafts:
             pending.setdefault(draft.key, draft)
         answers: dict[Key, Creation] = {}
-        # One round does, unless another's session came or went in the middle of it.
-        while pending:
-            rows = await self._fetch(self._statements.create, map(draft_fields, pending.values()), writing=True)
-            answers |= {key_of(row): Creation(document_of(row), created=True) for row in rows if row[CREATED]}
-            found = [row for row in rows if not row[CREATED]]
-            if unanswered := pending.keys() - {key_of(row) for row in rows}:
-                found.extend(await self._read(unanswered))
-            answers |= {key: Creation(it, created=False) for key, it in (await self._access(found)).items()}
-            pending = {key: draft for key, draft in pending.items() if key not in answers}
+        # With which versions sessions were to start whose answers were lost; one that lands starts with its own.
+        lost: dict[Key, list[int]] = {}
+
+        async def attempt() -> None:
+            # One round does, unless another's session came or went in the middle of it.
+            while pending:
+                try:
+                    rows = await self._fetch(self._statements.create, map(draft_fields, pending.values()), writing=True)
+                except UpdateOutcomeUnknownError:
+                    for key, draft in pending.items():
+                        lost.setdefault(key, []).append(draft.version)
+                        pending[key] = replace(draft, version=first_version())
+                    raise
+                made = {key_of(row): Creation(document_of(row), created=True) for row in rows if row[CREATED]}
+                found = [row for row in rows if not row[CREATED]]
+                _settle(pending, answers, made)
+                if unanswered := pending.keys() - {key_of(row) for row in found}:
+                    found.extend(await self._read(unanswered))
+                there = {
+                    key: Creation(it, any(started_at(it.summary.version, first) for first in lost.get(key, ())))
+                    for key, it in (await self._access(found)).items()
+                }
+                _settle(pending, answers, there)
+
+        await until_told(attempt)
         creations: list[Creation] = []
         for draft in drafts:
             creations.append(answers[draft.key])
@@ -165,8 +188,26 @@ class SqlStorageProvider(StorageProvider):
         return [landed.get(key) for key in keys]
 
     async def delete_many(self, keys: Sequence[Key]) -> Sequence[bool]:
-        rows = await self._fetch(self._statements.delete, unique(keys), writing=True)
-        live = {key_of(row): bool(row[2]) for row in rows}
+        receipts = {key: new_receipt() for key in keys}
+        fields = [key_fields(key) | {"receipt": receipt} for key, receipt in receipts.items()]
+        live: dict[Key, bool] = {}
+        lost = False
+
+        async def attempt() -> None:
+            nonlocal lost
+            try:
+                rows = await self._fetch(self._statements.delete, fields, writing=True)
+            except UpdateOutcomeUnknownError:
+                lost = True
+                raise
+            live.update({key_of(row): bool(row[2]) for row in rows})
+            # What is gone now may have been deleted by a call of ours whose answer was lost: it left a receipt.
+            if lost and (gone := [key for key in receipts if not live.get(key)]):
+                wanted = [{"receipt": receipts[key]} for key in gone]
+                noted = {row[0] for row in await self._fetch(self._statements.receipts, wanted, writing=False)}
+                live.update({key: receipts[key] in noted for key in gone})
+
+        await until_told(attempt)
         return [live.pop(key, False) for key in keys]
 
     async def set_many(self, drafts: Sequence[Draft]) -> Sequence[Summary]:
@@ -218,6 +259,8 @@ class SqlStorageProvider(StorageProvider):
         self, *, limit: int = 5000, grace: timedelta = timedelta(0), since: datetime | None = None
     ) -> Purge:
         check_limit(limit)
+        if since is None:
+            await self._forget_receipts(limit)
         params = {"limit": limit, "grace": micros(grace), "since": since or FIRST_INSTANT}
         rows = [row for row in await self._rows(self._statements.purge, params, writing=True) if row[0]]
         last = max((row[1] for row in rows), default=None)
@@ -239,6 +282,13 @@ class SqlStorageProvider(StorageProvider):
     def _combiner(self, many: Callable[[Sequence[Key]], Awaitable[Sequence[R]]]) -> Combiner[Key, None, R]:
         batching = self.batching or Batching(size=1, places=_UNLIMITED)
         return Combiner(by_key(many), size=batching.size, places=batching.places, worthwhile=_WORTHWHILE, alone=False)
+
+    async def _forget_receipts(self, limit: int) -> None:
+        statement = self._statements.forget_receipts
+        while statement is not None:
+            forgotten = await self._rows(statement, {"limit": limit, "grace": micros(_RECEIPTS)}, writing=True)
+            if len(forgotten) < limit:
+                return
 
     async def _get_documents(self, keys: Sequence[Key], *, touch: bool) -> Sequence[Document | None]:
         """get_many() of those who come at once."""
@@ -294,3 +344,10 @@ def _written(writes: Sequence[Write], rows: Iterable[Row]) -> Sequence[Summary |
     """What became of each write, from the rows that tell what landed."""
     landed = {key_of(row): row for row in rows}
     return [None if (row := landed.get(write.read.key)) is None else written(write, row) for write in writes]
+
+
+def _settle(pending: dict[Key, Draft], answers: dict[Key, Creation], found: dict[Key, Creation]) -> None:
+    """Moves those that were found from what is pending to the answers."""
+    answers |= found
+    for key in found:
+        pending.pop(key, None)

@@ -21,6 +21,7 @@ from sqlalchemy import (
     delete,
     false,
     func,
+    insert,
     literal_column,
     or_,
     select,
@@ -29,7 +30,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
-from sqlalchemy.sql.dml import ReturningInsert
+from sqlalchemy.sql.dml import Delete, ReturningInsert
 from sqlalchemy.types import TypeEngine
 
 from ...journal import JOURNAL_CHARS, NAMELESS
@@ -69,8 +70,9 @@ class Pair(NamedTuple):
 class Statements:
     """The statements for one table of one database."""
 
-    def __init__(self, table: Table, backend: Backend, dialect: Dialect) -> None:
+    def __init__(self, table: Table, deletions: Table | None, backend: Backend, dialect: Dialect) -> None:
         self._table = t = table
+        self._deletions = deletions
         self._backend = backend
         self._dialect = dialect
         self._insert = sqlite_insert if backend.name == "sqlite" else postgresql_insert
@@ -101,7 +103,9 @@ class Statements:
         # keep the others of the batch waiting.
         self.update = self._pair(_WRITE, self._update, locking=partial(backend.locked, skip_locked=True))
         self.touch = self._pair(_KEY, self._touch, locking=backend.locked)
-        self.delete = self._pair(_KEY, self._delete, locking=backend.locked)
+        self.delete = self._pair({**_KEY, "receipt": Text()}, self._delete, locking=backend.locked)
+        self.receipts = self._pair({"receipt": Text()}, self._noted_receipts)
+        self.forget_receipts = None if deletions is None else self._prepare(self._forget_receipts(deletions))
         self.purge = self._prepare(self._purge())
         self.count_expired = self._prepare(select(func.count()).select_from(t).where(self._since, self._expired))
 
@@ -235,7 +239,25 @@ class Statements:
 
     def _delete(self, batch: FromClause) -> Statement:
         gone = delete(self._table).where(self._backend.among(self._table, batch))
-        return gone.returning(*self._key, self._live.label("live"))
+        told = (*self._key, self._live.label("live"))
+        return gone.returning(*told) if self._deletions is None else self._receipted(gone, batch, self._deletions)
+
+    def _receipted(self, gone: Delete, batch: FromClause, deletions: Table) -> Statement:
+        rows = gone.returning(*self._key, self._live.label("live"), batch.c.receipt).cte("gone")
+        live = select(rows.c.receipt, self._now).where(rows.c.live)
+        noted = insert(deletions).from_select(["id", "deleted_at"], live).cte("noted")
+        return select(rows.c.namespace, rows.c.session_id, rows.c.live).add_cte(noted)
+
+    def _noted_receipts(self, batch: FromClause) -> Statement:
+        if self._deletions is None:
+            return select(batch.c.receipt).where(false())
+        return select(batch.c.receipt).join(self._deletions, self._deletions.c.id == batch.c.receipt)
+
+    def _forget_receipts(self, deletions: Table) -> Statement:
+        old = deletions.c.deleted_at <= self._now - self._backend.interval(bindparam("grace", type_=BigInteger()))
+        ids = select(deletions.c.id).where(old).order_by(deletions.c.deleted_at).limit(_LIMIT)
+        chosen = ids.with_for_update(skip_locked=True)
+        return delete(deletions).where(deletions.c.id.in_(chosen)).returning(deletions.c.id)
 
     def _purge(self) -> Statement:
         t = self._table

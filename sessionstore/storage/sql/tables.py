@@ -129,3 +129,18 @@ def sessions_table(metadata: MetaData, *, sqlite: bool) -> Table:
         for document, valid in (("state", "json_valid(state)"), ("origin", "origin IS NULL OR json_valid(origin)")):
             table.append_constraint(CheckConstraint(valid, name=f"ck_sessions_{document}_is_json"))
     return table
+
+
+def deletions_table(metadata: MetaData) -> Table:
+    """The table ``deletions``: what deletes, whose answers may have been lost, can be told by.
+
+    SQLite has none: there is no connection between a caller and a file that could break.
+    """
+    table = Table(
+        "deletions",
+        metadata,
+        Column("id", Text(collation="C"), primary_key=True),
+        Column("deleted_at", Instant(), nullable=False),
+    )
+    Index("ix_deletions_deleted_at", table.c.deleted_at)
+    return table
