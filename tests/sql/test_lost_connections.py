@@ -21,12 +21,12 @@ from sessionstore import (
     UpdateOutcomeUnknownError,
     open_storage,
 )
-from tests.support.documents import Chat, increment, key, new_chat, rewrite
+from tests.support.documents import Chat, draft, increment, key, new_chat, rewrite
 from tests.support.postgres import Database
 from tests.support.sqlite import copied_file, sqlite_url
 
 from .bystander import ask, backends, kill_connections, locked, until, until_blocked, until_quiet
-from .discretion import refusal, say_more, secretive
+from .discretion import SECRET, refusal, say_more, secretive
 from .opening import WAYS, disconnect, in_use, opened, pool_of
 
 Call: TypeAlias = Callable[[StorageProvider], Awaitable[Any]]
@@ -56,8 +56,7 @@ _READS: dict[str, Call] = {
     "list": lambda storage: storage.list(),
 }
 _WRITES: dict[str, Call] = {
-    "create": lambda storage: secretive(storage).create_session("t"),
-    "delete": lambda storage: storage.delete(key()),
+    "set": lambda storage: storage.set(draft()),
     "update_locked": lambda storage: storage.update_locked(key(), rewrite),
 }
 
@@ -88,23 +87,60 @@ async def test_a_write_on_a_killed_connection_is_reported_and_the_next_one_works
     assert pool_of(storage).size() == 4
 
 
-async def test_a_connection_killed_before_an_update_is_written_leaves_the_outcome_open(
+async def test_a_creation_on_a_killed_connection_creates(
     storage: SqlStorageProvider, chats: SessionManager[Chat], postgres: Database
 ) -> None:
     await _fill_pool(chats, postgres)
-
-    def kill_and_say_more(state: Chat) -> Chat:
-        kill_connections(postgres)
-        return say_more(state)
-
-    await secretive(storage).create_session("secret")
-    with pytest.raises(UpdateOutcomeUnknownError):
-        await secretive(storage).update_session("secret", kill_and_say_more)
-    assert (await secretive(storage).update_session("secret", say_more)).success
+    assert kill_connections(postgres) >= 4
+    assert (await chats.create_session("new")).created
+    kill_connections(postgres)
+    assert not (await chats.create_session("new")).created
+    assert in_use(storage) == 0
 
 
-async def test_a_connection_killed_in_the_middle_of_a_write_leaves_the_outcome_open(
+async def test_a_deletion_on_a_killed_connection_deletes(
     storage: SqlStorageProvider, chats: SessionManager[Chat], postgres: Database
+) -> None:
+    await _fill_pool(chats, postgres)
+    assert kill_connections(postgres) >= 4
+    assert (await chats.delete_session("s")).data is True
+    kill_connections(postgres)
+    assert (await chats.delete_session("s")).data is False
+    assert in_use(storage) == 0
+
+
+async def test_an_update_whose_connection_is_killed_before_it_is_written_is_applied_once(
+    storage: SqlStorageProvider, chats: SessionManager[Chat], postgres: Database
+) -> None:
+    await _fill_pool(chats, postgres)
+    killed: list[int] = []
+
+    def kill_once_and_increment(state: Chat) -> None:
+        if not killed:
+            killed.append(kill_connections(postgres))
+        increment(state)
+
+    assert (await chats.update_session("s", kill_once_and_increment)).unwrap()["n"] == 1
+    assert (await chats.update_session("s", increment)).unwrap()["n"] == 2
+    assert in_use(storage) == 0
+
+
+async def test_a_set_whose_connection_is_killed_in_the_middle_ends_unknown_and_tells_nothing(
+    storage: SqlStorageProvider, postgres: Database
+) -> None:
+    await secretive(storage).create_session("secret")
+    with locked(postgres, "secret"):
+        writing = asyncio.ensure_future(storage.set(draft("secret", f'{{"said": "{SECRET}"}}')))
+        await until_blocked(postgres)
+        query = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+        assert ask(postgres, f"{query} AND datname = current_database()") == [(True,)]
+        await refusal(UpdateOutcomeUnknownError, lambda: writing)
+    assert (await secretive(storage).update_session("secret", say_more)).success
+    assert in_use(storage) == 0
+
+
+async def test_an_update_whose_connection_is_killed_in_the_middle_of_the_write_is_applied_once(
+    storage: SqlStorageProvider, postgres: Database
 ) -> None:
     await secretive(storage).create_session("secret")
     with locked(postgres, "secret"):
@@ -112,8 +148,8 @@ async def test_a_connection_killed_in_the_middle_of_a_write_leaves_the_outcome_o
         await until_blocked(postgres)
         query = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
         assert ask(postgres, f"{query} AND datname = current_database()") == [(True,)]
-        await refusal(UpdateOutcomeUnknownError, lambda: writing)
-    assert (await secretive(storage).update_session("secret", say_more)).success
+        await until_blocked(postgres)  # again, on another connection
+    assert (await writing).unwrap() == {"said": 2 * SECRET}
     assert in_use(storage) == 0
 
 

@@ -1,0 +1,127 @@
+"""Updates that are delivered twice."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+
+from sessionstore import ConfigurationError, SessionConflictError, SessionManager, SessionNotFoundError, StorageProvider
+from tests.conftest import OpenAnother
+from tests.support.clock import ManualClock
+from tests.support.documents import TTL, Chat, append, increment, new_chat
+
+
+async def desk_on(storage: StorageProvider, *, keys: int = 64) -> SessionManager[Chat]:
+    desk = SessionManager(new_chat, storage, "chat", ttl=TTL, idempotency_keys=keys)
+    await desk.create_session("s")
+    return desk
+
+
+async def test_an_update_delivered_twice_is_applied_once(storage: StorageProvider) -> None:
+    desk = await desk_on(storage)
+    first = await desk.update_session("s", increment, idempotency_key="msg-1")
+    await desk.update_session("s", append("x"))
+    again = await desk.update_session("s", increment, idempotency_key="msg-1")
+    assert (first.applied, again.applied, again.success) == (True, False, True)
+    assert again.unwrap() == {"id": "s", "n": 1, "turns": ["x"]}
+    assert again.version == (first.version or 0) + 1
+
+
+async def test_another_process_knows_what_was_applied(storage: StorageProvider, open_another: OpenAnother) -> None:
+    desk = await desk_on(storage)
+    await desk.update_session("s", increment, idempotency_key="msg-1")
+    other = await desk_on(await open_another())
+    again = await other.update_session("s", increment, idempotency_key="msg-1")
+    assert (again.applied, again.unwrap()["n"]) == (False, 1)
+    assert (await other.update_session("s", increment, idempotency_key="msg-2")).applied
+    assert not (await desk.update_session("s", increment, idempotency_key="msg-2")).applied
+
+
+async def test_deliveries_at_once_are_applied_once(storage: StorageProvider, open_another: OpenAnother) -> None:
+    desks = [await desk_on(storage), await desk_on(await open_another())]
+    calls = [
+        desk.update_session("s", append(n), idempotency_key=f"msg-{n}")
+        for n in range(8)
+        for desk in desks
+        for _ in range(3)
+    ]
+    results = await asyncio.gather(*calls)
+    assert sum(result.applied for result in results) == 8
+    assert sorted((await desks[0].get_session("s")).unwrap()["turns"]) == list(range(8))
+
+
+async def test_keys_are_of_their_session(storage: StorageProvider) -> None:
+    desk = await desk_on(storage)
+    await desk.create_session("t")
+    assert (await desk.update_session("s", increment, idempotency_key="msg-1")).applied
+    assert (await desk.update_session("t", increment, idempotency_key="msg-1")).applied
+    await desk.delete_session("s")
+    await desk.create_session("s")
+    assert (await desk.update_session("s", increment, idempotency_key="msg-1")).applied
+
+
+async def test_the_last_keys_are_remembered_and_no_more(storage: StorageProvider) -> None:
+    desk = await desk_on(storage, keys=3)
+    for n in range(4):
+        await desk.update_session("s", increment, idempotency_key=f"msg-{n}")
+        await desk.update_session("s", increment)
+    assert [(await desk.update_session("s", increment, idempotency_key=f"msg-{n}")).applied for n in (1, 2, 3, 0)] == [
+        False,
+        False,
+        False,
+        True,
+    ]
+
+
+async def test_what_failed_is_not_seen(storage: StorageProvider) -> None:
+    desk = await desk_on(storage)
+
+    def fail(_: Chat) -> None:
+        raise LookupError("nothing there")
+
+    with pytest.raises(LookupError):
+        await desk.update_session("s", fail, idempotency_key="msg-1")
+    assert (await desk.update_session("s", increment, idempotency_key="msg-1")).applied
+
+
+async def test_a_delivery_that_names_a_version_is_seen_before_it_is_in_conflict(storage: StorageProvider) -> None:
+    desk = await desk_on(storage)
+    version = (await desk.get_session("s")).version
+    await desk.update_session("s", increment, expected_version=version, idempotency_key="msg-1")
+    again = await desk.update_session("s", increment, expected_version=version, idempotency_key="msg-1")
+    assert (again.applied, again.success) == (False, True)
+    other = await desk.update_session("s", increment, expected_version=version, idempotency_key="msg-2")
+    assert isinstance(other.error, SessionConflictError)
+    assert not other.applied
+
+
+async def test_a_second_delivery_is_an_access(storage: StorageProvider, clock: ManualClock) -> None:
+    desk = await desk_on(storage)
+    await desk.update_session("s", increment, idempotency_key="msg-1")
+    clock.advance(TTL)
+    await desk.update_session("s", increment, idempotency_key="msg-1")
+    clock.advance(TTL - timedelta(seconds=1))
+    assert (await desk.get_session("s")).success
+
+
+async def test_a_session_that_is_gone_has_seen_nothing(storage: StorageProvider) -> None:
+    desk = await desk_on(storage)
+    await desk.update_session("s", increment, idempotency_key="msg-1")
+    await desk.delete_session("s")
+    again = await desk.update_session("s", increment, idempotency_key="msg-1")
+    assert isinstance(again.error, SessionNotFoundError)
+
+
+@pytest.mark.parametrize("key", ["", "a\0b", "x" * 256, "\ud800"])
+async def test_what_cannot_be_a_key_is_refused(storage: StorageProvider, key: str) -> None:
+    desk = await desk_on(storage)
+    with pytest.raises(ConfigurationError, match="idempotency_key"):
+        await desk.update_session("s", increment, idempotency_key=key)
+
+
+@pytest.mark.parametrize("keys", [0, 5000])
+def test_a_number_of_keys_that_cannot_work_is_refused(keys: int) -> None:
+    with pytest.raises(ConfigurationError, match="idempotency_keys"):
+        SessionManager(new_chat, idempotency_keys=keys)

@@ -1,0 +1,238 @@
+"""Updates whose answers are lost: what became of them is told by the journal, or not at all."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
+
+import pytest
+
+from sessionstore import (
+    MemoryStorageProvider,
+    SessionManager,
+    SessionNotFoundError,
+    StorageUnavailableError,
+    UpdateOutcomeUnknownError,
+    patience,
+)
+from sessionstore.journal import WRITES
+from sessionstore.storage import Apply, Document, Key, Summary, Write
+from tests.support.documents import Chat, append, increment, key, new_chat
+
+
+class LosingStorage(MemoryStorageProvider):
+    """Memory whose answers to writes are lost, as often as is told.
+
+    Attributes:
+        lands: Whether each of the next writes lands before its answer is lost; those after these are answered.
+        away: How many rounds fail then.
+        meanwhile: What others do between a loss and the next read.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lands: list[bool] = []
+        self.away = 0
+        self.meanwhile: Callable[[], Awaitable[object]] | None = None
+
+    async def get_many(
+        self, keys: Sequence[Key], *, touch: bool = True, journal: bool = False
+    ) -> Sequence[Document | None]:
+        self._come()
+        return await super().get_many(keys, touch=touch, journal=journal)
+
+    async def update_many(self, writes: Sequence[Write]) -> Sequence[Summary | None]:
+        if not self.lands:
+            return await super().update_many(writes)
+        if self.lands.pop(0):
+            await super().update_many(writes)
+        await self._others()
+        raise UpdateOutcomeUnknownError("lost")
+
+    async def update_locked_many(self, keys: Sequence[Key], apply: Apply) -> Sequence[Summary | None]:
+        self._come()
+        if not self.lands:
+            return await super().update_locked_many(keys, apply)
+        if self.lands.pop(0):
+            await super().update_locked_many(keys, apply)
+        await self._others()
+        raise UpdateOutcomeUnknownError("lost")
+
+    def _come(self) -> None:
+        if self.away:
+            self.away -= 1
+            raise StorageUnavailableError("away")
+
+    async def _others(self) -> None:
+        meanwhile, self.meanwhile = self.meanwhile, None
+        if meanwhile is not None:
+            await meanwhile()
+
+    async def count_up(self, times: int) -> None:
+        """Other processes' updates."""
+        for _ in range(times):
+            (found,) = await super().get_many([key()], touch=False)
+            assert found is not None
+            state = found.state.replace('"turns":[', '"turns":["other",').replace('",]', '"]')
+            assert await super().update_many([Write(found.summary, state)]) != [None]
+
+
+@pytest.fixture
+async def storage() -> LosingStorage:
+    return LosingStorage()
+
+
+@pytest.fixture
+async def desk(storage: LosingStorage) -> SessionManager[Chat]:
+    desk = SessionManager(new_chat, storage, "chat")
+    await desk.create_session("s")
+    return desk
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patience, "_SECONDS", 0.1)
+
+
+@pytest.mark.parametrize("lands", [[True], [False], [False, True], [False] * 7, [False] * 6 + [True]])
+async def test_a_lost_update_is_applied_once(
+    storage: LosingStorage, desk: SessionManager[Chat], lands: list[bool]
+) -> None:
+    storage.lands = lands
+    before = (await desk.get_session("s")).version
+    result = await desk.update_session("s", increment)
+    assert (result.unwrap()["n"], result.version) == (1, (before or 0) + 1)
+    found = await desk.get_session("s")
+    assert (found.unwrap()["n"], found.version) == (1, result.version)
+
+
+@pytest.mark.parametrize("lands", [True, False])
+@pytest.mark.parametrize("others", [1, WRITES - 1])
+async def test_a_lost_update_is_applied_once_though_others_wrote_since(
+    storage: LosingStorage, desk: SessionManager[Chat], lands: bool, others: int
+) -> None:
+    storage.lands = [lands]
+    storage.meanwhile = lambda: storage.count_up(others)
+    assert (await desk.update_session("s", append("mine"))).success
+    turns = (await desk.get_session("s")).unwrap()["turns"]
+    assert (turns.count("mine"), turns.count("other")) == (1, others)
+
+
+@pytest.mark.parametrize("lands", [True, False])
+async def test_a_lost_update_cannot_be_told_when_too_much_came_after_it(
+    storage: LosingStorage, desk: SessionManager[Chat], lands: bool
+) -> None:
+    storage.lands = [lands]
+    storage.meanwhile = lambda: storage.count_up(WRITES + 1)
+    with pytest.raises(UpdateOutcomeUnknownError):
+        await desk.update_session("s", append("mine"))
+    assert (await desk.get_session("s")).unwrap()["turns"].count("mine") == lands
+
+
+async def test_a_lost_batch_is_applied_once_and_each_learns_its_own_version(
+    storage: LosingStorage, desk: SessionManager[Chat]
+) -> None:
+    await desk.create_session("t")
+    storage.lands = [True, False, True, False]
+    results = await asyncio.gather(*(desk.update_session(name, increment) for name in "ststsst"))
+    assert [result.unwrap()["n"] for result in results] == [1, 1, 2, 2, 3, 4, 3]
+    first = [result.version or 0 for result in results]
+    assert [first[n] - first[0] for n in (2, 4, 5)] == [1, 2, 3]
+
+
+async def test_a_lost_update_of_a_session_that_is_gone_finds_none(
+    storage: LosingStorage, desk: SessionManager[Chat]
+) -> None:
+    storage.lands = [True]
+    storage.meanwhile = lambda: desk.delete_session("s")
+    assert isinstance((await desk.update_session("s", increment)).error, SessionNotFoundError)
+
+
+async def test_a_lost_update_is_applied_to_the_session_that_came_in_the_place_of_its_own(
+    storage: LosingStorage, desk: SessionManager[Chat]
+) -> None:
+    async def replace() -> None:
+        await desk.delete_session("s")
+        await desk.create_session("s")
+
+    storage.lands = [True]
+    storage.meanwhile = replace
+    assert (await desk.update_session("s", increment)).unwrap()["n"] == 1
+    assert (await desk.get_session("s")).unwrap()["n"] == 1
+
+
+async def test_a_storage_that_comes_back_tells(storage: LosingStorage, desk: SessionManager[Chat]) -> None:
+    async def go() -> None:
+        storage.away = 3
+
+    storage.lands = [True]
+    storage.meanwhile = go
+    assert (await desk.update_session("s", increment)).unwrap()["n"] == 1
+    assert (await desk.get_session("s")).unwrap()["n"] == 1
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_storage_that_does_not_come_back_leaves_it_unknown(
+    storage: LosingStorage, desk: SessionManager[Chat]
+) -> None:
+    async def go() -> None:
+        storage.away = 1 << 30
+
+    storage.lands = [True]
+    storage.meanwhile = go
+    results = await asyncio.gather(*(desk.update_session("s", increment) for _ in range(3)), return_exceptions=True)
+    # The first had the storage for itself; those that came behind it never reached it.
+    assert [type(end) for end in results] == [UpdateOutcomeUnknownError, *[StorageUnavailableError] * 2]
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_each_of_a_batch_has_an_error_of_its_own(storage: LosingStorage, desk: SessionManager[Chat]) -> None:
+    storage.lands = [False] * 1000
+    ends = await asyncio.gather(*(desk.update_session("s", increment) for _ in range(4)), return_exceptions=True)
+    assert [type(end) for end in ends] == [UpdateOutcomeUnknownError] * 4
+    assert len(set(map(id, ends))) == 4
+    storage.lands = []
+    assert (await desk.update_session("s", increment)).unwrap()["n"] == 1
+
+
+async def test_a_key_of_a_lost_update_is_seen(storage: LosingStorage, desk: SessionManager[Chat]) -> None:
+    storage.lands = [True]
+    first = await desk.update_session("s", increment, idempotency_key="msg")
+    again = await desk.update_session("s", increment, idempotency_key="msg")
+    assert (first.applied, again.applied, again.unwrap()["n"]) == (True, False, 1)
+
+
+async def test_what_could_not_be_reached_in_time_was_not_written(desk: SessionManager[Chat]) -> None:
+    class Stuck(MemoryStorageProvider):
+        writing = False
+
+        async def get_many(
+            self, keys: Sequence[Key], *, touch: bool = True, journal: bool = False
+        ) -> Sequence[Document | None]:
+            if self.writing:
+                return await super().get_many(keys, touch=touch, journal=journal)
+            return await asyncio.Future[Sequence[Document | None]]()
+
+        async def update_many(self, writes: Sequence[Write]) -> Sequence[Summary | None]:
+            return await asyncio.Future[Sequence[Summary | None]]()
+
+    stuck = Stuck()
+    desk = SessionManager(new_chat, stuck, "chat")
+    await desk.create_session("s")
+    moment = timedelta(milliseconds=20)
+    with pytest.raises(StorageUnavailableError, match="nothing was written"):
+        await desk.update_session("s", increment, timeout=moment)
+    with pytest.raises(StorageUnavailableError, match="nothing was written"):
+        await desk.get_session("s", timeout=moment)
+    stuck.writing = True
+    with pytest.raises(UpdateOutcomeUnknownError, match="may or may not"):
+        await desk.update_session("s", increment, timeout=moment)
+
+
+async def test_a_timeout_of_the_function_is_its_own(desk: SessionManager[Chat]) -> None:
+    def fail(_: Chat) -> None:
+        raise TimeoutError("mine")
+
+    with pytest.raises(TimeoutError, match="mine"):
+        await desk.update_session("s", fail, timeout=timedelta(seconds=30))
