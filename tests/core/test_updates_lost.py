@@ -12,6 +12,7 @@ from sessionstore import (
     MemoryStorageProvider,
     SessionManager,
     SessionNotFoundError,
+    StorageError,
     StorageUnavailableError,
     UpdateOutcomeUnknownError,
     patience,
@@ -27,6 +28,7 @@ class LosingStorage(MemoryStorageProvider):
     Attributes:
         lands: Whether each of the next writes lands before its answer is lost; those after these are answered.
         away: How many rounds fail then.
+        away_with: What they fail with.
         meanwhile: What others do between a loss and the next read.
     """
 
@@ -34,6 +36,7 @@ class LosingStorage(MemoryStorageProvider):
         super().__init__()
         self.lands: list[bool] = []
         self.away = 0
+        self.away_with: StorageError = StorageUnavailableError("away")
         self.meanwhile: Callable[[], Awaitable[object]] | None = None
 
     async def get_many(
@@ -62,7 +65,7 @@ class LosingStorage(MemoryStorageProvider):
     def _come(self) -> None:
         if self.away:
             self.away -= 1
-            raise StorageUnavailableError("away")
+            raise self.away_with
 
     async def _others(self) -> None:
         meanwhile, self.meanwhile = self.meanwhile, None
@@ -184,6 +187,19 @@ async def test_a_storage_that_does_not_come_back_leaves_it_unknown(
     results = await asyncio.gather(*(desk.update_session("s", increment) for _ in range(3)), return_exceptions=True)
     # The first had the storage for itself; those that came behind it never reached it.
     assert [type(end) for end in results] == [UpdateOutcomeUnknownError, *[StorageUnavailableError] * 2]
+
+
+async def test_a_lost_update_is_not_begun_anew_where_the_next_round_is_refused(
+    storage: LosingStorage, desk: SessionManager[Chat]
+) -> None:
+    async def break_down() -> None:
+        storage.away, storage.away_with = 1, StorageError("a row is broken")
+
+    storage.lands = [True]
+    storage.meanwhile = break_down
+    with pytest.raises(UpdateOutcomeUnknownError):
+        await desk.update_session("s", increment)
+    assert (await desk.get_session("s")).unwrap()["n"] == 1
 
 
 @pytest.mark.usefixtures("impatient")
