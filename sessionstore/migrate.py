@@ -74,7 +74,7 @@ class Target:
         """Whether a thing in the database is ours, so that Alembic's comparison drops no other."""
         if kind == "schema":
             return name == self.schema
-        return kind != "table" or name == "sessions"
+        return kind != "table" or name in {table.name for table in self.metadata().tables.values()}
 
     def preparing(self) -> Iterator[Any]:
         """What has to be there before the first revision, for a script."""

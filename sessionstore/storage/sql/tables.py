@@ -110,8 +110,8 @@ def sessions_table(metadata: MetaData, *, sqlite: bool) -> Table:
         Column("origin", DOCUMENT),
         Column("owner_id", KEY),
         Column("version", BigInteger().with_variant(Integer(), "sqlite"), nullable=False),
-        Column("writes", Text(), nullable=False, server_default=""),
-        Column("keys", Text(), nullable=False, server_default=""),
+        Column("writes", KEY, nullable=False, server_default=""),
+        Column("keys", KEY, nullable=False, server_default=""),
         Column("ttl", Duration()),
         Column("created_at", Instant(), nullable=False),
         Column("updated_at", Instant(), nullable=False),
@@ -139,7 +139,7 @@ def deletions_table(metadata: MetaData) -> Table:
     table = Table(
         "deletions",
         metadata,
-        Column("id", Text(collation="C"), primary_key=True),
+        Column("id", KEY, primary_key=True),
         Column("deleted_at", Instant(), nullable=False),
     )
     Index("ix_deletions_deleted_at", table.c.deleted_at)
