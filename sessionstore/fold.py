@@ -21,10 +21,10 @@ class Update:
     Attributes:
         key: The idempotency key, as rows remember it; None: none.
         keys: How many keys the row is to remember.
-        sent: Whether it may have been written, for all that is known.
+        fold: What it was last applied with.
     """
 
-    __slots__ = ("_context", "_expected_version", "_make", "key", "keys", "sent")
+    __slots__ = ("_context", "_expected_version", "_make", "fold", "key", "keys")
 
     def __init__(self, make: Make, expected_version: int | None, key: str | None = None, keys: int = 0) -> None:
         self._make = make
@@ -32,7 +32,12 @@ class Update:
         self._context = copy_context()
         self.key = key
         self.keys = keys
-        self.sent = False
+        self.fold: Fold | None = None
+
+    @property
+    def sent(self) -> bool:
+        """Whether it may have been written, for all that is known."""
+        return self.fold is not None and self.fold.sent
 
     def apply(self, document: Document) -> str:
         """The new text of the document, made in the context of the caller."""
@@ -63,7 +68,11 @@ class Fold:
     Attributes:
         key: The document.
         calls: Those who want to change it, in their order.
+        keyed: Whether any of them has an idempotency key.
+        sent: Whether what was applied may have been written, for all that is known.
     """
+
+    __slots__ = ("_attempts", "_guessed", "_outcomes", "_read", "_write", "calls", "key", "keyed", "sent")
 
     def __init__(self, key: Key, calls: Sequence[UpdateCall]) -> None:
         self.key = key
@@ -73,6 +82,11 @@ class Fold:
         self._write: Write | None = None
         self._guessed = False
         self._attempts: list[_Attempt] = []
+        self.sent = self.keyed = False
+        for call in calls:
+            call.request.fold = self
+            if call.request.key is not None:
+                self.keyed = True
 
     def apply(self, document: Document) -> Write | None:
         """Applies all to a document; the write that it takes, or None where none of them came to anything.
@@ -80,7 +94,8 @@ class Fold:
         If an earlier write was lost, the document tells first what became of it.
         """
         self._guessed = False
-        self._settle(document)
+        if self._attempts:
+            self._settle(document)
         self._apply(document)
         if self._write is None:
             # Nothing that they failed on is still to be written, so it can be told.
@@ -126,7 +141,7 @@ class Fold:
     def apply_to_write(self, document: Document) -> Write | None:
         """apply(), for what is written at once."""
         write = self.apply(document)
-        self._mark(sent=write is not None)
+        self.sent = write is not None
         return write
 
     def reset(self) -> None:
@@ -137,16 +152,12 @@ class Fold:
     def sending(self) -> Write | None:
         """latest(), which from now on may be written."""
         write = self.latest()
-        self._mark(sent=write is not None)
+        self.sent = write is not None
         return write
 
     def refused(self) -> None:
         """Notes that what was sent is not written."""
-        self._mark(sent=bool(self._attempts))
-
-    def _mark(self, *, sent: bool) -> None:
-        for call, outcome in self._outcomes:
-            call.request.sent = sent and isinstance(outcome, int)
+        self.sent = bool(self._attempts)
 
     def lose(self, error: UpdateOutcomeUnknownError) -> None:
         """Notes that the answer to what was written was lost."""
@@ -181,7 +192,7 @@ class Fold:
     @property
     def needs_journal(self) -> bool:
         """Whether the document's journal has to be read with it."""
-        return bool(self._attempts) or any(call.request.key is not None for call in self.calls)
+        return self.keyed or bool(self._attempts)
 
     def document(self, summary: Summary) -> Document:
         """What was written, now that it is."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import secrets
-from base64 import urlsafe_b64encode
+from base64 import b64encode, urlsafe_b64encode
 from enum import Enum, auto
 from hashlib import blake2b
 from typing import Final, NamedTuple
@@ -45,7 +46,8 @@ class Fate(Enum):
 
 def new_write_id() -> str:
     """An id that no other of the last writes of a row has: 48 random bits."""
-    return secrets.token_urlsafe(6)
+    # The operating system's, because processes that were forked share any generator of their own.
+    return b64encode(os.urandom(6)).decode()
 
 
 def new_receipt() -> str:
