@@ -65,6 +65,7 @@ class Writers:
         self._nobody_waits = asyncio.Event()
         self._may_go = asyncio.Event()
         self._may_go.set()
+        self._gave_up = asyncio.Event()
         self._busy = 0
         self._nobody_busy = asyncio.Event()
 
@@ -98,6 +99,12 @@ class Writers:
             raise AssertionError(f"{sorted(self._waiting)} got nothing written in {_PATIENCE:g} s; {told}") from None
         self.slowest = max(self.slowest, monotonic() - began)
 
+    async def someone_gives_up(self) -> None:
+        """Waits until an update ends without an acknowledgement."""
+        self._gave_up.clear()
+        async with asyncio.timeout(_PATIENCE):
+            await self._gave_up.wait()
+
     @asynccontextmanager
     async def pause(self) -> AsyncIterator[None]:
         """Nobody writes meanwhile."""
@@ -124,7 +131,9 @@ class Writers:
             session = chance.choice(sessions)
             numbers[session] += 1
             began_in = self._round
-            if await self._update(session, name, numbers[session]) and began_in == self._round:
+            if not await self._update(session, name, numbers[session]):
+                self._gave_up.set()
+            elif began_in == self._round:
                 self._waiting.discard(name)
                 if not self._waiting:
                     self._nobody_waits.set()
