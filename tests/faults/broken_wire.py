@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import timedelta
+from functools import partial
 
-from sessionstore import open_storage
+from tests.support.postgres import Database
 
 from .proxy import Fault, Proxy
 from .server import Cluster
 from .tally import Row
+from .ways import each_way, through
 from .writers import Writers
 
 _TIMEOUT = timedelta(milliseconds=300)
@@ -17,21 +18,19 @@ _TIMEOUT = timedelta(milliseconds=300)
 
 async def broken_wire(cluster: Cluster, times: int) -> list[Row]:
     """Each kind of fault so many times."""
-    return [await _one_kind(cluster, fault, times) for fault in Fault]
+    return [await each_way(cluster, times, partial(_one_kind, fault)) for fault in Fault]
 
 
-async def _one_kind(cluster: Cluster, fault: Fault, times: int) -> Row:
-    async with cluster.server.fresh_database_async() as database:
-        await asyncio.to_thread(database.migrate)
-        async with Proxy(database.url) as proxy, open_storage(proxy.url) as storage:
-            # Nobody else would notice a connection that stalls.
-            timeout = _TIMEOUT if fault is Fault.STALL else None
-            async with Writers(storage, timeout=timeout) as writers:
+async def _one_kind(fault: Fault, database: Database, driver: str, times: int) -> Row:
+    async with Proxy(database.url) as proxy, through(proxy.url, driver) as storage:
+        # Nobody else would notice a connection that stalls.
+        timeout = _TIMEOUT if fault is Fault.STALL else None
+        async with Writers(storage, timeout=timeout) as writers:
+            await writers.all_move_on()
+            for _ in range(times):
+                await proxy.strike(fault)
+                if fault is Fault.STALL:
+                    await writers.someone_gives_up()
+                    proxy.heal()
                 await writers.all_move_on()
-                for _ in range(times):
-                    await proxy.strike(fault)
-                    if fault is Fault.STALL:
-                        await writers.someone_gives_up()
-                        proxy.heal()
-                    await writers.all_move_on()
-            return await writers.row(database.url, fault.value, times)
+        return await writers.row(database.url, fault.value, times)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 
-from sessionstore import open_storage
+from tests.support.postgres import Database
 
 from .server import Cluster
 from .tally import Row
+from .ways import each_way, through
 from .writers import Writers
 
 
@@ -26,7 +28,7 @@ def _kill_backend(cluster: Cluster) -> None:
     cluster.kill_backend()
 
 
-_WAYS: dict[str, Callable[[Cluster], None]] = {
+_FAULTS: dict[str, Callable[[Cluster], None]] = {
     "server killed (kill -9), restarted": _kill,
     "server stopped (immediate), restarted": _stop_immediately,
     "server process of a connection killed": _kill_backend,
@@ -34,17 +36,15 @@ _WAYS: dict[str, Callable[[Cluster], None]] = {
 
 
 async def killed_server(cluster: Cluster, times: int) -> list[Row]:
-    """Each of the ways so many times."""
-    return [await _one_way(cluster, name, times) for name in _WAYS]
+    """Each of the faults so many times."""
+    return [await each_way(cluster, times, partial(_one_fault, cluster, name)) for name in _FAULTS]
 
 
-async def _one_way(cluster: Cluster, name: str, times: int) -> Row:
-    async with cluster.server.fresh_database_async() as database:
-        await asyncio.to_thread(database.migrate)
-        async with open_storage(database.url) as storage:
-            async with Writers(storage) as writers:
+async def _one_fault(cluster: Cluster, name: str, database: Database, driver: str, times: int) -> Row:
+    async with through(database.url, driver) as storage:
+        async with Writers(storage) as writers:
+            await writers.all_move_on()
+            for _ in range(times):
+                await asyncio.to_thread(_FAULTS[name], cluster)
                 await writers.all_move_on()
-                for _ in range(times):
-                    await asyncio.to_thread(_WAYS[name], cluster)
-                    await writers.all_move_on()
-            return await writers.row(database.url, name, times)
+        return await writers.row(database.url, name, times)

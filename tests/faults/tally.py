@@ -94,6 +94,22 @@ class Row:
         ]
 
 
+def together(rows: Iterable[Row]) -> Row:
+    """One row for what was done in several ways."""
+    first, *others = rows
+    for row in others:
+        first.times += row.times
+        first.acknowledged += row.acknowledged
+        first.lost += row.lost
+        first.doubled += row.doubled
+        first.unknown += row.unknown
+        first.refused += row.refused
+        first.refused_there += row.refused_there
+        first.slowest = max(first.slowest, row.slowest)
+        first.wrong += row.wrong
+    return first
+
+
 def reckon(fault: str, times: int, log: Log, found: dict[str, Found], *, slowest: float = 0.0) -> Row:
     """Compares what was told with what is there."""
     row = Row(fault, times, slowest=slowest, wrong=list(log.unexpected))

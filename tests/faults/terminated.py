@@ -7,12 +7,12 @@ from datetime import timedelta
 
 import psycopg
 
-from sessionstore import open_storage
 from tests.sql.bystander import dsn, set_for_everybody
 from tests.support.postgres import Database
 
 from .server import Cluster
 from .tally import Row
+from .ways import each_way, through
 from .writers import Writers
 
 _TERMINATED = "connection terminated (pg_terminate_backend)"
@@ -26,17 +26,12 @@ _OTHERS = f"SELECT count(*) {_CLIENTS}".encode()
 
 async def terminated(cluster: Cluster, times: int) -> list[Row]:
     """So many connections one by one; and a tenth as often all that idle."""
-    async with cluster.server.fresh_database_async() as database:
-        await asyncio.to_thread(database.migrate)
-        rows = [await _one_by_one(database, times)]
-    async with cluster.server.fresh_database_async() as database:
-        await asyncio.to_thread(database.migrate)
-        return [*rows, await _idle(database, max(1, times // 10))]
+    return [await each_way(cluster, times, _one_by_one), await each_way(cluster, max(2, times // 10), _idle)]
 
 
-async def _one_by_one(database: Database, times: int) -> Row:
+async def _one_by_one(database: Database, driver: str, times: int) -> Row:
     async with (
-        open_storage(database.url, pool_size=4) as storage,
+        through(database.url, driver, pool_size=4) as storage,
         await psycopg.AsyncConnection.connect(dsn(database.url), autocommit=True) as bystander,
     ):
         async with Writers(storage) as writers:
@@ -49,10 +44,10 @@ async def _one_by_one(database: Database, times: int) -> Row:
         return await writers.row(database.url, _TERMINATED, times)
 
 
-async def _idle(database: Database, times: int) -> Row:
+async def _idle(database: Database, driver: str, times: int) -> Row:
     await asyncio.to_thread(set_for_everybody, database, f"idle_session_timeout = {_IDLE_FOR.total_seconds() * 1000:g}")
     async with (
-        open_storage(database.url, pool_size=4) as storage,
+        through(database.url, driver, pool_size=4) as storage,
         await psycopg.AsyncConnection.connect(dsn(database.url), autocommit=True) as bystander,
     ):
         await bystander.execute("SET idle_session_timeout = 0")
