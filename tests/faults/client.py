@@ -1,7 +1,7 @@
 """A process of writers that is going to be killed: python -m tests.faults.client URL NAME SESSION_ID...
 
-It tells of each update before it asks for it ("try"), and after it was told of it ("landed", "unknown", "refused", or
-in other words), a line each. A line is in the pipe when the write returns, so that killing the process does not take it back.
+It tells of each update before it asks for it ("try"), and after it was told of it ("landed", "unknown", "refused" or
+"unexpected"), a line each. A line is in the pipe when the write returns, and killing the process does not take it back.
 It ends when its input does.
 """
 

@@ -1,13 +1,13 @@
 """A process whose clock is wrong: python -m tests.faults.clock_worker SECONDS URL.
 
-It answers a line by a line: "create ID", "update ID", "look ID" with whether the session lives, "reap" with how many were
-deleted, "now" with what it takes for the time, as seconds since 1970.
+It answers a line by a line: "create ID", "update ID" and "look ID" with whether the session lives, "reap" with how many
+were deleted, "now" with what it takes for the time, as seconds since 1970.
 """
 
 from __future__ import annotations
 
 import asyncio
-import datetime
+import datetime as dt
 import os
 import sys
 import time
@@ -17,31 +17,33 @@ import psycopg  # noqa: F401  # its C code looks at the class that is about to b
 
 TTL = 0.4
 
+_RIGHT = dt.datetime
+
+
+class _Kind(type):
+    """Of the wrong class, also what was made by the right one is an instance."""
+
+    def __instancecheck__(cls, instance: object) -> bool:
+        return isinstance(instance, _RIGHT)
+
 
 def shift_clock(seconds: float) -> None:
-    """Everything in this process that asks Python for the time gets another one; to be called before it is imported."""
-    right, right_ns, Right = time.time, time.time_ns, datetime.datetime
-    delta = datetime.timedelta(seconds=seconds)
+    """Whatever asks Python for the time from now on gets another one. To be called before what asks is imported."""
+    right, right_ns = time.time, time.time_ns
+    delta = dt.timedelta(seconds=seconds)
 
-    class Kind(type):
-        def __instancecheck__(cls, instance: object) -> bool:
-            return isinstance(instance, Right)
-
-        def __subclasscheck__(cls, subclass: type) -> bool:
-            return issubclass(subclass, Right)
-
-    class Wrong(Right, metaclass=Kind):
+    class Wrong(dt.datetime, metaclass=_Kind):
         @classmethod
-        def now(cls, tz: datetime.tzinfo | None = None) -> Any:
-            return Right.now(tz) + delta
+        def now(cls, tz: dt.tzinfo | None = None) -> Any:
+            return _RIGHT.now(tz) + delta
 
         @classmethod
         def utcnow(cls) -> Any:
-            return Right.now(datetime.UTC).replace(tzinfo=None) + delta
+            return cls.now(dt.UTC).replace(tzinfo=None)
 
     time.time = lambda: right() + seconds
     time.time_ns = lambda: right_ns() + round(seconds * 1e9)
-    datetime.datetime = Wrong  # type: ignore[misc]
+    dt.datetime = Wrong  # type: ignore[misc]
 
 
 async def main(url: str) -> None:
@@ -55,7 +57,7 @@ async def main(url: str) -> None:
         async def answer(command: str, session: str) -> object:
             match command:
                 case "create":
-                    return (await manager.create_session(session, ttl=datetime.timedelta(seconds=TTL))).created
+                    return (await manager.create_session(session, ttl=dt.timedelta(seconds=TTL))).created
                 case "update":
                     return (await manager.update_session(session, lambda state: state)).success
                 case "look":
@@ -63,7 +65,7 @@ async def main(url: str) -> None:
                 case "reap":
                     return (await reaper.run_once()).deleted
                 case _:
-                    return datetime.datetime.now(datetime.UTC).timestamp()
+                    return dt.datetime.now(dt.UTC).timestamp()
 
         while line := await asyncio.to_thread(sys.stdin.readline):
             command, _, session = line.strip().partition(" ")

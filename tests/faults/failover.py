@@ -20,14 +20,15 @@ _SYNCHRONOUS = "SELECT count(*) = 1 FROM pg_stat_replication WHERE state = 'stre
 
 async def failover(_: Cluster, times: int) -> list[Row]:
     """So many times, on servers of its own: the one that was killed comes back as the standby of the other."""
-    with clusters(2) as (primary, standby):
+    with clusters(2) as servers:
+        primary, standby = servers
         await asyncio.to_thread(primary.initialize)
         await asyncio.to_thread(primary.start)
         await asyncio.to_thread(Database(primary.url).migrate)
         url = _url(primary, standby)
         async with open_storage(url) as storage:
             async with Writers(storage) as writers:
-                for _ in range(times):
+                for _again in range(times):
                     await _attach(standby, primary)
                     await writers.all_move_on()
                     await asyncio.to_thread(primary.kill)

@@ -6,8 +6,8 @@ import asyncio
 import random
 import sqlite3
 import sys
-from contextlib import asynccontextmanager, closing, suppress
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 
 from sessionstore import open_storage

@@ -1,4 +1,4 @@
-"""A TCP proxy before a PostgreSQL server that breaks connections in ways of which the client cannot tell one from another.
+"""A TCP proxy before a PostgreSQL server that breaks connections, in ways that look the same to the client.
 
 It reads the messages of the client, to know which of them write. See the PostgreSQL manual, "Frontend/Backend
 Protocol", Message Formats.

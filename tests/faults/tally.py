@@ -36,7 +36,7 @@ class Found(NamedTuple):
     def numbers(self, writer: str) -> set[int]:
         return {n for first, last in self.state["marks"].get(writer, ()) for n in range(first, last + 1)}
 
-    def count(self) -> int:
+    def total(self) -> int:
         return sum(last - first + 1 for runs in self.state["marks"].values() for first, last in runs)
 
 
@@ -70,7 +70,7 @@ class Row:
         unknown: Updates of which the caller was told that it cannot be told.
         refused: Updates of which the caller was told that nothing was written.
         refused_there: Of these, how many are there.
-        slowest: The longest that it took, in seconds, until all writers had an update acknowledged that they began after
+        slowest: The longest that it took, in seconds, until all writers had an update acknowledged that they began when
             the fault was over.
         wrong: What else should not have been.
     """
@@ -120,11 +120,11 @@ def reckon(fault: str, times: int, log: Log, found: dict[str, Found], *, slowest
         row.refused += len(refused)
         row.refused_there += len(refused & there)
     row.unknown = sum(map(len, log.unknown.values()))
-    for session, (state, versions) in found.items():
-        row.doubled += len(state["twice"])
-        count = found[session].count() + len(state["twice"])
-        if count != versions:
-            row.wrong.append(f"{session} has {count} updates in its state and {versions} in its version")
+    for session, end in found.items():
+        row.doubled += len(end.state["twice"])
+        count = end.total() + len(end.state["twice"])
+        if count != end.versions:
+            row.wrong.append(f"{session} has {count} updates in its state and {end.versions} in its version")
     return row
 
 
@@ -138,7 +138,7 @@ _COLUMNS = ("fault", "times", "acknowledged", "lost", "doubled", "unknown", "ref
 
 def table(rows: Iterable[Row]) -> str:
     """The rows as Markdown, in columns that also line up as they are."""
-    cells = [_COLUMNS]
+    cells: list[tuple[str, ...]] = [_COLUMNS]
     for row in rows:
         counts = (row.times, row.acknowledged, row.lost, row.doubled, row.unknown, row.refused, row.refused_there)
         cells.append((row.fault, *(f"{count:,}" for count in counts), f"{row.slowest:.1f} s"))

@@ -55,7 +55,7 @@ async def _idle(database: Database, driver: str, times: int) -> Row:
             for _ in range(times):
                 await writers.all_move_on()
                 async with writers.pause(), asyncio.timeout(20):
-                    while (await (await bystander.execute(_OTHERS)).fetchall()) != [(0,)]:
+                    while (await (await bystander.execute(_OTHERS)).fetchall()) != [(0,)]:  # noqa: ASYNC110  # there is no event to wait for
                         await asyncio.sleep(_IDLE_FOR.total_seconds() / 10)
             await writers.all_move_on()
         return await writers.row(database.url, _IDLE, times)
