@@ -15,7 +15,7 @@ PIP_INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check --editab
 unexport PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench format clean
+.PHONY: help demo test check bench soak format clean
 
 help: ## List what can be made
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -37,6 +37,9 @@ check: $(VENV)/.dev ## Run what CI runs: lint, types, import rules, all tests wi
 
 bench: $(VENV)/.bench ## Measure the library beside others and write docs/benchmarks.md; or with ARGS=--full at length
 	$(PY) -m benchmarks $(ARGS)
+
+soak: $(VENV)/.dev ## Break servers, connections and clients under load, for 15 minutes; see ARGS=--help
+	$(PY) -m tests.faults $(ARGS)
 
 format: $(VENV)/.dev ## Sort imports and format the code
 	$(PY) -m ruff check --select I --fix

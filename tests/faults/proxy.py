@@ -1,0 +1,193 @@
+"""A TCP proxy before a PostgreSQL server that breaks connections, in ways that look the same to the client.
+
+It reads the messages of the client, to know which of them write. See the PostgreSQL manual, "Frontend/Backend
+Protocol", Message Formats.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import struct
+from asyncio import IncompleteReadError, StreamReader, StreamWriter
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import Self
+
+from sqlalchemy.engine import make_url
+
+from tests.support.wire import startup
+
+_PATIENCE = 60.0
+_LATENCY = 0.05
+
+_LOCKING = re.compile(rb"FOR (NO KEY )?UPDATE")
+_WRITING = re.compile(rb"\b(UPDATE|INSERT|DELETE|COMMIT)\b")
+
+
+class Fault(Enum):
+    """What happens to the next write that passes."""
+
+    CUT = "connection cut before the write was sent whole"
+    STALL = "connection stalls in a write, and is cut once its callers gave up"
+    DELAY = "answer to a write delayed"
+    DROP = "answer to a committed write dropped, connection cut"
+
+
+@dataclass
+class _Connection:
+    """One client's connection and what is going on on it."""
+
+    client: StreamWriter
+    server: StreamWriter
+    statements: dict[bytes, bool] = field(default_factory=dict)
+    """By name: whether a prepared one writes."""
+    fault: Fault | None = None
+    """What is to happen to the answer that comes next."""
+
+    def abort(self) -> None:
+        self.client.transport.abort()
+        self.server.transport.abort()
+
+
+class Proxy:
+    """Listens on a free port of 127.0.0.1, from entering to leaving; ``url`` leads through it.
+
+    Args:
+        target: The URL of the database, whose host is a Unix socket's directory.
+    """
+
+    def __init__(self, target: str) -> None:
+        self._target = make_url(target)
+        self._armed: Fault | None = None
+        self._struck = asyncio.Event()
+        self._healed = asyncio.Event()
+        self._healed.set()
+        self._clients: dict[asyncio.Task[None], StreamWriter] = {}
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        self._server.close()
+        self._healed.set()
+        # Hung up on and not cancelled: asyncio's callback for these tasks cannot stand a cancelled one (Python 3.11).
+        for client in self._clients.values():
+            client.transport.abort()
+        await asyncio.gather(*self._clients)
+
+    @property
+    def url(self) -> str:
+        port = self._server.sockets[0].getsockname()[1]
+        target = self._target.difference_update_query(["host"]).set(host="127.0.0.1", port=port)
+        return target.render_as_string(hide_password=False)
+
+    async def strike(self, fault: Fault) -> None:
+        """Waits until the fault has happened to a write; a stalled connection stays as it is until heal()."""
+        self._struck.clear()
+        if fault is Fault.STALL:
+            self._healed.clear()
+        self._armed = fault
+        async with asyncio.timeout(_PATIENCE):
+            await self._struck.wait()
+
+    def heal(self) -> None:
+        """Ends what stalls."""
+        self._healed.set()
+
+    async def _accept(self, reader: StreamReader, writer: StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._clients[task] = writer
+        task.add_done_callback(self._clients.pop)
+        try:
+            if (first := await startup(reader, writer)) is None:
+                return
+            server_reader, server_writer = await asyncio.open_unix_connection(self._socket)
+        except OSError:  # the client left, or the server is not there
+            writer.transport.abort()
+            return
+        server_writer.write(first)
+        connection = _Connection(writer, server_writer)
+        await asyncio.gather(
+            self._to_its_end(connection, self._requests(reader, connection)),
+            self._to_its_end(connection, self._answers(server_reader, connection)),
+        )
+
+    @property
+    def _socket(self) -> Path:
+        directory = self._target.query["host"]
+        assert isinstance(directory, str)
+        return Path(directory) / ".s.PGSQL.5432"
+
+    async def _to_its_end(self, connection: _Connection, direction: Coroutine[object, object, None]) -> None:
+        """A connection is over when either side hangs up, politely or not."""
+        try:
+            await direction
+        except (OSError, IncompleteReadError):
+            connection.abort()
+        else:
+            connection.client.close()
+            connection.server.close()
+
+    async def _requests(self, client: StreamReader, connection: _Connection) -> None:
+        while kind := await client.read(1):
+            head = await client.readexactly(4)
+            message = kind + head + await client.readexactly(struct.unpack("!I", head)[0] - 4)
+            if _writes(message, connection.statements) and self._armed is not None:
+                connection.fault, self._armed = self._armed, None
+            if connection.fault is Fault.CUT:
+                connection.server.write(message[: len(message) // 2])
+                await connection.server.drain()
+                self._struck.set()
+                raise ConnectionAbortedError
+            connection.server.write(message)
+            await connection.server.drain()
+
+    async def _answers(self, server: StreamReader, connection: _Connection) -> None:
+        held = b""
+        while True:
+            kind = await server.read(1)
+            if not kind:
+                return
+            head = await server.readexactly(4)
+            held += kind + head + await server.readexactly(struct.unpack("!I", head)[0] - 4)
+            # ReadyForQuery: all of an answer is there; "I": and no transaction is open, so that it is committed.
+            if connection.fault is not None and kind != b"Z":
+                continue
+            if connection.fault is not None and held.endswith(b"I"):
+                await self._befall(connection)
+            connection.client.write(held)
+            await connection.client.drain()
+            held = b""
+
+    async def _befall(self, connection: _Connection) -> None:
+        """What happens to an answer; returns if it is to be passed on."""
+        fault, connection.fault = connection.fault, None
+        self._struck.set()
+        if fault is Fault.DELAY:
+            await asyncio.sleep(_LATENCY)
+            return
+        if fault is Fault.STALL:
+            await self._healed.wait()
+        raise ConnectionAbortedError
+
+
+def _writes(message: bytes, statements: dict[bytes, bool]) -> bool:
+    """Whether a client's message runs a statement that writes; remembers those that are prepared."""
+    kind, body = message[:1], message[5:]
+    if kind == b"Q":
+        return _is_writing(body)
+    if kind == b"P":
+        name, _, text = body.partition(b"\0")
+        statements[name] = _is_writing(text)
+    if kind == b"B":
+        return statements.get(body.partition(b"\0")[2].partition(b"\0")[0], False)
+    return False
+
+
+def _is_writing(text: bytes) -> bool:
+    return _WRITING.search(_LOCKING.sub(b"", text.partition(b"\0")[0])) is not None

@@ -1,0 +1,163 @@
+"""Writers that update shared sessions without a pause, and keep a log of what they were told."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from time import monotonic
+from typing import Self
+
+from sessionstore import (
+    SessionManager,
+    StorageProvider,
+    StorageUnavailableError,
+    UpdateOutcomeUnknownError,
+    open_storage,
+)
+
+from .tally import Found, Log, Row, State, leave_mark, new_state, reckon
+
+_PATIENCE = 60.0
+_REFUSED_PAUSE = 0.02
+
+
+def sessions_of(storage: StorageProvider) -> SessionManager[State]:
+    return SessionManager(new_state, storage, namespace="faults", ttl=None)
+
+
+async def found(url: str, first_versions: dict[str, int]) -> dict[str, Found]:
+    """The sessions as they are, seen by somebody new; one that is not there is not among them."""
+    async with open_storage(url) as storage:
+        seen = {session: await sessions_of(storage).get_session(session, touch=False) for session in first_versions}
+    return {
+        session: Found(result.unwrap(), (result.version or 0) - first_versions[session])
+        for session, result in seen.items()
+        if result.success
+    }
+
+
+class Writers:
+    """So many tasks, on one storage, from entering to leaving.
+
+    Args:
+        storage: Where they write.
+        writers: How many they are.
+        sessions: How many sessions they share.
+        timeout: How long each waits for an answer; None: for as long as it takes.
+    """
+
+    def __init__(
+        self, storage: StorageProvider, *, writers: int = 16, sessions: int = 4, timeout: timedelta | None = None
+    ) -> None:
+        self.log = Log()
+        self.slowest = 0.0
+        self._manager = sessions_of(storage)
+        self._timeout = timeout
+        self._names = [f"w{n}" for n in range(writers)]
+        self._versions = dict.fromkeys((f"s{n}" for n in range(sessions)), 0)
+        self._stopping = False
+        self._waiting: set[str] = set()
+        self._round = 0
+        self._nobody_waits = asyncio.Event()
+        self._may_go = asyncio.Event()
+        self._may_go.set()
+        self._gave_up = asyncio.Event()
+        self._busy = 0
+        self._nobody_busy = asyncio.Event()
+
+    async def __aenter__(self) -> Self:
+        for session in self._versions:
+            created = await self._manager.create_session(session)
+            created.unwrap()
+            self._versions[session] = created.version or 0
+        self._tasks = [asyncio.create_task(self._write(name)) for name in self._names]
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        self._stopping = True
+        _, hanging = await asyncio.wait(self._tasks, timeout=_PATIENCE)
+        for task in hanging:
+            self.log.unexpected.append(f"a writer still waited {_PATIENCE:g} s after the last fault")
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def all_move_on(self) -> None:
+        """Waits until an update of each was acknowledged that was begun after this call."""
+        began = monotonic()
+        self._round += 1
+        self._waiting = set(self._names)
+        self._nobody_waits.clear()
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                await self._nobody_waits.wait()
+        except TimeoutError:
+            told = ", ".join(self.log.unexpected[-3:])
+            raise AssertionError(f"{sorted(self._waiting)} got nothing written in {_PATIENCE:g} s; {told}") from None
+        self.slowest = max(self.slowest, monotonic() - began)
+
+    async def someone_gives_up(self) -> None:
+        """Waits until an update ends without an acknowledgement."""
+        self._gave_up.clear()
+        async with asyncio.timeout(_PATIENCE):
+            await self._gave_up.wait()
+
+    @asynccontextmanager
+    async def pause(self) -> AsyncIterator[None]:
+        """Nobody writes meanwhile."""
+        self._may_go.clear()
+        async with asyncio.timeout(_PATIENCE):
+            await self._nobody_busy.wait()
+        try:
+            yield
+        finally:
+            self._may_go.set()
+
+    async def row(self, url: str, fault: str, times: int) -> Row:
+        """What came of it, once they have stopped."""
+        return reckon(fault, times, self.log, await found(url, self._versions), slowest=self.slowest)
+
+    async def _write(self, name: str) -> None:
+        chance = random.Random(name)  # noqa: S311
+        numbers: Counter[str] = Counter()
+        sessions = list(self._versions)
+        while not self._stopping:
+            await self._may_go.wait()
+            self._busy += 1
+            self._nobody_busy.clear()
+            session = chance.choice(sessions)
+            numbers[session] += 1
+            began_in = self._round
+            if not await self._update(session, name, numbers[session]):
+                self._gave_up.set()
+            elif began_in == self._round:
+                self._waiting.discard(name)
+                if not self._waiting:
+                    self._nobody_waits.set()
+            self._busy -= 1
+            if not self._busy:
+                self._nobody_busy.set()
+
+    async def _update(self, session: str, name: str, number: int) -> bool:
+        def mark(state: State) -> None:
+            leave_mark(state, name, number)
+
+        try:
+            result = await self._manager.update_session(session, mark, timeout=self._timeout)
+        except UpdateOutcomeUnknownError:
+            self.log.unknown[session, name].add(number)
+        except StorageUnavailableError:
+            self.log.refused[session, name].add(number)
+            await asyncio.sleep(_REFUSED_PAUSE)  # as a service would, before it asks again
+        except Exception as error:  # noqa: BLE001  # whatever it is, it is what is looked for
+            self.log.unexpected.append(f"{type(error).__name__}: {error} (from {error.__cause__!r})")
+            await asyncio.sleep(_REFUSED_PAUSE)
+        else:
+            if result.success:
+                self.log.acknowledged[session, name].add(number)
+                return True
+            self.log.unexpected.append(repr(result.error))
+        return False
