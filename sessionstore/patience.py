@@ -18,11 +18,11 @@ _LONGEST_PAUSE: Final = 0.5
 
 
 class Patience:
-    """Pauses that grow, for ten seconds in all: what a server that crashed takes to come back."""
+    """Pauses that grow from nothing, for ten seconds in all: what a server that crashed takes to come back."""
 
     def __init__(self) -> None:
         self._end = monotonic() + _SECONDS
-        self._pause = _FIRST_PAUSE
+        self._pause = 0.0
 
     @property
     def over(self) -> bool:
@@ -30,10 +30,10 @@ class Patience:
         return monotonic() >= self._end
 
     async def pause(self) -> None:
-        """Waits a while."""
+        """Waits a while; the first time not at all: what others write meanwhile, the row has to remember as well."""
         # Random, so that those who lost their connections at once do not come back at once; no secret.
         await asyncio.sleep(self._pause * random.uniform(0.5, 1))  # noqa: S311
-        self._pause = min(_LONGEST_PAUSE, 2 * self._pause)
+        self._pause = min(_LONGEST_PAUSE, 2 * self._pause) or _FIRST_PAUSE
 
 
 async def until_told(attempt: Callable[[], Awaitable[R]]) -> R:

@@ -115,8 +115,6 @@ class UpdateLoop:
         patience: Patience | None = None
         lost = 0
         while folds:
-            if patience is None and any(fold.unsettled for fold in folds):
-                patience = Patience()
             try:
                 if guessed:
                     folds = await self._write(folds, guessed=True)
@@ -129,13 +127,15 @@ class UpdateLoop:
             if guessed:
                 guessed = False
                 continue
+            if patience is None and any(fold.unsettled for fold in folds):
+                patience = Patience()
             if patience is not None:
                 if patience.over:
                     folds = _given_up(folds)
                 elif folds:
                     await patience.pause()
             lost += 1
-            if folds and lost <= OPTIMISTIC_ROUNDS:
+            if folds and patience is None and lost <= OPTIMISTIC_ROUNDS:
                 for fold in folds:
                     facts = {"session_id": short_id(fold.key.session_id), "lost": lost}
                     logger.debug("update lost a round", extra=facts)
