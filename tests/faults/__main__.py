@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from .faults import SOAKS
+from .mutants import judged, verdicts
 from .server import Cluster, running_cluster
 from .tally import Row, table
 
@@ -21,12 +22,18 @@ def main() -> int:
     parser.add_argument("--only", nargs="+", choices=SOAKS, default=list(SOAKS), help="these kinds of faults")
     parser.add_argument("--share", type=float, default=1.0, help="of the number of times, say 0.1 (default: 1)")
     parser.add_argument("--report", type=Path, help="a file for the table, as Markdown")
+    parser.add_argument("--no-mutants", action="store_true", help="do not break the library itself at the end")
     arguments = parser.parse_args()
     rows = _run(arguments.only, arguments.share)
-    _say(table(rows))
-    if arguments.report is not None:
-        arguments.report.write_text(table(rows))
     complaints = [complaint for row in rows for complaint in row.complaints()]
+    report = table(rows)
+    if not arguments.no_mutants:
+        found = list(verdicts())
+        report += f"\n{judged(found)}"
+        complaints += [f"not noticed: {it.mutant.name}" for it in found if not (it.passed_before and it.failed_after)]
+    _say(report)
+    if arguments.report is not None:
+        arguments.report.write_text(report)
     _say("".join(f"{complaint}\n" for complaint in complaints))
     return 1 if complaints else 0
 
