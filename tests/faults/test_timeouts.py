@@ -1,4 +1,4 @@
-"""A caller's timeout, where the way to the server swallows everything: the driver's own patience is not the caller's."""
+"""A caller's timeout, where the way to the server swallows everything: it is not the driver's patience that counts."""
 
 from __future__ import annotations
 
