@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from .errors import StorageUnavailableError, UpdateOutcomeUnknownError
 
@@ -17,7 +18,10 @@ async def within(
     call: Coroutine[Any, Any, R],
     written: Callable[[], bool],
 ) -> R:
-    """Waits for a call for so long, by this process's monotonic clock, and cancels it then.
+    """Waits for a call for so long, by this process's monotonic clock, and leaves it then.
+
+    It is cancelled, but its end is not waited for: where the network swallows everything, drivers take seconds to end a
+    statement (psycopg 5, asyncpg 2), and SQLite ends none that waits for another process.
 
     Args:
         timeout: How long.
@@ -28,19 +32,38 @@ async def within(
         StorageUnavailableError: The time is up, and nothing was written.
         UpdateOutcomeUnknownError: The time is up in the middle of a write.
     """
-    scope = asyncio.timeout(timeout.total_seconds())
+    task = asyncio.ensure_future(call)
     try:
-        async with scope:
-            return await call
-    except TimeoutError:
-        if not scope.expired():
-            raise  # the call's own
-        seconds = f"{timeout.total_seconds():g} s"
-        if written():
-            raise UpdateOutcomeUnknownError(
-                f"the storage did not answer a write within {seconds}, and it may or may not have landed; "
-                "read before repeating it, or give each update an idempotency_key"
-            ) from None
-        raise StorageUnavailableError(
-            f"the storage did not answer within {seconds}, and nothing was written; try again, or allow more time"
-        ) from None
+        done, _ = await asyncio.wait([task], timeout=timeout.total_seconds())
+    except asyncio.CancelledError:
+        task.cancel()
+        while not task.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait([task])
+        _end(task)
+        raise
+    if done:
+        return task.result()
+    task.cancel()
+    _LEFT.add(task)
+    task.add_done_callback(_end)
+    await asyncio.sleep(0)  # so that it knows, and what it has not begun to write is not written
+    seconds = f"{timeout.total_seconds():g} s"
+    if written():
+        raise UpdateOutcomeUnknownError(
+            f"the storage did not answer a write within {seconds}, and it may or may not have landed; "
+            "read before repeating it, or give each update an idempotency_key"
+        )
+    raise StorageUnavailableError(
+        f"the storage did not answer within {seconds}, and nothing was written; try again, or allow more time"
+    )
+
+
+_LEFT: Final[set[asyncio.Task[Any]]] = set()
+"""Cancelled and not ended yet; the event loop alone would not keep them."""
+
+
+def _end(task: asyncio.Task[Any]) -> None:
+    _LEFT.discard(task)
+    if not task.cancelled():
+        task.exception()  # asked for, or asyncio would complain that nobody did

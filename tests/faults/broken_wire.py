@@ -32,5 +32,5 @@ async def _one_kind(fault: Fault, database: Database, driver: str, times: int) -
                 if fault is Fault.STALL:
                     await writers.someone_gives_up()
                     proxy.heal()
-                await writers.all_move_on()
+                await writers.go_on()
         return await writers.row(database.url, fault.value, times)

@@ -34,7 +34,7 @@ async def failover(_: Cluster, times: int) -> list[Row]:
                     await asyncio.to_thread(primary.kill)
                     await asyncio.to_thread(ask, Database(standby.url), "SELECT pg_promote()")
                     primary, standby = standby, primary
-                    await writers.all_move_on()
+                    await writers.go_on()
             return [await writers.row(url, _FAULT, times)]
 
 

@@ -46,5 +46,5 @@ async def _one_fault(cluster: Cluster, name: str, database: Database, driver: st
             await writers.all_move_on()
             for _ in range(times):
                 await asyncio.to_thread(_FAULTS[name], cluster)
-                await writers.all_move_on()
+                await writers.go_on()
         return await writers.row(database.url, name, times)

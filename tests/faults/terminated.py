@@ -40,7 +40,7 @@ async def _one_by_one(database: Database, driver: str, times: int) -> Row:
                 # Where all were just ended, one that comes again is waited for.
                 while not (await (await bystander.execute(_TERMINATE_ONE)).fetchall()):
                     await writers.all_move_on()
-                await writers.all_move_on()
+                await writers.go_on()
         return await writers.row(database.url, _TERMINATED, times)
 
 

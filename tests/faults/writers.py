@@ -13,11 +13,13 @@ from typing import Self
 
 from sessionstore import (
     SessionManager,
+    SqlStorageProvider,
     StorageProvider,
     StorageUnavailableError,
     UpdateOutcomeUnknownError,
     open_storage,
 )
+from tests.sql.opening import in_use
 
 from .tally import Found, Log, Row, State, leave_mark, new_state, reckon
 
@@ -55,6 +57,7 @@ class Writers:
     ) -> None:
         self.log = Log()
         self.slowest = 0.0
+        self._storage = storage
         self._manager = sessions_of(storage)
         self._timeout = timeout
         self._names = [f"w{n}" for n in range(writers)]
@@ -84,6 +87,7 @@ class Writers:
             self.log.unexpected.append(f"a writer still waited {_PATIENCE:g} s after the last fault")
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._all_is_given_back()
 
     async def all_move_on(self) -> None:
         """Waits until an update of each was acknowledged that was begun after this call."""
@@ -98,6 +102,11 @@ class Writers:
             told = ", ".join(self.log.unexpected[-3:])
             raise AssertionError(f"{sorted(self._waiting)} got nothing written in {_PATIENCE:g} s; {told}") from None
         self.slowest = max(self.slowest, monotonic() - began)
+
+    async def go_on(self) -> None:
+        """all_move_on(), and then for a while, so that the next fault comes when everything is warm, or is not."""
+        for _ in range(random.randint(1, 5)):  # noqa: S311
+            await self.all_move_on()
 
     async def someone_gives_up(self) -> None:
         """Waits until an update ends without an acknowledgement."""
@@ -119,6 +128,15 @@ class Writers:
     async def row(self, url: str, fault: str, times: int) -> Row:
         """What came of it, once they have stopped."""
         return reckon(fault, times, self.log, await found(url, self._versions), slowest=self.slowest)
+
+    async def _all_is_given_back(self) -> None:
+        """No connection is in use any more. What was cancelled may take some seconds to end."""
+        assert isinstance(self._storage, SqlStorageProvider)
+        end = monotonic() + _PATIENCE
+        while (count := in_use(self._storage)) and monotonic() < end:  # noqa: ASYNC110  # nobody tells
+            await asyncio.sleep(_REFUSED_PAUSE)
+        if count:
+            self.log.unexpected.append(f"{count} connections were not given back")
 
     async def _write(self, name: str) -> None:
         chance = random.Random(name)  # noqa: S311
