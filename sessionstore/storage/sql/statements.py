@@ -37,7 +37,7 @@ from ...journal import JOURNAL_CHARS, NAMELESS
 from ..lifetime import SLACK
 from .dialect import Backend, Fields
 from .prepared import Prepared, Statement
-from .tables import DOCUMENT, KEY, Instant, is_document
+from .tables import DOCUMENT, KEY, Instant, bounded, is_document
 
 _Element: TypeAlias = ColumnElement[Any]
 
@@ -80,8 +80,9 @@ class Statements:
         self._live = or_(t.c.expires_at.is_(None), t.c.expires_at > self._now)
         # The same of a row that is deleted: of such a one, SQLite 3.40 takes NULL IS NULL for false.
         self._was_live = func.coalesce(t.c.expires_at > self._now, true(), type_=Boolean())
-        self._due = t.c.expires_at < _capped(self._now + t.c.ttl, t.c.deadline)
-        self._slid = case((self._due, _capped(_far(self._now, t.c.ttl), t.c.deadline)), else_=t.c.expires_at)
+        ttl = bounded(t.c.ttl, sqlite=backend.name == "sqlite")
+        self._due = t.c.expires_at < _capped(self._now + ttl, t.c.deadline)
+        self._slid = case((self._due, _capped(_far(self._now, ttl), t.c.deadline)), else_=t.c.expires_at)
         self._expired = t.c.expires_at <= self._now - backend.interval(bindparam("grace", type_=BigInteger()))
         self._since = t.c.expires_at >= bindparam("since", type_=Instant())
         self._key = (t.c.namespace, t.c.session_id)
