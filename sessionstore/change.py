@@ -6,8 +6,9 @@ import inspect
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from .codec import Codec
-from .ids import SessionId
+from .codec import Codec, metadata_of
+from .errors import CorruptStateError
+from .ids import LAST_VERSION, SessionId
 from .storage import Document
 
 T = TypeVar("T")
@@ -39,6 +40,10 @@ class Change(Generic[T]):
             Exception: What the function raises.
         """
         state = self._codec.decode(document.state, self._session_id)
+        # So that nothing is written of which nothing could be told afterwards.
+        metadata_of(document.summary)
+        if document.summary.version > LAST_VERSION:
+            raise CorruptStateError("cannot count another write", path="version", session_id=self._session_id)
         try:
             changed = self._update_fn(state)
         except Exception as error:

@@ -1,4 +1,4 @@
-"""A state and its JSON text: the only place that knows the type of a state."""
+"""A state and its JSON text: the only place that knows the type of a state; and the facts beside it."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from .errors import CorruptStateError, InvalidStateError, StateTooLargeError
 from .ids import SessionId
 from .jsontext import MAX_DEPTH, Refused, dumps, jsonpath, loads
+from .session import SessionMetadata
+from .storage import Summary
 
 T = TypeVar("T")
 
@@ -67,6 +69,8 @@ class Codec(Generic[T]):
         Raises:
             CorruptStateError: It does not fit the state type.
         """
+        if text == "null":
+            raise CorruptStateError("is null, which is no state", session_id=session_id)
         try:
             if self._adapter is None:
                 return loads(text)  # type: ignore[no-any-return]  # T is what JSON gives
@@ -80,6 +84,29 @@ class Codec(Generic[T]):
             raise CorruptStateError(reason, path=jsonpath(first["loc"]), session_id=session_id) from None
         except ValueError:
             raise CorruptStateError("is no JSON text", session_id=session_id) from None
+
+
+def metadata_of(summary: Summary) -> SessionMetadata:
+    """The facts about a session.
+
+    Raises:
+        CorruptStateError: What is stored for its origin is no JSON object.
+    """
+    try:
+        origin = None if summary.origin is None else loads(summary.origin)
+    except ValueError:
+        raise CorruptStateError("is no JSON text", path="origin", session_id=summary.key.session_id) from None
+    if origin is not None and not isinstance(origin, dict):
+        raise CorruptStateError("is no JSON object", path="origin", session_id=summary.key.session_id)
+    return SessionMetadata(
+        created_at=summary.created_at,
+        updated_at=summary.updated_at,
+        last_accessed_at=summary.last_accessed_at,
+        expires_at=summary.expires_at,
+        ttl=summary.ttl,
+        origin=origin,
+        owner_id=summary.owner_id,
+    )
 
 
 def _dump(adapter: TypeAdapter[T], state: T) -> Any:

@@ -19,6 +19,9 @@ _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _VERSION_BITS = 52
 _MOST_WRITES = 1 << 20
 
+LAST_VERSION = 2**62
+"""No session comes to it by writes; databases count up to twice that."""
+
 
 def new_session_id() -> SessionId:
     """A new id with 192 bits from the operating system's random source (RFC 4086), safe in a URL."""

@@ -11,10 +11,11 @@ from pydantic import JsonValue, TypeAdapter
 
 from . import config
 from .change import Change
-from .codec import Codec
+from .codec import Codec, metadata_of
 from .deadline import within
 from .errors import (
     ConfigurationError,
+    CorruptStateError,
     InvalidSessionIdError,
     InvalidStateError,
     SessionConflictError,
@@ -22,7 +23,7 @@ from .errors import (
 )
 from .fold import AlreadyApplied
 from .ids import SessionId, check_namespace, check_session_id, fault_of, new_session_id
-from .jsontext import Refused, dumps, loads
+from .jsontext import Refused, dumps
 from .session import SessionMetadata, SessionResult
 from .storage import Document, Draft, Key, StorageProvider, Summary
 from .storage.memory import MemoryStorageProvider
@@ -266,17 +267,18 @@ class SessionManager(Generic[T]):
         return text
 
     def _result(self, document: Document, *, created: bool = False) -> SessionResult[T]:
+        summary = document.summary
         try:
-            state = self._codec.decode(document.state, document.summary.key.session_id)
-        except InvalidStateError as error:
+            state = self._codec.decode(document.state, summary.key.session_id)
+            return self._success(summary, state, created=created)
+        except CorruptStateError as error:
             return SessionResult(
-                document.summary.key.session_id,
+                summary.key.session_id,
                 success=False,
                 error=error,
-                version=document.summary.version,
-                metadata=_metadata(document.summary),
+                version=summary.version,
+                metadata=_readable_metadata(summary),
             )
-        return self._success(document.summary, state, created=created)
 
     def _success(self, summary: Summary, state: T, *, created: bool = False, applied: bool = False) -> SessionResult[T]:
         return SessionResult(
@@ -286,7 +288,7 @@ class SessionManager(Generic[T]):
             created=created,
             applied=applied,
             version=summary.version,
-            metadata=_metadata(summary),
+            metadata=metadata_of(summary),
         )
 
 
@@ -305,16 +307,11 @@ def _named(session_id: object) -> SessionId:
     return session_id if isinstance(session_id, str) else ""
 
 
-def _metadata(summary: Summary) -> SessionMetadata:
-    return SessionMetadata(
-        created_at=summary.created_at,
-        updated_at=summary.updated_at,
-        last_accessed_at=summary.last_accessed_at,
-        expires_at=summary.expires_at,
-        ttl=summary.ttl,
-        origin=None if summary.origin is None else loads(summary.origin),
-        owner_id=summary.owner_id,
-    )
+def _readable_metadata(summary: Summary) -> SessionMetadata:
+    try:
+        return metadata_of(summary)
+    except CorruptStateError:
+        return metadata_of(summary._replace(origin=None))
 
 
 def _encode_origin(origin: Mapping[str, JsonValue] | None, session_id: SessionId) -> str | None:

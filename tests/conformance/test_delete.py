@@ -46,3 +46,10 @@ async def test_deleting_removes_an_expired_row_too(storage: StorageProvider, clo
     clock.advance(TTL * 2)
     assert not await storage.delete(key())
     assert await storage.count_expired() == 0
+
+
+async def test_a_session_that_never_expires_is_deleted_as_a_live_one(storage: StorageProvider) -> None:
+    await put(storage, "a", "b", "c", "d", ttl=None)
+    assert await storage.delete(key("a"))
+    assert list(await storage.delete_many([key("b"), key("c")])) == [True, True]
+    assert await storage.clear() == 1

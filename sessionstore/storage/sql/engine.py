@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
+from functools import partial
 from typing import Any, Final
 
-from sqlalchemy import URL, make_url
+from sqlalchemy import URL, event, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
@@ -80,7 +81,7 @@ def make_engine(url: str, **options: Any) -> AsyncEngine:
         "max_overflow": 0,
     }
     try:
-        return create_async_engine(parsed, connect_args=connect_args, **(defaults | options))
+        engine = create_async_engine(parsed, connect_args=connect_args, **(defaults | options))
     except ModuleNotFoundError as error:
         hint = "; pip install 'sessionstore[asyncpg]'" if driver == "asyncpg" else ""
         raise ConfigurationError(f"the driver {driver!r} needs the package {error.name!r}{hint}") from None
@@ -88,3 +89,11 @@ def make_engine(url: str, **options: Any) -> AsyncEngine:
         raise ConfigurationError(
             f"open_storage() was given an option that the engine does not take ({error})"
         ) from None
+    if parsed.get_backend_name() == "sqlite":
+        event.listen(engine.sync_engine, "connect", _read_any_text)
+    return engine
+
+
+def _read_any_text(connection: Any, _: object) -> None:
+    # SQLite keeps what is no UTF-8 too, and Python would fail on the whole page of rows that one such text is in.
+    connection.driver_connection.text_factory = partial(str, encoding="utf-8", errors="backslashreplace")

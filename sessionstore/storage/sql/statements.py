@@ -37,7 +37,7 @@ from ...journal import JOURNAL_CHARS, NAMELESS
 from ..lifetime import SLACK
 from .dialect import Backend, Fields
 from .prepared import Prepared, Statement
-from .tables import DOCUMENT, KEY, Instant, is_document
+from .tables import DOCUMENT, KEY, Instant, bounded, is_document
 
 _Element: TypeAlias = ColumnElement[Any]
 
@@ -78,8 +78,11 @@ class Statements:
         self._insert = sqlite_insert if backend.name == "sqlite" else postgresql_insert
         self._now = backend.now(bindparam("now", type_=Instant()))
         self._live = or_(t.c.expires_at.is_(None), t.c.expires_at > self._now)
-        self._due = t.c.expires_at < _capped(self._now + t.c.ttl, t.c.deadline)
-        self._slid = case((self._due, _capped(_far(self._now, t.c.ttl), t.c.deadline)), else_=t.c.expires_at)
+        # The same of a row that is deleted: of such a one, SQLite 3.40 takes NULL IS NULL for false.
+        self._was_live = func.coalesce(t.c.expires_at > self._now, true(), type_=Boolean())
+        ttl = bounded(t.c.ttl, sqlite=backend.name == "sqlite")
+        self._due = t.c.expires_at < _capped(self._now + ttl, t.c.deadline)
+        self._slid = case((self._due, _capped(_far(self._now, ttl), t.c.deadline)), else_=t.c.expires_at)
         self._expired = t.c.expires_at <= self._now - backend.interval(bindparam("grace", type_=BigInteger()))
         self._since = t.c.expires_at >= bindparam("since", type_=Instant())
         self._key = (t.c.namespace, t.c.session_id)
@@ -121,7 +124,7 @@ class Statements:
         # meanwhile has another address than the one that it was found at.
         locked = rows.with_for_update().cte("locked")
         cleared = delete(self._table).where(self._backend.among(self._table, locked))
-        return self._prepare(self._backend.cleared(cleared, self._live))
+        return self._prepare(self._backend.cleared(cleared, self._was_live))
 
     def stats(self, conditions: Sequence[ColumnElement[bool]]) -> Prepared:
         """Per namespace: the live rows, the expired ones, and the oldest expiry of these."""
@@ -239,11 +242,11 @@ class Statements:
 
     def _delete(self, batch: FromClause) -> Statement:
         gone = delete(self._table).where(self._backend.among(self._table, batch))
-        told = (*self._key, self._live.label("live"))
+        told = (*self._key, self._was_live.label("live"))
         return gone.returning(*told) if self._deletions is None else self._receipted(gone, batch, self._deletions)
 
     def _receipted(self, gone: Delete, batch: FromClause, deletions: Table) -> Statement:
-        rows = gone.returning(*self._key, self._live.label("live"), batch.c.receipt).cte("gone")
+        rows = gone.returning(*self._key, self._was_live.label("live"), batch.c.receipt).cte("gone")
         live = select(rows.c.receipt, self._now).where(rows.c.live)
         noted = insert(deletions).from_select(["id", "deleted_at"], live).cte("noted")
         return select(rows.c.namespace, rows.c.session_id, rows.c.live).add_cte(noted)

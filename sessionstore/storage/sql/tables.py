@@ -10,6 +10,7 @@ from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     Column,
+    ColumnElement,
     Dialect,
     Index,
     Integer,
@@ -17,6 +18,8 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    case,
+    literal_column,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeDecorator, TypeEngine
@@ -33,6 +36,18 @@ _MICROSECOND = timedelta(microseconds=1)
 FIRST_INSTANT: Final = datetime.min.replace(tzinfo=UTC)
 """Before any time that is in the table."""
 
+# It, as each driver says it: a hand may have written what Python has no datetime for.
+_FIRST_BOUND: Final[dict[str, datetime | int | str]] = {
+    "aiosqlite": -(2**63),
+    "psycopg": "-infinity",
+    "asyncpg": datetime.min,  # noqa: DTZ901  # which asyncpg takes for -infinity, and only without a time zone
+}
+# Databases count further than Python, and drivers less far, in the time zone of their session. What a hand wrote beyond
+# is read as these: that far off, it is the same to everybody.
+_FIRST_READ = datetime(1, 1, 3, tzinfo=UTC)
+_LAST_READ = datetime(9999, 12, 29, tzinfo=UTC)
+_LONGEST = timedelta(days=2_000_000)
+
 
 class Instant(TypeDecorator[datetime]):
     """An aware datetime in UTC: ``timestamptz`` in PostgreSQL, microseconds since 1970 in SQLite."""
@@ -43,10 +58,18 @@ class Instant(TypeDecorator[datetime]):
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         return Integer() if dialect.name == "sqlite" else TIMESTAMP(timezone=True)
 
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | int | None:
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | int | str | None:
+        if value == FIRST_INSTANT:
+            return _FIRST_BOUND.get(dialect.driver, value)
         if value is None or dialect.name != "sqlite":
             return value
         return (value - _EPOCH) // _MICROSECOND
+
+    def column_expression(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
+        if isinstance(self.impl_instance, Integer):
+            return column
+        first, last = (f"timestamptz '{end.isoformat()}'" for end in (_FIRST_READ, _LAST_READ))
+        return _between(column, literal_column(first, column.type), literal_column(last, column.type))
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Any:  # a function of one value
         # Without TypeDecorator's function around it: a session has five of these.
@@ -54,7 +77,10 @@ class Instant(TypeDecorator[datetime]):
 
 
 def _instant_of_micros(value: int | None) -> datetime | None:
-    return None if value is None else _EPOCH + timedelta(microseconds=value)
+    try:
+        return None if value is None else _EPOCH + timedelta(microseconds=value)
+    except OverflowError:
+        return _FIRST_READ if value is not None and value < 0 else _LAST_READ
 
 
 def _instant_in_utc(value: datetime | None) -> datetime | None:
@@ -71,8 +97,22 @@ class Duration(TypeDecorator[timedelta]):
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         return Integer() if dialect.name == "sqlite" else Interval()
 
+    def column_expression(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
+        return column if isinstance(self.impl_instance, Integer) else bounded(column, sqlite=False)
+
     def result_processor(self, dialect: Dialect, coltype: object) -> Any:  # a function of one value, or None
         return _duration_of_micros if dialect.name == "sqlite" else None
+
+
+def bounded(ttl: ColumnElement[Any], *, sqlite: bool) -> ColumnElement[Any]:
+    """A column's duration as one that can be added to any time of now."""
+    most = str(_LONGEST // _MICROSECOND) if sqlite else f"interval '{_LONGEST.days} days'"
+    return _between(ttl, literal_column(f"-{most}", ttl.type), literal_column(most, ttl.type))
+
+
+def _between(column: ColumnElement[Any], first: ColumnElement[Any], last: ColumnElement[Any]) -> ColumnElement[Any]:
+    # Of PostgreSQL's least() and greatest(), null is none of the values.
+    return case((column < first, first), (column > last, last), else_=column)
 
 
 def _duration_of_micros(value: int | None) -> timedelta | None:
