@@ -12,7 +12,8 @@ import pytest
 from sessionstore import StorageProvider, open_storage
 
 from .support.clock import ManualClock
-from .support.postgres import Database, PostgresServer, postgres_server
+from .support.pgbouncer import PGBOUNCER, Bouncer, pgbouncer
+from .support.postgres import Database, PostgresServer, asyncpg_url, postgres_server
 from .support.sqlite import copied_file, migrated_file, sqlite_url
 
 OpenAnother: TypeAlias = Callable[[], Awaitable[StorageProvider]]
@@ -29,6 +30,13 @@ def database(server: PostgresServer) -> Iterator[Database]:
     """The session's own migrated database on the server."""
     with server.fresh_database() as database:
         yield database.migrate()
+
+
+@pytest.fixture(scope="session")
+def bouncer(server: PostgresServer) -> Iterator[Bouncer]:
+    """PgBouncer in transaction mode before the server."""
+    with pgbouncer(server) as bouncer:
+        yield bouncer
 
 
 @pytest.fixture(scope="session")
@@ -55,7 +63,18 @@ def storage_url(provider_kind: str, request: pytest.FixtureRequest, tmp_path: Pa
         return sqlite_url(copied_file(request.getfixturevalue("sqlite_template"), tmp_path / "sessions.db"))
     database: Database = request.getfixturevalue("database")
     database.empty()
-    return database.asyncpg_url if provider_kind == "postgresql-asyncpg" else database.url
+    url = database.url
+    if provider_kind.startswith("pgbouncer"):
+        bouncer: Bouncer = request.getfixturevalue("bouncer")
+        url = bouncer.url(database)
+    return asyncpg_url(url) if provider_kind.endswith("asyncpg") else url
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Says what was not tested, which no count of tests does."""
+    if PGBOUNCER is None:
+        terminalreporter.section("not tested")
+        terminalreporter.line("PgBouncer is not installed: nothing was run through it (apt-get install pgbouncer)")
 
 
 @pytest.fixture
