@@ -70,13 +70,6 @@ def storage_url(provider_kind: str, request: pytest.FixtureRequest, tmp_path: Pa
     return asyncpg_url(url) if provider_kind.endswith("asyncpg") else url
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Says what was not tested, which no count of tests does."""
-    if PGBOUNCER is None:
-        terminalreporter.section("not tested")
-        terminalreporter.line("PgBouncer is not installed: nothing was run through it (apt-get install pgbouncer)")
-
-
 @pytest.fixture
 async def open_another(storage_url: str, clock: ManualClock) -> AsyncIterator[OpenAnother]:
     """Opens a provider on the test's data: another engine for a database, for memory always the same one."""
@@ -98,3 +91,9 @@ async def open_another(storage_url: str, clock: ManualClock) -> AsyncIterator[Op
 async def storage(open_another: OpenAnother) -> StorageProvider:
     """An open, empty provider of the kind, whose time is ``clock``."""
     return await open_another()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Says below the counts what was not tested, since tests that are not there are not counted."""
+    if PGBOUNCER is None and not config.option.collectonly:
+        config.get_terminal_writer().line("not tested: PgBouncer, which is not installed (apt-get install pgbouncer)")
