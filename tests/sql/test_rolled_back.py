@@ -1,4 +1,4 @@
-"""What the server takes back for the sake of others is done again, and what it ends or refuses leaves nothing behind."""
+"""What the server takes back for the sake of others is done again; what it ends or refuses leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.directory import short_directory
 from tests.support.documents import draft, key, rewrite
 from tests.support.postgres import Database, _embedded_server
 
-from .bystander import PASSWORD, ask, dsn, locked, role, set_for_everybody, until_blocked, until_quiet
+from .bystander import ask, dsn, locked, role, set_for_everybody, until_blocked, until_quiet
 from .conftest import driven
 from .discretion import refusal, say_more, secretive
 from .opening import WAYS, in_use, opened
