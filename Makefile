@@ -23,7 +23,7 @@ help: ## List what can be made
 demo: $(VENV)/.run-time ## Replay conversations against a store and show what came of them
 	$(VENV)/bin/sessionstore demo $(ARGS)
 
-test: $(VENV)/.dev ## Run all tests, on memory, SQLite and PostgreSQL
+test: $(VENV)/.dev ## Run all tests, on memory, SQLite and PostgreSQL, and through PgBouncer where it is installed
 	$(PY) -m pytest $(ARGS)
 
 # Cheap checks first, and one after the other also under `make -j`.

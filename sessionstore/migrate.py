@@ -24,7 +24,7 @@ from sqlalchemy.sql.ddl import CreateSchema
 
 from . import config
 from .errors import ConfigurationError, SchemaError, StorageError, StorageUnavailableError
-from .storage.sql.engine import BUSY_SECONDS, CONNECT_SECONDS, parse_url
+from .storage.sql.engine import BUSY_SECONDS, CONNECT_SECONDS, parse_url, prepares
 from .storage.sql.tables import REVISIONS, VERSION_TABLE, deletions_table, sessions_table
 
 HEAD: Final = "head"
@@ -40,18 +40,20 @@ class Target:
 
     url: URL
     schema: str | None
+    pooled: bool = False
 
     @classmethod
     def of(cls, url: str | None, schema: str | None) -> Target:
         """From what was given, else from the environment."""
-        parsed = parse_url(config.database_url(url))
+        given = config.database_url(url)
+        parsed = parse_url(given)
         backend = parsed.get_backend_name()
         if backend not in ("postgresql", "sqlite"):
             raise ConfigurationError(f"there is nothing to migrate in {backend!r}: tables are in PostgreSQL and SQLite")
         sqlite = backend == "sqlite"
         # Alembic is synchronous: psycopg serves both ways, the other drivers have a synchronous twin.
         parsed = parsed.set(drivername="sqlite" if sqlite else "postgresql+psycopg")
-        return cls(parsed, None if sqlite else config.schema_name(schema))
+        return cls(parsed, None if sqlite else config.schema_name(schema), pooled=not prepares(given))
 
     @classmethod
     def from_environment(cls) -> Target:
@@ -84,7 +86,17 @@ class Target:
 
 @contextmanager
 def migrating(target: Target) -> Generator[Connection]:
-    """A connection that is alone in migrating: of any number of processes that begin at once, each waits its turn."""
+    """A connection that is alone in migrating: of any number of processes that begin at once, each waits its turn.
+
+    Raises:
+        ConfigurationError: The connection would be a pooler's.
+    """
+    if target.pooled:
+        # A pooler keeps the connection, and with it the lock below, and every later migration would wait for that.
+        raise ConfigurationError(
+            "migrations do not go through a pooler in transaction mode: give the URL of the server itself, without "
+            "prepared_statements=false"
+        )
     with _connected(target) as connection:
         if target.schema is None:
             yield connection

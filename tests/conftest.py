@@ -12,7 +12,8 @@ import pytest
 from sessionstore import StorageProvider, open_storage
 
 from .support.clock import ManualClock
-from .support.postgres import Database, PostgresServer, postgres_server
+from .support.pgbouncer import PGBOUNCER, Bouncer, pgbouncer
+from .support.postgres import Database, PostgresServer, asyncpg_url, postgres_server
 from .support.sqlite import copied_file, migrated_file, sqlite_url
 
 OpenAnother: TypeAlias = Callable[[], Awaitable[StorageProvider]]
@@ -29,6 +30,13 @@ def database(server: PostgresServer) -> Iterator[Database]:
     """The session's own migrated database on the server."""
     with server.fresh_database() as database:
         yield database.migrate()
+
+
+@pytest.fixture(scope="session")
+def bouncer(server: PostgresServer) -> Iterator[Bouncer]:
+    """PgBouncer in transaction mode before the server."""
+    with pgbouncer(server) as bouncer:
+        yield bouncer
 
 
 @pytest.fixture(scope="session")
@@ -55,7 +63,11 @@ def storage_url(provider_kind: str, request: pytest.FixtureRequest, tmp_path: Pa
         return sqlite_url(copied_file(request.getfixturevalue("sqlite_template"), tmp_path / "sessions.db"))
     database: Database = request.getfixturevalue("database")
     database.empty()
-    return database.asyncpg_url if provider_kind == "postgresql-asyncpg" else database.url
+    url = database.url
+    if provider_kind.startswith("pgbouncer"):
+        bouncer: Bouncer = request.getfixturevalue("bouncer")
+        url = bouncer.url(database)
+    return asyncpg_url(url) if provider_kind.endswith("asyncpg") else url
 
 
 @pytest.fixture
@@ -79,3 +91,9 @@ async def open_another(storage_url: str, clock: ManualClock) -> AsyncIterator[Op
 async def storage(open_another: OpenAnother) -> StorageProvider:
     """An open, empty provider of the kind, whose time is ``clock``."""
     return await open_another()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Says below the counts what was not tested, since tests that are not there are not counted."""
+    if PGBOUNCER is None and not config.option.collectonly:
+        config.get_terminal_writer().line("not tested: PgBouncer, which is not installed (apt-get install pgbouncer)")

@@ -29,8 +29,9 @@ def open_storage(url: str | None = None, **options: Any) -> StorageProvider:
 
     Args:
         url: None: ``SESSIONSTORE_DATABASE_URL``, else a SQLite file "sessionstore.db" in the working directory.
-        **options: For the provider: ``clock`` and ``batching``; for SQL also ``schema``, and what
-            ``create_async_engine()`` takes.
+        **options: For the provider: ``clock`` and ``batching``; for SQL also ``schema``, ``prepared_statements``
+            (False: behind a pooler in transaction mode; ``?prepared_statements=false`` in the URL says the same), and
+            what ``create_async_engine()`` takes.
 
     Raises:
         ConfigurationError: No provider has this scheme, a driver is missing, or the URL or an option cannot work.

@@ -9,6 +9,7 @@ import pytest
 from sessionstore import SessionManager, StorageProvider
 
 from ..support.documents import TTL, Chat, new_chat
+from ..support.pgbouncer import PGBOUNCER
 
 
 class Managed(Protocol):
@@ -17,7 +18,12 @@ class Managed(Protocol):
     def __call__(self, storage: StorageProvider = ..., **options: Any) -> SessionManager[Any]: ...
 
 
-@pytest.fixture(params=["memory", "sqlite", "postgresql", "postgresql-asyncpg"])
+_KINDS = ["memory", "sqlite", "postgresql", "postgresql-asyncpg"]
+# Without the program they are not there, and the summary says so.
+_POOLED_KINDS = [] if PGBOUNCER is None else ["pgbouncer", "pgbouncer-asyncpg"]
+
+
+@pytest.fixture(params=[*_KINDS, *_POOLED_KINDS])
 def provider_kind(request: pytest.FixtureRequest) -> str:
     """The whole matrix. To add a provider, add it here and to `storage_url`."""
     return str(request.param)

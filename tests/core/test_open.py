@@ -252,3 +252,17 @@ def test_an_installed_package_adds_a_scheme_by_its_entry_point(tmp_path: Path, m
 def test_a_sqlite_that_is_too_old_is_told_before_it_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 37, 2))
     assert "need 3.38 or newer" in refusal_of("sqlite:///sessionstore.db")
+
+
+@pytest.mark.parametrize(
+    "url", ["postgresql://app@db/app?prepared_statements=perhaps", "sqlite:///s.db?prepared_statements=false"]
+)
+def test_what_a_url_says_of_prepared_statements_has_to_make_sense(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="prepared_statements"):
+        open_storage(url)
+
+
+async def test_a_url_may_say_that_statements_are_prepared(database: Database) -> None:
+    database.empty()
+    await put_into(f"{database.url}&prepared_statements=true", "s")
+    assert await ids_in(database.url, prepared_statements=True) == ["s"]

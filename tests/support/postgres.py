@@ -71,7 +71,7 @@ class Database:
 
     @property
     def asyncpg_url(self) -> str:
-        return _render(make_url(self.url).set(drivername="postgresql+asyncpg"))
+        return asyncpg_url(self.url)
 
     def migrate(self, *, schema: str = "sessionstore") -> Database:
         migrate.upgrade(self.url, schema=schema)
@@ -125,6 +125,11 @@ def environment(name: str, value: str) -> Iterator[None]:
             del os.environ[name]
         else:
             os.environ[name] = before
+
+
+def asyncpg_url(url: str) -> str:
+    """The same place, through asyncpg."""
+    return _render(make_url(url).set(drivername="postgresql+asyncpg"))
 
 
 def _render(url: URL) -> str:

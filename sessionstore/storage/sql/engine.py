@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, Final
 
@@ -21,18 +22,57 @@ _DRIVERS: Final = {
 # The first with "->" and "->>", by which a batch is taken apart.
 _OLDEST_SQLITE: Final = (3, 38)
 
+PREPARED: Final = "prepared_statements"
+"""The option, of a URL or of open_storage(), that says whether statements may be prepared on a connection."""
+
+_BOOLEANS: Final = {"true": True, "1": True, "on": True, "false": False, "0": False, "off": False}
+
 CONNECT_SECONDS: Final = 10
 BUSY_SECONDS: Final = 30
 """How long SQLite waits for other processes to finish their writes."""
 
 
+# Unnamed statements are parsed anew each time, in the round trip in which they run.
+_UNPREPARED: Final[Mapping[str, Mapping[str, Any]]] = {
+    "psycopg": {"prepare_threshold": None},
+    # The last two are for what SQLAlchemy itself asks a new connection.
+    "asyncpg": {
+        "statement_cache_size": 0,
+        "prepared_statement_cache_size": 0,
+        "prepared_statement_name_func": lambda: "",
+    },
+}
+
+
 def parse_url(url: str) -> URL:
-    """Returns the URL with its driver named.
+    """Returns the URL with its driver named, and with every option but ours.
 
     Raises:
         ConfigurationError: It is none, or names a database that nothing but this process could see; or this Python's
             SQLite is too old.
     """
+    return _parsed(url).difference_update_query([PREPARED])
+
+
+def prepares(url: str) -> bool:
+    """Whether the URL lets statements be prepared, which is not so behind a pooler in transaction mode.
+
+    Raises:
+        ConfigurationError: It says neither yes nor no, or it is no PostgreSQL.
+    """
+    parsed = _parsed(url)
+    said = parsed.query.get(PREPARED)
+    if said is None:
+        return True
+    if parsed.get_backend_name() != "postgresql":
+        raise ConfigurationError(f"{PREPARED} is an option of PostgreSQL's URLs, where a pooler may need it")
+    answer = _BOOLEANS.get(said.lower()) if isinstance(said, str) else None
+    if answer is None:
+        raise ConfigurationError(f"{PREPARED} in the storage URL is true or false")
+    return answer
+
+
+def _parsed(url: str) -> URL:
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):
@@ -62,15 +102,22 @@ def make_engine(url: str, **options: Any) -> AsyncEngine:
 
     Args:
         url: PostgreSQL through psycopg 3 or asyncpg, or SQLite through aiosqlite.
-        **options: What create_async_engine() takes; they win over the defaults here.
+        **options: ``prepared_statements``, as in the URL, and what create_async_engine() takes; they win over the
+            defaults here.
 
     Raises:
         ConfigurationError: The driver is missing, or an option does not exist.
     """
     parsed = parse_url(url)
     driver = parsed.get_driver_name()
+    prepared = prepares(url)
+    if parsed.get_backend_name() == "postgresql":
+        prepared = options.pop(PREPARED, prepared)
     timeouts = {"psycopg": {"connect_timeout": CONNECT_SECONDS}, "asyncpg": {"timeout": CONNECT_SECONDS}}
-    connect_args = timeouts.get(driver, {"timeout": BUSY_SECONDS}) | dict(options.pop("connect_args", {}))
+    connect_args: dict[str, Any] = dict(timeouts.get(driver, {"timeout": BUSY_SECONDS}))
+    if not prepared:
+        connect_args |= _UNPREPARED[driver]
+    connect_args |= dict(options.pop("connect_args", {}))
     defaults: dict[str, Any] = {
         "isolation_level": "AUTOCOMMIT",
         # In AUTOCOMMIT there is nothing to roll back; the one operation with a transaction ends it itself.

@@ -13,6 +13,21 @@ from ...errors import StorageError, StorageUnavailableError, UpdateOutcomeUnknow
 NO_CONNECTION: Final = "no connection to the database became free in time; raise pool_size or ask for less at once"
 
 
+# What to do about what was refused, where the code tells more than that it was.
+_REFUSALS: Final = {
+    "57014": "cancelled the statement, for its statement_timeout or because somebody asked for it, and nothing was "
+    "written; find out what holds it up, or raise the timeout, then try again",
+    "55P03": "would have waited for a row for longer than its lock_timeout, and nothing was written; find out who "
+    "holds the row, or raise the timeout, then try again",
+    "25006": "only reads here, and nothing was written; give the URL of the primary, "
+    "or see who set default_transaction_read_only",
+    "53300": "has no connection left for this role; lower pool_size, raise the limit, or put a pooler before it",
+    "57P03": "is starting up, shutting down or a standby that takes no connections; try again in a moment",
+}
+
+_NOT_PREPARED: Final = {"26000", "42P05"}
+
+
 class Fault(Enum):
     """The kinds of faults that callers, or the provider, treat differently."""
 
@@ -20,6 +35,10 @@ class Fault(Enum):
     """The connection broke; whether the statement was run is unknown."""
     REFUSED = auto()
     """Nothing was run, and it may work later: no connection, no time, no room, no right to write here now."""
+    ROLLED_BACK = auto()
+    """Nothing of it stays, because of what others did at the same time: a deadlock, a serialization failure."""
+    ENDED = auto()
+    """The server ended the connection, and its transaction, of which nothing stays, for having lasted too long."""
     SCHEMA = auto()
     """A table or column may not be there."""
     DENIED = auto()
@@ -65,6 +84,26 @@ def storage_error(error: BaseException, fault: Fault | None, *, backend: str, wr
         )
     if fault is Fault.LOST:
         return StorageUnavailableError(f"the connection to {backend} was lost; try again", code=code)
+    if fault is Fault.ROLLED_BACK:
+        return StorageUnavailableError(
+            f"{backend} rolled it back again and again, because of what others did to the same sessions at the same "
+            "time, and nothing was written; try again, and see who else locks them, and in which order",
+            code=code,
+        )
+    if fault is Fault.ENDED:
+        return StorageUnavailableError(
+            f"{backend} ended the connection because its transaction took too long, and nothing was written; make the "
+            "update function faster, or raise idle_in_transaction_session_timeout or transaction_timeout",
+            code=code,
+        )
+    if fault is Fault.REFUSED and code in _REFUSALS:
+        return StorageUnavailableError(f"{backend} {_REFUSALS[code]}", code=code)
+    if code in _NOT_PREPARED:
+        return StorageError(
+            f"{backend} does not know the statements that were prepared on this connection: behind a pooler in "
+            "transaction mode, add prepared_statements=false to the URL",
+            code=code,
+        )
     if fault is Fault.REFUSED:
         return StorageUnavailableError(
             f"{backend} could not be asked; check that it runs, that the URL's host, user and password are right, "

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import shlex
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager, nullcontext, suppress
+from itertools import count
 from typing import Final, TypeAlias, TypeVar
 
 from sqlalchemy import Column, Dialect, MetaData, String, Table, select
@@ -33,6 +35,11 @@ Operation: TypeAlias = Callable[[Lease], Awaitable[R]]
 _BACKENDS: Final[Mapping[str, Callable[[Dialect], Backend]]] = {"postgresql": PostgreSQL, "sqlite": SQLite}
 
 _READ_ATTEMPTS: Final = 3
+
+_ROLLED_BACK_ATTEMPTS: Final = 6
+"""Of each two that deadlock the server lets one go on, so that a few do."""
+_FIRST_PAUSE: Final = 0.005
+
 _BUSY: Final = "other writers kept the SQLite file for too long; write less at once, or use PostgreSQL"
 
 _NO_TURN: Final = nullcontext()
@@ -84,7 +91,8 @@ class Gateway:
         """Runs an operation and returns what it returns; what it raises must come from the database.
 
         Raises:
-            StorageError: See faults.py. A read that loses its connection is repeated on another one.
+            StorageError: See faults.py. A read that loses its connection is repeated on another one, and what the
+                server rolled back for the sake of others is done again, in a while.
             SchemaError: The tables do not fit this version.
         """
         if self._closed:
@@ -102,8 +110,10 @@ class Gateway:
             yield
         except Exception:
             lease.spoilt = True  # until it is known to be out of the transaction
-            await driver.command(lease.driver, "ROLLBACK")
-            lease.spoilt = False
+            # Where that fails too, what failed first tells more.
+            with suppress(*driver.errors, OSError):
+                await driver.command(lease.driver, "ROLLBACK")
+                lease.spoilt = False
             raise
         await driver.command(lease.driver, "COMMIT")
 
@@ -133,14 +143,18 @@ class Gateway:
         return revisions[0][0] if revisions else None, self.table.name in names
 
     async def _attempt(self, operation: Operation[R], *, writing: bool, diagnosing: bool = True) -> R:
-        for left in reversed(range(_READ_ATTEMPTS)):
+        for attempt in count(1):
             try:
                 async with self._write_turns if writing else _NO_TURN, self._turns:
                     running = self._operate(operation)
                     return await (running if self._backend.interruptible else to_its_end(running))
             except _Failure as failure:
                 error, fault = failure.error, failure.fault
-                if fault is Fault.LOST and not writing and left:
+                if fault is Fault.LOST and not writing and attempt < _READ_ATTEMPTS:
+                    continue
+                if fault is Fault.ROLLED_BACK and attempt < _ROLLED_BACK_ATTEMPTS:
+                    # Random, so that those who met here do not meet again; no secret.
+                    await asyncio.sleep(random.uniform(0, _FIRST_PAUSE * 2**attempt))  # noqa: S311
                     continue
                 translated = self._translated(error, fault, writing=writing)
                 if fault is Fault.SCHEMA and diagnosing:
@@ -148,7 +162,7 @@ class Gateway:
             if translated is None:
                 raise error
             raise translated from discreet(driver_error(error))
-        raise AssertionError("the last attempt returns or raises")
+        raise AssertionError("counting has no end")
 
     async def _operate(self, operation: Operation[R]) -> R:
         try:
@@ -159,7 +173,7 @@ class Gateway:
             outcome = await operation(lease)
         except Exception as error:
             fault = self._backend.fault(error, connected=True)
-            if fault is Fault.LOST or lease.spoilt:
+            if fault in (Fault.LOST, Fault.ENDED) or lease.spoilt:
                 await self._connections.discard(lease, lost=fault is Fault.LOST)
             else:
                 await self._connections.give_back(lease)

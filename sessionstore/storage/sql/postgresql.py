@@ -34,7 +34,9 @@ from .prepared import Statement
 
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
 _LOST: Final = {"57P01", "57P02", "57P05", "08003", "08006", "08007", "08P01"}
-_REFUSED: Final = {"57P03", "57014", "55P03", "25006", "40001", "40P01", "28000", "28P01", "3D000"}
+_REFUSED: Final = {"57P03", "57014", "55P03", "25006", "28000", "28P01", "3D000"}
+_ROLLED_BACK: Final = {"40001", "40P01"}
+_ENDED: Final = {"25P03", "25P04"}
 _REFUSED_CLASSES: Final = ("08", "53")
 _SCHEMA: Final = {"42P01", "3F000", "42703"}
 _DENIED: Final = "42501"
@@ -146,4 +148,8 @@ class PostgreSQL:
             return Fault.DENIED
         if code in _LOST:
             return Fault.LOST
+        if code in _ROLLED_BACK:
+            return Fault.ROLLED_BACK
+        if code in _ENDED:
+            return Fault.ENDED
         return Fault.REFUSED if code in _REFUSED or code.startswith(_REFUSED_CLASSES) else None

@@ -1,0 +1,76 @@
+"""Behind PgBouncer in transaction mode. That everything works through it, the conformance suite tells."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from sessionstore import (
+    ConfigurationError,
+    SessionManager,
+    SqlStorageProvider,
+    StorageError,
+    StorageProvider,
+    migrate,
+    open_storage,
+)
+from sessionstore.storage.sql.tables import REVISIONS
+from tests.support.documents import increment, new_chat
+from tests.support.pgbouncer import Bouncer
+from tests.support.postgres import Database
+
+from .bystander import ask
+from .conftest import driven
+
+# What the README tells those who bring an engine of their own.
+_CONNECT_ARGS: dict[str, dict[str, object]] = {
+    "psycopg": {"prepare_threshold": None},
+    "asyncpg": {
+        "statement_cache_size": 0,
+        "prepared_statement_cache_size": 0,
+        "prepared_statement_name_func": lambda: "",
+    },
+}
+
+
+async def _count_together(storage: StorageProvider) -> None:
+    """More than what is needed for a driver to prepare, on several connections."""
+    chats = SessionManager(new_chat, storage)
+    ids = [f"s{n}" for n in range(8)]
+    await asyncio.gather(*map(chats.create_session, ids))
+    for _ in range(10):
+        await asyncio.gather(*(chats.update_session(session_id, increment) for session_id in ids))
+        await asyncio.gather(*map(chats.get_session, ids))
+    assert [(await chats.get_session(session_id)).unwrap()["n"] for session_id in ids] == [10] * 8
+
+
+async def test_an_option_says_the_same_as_the_url(bouncer: Bouncer, postgres: Database, driver: str) -> None:
+    async with open_storage(driven(bouncer.careless_url(postgres), driver), prepared_statements=False) as storage:
+        await _count_together(storage)
+
+
+async def test_an_engine_of_the_service_says_it_to_its_driver(
+    bouncer: Bouncer, postgres: Database, driver: str
+) -> None:
+    url = driven(bouncer.careless_url(postgres), driver)
+    engine = create_async_engine(url, connect_args=_CONNECT_ARGS[driver])
+    await _count_together(SqlStorageProvider(engine))
+    await engine.dispose()
+
+
+async def test_whoever_does_not_say_it_is_told_to(bouncer: Bouncer, postgres: Database, driver: str) -> None:
+    async with open_storage(driven(bouncer.careless_url(postgres), driver), batching=None) as storage:
+        with pytest.raises(StorageError, match="add prepared_statements=false to the URL") as raised:
+            await _count_together(storage)
+    assert raised.value.code in ("26000", "42P05")
+
+
+def test_a_migration_does_not_go_through_it(bouncer: Bouncer, bare_database: Database) -> None:
+    with pytest.raises(ConfigurationError, match="give the URL of the server itself"):
+        migrate.upgrade(bouncer.url(bare_database))
+    assert migrate.current(bouncer.url(bare_database)) is None
+    migrate.upgrade(bare_database.url)
+    assert migrate.current(bouncer.url(bare_database)) == REVISIONS[-1]
+    assert ask(bare_database, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == [(0,)]
