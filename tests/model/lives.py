@@ -1,0 +1,235 @@
+"""Lives of sessions: programs of calls and moves of the clock, made on a provider and on the reference at once."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final, TypeVar
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from sessionstore import MemoryStorageProvider, SessionManager, SessionResult, StorageProvider
+from sessionstore.journal import Journal
+from sessionstore.storage import Creation, Document, Draft, Key, Summary, Write
+from tests.support.clock import START, ManualClock
+
+R = TypeVar("R")
+
+NAMESPACES: Final = ("a", "b")
+_MANAGED: Final = NAMESPACES[0]
+_MOMENT: Final = timedelta(microseconds=1)
+
+_ids = st.sampled_from(["s", "s1", "t"])
+_keys = st.builds(Key, st.sampled_from([*NAMESPACES, NAMESPACES[0]]), _ids)
+_batches = st.lists(_keys, min_size=1, max_size=4)
+_states = st.integers(0, 9).map(lambda n: json.dumps({"n": n}))
+# Each can be divided by ten: PostgreSQL rounds a tenth of a TTL to the nearest microsecond, and not down.
+_ttls = st.none() | st.sampled_from([timedelta(minutes=30), timedelta(seconds=1), timedelta(microseconds=70)])
+_lifetimes = st.none() | st.sampled_from([timedelta(minutes=40), timedelta(seconds=1), timedelta(microseconds=3)])
+_drafts = st.lists(
+    st.builds(
+        Draft,
+        _keys,
+        _states,
+        ttl=_ttls | st.just(timedelta(minutes=30)),
+        max_lifetime=_lifetimes | st.none(),
+        origin=st.sampled_from([None, '{"from": "here"}']),
+        owner_id=st.sampled_from([None, "o1", "o2"]),
+        version=st.integers(1, 2**52),
+    ),
+    min_size=1,
+    max_size=3,
+)
+_steps = st.sampled_from([-_MOMENT, timedelta(0), _MOMENT])
+_graces = st.sampled_from([timedelta(0), _MOMENT, timedelta(minutes=5)])
+_some = st.integers(0, 1 << 16)
+
+
+class Lives(RuleBasedStateMachine):
+    """Makes each call on both, and compares the answers.
+
+    Args:
+        storage: The provider; empty, and on the clock.
+        clock: The time of both.
+        runner: Runs the calls.
+    """
+
+    def __init__(self, storage: StorageProvider, clock: ManualClock, runner: asyncio.Runner) -> None:
+        super().__init__()
+        clock.now = START
+        self._clock = clock
+        self._runner = runner
+        self._reference = MemoryStorageProvider(clock=clock)
+        self._storage = storage
+        self._seen: list[Summary] = []
+        """What was ever told of sessions, the latest last: what writes are made on, fresh and stale."""
+
+    def teardown(self) -> None:
+        self._runner.run(self._storage.clear())
+
+    def _both(self, call: Callable[[StorageProvider], Awaitable[R]]) -> R:
+        async def called(storage: StorageProvider) -> R:
+            return await call(storage)
+
+        expected = self._runner.run(called(self._reference))
+        answer = self._runner.run(called(self._storage))
+        assert _plain(answer) == _plain(expected)
+        return expected
+
+    def _note(self, found: Sequence[Any]) -> None:
+        for it in found:
+            document = it.document if isinstance(it, Creation) else it
+            summary = document.summary if isinstance(document, Document) else document
+            if isinstance(summary, Summary):
+                self._seen.append(summary)
+
+    def _writes(self, picks: Sequence[int], state: str) -> list[Write]:
+        """Writes on what was seen, of each session one; a pick of 0 is on what was seen last."""
+        picked = [self._seen[-1 - pick % min(len(self._seen), 12)] for pick in picks if self._seen]
+        return [Write(read, state, count=1 + len(picks)) for read in {read.key: read for read in picked}.values()]
+
+    @rule(drafts=_drafts)
+    def create(self, drafts: list[Draft]) -> None:
+        self._note(self._both(lambda storage: storage.create_many(drafts)))
+
+    @rule(drafts=_drafts)
+    def set(self, drafts: list[Draft]) -> None:
+        self._note(self._both(lambda storage: storage.set_many(drafts)))
+
+    @rule(keys=_batches, touch=st.booleans(), journal=st.booleans())
+    def get(self, keys: list[Key], touch: bool, journal: bool) -> None:
+        self._note(self._both(lambda storage: storage.get_many(keys, touch=touch, journal=journal)))
+
+    @rule(key=_keys, touch=st.booleans())
+    def get_one(self, key: Key, touch: bool) -> None:
+        self._note([self._both(lambda storage: storage.get(key, touch=touch))])
+
+    @rule(picks=st.lists(st.just(0) | _some, min_size=1, max_size=3), state=_states)
+    def update(self, picks: list[int], state: str) -> None:
+        writes = self._writes(picks, state)
+        self._note(self._both(lambda storage: storage.update_many(writes)))
+
+    @rule(keys=_batches, state=_states)
+    def update_locked(self, keys: list[Key], state: str) -> None:
+        def same(read: Document) -> bool:
+            return bool(json.loads(read.state) == json.loads(state))
+
+        unique = list(dict.fromkeys(keys))
+        self._note(
+            self._both(
+                lambda storage: storage.update_locked_many(
+                    unique, lambda read: None if same(read) else Write(read.summary, state)
+                )
+            )
+        )
+
+    @rule(session_id=_ids, fresh=st.none() | st.booleans(), n=st.integers(0, 9), again=st.none() | st.just("again"))
+    def update_session(self, session_id: str, fresh: bool | None, n: int, again: str | None) -> None:
+        seen = [summary.version for summary in self._seen if summary.key == (_MANAGED, session_id)]
+        expected = None if fresh is None or not seen else seen[-1 if fresh else 0]
+        self._managed(
+            lambda sessions: sessions.update_session(
+                session_id, lambda _: {"n": n}, expected_version=expected, idempotency_key=again
+            )
+        )
+
+    @rule(session_id=_ids, touch=st.booleans())
+    def get_session(self, session_id: str, touch: bool) -> None:
+        self._managed(lambda sessions: sessions.get_session(session_id, touch=touch))
+
+    def _managed(self, call: Callable[[SessionManager[Any]], Awaitable[SessionResult[Any]]]) -> None:
+        def told(result: SessionResult[Any]) -> tuple[object, ...]:
+            error = None if result.error is None else (type(result.error), result.error.args)
+            return error, result.data, result.applied, result.version, result.metadata
+
+        async def managed(storage: StorageProvider) -> tuple[object, ...]:
+            return told(await call(SessionManager(lambda _: {"n": 0}, storage, _MANAGED)))
+
+        self._both(managed)
+
+    @rule(keys=_batches)
+    def touch(self, keys: list[Key]) -> None:
+        self._both(lambda storage: storage.touch_many(keys))
+        self._both(lambda storage: storage.touch(keys[0]))
+
+    @rule(keys=_batches)
+    def delete(self, keys: list[Key]) -> None:
+        self._both(lambda storage: storage.delete_many(keys))
+
+    @rule(namespace=st.none() | st.sampled_from(NAMESPACES), prefix=st.sampled_from(["", "s", "t"]))
+    def clear(self, namespace: str | None, prefix: str) -> None:
+        self._both(lambda storage: storage.clear(namespace, prefix=prefix))
+
+    @rule(grace=_graces, all_at_once=st.booleans())
+    def purge(self, grace: timedelta, all_at_once: bool) -> None:
+        # Of rows that expire together, any may be in a batch and the others not.
+        limit = 5000 if all_at_once or not self._expiries_differ() else 1
+        self._both(lambda storage: storage.purge_batch(limit=limit, grace=grace))
+
+    @rule(grace=_graces, late=_some)
+    def purge_and_count_since(self, grace: timedelta, late: int) -> None:
+        expiries = sorted(summary.expires_at for summary in self._stored() if summary.expires_at) or [START]
+        since = expiries[late % len(expiries)]
+        self._both(lambda storage: storage.count_expired(grace=grace, since=since))
+        self._both(lambda storage: storage.purge_batch(grace=grace, since=since))
+        self._both(lambda storage: storage.purge_expired(grace=grace))
+
+    @rule(late=_some, step=_steps, due=st.booleans())
+    def move_to_expiry(self, late: int, step: timedelta, due: bool) -> None:
+        """To around the moment from which on a session is gone, or the last at which an access has nothing to move."""
+        sessions = [summary for summary in self._stored() if summary.expires_at is not None]
+        if sessions:
+            session = sessions[late % len(sessions)]
+            assert session.expires_at is not None
+            moment = session.expires_at - (session.ttl or timedelta(0)) if due else session.expires_at
+            self._clock.now = max(self._clock.now, moment + step)
+
+    @rule(by=st.sampled_from([_MOMENT, timedelta(milliseconds=300), timedelta(minutes=4), timedelta(days=1)]))
+    def move_on(self, by: timedelta) -> None:
+        self._clock.advance(by)
+
+    @rule(limit=st.integers(1, 3), prefix=st.sampled_from(["", "s", "s1"]), owner=st.sampled_from([None, "o1"]))
+    def list_pages(self, limit: int, prefix: str, owner: str | None) -> None:
+        for namespace in (None, *NAMESPACES):
+            after: Key | None = None
+            while True:
+                page = self._both(
+                    lambda storage, after=after, namespace=namespace: storage.list(  # type: ignore[misc]
+                        namespace, prefix=prefix, owner_id=owner, limit=limit, after=after
+                    )
+                )
+                after = page.next
+                if after is None:
+                    break
+
+    @invariant()
+    def both_hold_the_same(self) -> None:
+        keys = [Key(namespace, name) for namespace in NAMESPACES for name in ("s", "s1", "t")]
+        self._both(lambda storage: storage.get_many(keys, touch=False, journal=True))
+        self._both(lambda storage: storage.exists_many(keys))
+        self._both(lambda storage: storage.stats())
+        self._both(lambda storage: storage.count_expired(grace=_MOMENT))
+
+    def _stored(self) -> list[Summary]:
+        return [document.summary for _, document in sorted(self._reference._documents.items())]
+
+    def _expiries_differ(self) -> bool:
+        expiries: list[datetime] = [summary.expires_at for summary in self._stored() if summary.expires_at is not None]
+        return len(set(expiries)) == len(expiries)
+
+
+def _plain(answer: Any) -> Any:
+    """The answer with its documents decoded, since providers put spaces into them as they like."""
+    if isinstance(answer, Summary):
+        return tuple(answer._replace(origin=answer.origin and json.loads(answer.origin)))
+    if isinstance(answer, Document):
+        return (json.loads(answer.state), _plain(answer.summary), _plain(answer.journal))
+    if isinstance(answer, Journal):
+        # An entry is an id, which is random, and a count of four digits.
+        return [answer.writes[at - 4 : at] for at in range(12, len(answer.writes) + 1, 12)], answer.keys
+    if isinstance(answer, list | tuple):
+        return [_plain(member) for member in answer]
+    return answer

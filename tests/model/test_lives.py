@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from sessionstore import open_storage
+from tests.support.clock import ManualClock
+from tests.support.postgres import Database
+from tests.support.scale import scaled
+from tests.support.sqlite import copied_file, sqlite_url
+
+from .lives import Lives
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql", "postgresql-asyncpg"])
+def test_sessions_live_and_end_on_every_provider_as_in_memory(
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    if kind == "sqlite":
+        url = sqlite_url(copied_file(request.getfixturevalue("sqlite_template"), tmp_path / "lives.db"))
+    else:
+        database: Database = request.getfixturevalue("database")
+        database.empty()
+        url = database.url if kind == "postgresql" else database.asyncpg_url
+    clock = ManualClock()
+
+    class OnSql(Lives):
+        def __init__(self) -> None:
+            super().__init__(storage, clock, runner)
+
+    program = settings(
+        deadline=None,
+        report_multiple_bugs=False,
+        max_examples=scaled(12),
+        stateful_step_count=40,
+        suppress_health_check=list(HealthCheck),
+    )
+    with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+        storage = open_storage(url, clock=clock)
+        try:
+            run_state_machine_as_test(OnSql, settings=program)
+        finally:
+            runner.run(storage.close())
