@@ -105,7 +105,7 @@ class Writers:
 
     async def go_on(self) -> None:
         """all_move_on(), and then for a while, so that the next fault comes when everything is warm, or is not."""
-        for _ in range(random.randint(1, 5)):  # noqa: S311
+        for _ in range(random.randint(1, 3)):  # noqa: S311
             await self.all_move_on()
 
     async def someone_gives_up(self) -> None:
