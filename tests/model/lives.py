@@ -159,7 +159,7 @@ class Lives(RuleBasedStateMachine):
     def delete(self, keys: list[Key]) -> None:
         self._both(lambda storage: storage.delete_many(keys))
 
-    @rule(namespace=st.none() | st.sampled_from(NAMESPACES), prefix=st.sampled_from(["", "s", "t"]))
+    @rule(namespace=st.sampled_from([*NAMESPACES, None]), prefix=st.sampled_from(["s1", "t", "s", ""]))
     def clear(self, namespace: str | None, prefix: str) -> None:
         self._both(lambda storage: storage.clear(namespace, prefix=prefix))
 
@@ -177,10 +177,16 @@ class Lives(RuleBasedStateMachine):
         self._both(lambda storage: storage.purge_batch(grace=grace, since=since))
         self._both(lambda storage: storage.purge_expired(grace=grace))
 
+    @rule(drafts=_drafts, step=_steps)
+    def create_and_move_to_expiry(self, drafts: list[Draft], step: timedelta) -> None:
+        self.create(drafts)
+        self.move_to_expiry(0, step, due=False)
+
     @rule(late=_some, step=_steps, due=st.booleans())
     def move_to_expiry(self, late: int, step: timedelta, due: bool) -> None:
         """To around the moment from which on a session is gone, or the last at which an access has nothing to move."""
-        sessions = [summary for summary in self._stored() if summary.expires_at is not None]
+        now = self._clock.now
+        sessions = [summary for summary in self._stored() if summary.expires_at and summary.expires_at > now]
         if sessions:
             session = sessions[late % len(sessions)]
             assert session.expires_at is not None
