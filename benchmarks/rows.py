@@ -36,7 +36,9 @@ def copy_rows(url: str, table: sql.Composable, count: int, expires_at: sql.Compo
     columns = sql.SQL(_COLUMNS)
     patterns = sql.Identifier("patterns")
     # Like the table itself, so that states are compressed once, and as it would have them.
-    like = sql.SQL("CREATE TEMPORARY TABLE {} (LIKE {} INCLUDING COMPRESSION)").format(patterns, table)
+    like = sql.SQL("CREATE TEMPORARY TABLE {} (LIKE {} INCLUDING COMPRESSION INCLUDING DEFAULTS)").format(
+        patterns, table
+    )
     copying = sql.SQL("COPY {} ({}) FROM STDIN").format(patterns, columns)
     multiplying = sql.SQL(
         """

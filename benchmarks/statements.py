@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from sessionstore.journal import NAMELESS
 from sessionstore.storage import Summary
 from sessionstore.storage.sql import SqlStorageProvider, rows
 from sessionstore.storage.sql.prepared import Prepared
@@ -16,6 +17,9 @@ from .contestant import NAMESPACE
 # Where a row has them: it begins with the key, which is the first field of a summary and two columns.
 STATE: Final[int] = rows.STATE
 VERSION: Final[int] = Summary._fields.index("version") + 1
+
+NOTED: Final[Mapping[str, Any]] = {"count": 1, "write": NAMELESS, "keys": None}
+"""What a write notes of itself: one update without a name."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,7 @@ class Sql:
     def for_pgbench(self) -> str:
         """The statement with pgbench's variables; what the time is, the database shall know."""
         text = self.text.replace("%(now)s", "NULL").replace("\n", " ")
+        text = text.replace("%(write)s", f"'{NAMELESS}'").replace("%(keys)s", "NULL")
         return re.sub(r"%\((\w+)\)s", r":\1", text).replace("%%", "%")
 
 

@@ -19,7 +19,7 @@ _FULL = "SQLite's file system full"
 
 # A file system that nobody else sees and that is gone with the process. Where nobody may make one, there is the limit.
 _OWN_MOUNTS = ["unshare", "--mount", *(() if os.geteuid() == 0 else ("--user", "--map-root-user"))]
-_ON_SMALL_DISK = [*_OWN_MOUNTS, "sh", "-c", 'mount -t tmpfs -o size=4m none "$0" && exec "$@"']
+_ON_SMALL_DISK = [*_OWN_MOUNTS, "sh", "-c", 'mount -t tmpfs -o size=16m none "$0" && exec "$@"']
 
 
 async def full_disk(_: Cluster, times: int) -> list[Row]:
