@@ -25,7 +25,7 @@ from sessionstore import (
 )
 from tests.support.clock import ManualClock
 from tests.support.documents import draft, key
-from tests.support.postgres import Database
+from tests.support.postgres import Database, PostgresServer
 from tests.support.scale import scaled
 from tests.support.sqlite import copied_file, sqlite_url
 
@@ -70,6 +70,13 @@ class Kept:
         self._runner.run(_try(self.storage, self.hand, f"altered-{next(self._numbers)}", alter))
 
 
+@pytest.fixture(scope="module")
+def own_database(server: PostgresServer) -> Iterator[Database]:
+    """One in which nobody else's rows expire."""
+    with server.fresh_database() as database:
+        yield database.migrate()
+
+
 @pytest.fixture(scope="module", params=["sqlite", "postgresql", "postgresql-asyncpg"])
 def kept(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path
@@ -79,7 +86,7 @@ def kept(
         hand: Hand = SQLiteHand(str(path))
         url = sqlite_url(path)
     else:
-        database: Database = request.getfixturevalue("database")
+        database: Database = request.getfixturevalue("own_database")
         hand = PostgreSQLHand(database.url)
         url = database.url if request.param == "postgresql" else database.asyncpg_url
     with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:

@@ -26,7 +26,7 @@ from sessionstore import (
 from sessionstore.storage import Document, Write
 from tests.support.cancelling import CancelledAt, When
 from tests.support.documents import Chat, draft, increment, key, new_chat, rewrite
-from tests.support.postgres import Database
+from tests.support.postgres import Database, PostgresServer
 from tests.support.sqlite import copied_file, sqlite_url
 
 from .bystander import dsn
@@ -142,6 +142,13 @@ class SqlitePlace:
         return bool(mode == "delete")
 
 
+@pytest.fixture(scope="module")
+def own_database(server: PostgresServer) -> Iterator[Database]:
+    """One to which nobody else is connected."""
+    with server.fresh_database() as database:
+        yield database.migrate()
+
+
 @pytest.fixture(scope="module", params=["sqlite", "psycopg", "asyncpg"])
 def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     there: Place
@@ -153,7 +160,7 @@ def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
             asyncio.run(_settle(there))
             yield there
         return
-    database: Database = request.getfixturevalue("database")
+    database: Database = request.getfixturevalue("own_database")
     database.empty()
     with psycopg.connect(dsn(database.url), autocommit=True) as other:
         there = PostgresPlace(driven(database.url, request.param), other)
