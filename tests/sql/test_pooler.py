@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 
 import pytest
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -35,14 +36,21 @@ _CONNECT_ARGS: dict[str, dict[str, object]] = {
 }
 
 
+async def _all(*calls: Awaitable[object]) -> None:
+    """Waits for all of them, also where one fails, so that none is under way when the storage is closed."""
+    for end in await asyncio.gather(*calls, return_exceptions=True):
+        if isinstance(end, BaseException):
+            raise end
+
+
 async def _count_together(storage: StorageProvider) -> None:
     """More than what is needed for a driver to prepare, on several connections."""
     chats = SessionManager(new_chat, storage)
     ids = [f"s{n}" for n in range(8)]
-    await asyncio.gather(*map(chats.create_session, ids))
+    await _all(*map(chats.create_session, ids))
     for _ in range(10):
-        await asyncio.gather(*(chats.update_session(session_id, increment) for session_id in ids))
-        await asyncio.gather(*map(chats.get_session, ids))
+        await _all(*(chats.update_session(session_id, increment) for session_id in ids))
+        await _all(*map(chats.get_session, ids))
     assert [(await chats.get_session(session_id)).unwrap()["n"] for session_id in ids] == [10] * 8
 
 
