@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from .codec import Codec, metadata_of
+from .codec import Codec, origin_of
 from .errors import CorruptStateError
 from .ids import LAST_VERSION, SessionId
 from .storage import Document
@@ -41,7 +41,7 @@ class Change(Generic[T]):
         """
         state = self._codec.decode(document.state, self._session_id)
         # So that nothing is written of which nothing could be told afterwards.
-        metadata_of(document.summary)
+        origin_of(document.summary)
         if document.summary.version > LAST_VERSION:
             raise CorruptStateError("cannot count another write", path="version", session_id=self._session_id)
         try:

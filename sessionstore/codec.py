@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import is_dataclass
 from typing import Any, Final, Generic, TypeVar
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, JsonValue, TypeAdapter, ValidationError
 
 from .errors import CorruptStateError, InvalidStateError, StateTooLargeError
 from .ids import SessionId
@@ -86,25 +86,36 @@ class Codec(Generic[T]):
             raise CorruptStateError("is no JSON text", session_id=session_id) from None
 
 
+def origin_of(summary: Summary) -> dict[str, JsonValue] | None:
+    """Where a session came from.
+
+    Raises:
+        CorruptStateError: What is stored for it is no JSON object.
+    """
+    if summary.origin is None:
+        return None
+    try:
+        origin = loads(summary.origin)
+    except ValueError:
+        raise CorruptStateError("is no JSON text", path="origin", session_id=summary.key.session_id) from None
+    if origin is not None and not isinstance(origin, dict):
+        raise CorruptStateError("is no JSON object", path="origin", session_id=summary.key.session_id)
+    return origin
+
+
 def metadata_of(summary: Summary) -> SessionMetadata:
     """The facts about a session.
 
     Raises:
         CorruptStateError: What is stored for its origin is no JSON object.
     """
-    try:
-        origin = None if summary.origin is None else loads(summary.origin)
-    except ValueError:
-        raise CorruptStateError("is no JSON text", path="origin", session_id=summary.key.session_id) from None
-    if origin is not None and not isinstance(origin, dict):
-        raise CorruptStateError("is no JSON object", path="origin", session_id=summary.key.session_id)
     return SessionMetadata(
         created_at=summary.created_at,
         updated_at=summary.updated_at,
         last_accessed_at=summary.last_accessed_at,
         expires_at=summary.expires_at,
         ttl=summary.ttl,
-        origin=origin,
+        origin=origin_of(summary),
         owner_id=summary.owner_id,
     )
 

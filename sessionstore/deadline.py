@@ -37,10 +37,7 @@ async def within(
         done, _ = await asyncio.wait([task], timeout=timeout.total_seconds())
     except asyncio.CancelledError:
         task.cancel()
-        while not task.done():
-            with suppress(asyncio.CancelledError):
-                await asyncio.wait([task])
-        _end(task)
+        await ended(task)
         raise
     if done:
         return task.result()
@@ -57,6 +54,15 @@ async def within(
     raise StorageUnavailableError(
         f"the storage did not answer within {seconds}, and nothing was written; try again, or allow more time"
     )
+
+
+async def ended(task: asyncio.Future[Any]) -> None:
+    """Waits until a task has ended, also when the waiter is cancelled meanwhile."""
+    while not task.done():
+        with suppress(asyncio.CancelledError):
+            await asyncio.wait([task])
+    if not task.cancelled():
+        task.exception()  # asked for, or asyncio would complain that nobody did
 
 
 _LEFT: Final[set[asyncio.Task[Any]]] = set()

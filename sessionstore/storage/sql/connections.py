@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Iterable
-from contextlib import suppress
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, PoolProxiedConnection, QueuePool
 from sqlalchemy.util import greenlet_spawn
+
+from ...deadline import ended
 
 R = TypeVar("R")
 
@@ -128,8 +129,5 @@ async def to_its_end(running: Coroutine[Any, Any, R]) -> R:
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
-        while not task.done():
-            with suppress(asyncio.CancelledError):
-                await asyncio.wait([task])
-        task.exception()  # asked for, or asyncio would complain that nobody did
+        await ended(task)
         raise

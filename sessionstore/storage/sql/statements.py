@@ -30,7 +30,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
-from sqlalchemy.sql.dml import Delete, ReturningInsert
+from sqlalchemy.sql.dml import ReturningInsert
 from sqlalchemy.types import TypeEngine
 
 from ...journal import JOURNAL_CHARS, NAMELESS
@@ -243,12 +243,11 @@ class Statements:
     def _delete(self, batch: FromClause) -> Statement:
         gone = delete(self._table).where(self._backend.among(self._table, batch))
         told = (*self._key, self._was_live.label("live"))
-        return gone.returning(*told) if self._deletions is None else self._receipted(gone, batch, self._deletions)
-
-    def _receipted(self, gone: Delete, batch: FromClause, deletions: Table) -> Statement:
-        rows = gone.returning(*self._key, self._was_live.label("live"), batch.c.receipt).cte("gone")
+        if self._deletions is None:
+            return gone.returning(*told)
+        rows = gone.returning(*told, batch.c.receipt).cte("gone")
         live = select(rows.c.receipt, self._now).where(rows.c.live)
-        noted = insert(deletions).from_select(["id", "deleted_at"], live).cte("noted")
+        noted = insert(self._deletions).from_select(["id", "deleted_at"], live).cte("noted")
         return select(rows.c.namespace, rows.c.session_id, rows.c.live).add_cte(noted)
 
     def _noted_receipts(self, batch: FromClause) -> Statement:
