@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from .errors import ConfigurationError
+from .journal import MOST_AT_ONCE
 
 BATCH_CHARS: Final = 4_000_000
 """How much state is read or written together at most, unless a single state is more."""
@@ -16,14 +17,14 @@ class Batching:
     """How calls that come at once go together.
 
     Attributes:
-        size: The most calls that go together; 1: none do.
+        size: The most calls that go together, up to 65,535, which is what a row can count as one write; 1: none do.
         places: How many batches of a kind (reads, touches, updates) are under way at once, each on a connection. Where
             batches take longer than 10 ms, up to four times as many.
         remember: For how many seconds an update may begin with what this process wrote before, without reading it
             again; 0: none does. A wrong guess is never written and never answered from, it costs a statement.
 
     Raises:
-        ConfigurationError: One of them is too small.
+        ConfigurationError: One of them is too small, or the size too large.
     """
 
     size: int = 128
@@ -34,5 +35,7 @@ class Batching:
         for name, value in (("size", self.size), ("places", self.places)):
             if value < 1:
                 raise ConfigurationError(f"{name} of a Batching must be at least 1, not {value}")
+        if self.size > MOST_AT_ONCE:
+            raise ConfigurationError(f"size of a Batching must be at most {MOST_AT_ONCE}, not {self.size}")
         if not self.remember >= 0:
             raise ConfigurationError(f"remember of a Batching must be 0 or more seconds, not {self.remember}")

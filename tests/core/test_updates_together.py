@@ -9,6 +9,7 @@ from contextvars import ContextVar
 import pytest
 
 from sessionstore import (
+    ConfigurationError,
     InvalidStateError,
     MemoryStorageProvider,
     SessionConflictError,
@@ -16,6 +17,7 @@ from sessionstore import (
     SessionNotFoundError,
 )
 from sessionstore.batching import Batching
+from sessionstore.journal import MOST_AT_ONCE, NAMELESS, entry
 from sessionstore.storage import Key, Write
 from sessionstore.update import OPTIMISTIC_ROUNDS, UpdateLoop
 from tests.support.documents import Chat, append, increment, new_chat
@@ -286,3 +288,9 @@ async def test_functions_that_take_long_leave_turns_for_others(
     await asyncio.gather(others(), *tasks)
     first, last = ran.index("update"), len(ran) - ran[::-1].index("update")
     assert ran[first:last].count("other") >= 5
+
+
+def test_no_more_may_go_together_than_a_row_can_count_as_one_write() -> None:
+    assert len(entry("abcdefgh", Batching(size=MOST_AT_ONCE).size)) == len(NAMELESS)
+    with pytest.raises(ConfigurationError, match="at most"):
+        Batching(size=MOST_AT_ONCE + 1)
