@@ -21,10 +21,10 @@ class Update:
     Attributes:
         key: The idempotency key, as rows remember it; None: none.
         keys: How many keys the row is to remember.
-        fold: What it was last applied with.
+        sent: Whether it may have been written, for all that is known.
     """
 
-    __slots__ = ("_context", "_expected_version", "_make", "fold", "key", "keys")
+    __slots__ = ("_context", "_expected_version", "_make", "key", "keys", "sent")
 
     def __init__(self, make: Make, expected_version: int | None, key: str | None = None, keys: int = 0) -> None:
         self._make = make
@@ -32,12 +32,8 @@ class Update:
         self._context = copy_context()
         self.key = key
         self.keys = keys
-        self.fold: Fold | None = None
-
-    @property
-    def sent(self) -> bool:
-        """Whether it may have been written, for all that is known."""
-        return self.fold is not None and self.fold.sent
+        # Not the fold that would know: the two would keep each other, and two states, until garbage is collected.
+        self.sent = False
 
     def apply(self, document: Document) -> str:
         """The new text of the document, made in the context of the caller."""
@@ -69,10 +65,9 @@ class Fold:
         key: The document.
         calls: Those who want to change it, in their order.
         keyed: Whether any of them has an idempotency key.
-        sent: Whether what was applied may have been written, for all that is known.
     """
 
-    __slots__ = ("_attempts", "_guessed", "_outcomes", "_read", "_write", "calls", "key", "keyed", "sent")
+    __slots__ = ("_attempts", "_guessed", "_outcomes", "_read", "_write", "calls", "key", "keyed")
 
     def __init__(self, key: Key, calls: Sequence[UpdateCall]) -> None:
         self.key = key
@@ -82,11 +77,7 @@ class Fold:
         self._write: Write | None = None
         self._guessed = False
         self._attempts: list[_Attempt] = []
-        self.sent = self.keyed = False
-        for call in calls:
-            call.request.fold = self
-            if call.request.key is not None:
-                self.keyed = True
+        self.keyed = any(call.request.key is not None for call in calls)
 
     def apply(self, document: Document) -> Write | None:
         """Applies all to a document; the write that it takes, or None where none of them came to anything.
@@ -141,7 +132,7 @@ class Fold:
     def apply_to_write(self, document: Document) -> Write | None:
         """apply(), for what is written at once."""
         write = self.apply(document)
-        self.sent = write is not None
+        self._note(sent=write is not None)
         return write
 
     def reset(self) -> None:
@@ -152,12 +143,16 @@ class Fold:
     def sending(self) -> Write | None:
         """latest(), which from now on may be written."""
         write = self.latest()
-        self.sent = write is not None
+        self._note(sent=write is not None)
         return write
 
     def refused(self) -> None:
         """Notes that what was sent is not written."""
-        self.sent = bool(self._attempts)
+        self._note(sent=bool(self._attempts))
+
+    def _note(self, *, sent: bool) -> None:
+        for call in self.calls:
+            call.request.sent = sent
 
     def lose(self, error: UpdateOutcomeUnknownError) -> None:
         """Notes that the answer to what was written was lost."""
