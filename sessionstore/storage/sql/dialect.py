@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol, TypeAlias
 
-from sqlalchemy import BindParameter, ColumnElement, FromClause, Select, Table, Text, bindparam
+from sqlalchemy import BindParameter, ColumnElement, FromClause, Select, Table, Text, bindparam, case
 from sqlalchemy.sql.dml import Delete, ReturningInsert
 from sqlalchemy.types import TypeEngine
 
@@ -52,6 +52,14 @@ class Backend(Protocol):
 
     def span(self, since: ColumnElement[Any], until: ColumnElement[Any]) -> ColumnElement[Any]:
         """The exact duration between two instants."""
+        ...
+
+    def bounded(self, ttl: ColumnElement[Any]) -> ColumnElement[Any]:
+        """A column's duration as one that drivers read and that can be added to any time of now."""
+        ...
+
+    def readable(self, instant: ColumnElement[Any]) -> ColumnElement[Any]:
+        """A column's instant as one that drivers read."""
         ...
 
     def json(self, text: ColumnElement[Any]) -> ColumnElement[Any]:
@@ -106,3 +114,9 @@ class Backend(Protocol):
             connected: Whether there was a connection, so that something may have been run.
         """
         ...
+
+
+def between(column: ColumnElement[Any], first: ColumnElement[Any], last: ColumnElement[Any]) -> ColumnElement[Any]:
+    """A column as it is, or the bound that it exceeds."""
+    # Of PostgreSQL's least() and greatest(), null is none of the values.
+    return case((column < first, first), (column > last, last), else_=column)

@@ -9,13 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 from sqlalchemy import Dialect
 
 Row: TypeAlias = Sequence[Any]
 Params: TypeAlias = dict[str, Any] | tuple[Any, ...]
 Errors: TypeAlias = tuple[type[BaseException], ...]
+
+# datetime_field_overflow, interval_field_overflow
+_OVERFLOWS: Final = {"22008", "22015"}
+# https://www.sqlite.org/rescode.html#constraint_datatype, which Python 3.11 has no name for
+_CONSTRAINT_DATATYPE: Final = 3091
 
 
 class Driver(Protocol):
@@ -35,12 +40,17 @@ class Driver(Protocol):
         """Runs a statement that returns none."""
         ...
 
+    def out_of_range(self, error: Exception) -> bool:
+        """Whether a statement failed for a time or a duration in a row that is beyond what can be reckoned with."""
+        ...
+
 
 class Psycopg:
     """psycopg 3."""
 
     def __init__(self, dialect: Dialect) -> None:
         self.errors: Errors = (dialect.loaded_dbapi.Error,)
+        self._data_error = dialect.loaded_dbapi.DataError
 
     async def fetch(self, connection: Any, sql: str, params: Params) -> Sequence[Row]:
         # Without a look at cursor.description, which costs psycopg as much as decoding the row.
@@ -51,6 +61,11 @@ class Psycopg:
 
     async def command(self, connection: Any, sql: str) -> None:
         await connection.execute(sql)
+
+    def out_of_range(self, error: Exception) -> bool:
+        # Without a code where it was psycopg that found no value for it.
+        unread = isinstance(error, self._data_error) and error.sqlstate is None
+        return unread or _overflown(error)
 
 
 class Asyncpg:
@@ -73,6 +88,9 @@ class Asyncpg:
     async def command(self, connection: Any, sql: str) -> None:
         await connection.execute(sql)
 
+    def out_of_range(self, error: Exception) -> bool:
+        return _overflown(error)
+
 
 class Aiosqlite:
     """aiosqlite, which runs each call in a thread of its own: one call is one trip there, a cursor would be four."""
@@ -86,3 +104,11 @@ class Aiosqlite:
 
     async def command(self, connection: Any, sql: str) -> None:
         await connection.execute_fetchall(sql, ())
+
+    def out_of_range(self, error: Exception) -> bool:
+        # A sum that is no integer any more, where the table takes nothing else.
+        return getattr(error, "sqlite_errorcode", None) == _CONSTRAINT_DATATYPE
+
+
+def _overflown(error: Exception) -> bool:
+    return isinstance(error, OverflowError) or getattr(error, "sqlstate", None) in _OVERFLOWS

@@ -27,10 +27,11 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.sql.dml import Delete
 
-from .dialect import Fields, Inserting, batch_parameter
+from .dialect import Fields, Inserting, batch_parameter, between
 from .drivers import Asyncpg, Driver, Psycopg
 from .faults import Fault, code_of, driver_error
 from .prepared import Statement
+from .tables import FIRST_READ, LAST_READ, LONGEST
 
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
 _LOST: Final = {"57P01", "57P02", "57P05", "08003", "08006", "08007", "08P01"}
@@ -75,6 +76,14 @@ class PostgreSQL:
         seconds = extract("epoch", until) - extract("epoch", since)
         return seconds * literal_column("1000000") * literal_column("interval '1 microsecond'")
 
+    def bounded(self, ttl: ColumnElement[Any]) -> ColumnElement[Any]:
+        first, last = (f"interval '{sign}{LONGEST.days} days'" for sign in ("-", ""))
+        return between(ttl, literal_column(first, ttl.type), literal_column(last, ttl.type))
+
+    def readable(self, instant: ColumnElement[Any]) -> ColumnElement[Any]:
+        first, last = (f"timestamptz '{end.isoformat()}'" for end in (FIRST_READ, LAST_READ))
+        return between(instant, literal_column(first, instant.type), literal_column(last, instant.type))
+
     def json(self, text: ColumnElement[Any]) -> ColumnElement[Any]:
         return cast(text, JSONB)
 
@@ -118,7 +127,7 @@ class PostgreSQL:
         return select(func.count().label("deleted"), func.count().filter(gone.c.live).label("live")).select_from(gone)
 
     def purged(self, deleted: Delete, table: Table, found: ColumnElement[bool]) -> Statement:
-        gone = deleted.returning(table.c.expires_at).cte("gone")
+        gone = deleted.returning(self.readable(table.c.expires_at).label("expires_at")).cte("gone")
         ends = select(
             func.count().label("deleted"), func.max(gone.c.expires_at, type_=table.c.expires_at.type).label("last")
         )

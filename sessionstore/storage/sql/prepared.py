@@ -8,6 +8,7 @@ and applied here.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any, TypeAlias
 
 from sqlalchemy import Dialect
@@ -29,12 +30,21 @@ class Prepared:
         statement: Its bind parameters are all named; values are given at each run.
         dialect: Of the engine that it will run on.
         driver: What runs it.
+        careful: Makes the same for rows with times or durations beyond what can be reckoned with, which a hand wrote;
+            None: it does for them. What it costs to bound them is no price for the rows of everybody else.
     """
 
-    def __init__(self, statement: Statement, dialect: Dialect, driver: Driver) -> None:
+    def __init__(
+        self,
+        statement: Statement,
+        dialect: Dialect,
+        driver: Driver,
+        careful: Callable[[], Prepared] | None = None,
+    ) -> None:
         compiled = statement.compile(dialect=dialect)
         self._sql = str(compiled)
         self._driver = driver
+        self._careful = None if careful is None else cache(careful)
         self._order: Sequence[str] | None = compiled.positiontup
         # What Core made parameters of by itself, such as the 1 of "version + 1".
         self._constants = {name: value for name, value in compiled.params.items() if value is not None}
@@ -51,6 +61,15 @@ class Prepared:
 
     async def fetch(self, connection: Any, params: Mapping[str, Any]) -> Sequence[Row]:
         """Runs the statement on a driver's connection, in one round trip, and returns its rows."""
+        try:
+            return await self._fetch(connection, params)
+        except Exception as error:
+            if self._careful is None or not self._driver.out_of_range(error):
+                raise
+        # Nothing was written: the server refused it, or it only read.
+        return await self._careful().fetch(connection, params)
+
+    async def _fetch(self, connection: Any, params: Mapping[str, Any]) -> Sequence[Row]:
         bound = {**self._constants, **params}
         for name, process in self._binders:
             bound[name] = process(bound[name])

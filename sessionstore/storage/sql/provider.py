@@ -59,6 +59,8 @@ R = TypeVar("R")
 
 _BATCHING: Final = Batching()
 _UNLIMITED: Final = 1 << 30
+_LOOKS: Final = 3
+"""How often a session is looked at of which others move the expiry meanwhile, or a hand so that it cannot be moved."""
 _WORTHWHILE: Final = 64
 """How many sessions make a batch that goes beside another one. Reads wait for no disk: smaller ones gain nothing."""
 _CLEAR_BATCH: Final = 5000
@@ -178,7 +180,7 @@ class SqlStorageProvider(StorageProvider):
                     return error
                 if not writes:
                     return []
-                statement, params = self._bound(self._statements.update, map(write_fields, writes))
+                statement, params = self._bound(self._statements.update_locked, map(write_fields, writes))
                 return _written(writes, await statement.fetch(lease.driver, params))
 
         outcome = await self._gateway.run(operation, writing=True) if keys else []
@@ -325,7 +327,9 @@ class SqlStorageProvider(StorageProvider):
     async def _access(self, rows: Sequence[Row], *, journal: bool = False) -> dict[Key, Document]:
         """The documents of rows just read, as an access leaves them: moves the expiry of those that are due."""
         found: dict[Key, Document] = {}
+        looks = 0
         while rows:
+            looks += 1
             read = {key_of(row): accessed(row) for row in rows}
             due = [key_of(row) for row in rows if row[DUE]]
             moved = await self._fetch(self._statements.touch, map(key_fields, due), writing=True)
@@ -334,6 +338,8 @@ class SqlStorageProvider(StorageProvider):
                 summary = read[key].summary._replace(last_accessed_at=last_accessed_at, expires_at=expires_at)
                 read[key] = read[key]._replace(summary=summary)
                 due.remove(key)
+            if looks == _LOOKS:
+                due = []
             # Whoever is due still was moved by somebody else, or is gone: only another look can tell.
             found |= {key: document for key, document in read.items() if key not in due}
             rows = await self._read(due, journal=journal)

@@ -25,11 +25,11 @@ from sqlalchemy import (
 from sqlalchemy.sql.dml import Delete
 from sqlalchemy.types import TypeEngine
 
-from .dialect import Fields, Inserting, batch_parameter
+from .dialect import Fields, Inserting, batch_parameter, between
 from .drivers import Aiosqlite, Driver
 from .faults import Fault, code_of, driver_error
 from .prepared import Statement
-from .tables import is_document
+from .tables import LONGEST, is_document, micros
 
 # https://www.sqlite.org/rescode.html. The names of extended codes begin with those of their primary code.
 _REFUSED: Final = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_CANTOPEN", "SQLITE_IOERR", "SQLITE_FULL", "SQLITE_NOMEM")
@@ -63,6 +63,13 @@ class SQLite:
 
     def span(self, since: ColumnElement[Any], until: ColumnElement[Any]) -> ColumnElement[Any]:
         return cast(until, Integer) - cast(since, Integer)
+
+    def bounded(self, ttl: ColumnElement[Any]) -> ColumnElement[Any]:
+        most = micros(LONGEST)
+        return between(ttl, literal_column(f"-{most}", ttl.type), literal_column(str(most), ttl.type))
+
+    def readable(self, instant: ColumnElement[Any]) -> ColumnElement[Any]:
+        return instant  # an integer, of which `tables.py` makes what there is
 
     def json(self, text: ColumnElement[Any]) -> ColumnElement[Any]:
         return text

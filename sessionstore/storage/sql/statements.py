@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from sqlalchemy import (
@@ -34,10 +34,10 @@ from sqlalchemy.sql.dml import ReturningInsert
 from sqlalchemy.types import TypeEngine
 
 from ...journal import JOURNAL_CHARS, NAMELESS
-from ..lifetime import SLACK
 from .dialect import Backend, Fields
+from .expiry import Sliding, first_expiry, sliding
 from .prepared import Prepared, Statement
-from .tables import DOCUMENT, KEY, Instant, bounded, is_document
+from .tables import DOCUMENT, KEY, Instant, is_document
 
 _Element: TypeAlias = ColumnElement[Any]
 
@@ -67,6 +67,14 @@ class Pair(NamedTuple):
     many: Prepared
 
 
+class _Rows(NamedTuple):
+    """Rows of sessions as statements take them, bounded or as they are."""
+
+    sliding: Sliding
+    summary: Sequence[_Element]
+    document: Sequence[_Element]
+
+
 class Statements:
     """The statements for one table of one database."""
 
@@ -80,32 +88,30 @@ class Statements:
         self._live = or_(t.c.expires_at.is_(None), t.c.expires_at > self._now)
         # The same of a row that is deleted: of such a one, SQLite 3.40 takes NULL IS NULL for false.
         self._was_live = func.coalesce(t.c.expires_at > self._now, true(), type_=Boolean())
-        ttl = bounded(t.c.ttl, sqlite=backend.name == "sqlite")
-        self._due = t.c.expires_at < _capped(self._now + ttl, t.c.deadline)
-        self._slid = case((self._due, _capped(_far(self._now, ttl), t.c.deadline)), else_=t.c.expires_at)
         self._expired = t.c.expires_at <= self._now - backend.interval(bindparam("grace", type_=BigInteger()))
         self._since = t.c.expires_at >= bindparam("since", type_=Instant())
         self._key = (t.c.namespace, t.c.session_id)
-        self._summary = (
-            *self._key,
-            *(t.c[name] for name in ("version", "created_at", "updated_at", "last_accessed_at")),
-            *(t.c[name] for name in ("expires_at", "deadline", "ttl")),
-            backend.text(t.c.origin).label("origin"),
-            t.c.owner_id,
-        )
-        self._document = (*self._summary, backend.text(t.c.state).label("state"))
+        self._plain = self._rows(_as_it_is, _as_it_is)
+        # With times and durations that a hand wrote, and that cannot be read or reckoned with as they are.
+        self._careful = self._rows(backend.readable, backend.bounded)
+        # Of what is written, it alone may be what a hand wrote; and what was written has to be told.
+        self._expires_at = backend.readable(t.c.expires_at).label("expires_at")
         self._journal = (t.c.writes, t.c["keys"])
 
-        self.get = self._pair(_KEY, self._get)
-        self.get_with_journal = self._pair(_KEY, self._get_with_journal)
+        # Those that sessions are read and updated with, for the rows of everybody else.
+        self.get = self._swift(_KEY, self._get)
+        self.get_with_journal = self._swift(_KEY, self._get_with_journal)
+        # A row that somebody else holds is about to be at another version: who waited for it would lose anyway, and
+        # keep the others of the batch waiting.
+        skipping = partial(backend.locked, skip_locked=True)
+        self.update = self._swift(_WRITE, self._update, locking=skipping)
+        self.touch = self._swift(_KEY, self._touch, locking=backend.locked)
+
+        self.update_locked = self._pair(_WRITE, partial(self._update, rows=self._careful), locking=skipping)
         self.get_locked = self._pair(_KEY, self._get_locked)
         self.exists = self._pair(_KEY, self._exists)
         self.create = self._pair(_DRAFT, self._create)
         self.set = self._pair(_DRAFT, self._set)
-        # A row that somebody else holds is about to be at another version: who waited for it would lose anyway, and
-        # keep the others of the batch waiting.
-        self.update = self._pair(_WRITE, self._update, locking=partial(backend.locked, skip_locked=True))
-        self.touch = self._pair(_KEY, self._touch, locking=backend.locked)
         self.delete = self._pair({**_KEY, "receipt": Text()}, self._delete, locking=backend.locked)
         self.receipts = self._pair({"receipt": Text()}, self._noted_receipts)
         self.forget_receipts = None if deletions is None else self._prepare(self._forget_receipts(deletions))
@@ -114,7 +120,7 @@ class Statements:
 
     def list(self, conditions: Sequence[ColumnElement[bool]]) -> Prepared:
         """One page of the live sessions for which these hold."""
-        page = select(*self._summary).where(self._live, *conditions).order_by(*self._key)
+        page = select(*self._careful.summary).where(self._live, *conditions).order_by(*self._key)
         return self._prepare(page.limit(_LIMIT))
 
     def clear(self, conditions: Sequence[ColumnElement[bool]]) -> Prepared:
@@ -129,21 +135,53 @@ class Statements:
     def stats(self, conditions: Sequence[ColumnElement[bool]]) -> Prepared:
         """Per namespace: the live rows, the expired ones, and the oldest expiry of these."""
         t = self._table
+        oldest = func.min(t.c.expires_at, type_=Instant()).filter(~self._live)
         counts = select(
             t.c.namespace,
             func.count().filter(self._live).label("live"),
             func.count().filter(~self._live).label("expired"),
-            func.min(t.c.expires_at, type_=Instant()).filter(~self._live).label("oldest_expiry"),
+            self._backend.readable(oldest).label("oldest_expiry"),
         )
         return self._prepare(counts.where(*conditions).group_by(t.c.namespace).order_by(t.c.namespace))
 
-    def _prepare(self, statement: Statement) -> Prepared:
-        return Prepared(statement, self._dialect, self._backend.driver)
+    def _prepare(self, statement: Statement, careful: Callable[[], Prepared] | None = None) -> Prepared:
+        return Prepared(statement, self._dialect, self._backend.driver, careful)
 
-    def _pair(self, fields: Fields, build: _Build, *, locking: _Locking | None = None) -> Pair:
+    def _pair(
+        self,
+        fields: Fields,
+        build: _Build,
+        *,
+        locking: _Locking | None = None,
+        careful: Callable[[], Pair] | None = None,
+    ) -> Pair:
         batch = self._backend.batch(fields)
         many = batch if locking is None else locking(batch, self._table)
-        return Pair(self._prepare(build(self._one(fields))), self._prepare(build(many)))
+        return Pair(
+            self._prepare(build(self._one(fields)), careful and (lambda: careful().one)),
+            self._prepare(build(many), careful and (lambda: careful().many)),
+        )
+
+    def _swift(
+        self, fields: Fields, build: Callable[[FromClause, _Rows], Statement], *, locking: _Locking | None = None
+    ) -> Pair:
+        """The statements for rows as this library writes them. Where they meet another one, the careful ones run."""
+        careful = cache(lambda: self._pair(fields, lambda batch: build(batch, self._careful), locking=locking))
+        return self._pair(fields, lambda batch: build(batch, self._plain), locking=locking, careful=careful)
+
+    def _rows(self, instant: Callable[[_Element], _Element], duration: Callable[[_Element], _Element]) -> _Rows:
+        t = self._table
+        summary = (
+            *self._key,
+            t.c.version,
+            *(instant(t.c[name]).label(name) for name in ("created_at", "updated_at", "last_accessed_at")),
+            *(instant(t.c[name]).label(name) for name in ("expires_at", "deadline")),
+            duration(t.c.ttl).label("ttl"),
+            self._backend.text(t.c.origin).label("origin"),
+            t.c.owner_id,
+        )
+        document = (*summary, self._backend.text(t.c.state).label("state"))
+        return _Rows(sliding(t, self._now, duration(t.c.ttl)), summary, document)
 
     def _one(self, fields: Fields) -> FromClause:
         """A batch of one row. The planner pulls it up, so that the statement is as good as one without a batch."""
@@ -158,18 +196,18 @@ class Statements:
     def _matches(self, batch: FromClause) -> ColumnElement[bool]:
         return and_(self._table.c.namespace == batch.c.namespace, self._table.c.session_id == batch.c.session_id)
 
-    def _get(self, batch: FromClause) -> Select[Any]:
+    def _get(self, batch: FromClause, rows: _Rows) -> Select[Any]:
         # `now` and `due` tell the caller whether this access has to move the expiry, which is another statement.
-        due = func.coalesce(self._due, false(), type_=Boolean()).label("due")
-        found = select(*self._document, self._now.label("now"), due, false().label("created"))
+        due = func.coalesce(rows.sliding.due, false(), type_=Boolean()).label("due")
+        found = select(*rows.document, self._now.label("now"), due, false().label("created"))
         return found.select_from(self._table.join(batch, self._matches(batch))).where(self._live)
 
-    def _get_with_journal(self, batch: FromClause) -> Select[Any]:
-        return self._get(batch).add_columns(*self._journal)
+    def _get_with_journal(self, batch: FromClause, rows: _Rows) -> Select[Any]:
+        return self._get(batch, rows).add_columns(*self._journal)
 
     def _get_locked(self, batch: FromClause) -> Select[Any]:
         # In key order, as all batches lock.
-        return self._get_with_journal(batch).order_by(*self._key).with_for_update(of=self._table)
+        return self._get_with_journal(batch, self._careful).order_by(*self._key).with_for_update(of=self._table)
 
     def _exists(self, batch: FromClause) -> Statement:
         return select(*self._key).select_from(self._table.join(batch, self._matches(batch))).where(self._live)
@@ -179,26 +217,27 @@ class Statements:
             upsert, new = self._upsert(batch, missing)
             replacing = upsert.on_conflict_do_update(index_elements=list(self._key), set_=new, where=~self._live)
             made = (self._table.c.created_at.label("now"), false().label("due"), true().label("created"))
-            returning: ReturningInsert[Any] = replacing.returning(*self._document, *made)
+            returning: ReturningInsert[Any] = replacing.returning(*self._plain.document, *made)
             return returning
 
-        return self._backend.create(inserting, self._get(batch), batch)
+        return self._backend.create(inserting, self._get(batch, self._careful), batch)
 
     def _set(self, batch: FromClause) -> Statement:
         t = self._table
         upsert, new = self._upsert(batch, true())
         lifetime = self._backend.span(new["created_at"], new["deadline"])
-        deadline = case((self._live, t.c.created_at + lifetime), else_=new["deadline"])
+        since = self._backend.readable(t.c.created_at)
+        deadline = case((self._live, since + lifetime), else_=new["deadline"])
         kept = new | {
             "version": case((self._live, t.c.version + literal_column("1")), else_=new["version"]),
             "writes": case((self._live, self._noted(literal_column(f"'{NAMELESS}'", Text()))), else_=new["writes"]),
             "keys": case((self._live, t.c["keys"]), else_=new["keys"]),
             "created_at": case((self._live, t.c.created_at), else_=new["created_at"]),
             "deadline": deadline,
-            "expires_at": _first(self._now, new["ttl"], deadline),
+            "expires_at": first_expiry(self._now, new["ttl"], deadline),
         }
         overwriting = upsert.on_conflict_do_update(index_elements=list(self._key), set_=kept)
-        returning: ReturningInsert[Any] = overwriting.returning(*self._summary)
+        returning: ReturningInsert[Any] = overwriting.returning(*self._careful.summary)
         return returning
 
     def _upsert(self, batch: FromClause, missing: ColumnElement[bool]) -> tuple[Any, dict[str, _Element]]:
@@ -211,7 +250,7 @@ class Statements:
             **dict.fromkeys(("created_at", "updated_at", "last_accessed_at"), self._now),
             "ttl": ttl,
             "deadline": deadline,
-            "expires_at": _first(self._now, ttl, deadline),
+            "expires_at": first_expiry(self._now, ttl, deadline),
         }
         rows = select(*(value.label(name) for name, value in values.items())).select_from(batch).where(missing)
         upsert = self._insert(self._table).from_select(
@@ -219,7 +258,7 @@ class Statements:
         )
         return upsert, {name: upsert.excluded[name] for name in values if name not in _KEY}
 
-    def _update(self, batch: FromClause) -> Statement:
+    def _update(self, batch: FromClause, rows: _Rows) -> Statement:
         t = self._table
         matched = update(t).where(self._matches(batch), t.c.version == batch.c.version, self._live)
         return matched.values(
@@ -229,16 +268,16 @@ class Statements:
             keys=func.coalesce(batch.c["keys"], t.c["keys"]),
             updated_at=self._now,
             last_accessed_at=self._now,
-            expires_at=self._slid,
-        ).returning(*self._key, t.c.version, t.c.updated_at, t.c.last_accessed_at, t.c.expires_at)
+            expires_at=rows.sliding.slid,
+        ).returning(*self._key, t.c.version, t.c.updated_at, t.c.last_accessed_at, self._expires_at)
 
     def _noted(self, made: _Element) -> _Element:
         return func.substr(made.concat(self._table.c.writes), literal_column("1"), literal_column(str(JOURNAL_CHARS)))
 
-    def _touch(self, batch: FromClause) -> Statement:
-        touched = update(self._table).where(self._backend.among(self._table, batch), self._live, self._due)
-        slid = touched.values(expires_at=self._slid, last_accessed_at=self._now)
-        return slid.returning(*self._key, self._table.c.last_accessed_at, self._table.c.expires_at)
+    def _touch(self, batch: FromClause, rows: _Rows) -> Statement:
+        touched = update(self._table).where(self._backend.among(self._table, batch), self._live, rows.sliding.due)
+        slid = touched.values(expires_at=rows.sliding.slid, last_accessed_at=self._now)
+        return slid.returning(*self._key, self._table.c.last_accessed_at, self._expires_at)
 
     def _delete(self, batch: FromClause) -> Statement:
         gone = delete(self._table).where(self._backend.among(self._table, batch))
@@ -277,14 +316,5 @@ class Statements:
         return self._backend.purged(purged, t, found)
 
 
-def _capped(expires_at: _Element, deadline: _Element) -> _Element:
-    return case((deadline < expires_at, deadline), else_=expires_at)
-
-
-def _far(now: _Element, ttl: _Element) -> _Element:
-    # A plain "/": SQLAlchemy's own would make a fraction of it, and a microsecond is the least there is.
-    return now + ttl + ttl.op("/", return_type=ttl.type)(literal_column(str(SLACK)))
-
-
-def _first(now: _Element, ttl: _Element, deadline: _Element) -> _Element:
-    return case((ttl.is_(None), deadline), else_=_capped(_far(now, ttl), deadline))
+def _as_it_is(column: _Element) -> _Element:
+    return column

@@ -10,7 +10,6 @@ from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     Column,
-    ColumnElement,
     Dialect,
     Index,
     Integer,
@@ -18,8 +17,6 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
-    case,
-    literal_column,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeDecorator, TypeEngine
@@ -44,9 +41,10 @@ _FIRST_BOUND: Final[dict[str, datetime | int | str]] = {
 }
 # Databases count further than Python, and drivers less far, in the time zone of their session. What a hand wrote beyond
 # is read as these: that far off, it is the same to everybody.
-_FIRST_READ = datetime(1, 1, 3, tzinfo=UTC)
-_LAST_READ = datetime(9999, 12, 29, tzinfo=UTC)
-_LONGEST = timedelta(days=2_000_000)
+FIRST_READ: Final = datetime(1, 1, 3, tzinfo=UTC)
+LAST_READ: Final = datetime(9999, 12, 29, tzinfo=UTC)
+LONGEST: Final = timedelta(days=2_000_000)
+"""The longest TTL that is reckoned with, forth and back."""
 
 
 class Instant(TypeDecorator[datetime]):
@@ -65,12 +63,6 @@ class Instant(TypeDecorator[datetime]):
             return value
         return (value - _EPOCH) // _MICROSECOND
 
-    def column_expression(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
-        if isinstance(self.impl_instance, Integer):
-            return column
-        first, last = (f"timestamptz '{end.isoformat()}'" for end in (_FIRST_READ, _LAST_READ))
-        return _between(column, literal_column(first, column.type), literal_column(last, column.type))
-
     def result_processor(self, dialect: Dialect, coltype: object) -> Any:  # a function of one value
         # Without TypeDecorator's function around it: a session has five of these.
         return _instant_of_micros if dialect.name == "sqlite" else _instant_in_utc
@@ -80,12 +72,16 @@ def _instant_of_micros(value: int | None) -> datetime | None:
     try:
         return None if value is None else _EPOCH + timedelta(microseconds=value)
     except OverflowError:
-        return _FIRST_READ if value is not None and value < 0 else _LAST_READ
+        return FIRST_READ if value is not None and value < 0 else LAST_READ
 
 
 def _instant_in_utc(value: datetime | None) -> datetime | None:
+    if value is None or value.tzinfo is UTC:
+        return value
+    if value.tzinfo is None:
+        raise OverflowError("asyncpg reads the infinities as the first and last time of Python's")
     # PostgreSQL answers in the time zone of its session, which is the server's or the role's choice.
-    return value if value is None or value.tzinfo is UTC else value.astimezone(UTC)
+    return value.astimezone(UTC)
 
 
 class Duration(TypeDecorator[timedelta]):
@@ -97,22 +93,8 @@ class Duration(TypeDecorator[timedelta]):
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         return Integer() if dialect.name == "sqlite" else Interval()
 
-    def column_expression(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
-        return column if isinstance(self.impl_instance, Integer) else bounded(column, sqlite=False)
-
     def result_processor(self, dialect: Dialect, coltype: object) -> Any:  # a function of one value, or None
         return _duration_of_micros if dialect.name == "sqlite" else None
-
-
-def bounded(ttl: ColumnElement[Any], *, sqlite: bool) -> ColumnElement[Any]:
-    """A column's duration as one that can be added to any time of now."""
-    most = str(_LONGEST // _MICROSECOND) if sqlite else f"interval '{_LONGEST.days} days'"
-    return _between(ttl, literal_column(f"-{most}", ttl.type), literal_column(most, ttl.type))
-
-
-def _between(column: ColumnElement[Any], first: ColumnElement[Any], last: ColumnElement[Any]) -> ColumnElement[Any]:
-    # Of PostgreSQL's least() and greatest(), null is none of the values.
-    return case((column < first, first), (column > last, last), else_=column)
 
 
 def _duration_of_micros(value: int | None) -> timedelta | None:
