@@ -57,6 +57,12 @@ class _Attempt(NamedTuple):
     outcomes: Sequence[tuple[UpdateCall, int | BaseException]]
     error: UpdateOutcomeUnknownError
 
+    def untold(self) -> None:
+        """Tells those whom it was to write for that it cannot be told."""
+        for call, outcome in self.outcomes:
+            if isinstance(outcome, int):
+                call.answer(twin(self.error))
+
 
 class Fold:
     """Updates of one document, applied one after the other as if each had been alone, and written once.
@@ -162,17 +168,18 @@ class Fold:
 
     def _settle(self, document: Document) -> None:
         """Tells those whose write was lost and landed, or cannot be told of; the others are applied again."""
-        for write, outcomes, error in self._attempts:
+        for attempt in self._attempts:
+            write = attempt.write
             if write.read.created_at != document.summary.created_at:
-                continue  # it was of a session that is gone, and so it is itself
+                attempt.untold()
+                continue
             writes = None if document.journal is None else document.journal.writes
             found = fate(write.id, write.read.version, document.summary.version, writes)
             if found is Fate.LANDED:
-                self._outcomes = list(outcomes)
+                self._outcomes = list(attempt.outcomes)
                 self.tell(document.summary)
             elif found is Fate.UNTOLD:
-                for call, _ in outcomes:
-                    call.answer(twin(error))
+                attempt.untold()
 
     @property
     def unsettled(self) -> bool:
@@ -218,7 +225,9 @@ class Fold:
         return not all(call.answered or call.withdrawn for call in self.calls)
 
     def missing(self) -> None:
-        """Tells all who have no answer yet that there is no session."""
+        """Tells all who have no answer yet that there is no session; or that there is none any more to tell by."""
+        for attempt in self._attempts:
+            attempt.untold()
         for call in self.calls:
             call.answer(SessionNotFoundError(self.key.session_id))
 

@@ -12,6 +12,7 @@ from sessionstore import (
     MemoryStorageProvider,
     SessionManager,
     SessionNotFoundError,
+    SessionResult,
     StorageError,
     StorageUnavailableError,
     UpdateOutcomeUnknownError,
@@ -144,25 +145,46 @@ async def test_a_lost_batch_is_applied_once_and_each_learns_its_own_version(
     assert [first[n] - first[0] for n in (2, 4, 5)] == [1, 2, 3]
 
 
-async def test_a_lost_update_of_a_session_that_is_gone_finds_none(
-    storage: LosingStorage, desk: SessionManager[Chat]
-) -> None:
-    storage.lands = [True]
-    storage.meanwhile = lambda: desk.delete_session("s")
-    assert isinstance((await desk.update_session("s", increment)).error, SessionNotFoundError)
-
-
-async def test_a_lost_update_is_applied_to_the_session_that_came_in_the_place_of_its_own(
-    storage: LosingStorage, desk: SessionManager[Chat]
+@pytest.mark.parametrize("lands", [True, False])
+@pytest.mark.parametrize("again", [True, False])
+async def test_a_lost_update_of_a_session_that_is_gone_cannot_be_told(
+    storage: LosingStorage, desk: SessionManager[Chat], lands: bool, again: bool
 ) -> None:
     async def replace() -> None:
         await desk.delete_session("s")
-        await desk.create_session("s")
+        if again:
+            await desk.create_session("s")
 
-    storage.lands = [True]
+    storage.lands = [lands]
     storage.meanwhile = replace
-    assert (await desk.update_session("s", increment)).unwrap()["n"] == 1
-    assert (await desk.get_session("s")).unwrap()["n"] == 1
+    # It may have been there, and been seen: it was not told that there was no session, nor is it applied once more.
+    with pytest.raises(UpdateOutcomeUnknownError):
+        await desk.update_session("s", increment)
+    if again:
+        assert (await desk.get_session("s")).unwrap()["n"] == 0
+
+
+async def test_who_wrote_nothing_in_a_lost_update_finds_the_session_gone(
+    storage: LosingStorage, desk: SessionManager[Chat]
+) -> None:
+    def lose(state: Chat) -> None:
+        storage.lands = [True]
+        storage.meanwhile = lambda: desk.delete_session("s")
+        increment(state)
+
+    def fail(_: Chat) -> None:
+        raise ZeroDivisionError
+
+    # The second and the third go together, behind the first.
+    changes = (increment, lose, fail)
+    first, second, third = await asyncio.gather(
+        *(desk.update_session("s", change) for change in changes), return_exceptions=True
+    )
+    assert isinstance(first, SessionResult)
+    assert first.success
+    assert isinstance(second, UpdateOutcomeUnknownError)
+    assert isinstance(third, SessionResult)
+    assert isinstance(third.error, SessionNotFoundError)
 
 
 async def test_a_storage_that_comes_back_tells(storage: LosingStorage, desk: SessionManager[Chat]) -> None:
