@@ -58,11 +58,15 @@ class Call(Generic[Q, R]):
             self.future.set_result(None)
 
     def outcome(self) -> R:
-        """Returns or raises the answer."""
-        answer = self._answer
+        """Returns or raises the answer, once."""
+        # Kept here no longer, or an exception and the frames that it comes through would keep each other.
+        answer, self._answer = self._answer, None
         # An exception goes as a value and not into the future, which would not take a StopIteration.
         if isinstance(answer, BaseException):
-            raise answer
+            try:
+                raise answer
+            finally:
+                del answer
         return answer  # type: ignore[return-value]  # pyright: ignore[reportReturnType]
 
     def give_up(self) -> None:

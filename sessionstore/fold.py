@@ -83,7 +83,10 @@ class Fold:
         self._write: Write | None = None
         self._guessed = False
         self._attempts: list[_Attempt] = []
-        self.keyed = any(call.request.key is not None for call in calls)
+        self.keyed = False
+        for call in calls:
+            if call.request.key is not None:
+                self.keyed = True
 
     def apply(self, document: Document) -> Write | None:
         """Applies all to a document; the write that it takes, or None where none of them came to anything.

@@ -45,9 +45,21 @@ class Fate(Enum):
 
 
 def new_write_id() -> str:
-    """An id that no other of the last writes of a row has: 48 random bits."""
-    # The operating system's, because processes that were forked share any generator of their own.
-    return b64encode(os.urandom(6)).decode()
+    """An id that no other of the last writes of a row has: 48 random bits, from the operating system."""
+    try:
+        return _IDS.pop()
+    except IndexError:
+        text = b64encode(os.urandom(6 * _IDS_AT_ONCE)).decode()
+        _IDS.extend(text[at : at + _ID_CHARS] for at in range(0, len(text), _ID_CHARS))
+        return new_write_id()
+
+
+# Each of them asked for alone takes longer than all that is done with it.
+_IDS_AT_ONCE: Final = 64
+_IDS: Final[list[str]] = []
+# A process that was forked would go on with the same.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_IDS.clear)
 
 
 def new_receipt() -> str:

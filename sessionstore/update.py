@@ -98,13 +98,10 @@ class UpdateLoop:
         """
         digest = None if idempotency_key is None else key_digest(idempotency_key)
         update = Update(make, expected_version, digest, keys)
-        if timeout is None:
-            return await self._run(key, update)
-        return await within(timeout, self._run(key, update), lambda: update.sent)
+        running = self._alone(key, update) if self._combiner is None else self._combiner.call(key, update)
+        return await (running if timeout is None else within(timeout, running, lambda: update.sent))
 
-    async def _run(self, key: Key, update: Update) -> Summary:
-        if self._combiner is not None:
-            return await self._combiner.call(key, update)
+    async def _alone(self, key: Key, update: Update) -> Summary:
         call: UpdateCall = Call(update)
         await self._send({key: (call,)})
         return call.outcome()

@@ -151,3 +151,15 @@ def _scanned(plan: dict[str, Any]) -> set[str]:
     if plan["Node Type"] == "Seq Scan":
         here.add(plan["Relation Name"])
     return here.union(*map(_scanned, plan.get("Plans", ())))
+
+
+_PSYCOPG_REMEMBERS: Final = 4096
+"""How long a text may be for psycopg to remember how it is cut up; a longer one is cut anew at each call."""
+
+
+@pytest.mark.parametrize("call", ["get", "get_with_journal", "update", "touch", "exists", "delete"])
+async def test_what_runs_all_the_time_is_short_enough_to_be_remembered(postgres: Database, call: str) -> None:
+    async with open_storage(postgres.url) as storage:
+        assert isinstance(storage, SqlStorageProvider)
+        pair = getattr(storage._statements, call)
+        assert max(len(pair.one._sql), len(pair.many._sql)) <= _PSYCOPG_REMEMBERS

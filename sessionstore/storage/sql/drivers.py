@@ -13,6 +13,8 @@ from typing import Any, Final, Protocol, TypeAlias
 
 from sqlalchemy import Dialect
 
+from .faults import code_of
+
 Row: TypeAlias = Sequence[Any]
 Params: TypeAlias = dict[str, Any] | tuple[Any, ...]
 Errors: TypeAlias = tuple[type[BaseException], ...]
@@ -64,7 +66,7 @@ class Psycopg:
 
     def out_of_range(self, error: Exception) -> bool:
         # Without a code where it was psycopg that found no value for it.
-        unread = isinstance(error, self._data_error) and error.sqlstate is None
+        unread = isinstance(error, self._data_error) and code_of(error) is None
         return unread or _overflown(error)
 
 
@@ -111,4 +113,4 @@ class Aiosqlite:
 
 
 def _overflown(error: Exception) -> bool:
-    return isinstance(error, OverflowError) or getattr(error, "sqlstate", None) in _OVERFLOWS
+    return isinstance(error, OverflowError) or code_of(error) in _OVERFLOWS
