@@ -211,7 +211,7 @@ class SessionManager(Generic[T]):
             ConfigurationError: An ``idempotency_key`` or a ``timeout`` that cannot be one.
             StorageError: The storage could not do it. UpdateOutcomeUnknownError: the connection was lost while
                 writing, and it cannot be told whether that landed: the storage did not come back within 10 seconds, or
-                16 other writes came in between; or the ``timeout`` was over.
+                16 other writes came in between, or the session is gone meanwhile; or the ``timeout`` was over.
         """
         change = Change(update_fn, self._codec, session_id)
         if idempotency_key is not None and (fault := fault_of(idempotency_key)):

@@ -1,4 +1,4 @@
-"""Every statement, built and compiled once. The rule of `lifetime.py` stands here a second time, in SQL."""
+"""Every statement, built and compiled once."""
 
 from __future__ import annotations
 
