@@ -41,8 +41,7 @@ class Change(Generic[T]):
         """
         state = self._codec.decode(document.state, self._session_id)
         # So that nothing is written of which nothing could be told afterwards.
-        if document.summary.origin is not None:
-            origin_of(document.summary)
+        origin_of(document.summary)
         if document.summary.version > LAST_VERSION:
             raise CorruptStateError("cannot count another write", path="version", session_id=self._session_id)
         try:

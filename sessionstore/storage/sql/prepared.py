@@ -8,7 +8,6 @@ and applied here.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
 from typing import Any, TypeAlias
 
 from sqlalchemy import Dialect
@@ -44,7 +43,7 @@ class Prepared:
         compiled = statement.compile(dialect=dialect)
         self._sql = str(compiled)
         self._driver = driver
-        self._careful = None if careful is None else cache(careful)
+        self._careful = careful
         self._order: Sequence[str] | None = compiled.positiontup
         # What Core made parameters of by itself, such as the 1 of "version + 1".
         self._constants = {name: value for name, value in compiled.params.items() if value is not None}
