@@ -105,9 +105,10 @@ class Proxy:
         task.add_done_callback(self._clients.pop)
         try:
             if (first := await startup(reader, writer)) is None:
+                writer.transport.abort()
                 return
             server_reader, server_writer = await asyncio.open_unix_connection(self._socket)
-        except OSError:  # the client left, or the server is not there
+        except (OSError, IncompleteReadError):  # the client left amid its first message, or the server is not there
             writer.transport.abort()
             return
         server_writer.write(first)
