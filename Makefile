@@ -38,7 +38,7 @@ check: $(VENV)/.dev ## Run what CI runs: lint, types, import rules, all tests wi
 bench: $(VENV)/.bench ## Measure the library beside others and write docs/benchmarks.md; or with ARGS=--full at length
 	$(PY) -m benchmarks $(ARGS)
 
-soak: $(VENV)/.dev ## Break servers, connections and clients under load, for 15 minutes; see ARGS=--help
+soak: $(VENV)/.dev ## Break servers, connections and clients under load, for half an hour; see ARGS=--help
 	$(PY) -m tests.faults $(ARGS)
 
 format: $(VENV)/.dev ## Sort imports and format the code

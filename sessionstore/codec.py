@@ -103,6 +103,22 @@ def origin_of(summary: Summary) -> dict[str, JsonValue] | None:
     return origin
 
 
+def encode_origin(origin: Mapping[str, JsonValue] | None, session_id: SessionId) -> str | None:
+    """The JSON text of where a session comes from.
+
+    Raises:
+        InvalidStateError: It is no mapping, or could not be read back.
+    """
+    if origin is None:
+        return None
+    if not isinstance(origin, Mapping):
+        raise InvalidStateError("must be a mapping", path="origin", session_id=session_id)
+    try:
+        return dumps(dict(origin)).decode()
+    except Refused as refused:
+        raise InvalidStateError(refused.reason, path=f"origin{refused.path[1:]}", session_id=session_id) from None
+
+
 def metadata_of(summary: Summary) -> SessionMetadata:
     """The facts about a session.
 

@@ -11,7 +11,7 @@ from pydantic import JsonValue, TypeAdapter
 
 from . import config
 from .change import Change
-from .codec import Codec, metadata_of
+from .codec import Codec, encode_origin, metadata_of
 from .deadline import within
 from .errors import (
     ConfigurationError,
@@ -23,7 +23,6 @@ from .errors import (
 )
 from .fold import AlreadyApplied
 from .ids import SessionId, check_namespace, check_session_id, fault_of, new_session_id
-from .jsontext import Refused, dumps
 from .session import SessionMetadata, SessionResult
 from .storage import Document, Draft, Key, StorageProvider, Summary
 from .storage.memory import MemoryStorageProvider
@@ -132,7 +131,7 @@ class SessionManager(Generic[T]):
                 state=self._encode_new(state, name),
                 ttl=own_ttl,
                 max_lifetime=self._max_lifetime,
-                origin=_encode_origin(origin, name),
+                origin=encode_origin(origin, name),
                 owner_id=_check_owner(owner_id, name),
             )
         except InvalidStateError as error:
@@ -312,17 +311,6 @@ def _readable_metadata(summary: Summary) -> SessionMetadata:
         return metadata_of(summary)
     except CorruptStateError:
         return metadata_of(summary._replace(origin=None))
-
-
-def _encode_origin(origin: Mapping[str, JsonValue] | None, session_id: SessionId) -> str | None:
-    if origin is None:
-        return None
-    if not isinstance(origin, Mapping):
-        raise InvalidStateError("must be a mapping", path="origin", session_id=session_id)
-    try:
-        return dumps(dict(origin)).decode()
-    except Refused as refused:
-        raise InvalidStateError(refused.reason, path=f"origin{refused.path[1:]}", session_id=session_id) from None
 
 
 def _check_owner(owner_id: str | None, session_id: SessionId) -> str | None:

@@ -60,6 +60,14 @@ async def storages(database: Database, directory: Path) -> AsyncIterator[Mapping
         yield {kind: await opened.enter_async_context(open_storage(url)) for kind, url in urls.items()}
 
 
+def flooded(tallies: Mapping[str, Tally]) -> str:
+    """What became of the documents as a table in Markdown."""
+    lines = ["| provider | documents and ids | equal | refused |", "| --- | ---: | ---: | ---: |"]
+    for kind, tally in tallies.items():
+        lines.append(f"| {kind} | {tally.documents:,} | {tally.equal:,} | {tally.refused:,} |")
+    return "\n".join(lines) + "\n"
+
+
 def pour(database: Database, wanted: int) -> Mapping[str, Tally]:
     """Gives every kind of provider so many documents.
 

@@ -58,6 +58,11 @@ class Prepared:
             if (process := _result_processor(column.type, dialect)) is not None
         ]
 
+    @property
+    def careful(self) -> Prepared:
+        """The same for rows beyond what can be reckoned with: itself, where it does for them."""
+        return self if self._careful is None else self._careful()
+
     async def fetch(self, connection: Any, params: Mapping[str, Any]) -> Sequence[Row]:
         """Runs the statement on a driver's connection, in one round trip, and returns its rows."""
         try:
@@ -66,7 +71,7 @@ class Prepared:
             if self._careful is None or not self._driver.out_of_range(error):
                 raise
         # Nothing was written: the server refused it, or it only read.
-        return await self._careful().fetch(connection, params)
+        return await self.careful.fetch(connection, params)
 
     async def _fetch(self, connection: Any, params: Mapping[str, Any]) -> Sequence[Row]:
         bound = {**self._constants, **params}

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final, TypeVar
@@ -12,10 +11,6 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from ...batching import BATCH_CHARS, Batching
 from ...combine import Combiner, by_key
-from ...errors import UpdateOutcomeUnknownError
-from ...ids import first_version, started_at
-from ...journal import new_receipt
-from ...patience import until_told
 from .. import (
     Apply,
     Clock,
@@ -32,12 +27,13 @@ from .. import (
     check_limit,
 )
 from .connections import Lease
+from .creations import Creations
+from .deletions import Deletions
 from .drivers import Row
 from .engine import make_engine
 from .gateway import Gateway
 from .prepared import Prepared
 from .rows import (
-    CREATED,
     DUE,
     Fields,
     accessed,
@@ -116,40 +112,13 @@ class SqlStorageProvider(StorageProvider):
         return cls(make_engine(url, **engine_options), schema=schema, clock=clock, batching=batching, _owned=True)
 
     async def create_many(self, drafts: Sequence[Draft]) -> Sequence[Creation]:
-        pending: dict[Key, Draft] = {}
-        for draft in drafts:
-            pending.setdefault(draft.key, draft)
-        answers: dict[Key, Creation] = {}
-        # With which versions sessions were to start whose answers were lost; one that lands starts with its own.
-        lost: dict[Key, list[int]] = {}
+        async def insert(pending: Iterable[Draft]) -> Sequence[Row]:
+            return await self._fetch(self._statements.create, map(draft_fields, pending), writing=True)
 
-        async def attempt() -> None:
-            # One round does, unless another's session came or went in the middle of it.
-            while pending:
-                try:
-                    rows = await self._fetch(self._statements.create, map(draft_fields, pending.values()), writing=True)
-                except UpdateOutcomeUnknownError:
-                    for key, draft in pending.items():
-                        lost.setdefault(key, []).append(draft.version)
-                        pending[key] = replace(draft, version=first_version())
-                    raise
-                made = {key_of(row): Creation(document_of(row), created=True) for row in rows if row[CREATED]}
-                found = [row for row in rows if not row[CREATED]]
-                _settle(pending, answers, made)
-                if unanswered := pending.keys() - {key_of(row) for row in found}:
-                    found.extend(await self._read(unanswered))
-                there = {
-                    key: Creation(it, any(started_at(it.summary.version, first) for first in lost.get(key, ())))
-                    for key, it in (await self._access(found)).items()
-                }
-                _settle(pending, answers, there)
+        async def access(rows: Sequence[Row], keys: Collection[Key]) -> Mapping[Key, Document]:
+            return await self._access([*rows, *await self._read(keys)])
 
-        await until_told(attempt)
-        creations: list[Creation] = []
-        for draft in drafts:
-            creations.append(answers[draft.key])
-            answers[draft.key] = Creation(answers[draft.key].document, created=False)
-        return creations
+        return await Creations(drafts, insert, access).made()
 
     async def get_many(
         self, keys: Sequence[Key], *, touch: bool = True, journal: bool = False
@@ -180,8 +149,9 @@ class SqlStorageProvider(StorageProvider):
                     return error
                 if not writes:
                     return []
-                statement, params = self._bound(self._statements.update_locked, map(write_fields, writes))
-                return _written(writes, await statement.fetch(lease.driver, params))
+                statement, params = self._bound(self._statements.update, map(write_fields, writes))
+                # Carefully: within a transaction, a statement that was refused cannot be followed by another one.
+                return _written(writes, await statement.careful.fetch(lease.driver, params))
 
         outcome = await self._gateway.run(operation, writing=True) if keys else []
         if isinstance(outcome, Exception):
@@ -190,27 +160,15 @@ class SqlStorageProvider(StorageProvider):
         return [landed.get(key) for key in keys]
 
     async def delete_many(self, keys: Sequence[Key]) -> Sequence[bool]:
-        receipts = {key: new_receipt() for key in keys}
-        fields = [key_fields(key) | {"receipt": receipt} for key, receipt in receipts.items()]
-        live: dict[Key, bool] = {}
-        lost = False
+        async def delete(receipts: Mapping[Key, str]) -> Sequence[Row]:
+            fields = (key_fields(key) | {"receipt": receipt} for key, receipt in receipts.items())
+            return await self._fetch(self._statements.delete, fields, writing=True)
 
-        async def attempt() -> None:
-            nonlocal lost
-            try:
-                rows = await self._fetch(self._statements.delete, fields, writing=True)
-            except UpdateOutcomeUnknownError:
-                lost = True
-                raise
-            live.update({key_of(row): bool(row[2]) for row in rows})
-            # What is gone now may have been deleted by a call of ours whose answer was lost: it left a receipt.
-            if lost and (gone := [key for key in receipts if not live.get(key)]):
-                wanted = [{"receipt": receipts[key]} for key in gone]
-                noted = {row[0] for row in await self._fetch(self._statements.receipts, wanted, writing=False)}
-                live.update({key: receipts[key] in noted for key in gone})
+        async def noted(receipts: Collection[str]) -> Sequence[Row]:
+            fields = ({"receipt": receipt} for receipt in receipts)
+            return await self._fetch(self._statements.receipts, fields, writing=False)
 
-        await until_told(attempt)
-        return [live.pop(key, False) for key in keys]
+        return await Deletions(keys, delete, noted).made()
 
     async def set_many(self, drafts: Sequence[Draft]) -> Sequence[Summary]:
         last = {draft.key: draft for draft in drafts}
@@ -350,10 +308,3 @@ def _written(writes: Sequence[Write], rows: Iterable[Row]) -> Sequence[Summary |
     """What became of each write, from the rows that tell what landed."""
     landed = {key_of(row): row for row in rows}
     return [None if (row := landed.get(write.read.key)) is None else written(write, row) for write in writes]
-
-
-def _settle(pending: dict[Key, Draft], answers: dict[Key, Creation], found: dict[Key, Creation]) -> None:
-    """Moves those that were found from what is pending to the answers."""
-    answers |= found
-    for key in found:
-        pending.pop(key, None)

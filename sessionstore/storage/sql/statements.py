@@ -34,8 +34,9 @@ from sqlalchemy.sql.dml import ReturningInsert
 from sqlalchemy.types import TypeEngine
 
 from ...journal import JOURNAL_CHARS, NAMELESS
+from .columns import Columns, careful_columns, plain_columns
 from .dialect import Backend, Fields
-from .expiry import Sliding, first_expiry, sliding
+from .expiry import first_expiry
 from .prepared import Prepared, Statement
 from .tables import DOCUMENT, KEY, Instant, is_document
 
@@ -67,14 +68,6 @@ class Pair(NamedTuple):
     many: Prepared
 
 
-class _Rows(NamedTuple):
-    """Rows of sessions as statements take them, bounded or as they are."""
-
-    sliding: Sliding
-    summary: Sequence[_Element]
-    document: Sequence[_Element]
-
-
 class Statements:
     """The statements for one table of one database."""
 
@@ -91,9 +84,8 @@ class Statements:
         self._expired = t.c.expires_at <= self._now - backend.interval(bindparam("grace", type_=BigInteger()))
         self._since = t.c.expires_at >= bindparam("since", type_=Instant())
         self._key = (t.c.namespace, t.c.session_id)
-        self._plain = self._rows(_as_it_is, _as_it_is)
-        # With times and durations that a hand wrote, and that cannot be read or reckoned with as they are.
-        self._careful = self._rows(backend.readable, backend.bounded)
+        self._plain = plain_columns(t, self._now, backend)
+        self._careful = careful_columns(t, self._now, backend)
         # Of what is written, it alone may be what a hand wrote; and what was written has to be told.
         self._expires_at = backend.readable(t.c.expires_at).label("expires_at")
         self._journal = (t.c.writes, t.c["keys"])
@@ -107,7 +99,6 @@ class Statements:
         self.update = self._swift(_WRITE, self._update, locking=skipping)
         self.touch = self._swift(_KEY, self._touch, locking=backend.locked)
 
-        self.update_locked = self._pair(_WRITE, partial(self._update, rows=self._careful), locking=skipping)
         self.get_locked = self._pair(_KEY, self._get_locked)
         self.exists = self._pair(_KEY, self._exists)
         self.create = self._pair(_DRAFT, self._create)
@@ -163,25 +154,11 @@ class Statements:
         )
 
     def _swift(
-        self, fields: Fields, build: Callable[[FromClause, _Rows], Statement], *, locking: _Locking | None = None
+        self, fields: Fields, build: Callable[[FromClause, Columns], Statement], *, locking: _Locking | None = None
     ) -> Pair:
         """The statements for rows as this library writes them. Where they meet another one, the careful ones run."""
         careful = cache(lambda: self._pair(fields, lambda batch: build(batch, self._careful), locking=locking))
         return self._pair(fields, lambda batch: build(batch, self._plain), locking=locking, careful=careful)
-
-    def _rows(self, instant: Callable[[_Element], _Element], duration: Callable[[_Element], _Element]) -> _Rows:
-        t = self._table
-        summary = (
-            *self._key,
-            t.c.version,
-            *(instant(t.c[name]).label(name) for name in ("created_at", "updated_at", "last_accessed_at")),
-            *(instant(t.c[name]).label(name) for name in ("expires_at", "deadline")),
-            duration(t.c.ttl).label("ttl"),
-            self._backend.text(t.c.origin).label("origin"),
-            t.c.owner_id,
-        )
-        document = (*summary, self._backend.text(t.c.state).label("state"))
-        return _Rows(sliding(t, self._now, duration(t.c.ttl)), summary, document)
 
     def _one(self, fields: Fields) -> FromClause:
         """A batch of one row. The planner pulls it up, so that the statement is as good as one without a batch."""
@@ -196,14 +173,14 @@ class Statements:
     def _matches(self, batch: FromClause) -> ColumnElement[bool]:
         return and_(self._table.c.namespace == batch.c.namespace, self._table.c.session_id == batch.c.session_id)
 
-    def _get(self, batch: FromClause, rows: _Rows) -> Select[Any]:
+    def _get(self, batch: FromClause, columns: Columns) -> Select[Any]:
         # `now` and `due` tell the caller whether this access has to move the expiry, which is another statement.
-        due = func.coalesce(rows.sliding.due, false(), type_=Boolean()).label("due")
-        found = select(*rows.document, self._now.label("now"), due, false().label("created"))
+        due = func.coalesce(columns.sliding.due, false(), type_=Boolean()).label("due")
+        found = select(*columns.document, self._now.label("now"), due, false().label("created"))
         return found.select_from(self._table.join(batch, self._matches(batch))).where(self._live)
 
-    def _get_with_journal(self, batch: FromClause, rows: _Rows) -> Select[Any]:
-        return self._get(batch, rows).add_columns(*self._journal)
+    def _get_with_journal(self, batch: FromClause, columns: Columns) -> Select[Any]:
+        return self._get(batch, columns).add_columns(*self._journal)
 
     def _get_locked(self, batch: FromClause) -> Select[Any]:
         # In key order, as all batches lock.
@@ -258,7 +235,7 @@ class Statements:
         )
         return upsert, {name: upsert.excluded[name] for name in values if name not in _KEY}
 
-    def _update(self, batch: FromClause, rows: _Rows) -> Statement:
+    def _update(self, batch: FromClause, columns: Columns) -> Statement:
         t = self._table
         matched = update(t).where(self._matches(batch), t.c.version == batch.c.version, self._live)
         return matched.values(
@@ -268,15 +245,15 @@ class Statements:
             keys=func.coalesce(batch.c["keys"], t.c["keys"]),
             updated_at=self._now,
             last_accessed_at=self._now,
-            expires_at=rows.sliding.slid,
+            expires_at=columns.sliding.slid,
         ).returning(*self._key, t.c.version, t.c.updated_at, t.c.last_accessed_at, self._expires_at)
 
     def _noted(self, made: _Element) -> _Element:
         return func.substr(made.concat(self._table.c.writes), literal_column("1"), literal_column(str(JOURNAL_CHARS)))
 
-    def _touch(self, batch: FromClause, rows: _Rows) -> Statement:
-        touched = update(self._table).where(self._backend.among(self._table, batch), self._live, rows.sliding.due)
-        slid = touched.values(expires_at=rows.sliding.slid, last_accessed_at=self._now)
+    def _touch(self, batch: FromClause, columns: Columns) -> Statement:
+        touched = update(self._table).where(self._backend.among(self._table, batch), self._live, columns.sliding.due)
+        slid = touched.values(expires_at=columns.sliding.slid, last_accessed_at=self._now)
         return slid.returning(*self._key, self._table.c.last_accessed_at, self._expires_at)
 
     def _delete(self, batch: FromClause) -> Statement:
@@ -314,7 +291,3 @@ class Statements:
         purged = delete(t).where(self._backend.one_of(row_id, chosen), still)
         # Lazily, because a batch that a crash of the server takes back is deleted by the next run.
         return self._backend.purged(purged, t, found)
-
-
-def _as_it_is(column: _Element) -> _Element:
-    return column
