@@ -111,10 +111,11 @@ class Fold:
         return self._write is not None and all(isinstance(outcome, int) for _, outcome in self._outcomes)
 
     def _apply(self, document: Document) -> None:
-        read = document.summary.version
         self._read = document
         self._write = None
         self._outcomes = []
+        read = version = document.summary.version
+        state = document.state
         remembered = keys = "" if document.journal is None else document.journal.keys
         for call in self.calls:
             if call.withdrawn or call.answered:
@@ -123,20 +124,20 @@ class Fold:
             if digest is not None and has_key(keys, digest):
                 self._outcomes.append((call, AlreadyApplied()))
                 continue
+            if document.summary.version != version:  # as the one before leaves it
+                document = Document(state, document.summary._replace(version=version))
             try:
                 state = call.request.apply(document)
             except BaseException as error:  # noqa: BLE001  # whatever it is, it is that caller's alone
                 self._outcomes.append((call, error))
                 continue
-            summary = document.summary
-            document = Document(state, summary._replace(version=summary.version + 1))
-            self._outcomes.append((call, document.summary.version))
+            version += 1
+            self._outcomes.append((call, version))
             if digest is not None:
                 keys = with_key(keys, digest, call.request.keys)
-        if document.summary.version != read:
-            count = document.summary.version - read
+        if version != read:
             changed = None if keys == remembered else keys
-            self._write = Write(self._read.summary, document.state, count=count, keys=changed)
+            self._write = Write(self._read.summary, state, count=version - read, keys=changed)
 
     def apply_to_write(self, document: Document) -> Write | None:
         """apply(), for what is written at once."""

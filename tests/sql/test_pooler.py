@@ -18,9 +18,10 @@ from sessionstore import (
     open_storage,
 )
 from sessionstore.storage.sql.tables import REVISIONS
-from tests.support.documents import increment, new_chat
+from tests.support.documents import increment, key, new_chat
 from tests.support.pgbouncer import Bouncer
 from tests.support.postgres import Database
+from tests.support.wire import WireCounter
 
 from .bystander import ask
 from .conftest import driven
@@ -73,6 +74,16 @@ async def test_whoever_does_not_say_it_is_told_to(bouncer: Bouncer, postgres: Da
         with pytest.raises(StorageError, match="add prepared_statements=false to the URL") as raised:
             await _count_together(storage)
     assert raised.value.code in ("26000", "42P05")
+
+
+@pytest.mark.parametrize(("prepared", "told"), [(True, ["SET TIME ZONE 'UTC'"]), (False, [])])
+async def test_nothing_is_set_on_a_connection_that_is_anothers_next(
+    postgres: Database, prepared: bool, told: list[str]
+) -> None:
+    async with WireCounter(postgres.url) as wire, open_storage(wire.url, prepared_statements=prepared) as storage:
+        with wire.counting() as seen:
+            await storage.exists(key())
+    assert [text for text in seen.statements if text.startswith(("SET", "BEGIN"))] == told
 
 
 def test_a_migration_does_not_go_through_it(bouncer: Bouncer, bare_database: Database) -> None:

@@ -55,8 +55,9 @@ class Psycopg:
         self._data_error = dialect.loaded_dbapi.DataError
 
     async def fetch(self, connection: Any, sql: str, params: Params) -> Sequence[Row]:
-        # Without a look at cursor.description, which costs psycopg as much as decoding the row.
-        cursor = connection.cursor()
+        # Binary, because a time takes psycopg twice as long to read as text. And without a look at cursor.description,
+        # which costs as much as decoding the row.
+        cursor = connection.cursor(binary=True)
         await cursor.execute(sql, params)
         rows: Sequence[Row] = await cursor.fetchall()
         return rows

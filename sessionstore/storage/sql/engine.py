@@ -138,7 +138,17 @@ def make_engine(url: str, **options: Any) -> AsyncEngine:
         ) from None
     if parsed.get_backend_name() == "sqlite":
         event.listen(engine.sync_engine, "connect", _read_any_text)
+    elif driver == "psycopg" and prepared:
+        event.listen(engine.sync_engine, "connect", _speak_utc)
     return engine
+
+
+def _speak_utc(connection: Any, _: object) -> None:
+    # psycopg gives times in the time zone of the session. To turn each of them into UTC afterwards takes longer than
+    # to read all of a row. Not behind a pooler, where others would inherit the setting.
+    cursor = connection.cursor()
+    cursor.execute("SET TIME ZONE 'UTC'")
+    cursor.close()
 
 
 def _read_any_text(connection: Any, _: object) -> None:

@@ -85,8 +85,9 @@ def summary_of(row: Row) -> Summary:
 
 def written(write: Write, row: Row) -> Summary:
     """The summary of what was written, of a row that tells what the write changed."""
-    key, _, created_at, _, _, _, *rest = write.read
-    return _new(Summary, (key, row[2], created_at, row[3], row[4], row[5], *rest))
+    key, version, created_at, _, _, _, *rest = write.read
+    _, _, now, expires_at = row
+    return _new(Summary, (key, version + write.count, created_at, now, now, expires_at, *rest))
 
 
 def document_of(row: Row) -> Document:

@@ -246,7 +246,7 @@ class Statements:
             updated_at=self._now,
             last_accessed_at=self._now,
             expires_at=columns.sliding.slid,
-        ).returning(*self._key, t.c.version, t.c.updated_at, t.c.last_accessed_at, self._expires_at)
+        ).returning(*self._key, t.c.updated_at, self._expires_at)
 
     def _noted(self, made: _Element) -> _Element:
         return func.substr(made.concat(self._table.c.writes), literal_column("1"), literal_column(str(JOURNAL_CHARS)))
