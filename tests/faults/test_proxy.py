@@ -7,7 +7,6 @@ import contextlib
 import struct
 
 import pytest
-
 from sqlalchemy.engine import make_url
 
 from .proxy import Proxy
