@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
 
 from sessionstore.journal import NAMELESS
@@ -24,25 +25,32 @@ NOTED: Final[Mapping[str, Any]] = {"count": 1, "write": NAMELESS, "keys": None}
 
 @dataclass(frozen=True)
 class Sql:
-    """One statement in the driver's own writing; ``order`` names its parameters where they are numbered."""
+    """One statement, with numbered parameters, and their names in the order of their numbers."""
 
     text: str
-    order: Sequence[str] | None
+    order: Sequence[str]
 
     @classmethod
     def of(cls, prepared: Prepared) -> Sql:
+        assert prepared._order is not None
         return cls(prepared._sql, prepared._order)
 
     def arguments(self, parameters: Mapping[str, Any]) -> list[Any]:
         """The parameters in the order of their numbers."""
-        assert self.order is not None
         return [parameters[name] for name in self.order]
+
+    @cached_property
+    def named(self) -> str:
+        """The statement as psycopg is usually given one."""
+        return self._with("%({})s", self.text.replace("%", "%%"))
 
     def for_pgbench(self) -> str:
         """The statement with pgbench's variables; what the time is, the database shall know."""
-        text = self.text.replace("%(now)s", "NULL").replace("\n", " ")
-        text = text.replace("%(write)s", f"'{NAMELESS}'").replace("%(keys)s", "NULL")
-        return re.sub(r"%\((\w+)\)s", r":\1", text).replace("%%", "%")
+        text = self._with(":{}", self.text.replace("\n", " "))
+        return text.replace(":now", "NULL").replace(":write", f"'{NAMELESS}'").replace(":keys", "NULL")
+
+    def _with(self, parameter: str, text: str) -> str:
+        return re.sub(r"\$(\d+)", lambda found: parameter.format(self.order[int(found[1]) - 1]), text)
 
 
 @dataclass(frozen=True)

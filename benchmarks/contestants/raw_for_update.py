@@ -19,7 +19,7 @@ class RawForUpdate(RawPsycopg):
 
     async def attempt(self, connection: AsyncConnection[Any], session: str, change: Change) -> bool:
         async with connection.transaction():
-            row = await self.fetch(connection, self.sql.get_locked.text, key(session))
+            row = await self.fetch(connection, self.sql.get_locked.named, key(session))
             state = change(self.decode(row))
             new = {"state": orjson.dumps(state).decode(), "version": row[VERSION], "count": 1}
-            return await self.fetch(connection, self.sql.update.text, key(session) | new) is not None
+            return await self.fetch(connection, self.sql.update.named, key(session) | new) is not None

@@ -61,7 +61,7 @@ class RawPsycopg(Contestant):
 
     async def get(self, session: str) -> State:
         async with self.pool.connection() as connection:
-            return self.decode(await self.fetch(connection, self.sql.get.text, key(session)))
+            return self.decode(await self.fetch(connection, self.sql.get.named, key(session)))
 
     async def read_modify_write(self, session: str, change: Change) -> None:
         for lost in count():
@@ -72,10 +72,10 @@ class RawPsycopg(Contestant):
 
     async def attempt(self, connection: AsyncConnection[Any], session: str, change: Change) -> bool:
         """One round of reading, changing and writing; whether it was written."""
-        row = await self.fetch(connection, self.sql.get.text, key(session))
+        row = await self.fetch(connection, self.sql.get.named, key(session))
         state = change(self.decode(row))
         new = {"state": orjson.dumps(state).decode(), "version": row[VERSION], **NOTED}
-        return await self.fetch(connection, self.sql.update.text, key(session) | new) is not None
+        return await self.fetch(connection, self.sql.update.named, key(session) | new) is not None
 
     async def pause(self, lost: int) -> None:
         """What a loser does before its next round."""

@@ -28,12 +28,15 @@ _CALLERS = 16
 _STATISTICS_SECONDS = 20
 
 # The library's update, but for the expiry.
-_MOVING = """
-    UPDATE moving.sessions SET state = CAST(%(state)s AS jsonb), version = version + 1, updated_at = %(now)s,
-        last_accessed_at = %(now)s, expires_at = %(now)s + ttl
-    WHERE namespace = %(namespace)s AND session_id = %(session_id)s AND version = %(version)s AND expires_at > %(now)s
+_MOVING = Sql(
+    """
+    UPDATE moving.sessions SET state = CAST($1 AS jsonb), version = version + 1, updated_at = $2,
+        last_accessed_at = $2, expires_at = $2 + ttl
+    WHERE namespace = $3 AND session_id = $4 AND version = $5 AND expires_at > $2
     RETURNING namespace
-"""
+    """,
+    ("state", "now", "namespace", "session_id", "version"),
+)
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,7 @@ async def run(bench: Bench) -> Section:
             clock = _Clock()
             contestant = kind(database, schema=schema, clock=clock)
             if isinstance(contestant, RawPsycopg):
-                contestant.sql = type(contestant.sql)(contestant.sql.get, Sql(_MOVING, None), contestant.sql.get_locked)
+                contestant.sql = type(contestant.sql)(contestant.sql.get, _MOVING, contestant.sql.get_locked)
             before, after = await _update(contestant, clock, between, SessionIds(count), updates // count)
             rows.append(
                 [

@@ -66,7 +66,10 @@ def _plan(database: Database, prepared: Prepared, batch: str, *, generic: bool) 
         mode = "force_generic_plan" if generic else "force_custom_plan"
         connection.execute(f"SET plan_cache_mode = {mode}".encode())
         params = prepared._constants | {"batch": batch, "now": None}
-        rows = connection.execute(f"EXPLAIN (FORMAT JSON) {prepared._sql}".encode(), params, prepare=True)
+        assert prepared._order is not None
+        rows = psycopg.RawCursor(connection).execute(
+            f"EXPLAIN (FORMAT JSON) {prepared._sql}".encode(), [params[name] for name in prepared._order], prepare=True
+        )
         ((plans,),) = rows.fetchall()
     plan: dict[str, Any] = plans[0]["Plan"]
     return plan

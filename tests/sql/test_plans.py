@@ -120,27 +120,20 @@ def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield from _nodes(child)
 
 
-class _Numbered(dict[str, str]):
-    """Names parameters as the server does."""
-
-    def __missing__(self, name: str) -> str:
-        return self.setdefault(name, f"${len(self) + 1}")
-
-
 def _plan(database: Database, prepared: Prepared, mode: str) -> dict[str, Any]:
-    sql = prepared._sql
+    sql, order = prepared._sql, prepared._order
+    assert order is not None
     with psycopg.connect(dsn(database.url), autocommit=True) as connection:
         if mode == "custom":
             params = prepared._constants | _PARAMS
-            rows = connection.execute(f"EXPLAIN (FORMAT JSON) {sql}".encode(), params)
+            explain = f"EXPLAIN (FORMAT JSON) {sql}".encode()
+            ((plans,),) = psycopg.RawCursor(connection).execute(explain, [params[name] for name in order])
         else:
             # EXPLAIN (GENERIC_PLAN) would say it in one statement, but PostgreSQL has it only since 16.
-            numbered = _Numbered()
-            connection.execute(f"PREPARE prepared AS {sql % numbered}".encode())
+            connection.execute(f"PREPARE prepared AS {sql}".encode())
             connection.execute("SET plan_cache_mode = force_generic_plan")
-            nulls = ", ".join(["NULL"] * len(numbered))
-            rows = connection.execute(f"EXPLAIN (FORMAT JSON) EXECUTE prepared({nulls})".encode())
-        ((plans,),) = rows.fetchall()
+            nulls = ", ".join(["NULL"] * len(order))
+            ((plans,),) = connection.execute(f"EXPLAIN (FORMAT JSON) EXECUTE prepared({nulls})".encode())
     plan: dict[str, Any] = plans[0]["Plan"]
     return plan
 
@@ -151,15 +144,3 @@ def _scanned(plan: dict[str, Any]) -> set[str]:
     if plan["Node Type"] == "Seq Scan":
         here.add(plan["Relation Name"])
     return here.union(*map(_scanned, plan.get("Plans", ())))
-
-
-_PSYCOPG_REMEMBERS: Final = 4096
-"""How long a text may be for psycopg to remember how it is cut up; a longer one is cut anew at each call."""
-
-
-@pytest.mark.parametrize("call", ["get", "get_with_journal", "update", "touch", "exists", "delete"])
-async def test_what_runs_all_the_time_is_short_enough_to_be_remembered(postgres: Database, call: str) -> None:
-    async with open_storage(postgres.url) as storage:
-        assert isinstance(storage, SqlStorageProvider)
-        pair = getattr(storage._statements, call)
-        assert max(len(pair.one._sql), len(pair.many._sql)) <= _PSYCOPG_REMEMBERS

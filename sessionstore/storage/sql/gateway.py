@@ -78,10 +78,10 @@ class Gateway:
         metadata = MetaData(schema=self.schema)
         self.table = sessions_table(metadata, sqlite=sqlite)
         deletions = None if sqlite else deletions_table(metadata)
-        self.statements = Statements(self.table, deletions, self._backend, engine.dialect)
+        self.statements = Statements(self.table, deletions, self._backend)
         version = select(Table(VERSION_TABLE, metadata, Column("version_num", String)).c.version_num)
-        self._revision = Prepared(version, engine.dialect, self._backend.driver)
-        self._relations = Prepared(self._backend.relations(self.schema), engine.dialect, self._backend.driver)
+        self._revision = Prepared(version, self._backend.driver)
+        self._relations = Prepared(self._backend.relations(self.schema), self._backend.driver)
         self._turns = Turns.of_pool(engine.sync_engine.pool)
         self._write_turns = Turns(1, BUSY_SECONDS, _BUSY) if self._backend.one_writer else _NO_TURN
         self._check_turn = asyncio.Lock()

@@ -27,7 +27,6 @@ class Prepared:
 
     Args:
         statement: Its bind parameters are all named; values are given at each run.
-        dialect: Of the engine that it will run on.
         driver: What runs it.
         careful: Makes the same for rows with times or durations beyond what can be reckoned with, which a hand wrote;
             None: it does for them. What it costs to bound them is no price for the rows of everybody else.
@@ -36,10 +35,10 @@ class Prepared:
     def __init__(
         self,
         statement: Statement,
-        dialect: Dialect,
         driver: Driver,
         careful: Callable[[], Prepared] | None = None,
     ) -> None:
+        dialect = driver.dialect
         compiled = statement.compile(dialect=dialect)
         self._sql = str(compiled)
         self._driver = driver

@@ -10,7 +10,6 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     ColumnElement,
-    Dialect,
     FromClause,
     Select,
     Table,
@@ -71,11 +70,10 @@ class Pair(NamedTuple):
 class Statements:
     """The statements for one table of one database."""
 
-    def __init__(self, table: Table, deletions: Table | None, backend: Backend, dialect: Dialect) -> None:
+    def __init__(self, table: Table, deletions: Table | None, backend: Backend) -> None:
         self._table = t = table
         self._deletions = deletions
         self._backend = backend
-        self._dialect = dialect
         self._insert = sqlite_insert if backend.name == "sqlite" else postgresql_insert
         self._now = backend.now(bindparam("now", type_=Instant()))
         self._live = or_(t.c.expires_at.is_(None), t.c.expires_at > self._now)
@@ -136,7 +134,7 @@ class Statements:
         return self._prepare(counts.where(*conditions).group_by(t.c.namespace).order_by(t.c.namespace))
 
     def _prepare(self, statement: Statement, careful: Callable[[], Prepared] | None = None) -> Prepared:
-        return Prepared(statement, self._dialect, self._backend.driver, careful)
+        return Prepared(statement, self._backend.driver, careful)
 
     def _pair(
         self,
