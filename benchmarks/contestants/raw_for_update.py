@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 from psycopg import AsyncConnection
 
-from ..statements import VERSION, key
+from ..statements import NOTED, VERSION, key
 from ..states import Change
 from .raw_psycopg import RawPsycopg
 
@@ -21,5 +21,5 @@ class RawForUpdate(RawPsycopg):
         async with connection.transaction():
             row = await self.fetch(connection, self.sql.get_locked.named, key(session))
             state = change(self.decode(row))
-            new = {"state": orjson.dumps(state).decode(), "version": row[VERSION], "count": 1}
+            new = {"state": orjson.dumps(state).decode(), "version": row[VERSION], **NOTED}
             return await self.fetch(connection, self.sql.update.named, key(session) | new) is not None

@@ -136,6 +136,25 @@ async def test_lost_updates_are_found() -> None:
     assert together.lost
 
 
+_WITHOUT_A_PEER = [name for name, where in contestants.CONTESTANTS.items() if where.startswith(("library", "raw_"))]
+
+
+@pytest.mark.parametrize("name", _WITHOUT_A_PEER)
+async def test_who_needs_no_other_package_makes_no_errors(server: PostgresServer, name: str) -> None:
+    with server.fresh_database() as database:
+        contestant = contestants.contestant_class(name)(database)
+        await contestant.setup()
+        await contestant.open()
+        try:
+            sessions = SessionIds(1)
+            await contestant.load(sessions)
+            turn = await contestant.turn(Task.INCREMENT, sessions, callers=4, seconds=0.05, warm_up=0)
+        finally:
+            await contestant.close()
+    assert (dict(turn.errors), turn.lost) == ({}, 0)
+    assert turn.operations
+
+
 async def test_who_is_not_installed_stands_in_the_table_with_the_reason(
     server: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
