@@ -15,7 +15,11 @@ async def test_a_transaction_of_psycopg_is_three_round_trips(server: PostgresSer
             with wire.counting() as seen:
                 await connection.execute("SELECT %s::int", [1])
                 await connection.commit()
-            assert (seen.round_trips, seen.statements) == (3, ["BEGIN", "SELECT $1::int", "COMMIT"])
+            assert (seen.round_trips, seen.statements, seen.settings) == (3, ["BEGIN", "SELECT $1::int", "COMMIT"], [])
+            await connection.set_autocommit(True)
+            with wire.counting() as seen:
+                await connection.execute("SET TIME ZONE 'UTC'")
+            assert (seen.round_trips, seen.statements, seen.settings) == (1, [], ["SET TIME ZONE 'UTC'"])
         with wire.counting() as after:
             pass
     assert (after.round_trips, after.statements, after.connections) == (0, [], 0)

@@ -31,12 +31,15 @@ class Seen:
         round_trips: How often a client waited for the server: Sync messages, simple queries, and the Flush messages
             that asyncpg sends to prepare.
         statements: The text of each statement executed, in order; a prepared one each time that it ran.
+        settings: The text of each SET among them, which is not counted there: how many there are depends on how many
+            connections were opened.
         prepared: The text of each statement parsed.
         connections: How many connections were opened.
     """
 
     round_trips: int = 0
     statements: list[str] = field(default_factory=list)
+    settings: list[str] = field(default_factory=list)
     prepared: list[str] = field(default_factory=list)
     connections: int = 0
 
@@ -120,12 +123,11 @@ class WireCounter:
 def _count(kind: bytes, body: bytes, seen: Seen, portals: dict[bytes, str]) -> None:
     if kind in (b"S", b"Q", b"H"):
         seen.round_trips += 1
-    if kind == b"Q":
-        seen.statements.append(_text(body))
-    elif kind == b"P":
+    if kind == b"P":
         seen.prepared.append(_text(body.partition(b"\0")[2]))
-    elif kind == b"E":
-        seen.statements.append(portals[body.partition(b"\0")[0]])
+    elif kind in (b"Q", b"E"):
+        text = _text(body) if kind == b"Q" else portals[body.partition(b"\0")[0]]
+        (seen.settings if text.startswith("SET ") else seen.statements).append(text)
 
 
 def _remember(kind: bytes, body: bytes, statements: dict[bytes, str], portals: dict[bytes, str]) -> None:
