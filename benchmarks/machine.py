@@ -15,7 +15,7 @@ from tests.support.postgres import PostgresServer
 
 from .options import Options
 from .report import Table
-from .server import setting
+from .server import has_lz4, setting
 
 _PACKAGES = ("sessionstore", "sqlalchemy", "psycopg", "psycopg-pool", "asyncpg", "orjson")
 _SETTINGS = ("fsync", "synchronous_commit", "full_page_writes", "shared_buffers", "max_wal_size", "wal_sync_method")
@@ -33,6 +33,7 @@ def machine_table(server: PostgresServer, options: Options) -> Table:
         ("Python", f"{platform.python_implementation()} {platform.python_version()}"),
         ("PostgreSQL", f"{setting(server, 'server_version')}, {_way(server)}"),
         ("Its settings", ", ".join(f"{name} = {setting(server, name)}" for name in _SETTINGS)),
+        ("It compresses states with", "lz4" if has_lz4(server) else "pglz: it was built without lz4"),
         ("Packages", ", ".join(f"{name} {_version(name)}" for name in _PACKAGES)),
     ]
     return Table("", ["", "this run"], rows, words=frozenset({"this run"}))

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Final
+from typing import Final, LiteralString
 
 import psycopg
 from sqlalchemy.engine import make_url
@@ -42,10 +42,20 @@ def benchmark_database(server: PostgresServer) -> Iterator[Database]:
 
 def setting(server: PostgresServer, name: str) -> str:
     """A setting of the server."""
+    return str(_asked(server, "SELECT current_setting(%s)", name))
+
+
+def has_lz4(server: PostgresServer) -> bool:
+    """Whether the server can compress with lz4, and therefore does it with states: the migration asks the same."""
+    query = "SELECT %s = ANY (enumvals) FROM pg_settings WHERE name = 'default_toast_compression'"
+    return bool(_asked(server, query, "lz4"))
+
+
+def _asked(server: PostgresServer, query: LiteralString, parameter: str) -> object:
     with psycopg.connect(libpq_url(server.url)) as connection:
-        row = connection.execute("SELECT current_setting(%s)", [name]).fetchone()
+        row = connection.execute(query, [parameter]).fetchone()
     assert row is not None
-    return str(row[0])
+    return row[0]
 
 
 def libpq_url(url: str) -> str:

@@ -78,6 +78,7 @@ def test_the_report_says_what_it_was_measured_on(report: str) -> None:
     facts = {row[""]: row["this run"] for row in rows}
     assert {"Date", "Command", "Processor", "Memory", "Python", "PostgreSQL", "Packages"} <= facts.keys()
     assert "fsync = " in facts["Its settings"]
+    assert re.match(r"lz4$|pglz\b", facts["It compresses states with"])
 
 
 @pytest.mark.parametrize("section", ["Read, modify, write", "Contended"])
