@@ -25,6 +25,7 @@ from sqlalchemy.sql.ddl import CreateSchema
 from . import config
 from .errors import ConfigurationError, SchemaError, StorageError, StorageUnavailableError
 from .storage.sql.engine import BUSY_SECONDS, CONNECT_SECONDS, parse_url, prepares
+from .storage.sql.faults import code_of, driver_error
 from .storage.sql.tables import REVISIONS, VERSION_TABLE, deletions_table, sessions_table
 
 HEAD: Final = "head"
@@ -284,7 +285,7 @@ def _faults() -> Generator[None]:
         # Alembic's own words speak of its files and of branches, which nobody here has to know.
         raise ConfigurationError("there is no such revision, or it is not on the way that was asked for") from None
     except DBAPIError as error:
-        code = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "sqlite_errorname", None)
+        code = code_of(driver_error(error))
         if code is None or code.startswith(("08", "53", "57", "28", "SQLITE_BUSY", "SQLITE_CANTOPEN")):
             unavailable = StorageUnavailableError(
                 "the database could not be asked; check that it runs and that the URL's host, user and password "
