@@ -13,12 +13,11 @@ from asyncio import IncompleteReadError, StreamReader, StreamWriter
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from enum import Enum
-from pathlib import Path
 from typing import Self
 
 from sqlalchemy.engine import make_url
 
-from tests.support.wire import startup
+from tests.support.wire import connected, startup
 
 _PATIENCE = 60.0
 _LATENCY = 0.05
@@ -56,7 +55,7 @@ class Proxy:
     """Listens on a free port of 127.0.0.1, from entering to leaving; ``url`` leads through it.
 
     Args:
-        target: The URL of the database, whose host is a Unix socket's directory.
+        target: The URL of the database.
     """
 
     def __init__(self, target: str) -> None:
@@ -82,7 +81,7 @@ class Proxy:
     @property
     def url(self) -> str:
         port = self._server.sockets[0].getsockname()[1]
-        target = self._target.difference_update_query(["host"]).set(host="127.0.0.1", port=port)
+        target = self._target.difference_update_query(["host", "port"]).set(host="127.0.0.1", port=port)
         return target.render_as_string(hide_password=False)
 
     async def strike(self, fault: Fault) -> None:
@@ -107,7 +106,7 @@ class Proxy:
             if (first := await startup(reader, writer)) is None:
                 writer.transport.abort()
                 return
-            server_reader, server_writer = await asyncio.open_unix_connection(self._socket)
+            server_reader, server_writer = await connected(self._target)
         except (OSError, IncompleteReadError):  # the client left amid its first message, or the server is not there
             writer.transport.abort()
             return
@@ -117,12 +116,6 @@ class Proxy:
             self._to_its_end(connection, self._requests(reader, connection)),
             self._to_its_end(connection, self._answers(server_reader, connection)),
         )
-
-    @property
-    def _socket(self) -> Path:
-        directory = self._target.query["host"]
-        assert isinstance(directory, str)
-        return Path(directory) / ".s.PGSQL.5432"
 
     async def _to_its_end(self, connection: _Connection, direction: Coroutine[object, object, None]) -> None:
         """A connection is over when either side hangs up, politely or not."""

@@ -99,7 +99,7 @@ class WireCounter:
             first = await startup(reader, writer)
             if first is None:
                 return
-            server_reader, server_writer = await _connect(self._target)
+            server_reader, server_writer = await connected(self._target)
             with contextlib.closing(server_writer):
                 server_writer.write(first)
                 for seen in self._counting:
@@ -157,7 +157,8 @@ async def startup(reader: StreamReader, writer: StreamWriter) -> bytes | None:
         await writer.drain()
 
 
-async def _connect(url: URL) -> tuple[StreamReader, StreamWriter]:
+async def connected(url: URL) -> tuple[StreamReader, StreamWriter]:
+    """A way to the server of a URL, whose host is a Unix socket's directory or a name."""
     query_host = url.query.get("host")
     host = url.host or (query_host if isinstance(query_host, str) else "localhost")
     port = url.port or int(str(url.query.get("port", 5432)))

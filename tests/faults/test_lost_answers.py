@@ -1,0 +1,138 @@
+"""Creations and deletions whose answer is lost: after they were committed, or before they were there at all."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import NamedTuple, TypeVar
+
+import pytest
+
+from sessionstore import SessionManager, StorageProvider, UpdateOutcomeUnknownError, open_storage
+from tests.support.clock import ManualClock
+from tests.support.documents import Chat, draft, increment, key, new_chat
+from tests.support.postgres import PostgresServer
+
+from .proxy import Fault, Proxy
+from .ways import WAYS, through
+
+R = TypeVar("R")
+
+_TTL = timedelta(minutes=10)
+
+
+class Service(NamedTuple):
+    """A service behind a wire that breaks, and another one beside it."""
+
+    proxy: Proxy
+    storage: StorageProvider
+    chats: SessionManager[Chat]
+    others: SessionManager[Chat]
+    clock: ManualClock
+
+    async def broken(self, fault: Fault, call: Awaitable[R]) -> R:
+        """Makes a call to whose first write this happens, and sees that it did."""
+        struck = asyncio.create_task(self.proxy.strike(fault))
+        await asyncio.sleep(0)
+        try:
+            return await call
+        finally:
+            assert struck.done()
+            await struck
+
+
+@pytest.fixture(params=WAYS)
+async def service(request: pytest.FixtureRequest, server: PostgresServer) -> AsyncIterator[Service]:
+    async with _serving(server, str(request.param)) as service:
+        yield service
+
+
+@asynccontextmanager
+async def _serving(server: PostgresServer, driver: str) -> AsyncIterator[Service]:
+    clock = ManualClock()
+    async with server.fresh_database_async() as database:
+        await asyncio.to_thread(database.migrate)
+        async with (
+            Proxy(database.url) as proxy,
+            through(proxy.url, driver, clock=clock) as storage,
+            open_storage(database.url, clock=clock) as other,
+        ):
+            await storage.exists(key())
+            yield Service(proxy, storage, _chats(storage), _chats(other), clock)
+
+
+def _chats(storage: StorageProvider) -> SessionManager[Chat]:
+    return SessionManager(new_chat, storage, "chat", ttl=_TTL)
+
+
+_LOST = pytest.mark.parametrize("fault", [Fault.CUT, Fault.DROP])
+
+
+@_LOST
+async def test_a_creation_finds_its_own_session(service: Service, fault: Fault) -> None:
+    created = await service.broken(fault, service.chats.create_session("s"))
+    assert (created.created, created.unwrap()) == (True, new_chat("s"))
+    found = await service.others.create_session("s")
+    assert (found.created, found.version) == (False, created.version)
+
+
+@_LOST
+async def test_a_creation_that_replaces_an_expired_session_finds_its_own(service: Service, fault: Fault) -> None:
+    await service.others.create_session("s")
+    await service.others.update_session("s", increment)
+    service.clock.advance(2 * _TTL)
+    created = await service.broken(fault, service.chats.create_session("s"))
+    assert (created.created, created.unwrap()["n"]) == (True, 0)
+    assert (await service.others.create_session("s")).version == created.version
+
+
+@_LOST
+async def test_a_creation_that_met_anothers_session_finds_that(service: Service, fault: Fault) -> None:
+    first = await service.others.create_session("s")
+    found = await service.broken(fault, service.chats.create_session("s"))
+    assert (found.created, found.version) == (False, first.version)
+
+
+@_LOST
+async def test_of_creations_together_each_is_told_its_own(service: Service, fault: Fault) -> None:
+    await service.others.create_session("old")
+    drafts = [draft(name) for name in ("a", "old", "b", "a")]
+    made = await service.broken(fault, service.storage.create_many(drafts))
+    assert [creation.created for creation in made] == [True, False, True, False]
+    assert made[0].document == made[3].document
+    assert await service.storage.exists_many([key("a"), key("b")]) == [True, True]
+
+
+@_LOST
+async def test_a_deletion_says_that_it_deleted(service: Service, fault: Fault) -> None:
+    await service.others.create_session("s")
+    assert (await service.broken(fault, service.chats.delete_session("s"))).unwrap() is True
+    assert (await service.others.get_session("s")).success is False
+    assert (await service.chats.delete_session("s")).unwrap() is False
+
+
+@_LOST
+async def test_a_deletion_of_what_was_not_there_says_so(service: Service, fault: Fault) -> None:
+    assert (await service.broken(fault, service.chats.delete_session("s"))).unwrap() is False
+    await service.others.create_session("s")
+    service.clock.advance(2 * _TTL)
+    assert (await service.broken(fault, service.chats.delete_session("s"))).unwrap() is False
+
+
+@_LOST
+async def test_of_deletions_together_each_is_told_its_own(service: Service, fault: Fault) -> None:
+    for name in ("a", "b", "other"):
+        await service.others.create_session(name)
+    keys = [key(name) for name in ("a", "absent", "b", "a")]
+    assert await service.broken(fault, service.storage.delete_many(keys)) == [True, False, True, False]
+    assert await service.storage.exists_many([key(name) for name in ("a", "b", "other")]) == [False, False, True]
+
+
+@_LOST
+async def test_what_is_set_is_reported_as_unknown_and_whole(service: Service, fault: Fault) -> None:
+    with pytest.raises(UpdateOutcomeUnknownError):
+        await service.broken(fault, service.storage.set(draft("s", '{"n": 1}')))
+    assert await service.storage.exists(key("s")) is (fault is Fault.DROP)
+    assert (await service.storage.set(draft("s", '{"n": 2}'))).key == key("s")
