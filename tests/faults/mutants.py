@@ -63,6 +63,18 @@ MUTANTS: Final = (
         {"if writes[at : at + _ID_CHARS] == write_id:": "if not write_id:"},
         ("tests/core/test_updates_lost.py",),
     ),
+    Mutant(
+        "a creation that was lost does not know its own session again",
+        "sessionstore/storage/sql/creations.py",
+        {"return any(started_at(": "return not any(started_at("},
+        ("tests/faults/test_lost_answers.py", "-k", "creation"),
+    ),
+    Mutant(
+        "a deletion that was lost does not look for its receipt",
+        "sessionstore/storage/sql/deletions.py",
+        {"self._receipt[key] in noted": "False"},
+        ("tests/faults/test_lost_answers.py", "-k", "deletion"),
+    ),
 )
 
 
