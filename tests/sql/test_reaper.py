@@ -70,7 +70,7 @@ async def test_a_batch_does_not_visit_again_what_those_before_it_deleted(
         INSERT INTO sessionstore.sessions
             (namespace, session_id, state, version, created_at, updated_at, last_accessed_at, expires_at)
         SELECT 'chat', n::text, '{}', 1, start, start, start, start + n * interval '1 microsecond'
-        FROM generate_series(1, 2000) AS n, (SELECT %s::timestamptz AS start)
+        FROM generate_series(1, 2000) AS n, (SELECT %s::timestamptz AS start) AS beginning
     """
     ask(postgres, made, START)
     ask(postgres, "ANALYZE sessionstore.sessions")

@@ -56,9 +56,9 @@ class Bouncer:
 
     def careless_url(self, database: Database) -> str:
         """The same without a word of the pooler."""
-        pooled = make_url(database.url).set(
-            host=None, port=None, query={"host": str(self._directory), "port": str(_PORT)}
-        )
+        place = {"host": str(self._directory), "port": str(_PORT)}
+        # set() would keep what it is told to forget.
+        pooled = make_url(database.url)._replace(host=None, port=None).set(query=place)
         return pooled.render_as_string(hide_password=False)
 
 

@@ -77,7 +77,8 @@ class WireCounter:
 
     @property
     def url(self) -> str:
-        target = self._target.set(host=None, port=None).difference_update_query(["host", "port"])
+        # set() would keep what it is told to forget.
+        target = self._target._replace(host=None, port=None).difference_update_query(["host", "port"])
         return target.update_query_dict({"host": str(self._directory)}).render_as_string(hide_password=False)
 
     @contextlib.contextmanager
