@@ -30,7 +30,7 @@ _MOST_BEFORE = 60
 
 async def killed_client(cluster: Cluster, times: int) -> list[Row]:
     """So many clients of PostgreSQL, and as many of SQLite, whose file is checked after each of them."""
-    async with migrated(cluster) as database:
+    async with migrated(cluster.server) as database:
         rows = [await _kill(database.url, _POSTGRESQL, times, None)]
     with short_directory() as directory:
         file = await asyncio.to_thread(migrated_file, directory / "sessions.db")

@@ -17,6 +17,7 @@ from typing import Self
 
 from sqlalchemy.engine import make_url
 
+from tests.support.postgres import placeless
 from tests.support.wire import connected, startup
 
 _PATIENCE = 60.0
@@ -81,17 +82,22 @@ class Proxy:
     @property
     def url(self) -> str:
         port = self._server.sockets[0].getsockname()[1]
-        target = self._target.difference_update_query(["host", "port"]).set(host="127.0.0.1", port=port)
+        target = placeless(self._target).set(host="127.0.0.1", port=port)
         return target.render_as_string(hide_password=False)
 
-    async def strike(self, fault: Fault) -> None:
-        """Waits until the fault has happened to a write; a stalled connection stays as it is until heal()."""
-        self._struck.clear()
+    def arm(self, fault: Fault) -> asyncio.Event:
+        """Lets the fault happen to the next write, which the event tells; one that stalls does so until heal()."""
+        self._struck = asyncio.Event()
         if fault is Fault.STALL:
             self._healed.clear()
         self._armed = fault
+        return self._struck
+
+    async def strike(self, fault: Fault) -> None:
+        """arm(), and waits until it has happened."""
+        struck = self.arm(fault)
         async with asyncio.timeout(_PATIENCE):
-            await self._struck.wait()
+            await struck.wait()
 
     def heal(self) -> None:
         """Ends what stalls."""

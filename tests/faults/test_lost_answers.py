@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable
-from contextlib import asynccontextmanager
-from datetime import timedelta
 from typing import NamedTuple, TypeVar
 
 import pytest
 
 from sessionstore import SessionManager, StorageProvider, UpdateOutcomeUnknownError, open_storage
 from tests.support.clock import ManualClock
-from tests.support.documents import Chat, draft, increment, key, new_chat
+from tests.support.documents import TTL, Chat, draft, increment, key, new_chat
 from tests.support.postgres import PostgresServer
 
 from .proxy import Fault, Proxy
-from .ways import WAYS, through
+from .ways import WAYS, migrated, through
 
 R = TypeVar("R")
-
-_TTL = timedelta(minutes=10)
 
 
 class Service(NamedTuple):
@@ -34,37 +29,28 @@ class Service(NamedTuple):
 
     async def broken(self, fault: Fault, call: Awaitable[R]) -> R:
         """Makes a call to whose first write this happens, and sees that it did."""
-        struck = asyncio.create_task(self.proxy.strike(fault))
-        await asyncio.sleep(0)
+        struck = self.proxy.arm(fault)
         try:
             return await call
         finally:
-            assert struck.done()
-            await struck
+            assert struck.is_set()
 
 
 @pytest.fixture(params=WAYS)
 async def service(request: pytest.FixtureRequest, server: PostgresServer) -> AsyncIterator[Service]:
-    async with _serving(server, str(request.param)) as service:
-        yield service
-
-
-@asynccontextmanager
-async def _serving(server: PostgresServer, driver: str) -> AsyncIterator[Service]:
     clock = ManualClock()
-    async with server.fresh_database_async() as database:
-        await asyncio.to_thread(database.migrate)
-        async with (
-            Proxy(database.url) as proxy,
-            through(proxy.url, driver, clock=clock) as storage,
-            open_storage(database.url, clock=clock) as other,
-        ):
-            await storage.exists(key())
-            yield Service(proxy, storage, _chats(storage), _chats(other), clock)
+    async with (
+        migrated(server) as database,
+        Proxy(database.url) as proxy,
+        through(proxy.url, str(request.param), clock=clock) as storage,
+        open_storage(database.url, clock=clock) as other,
+    ):
+        await storage.exists(key())
+        yield Service(proxy, storage, _chats(storage), _chats(other), clock)
 
 
 def _chats(storage: StorageProvider) -> SessionManager[Chat]:
-    return SessionManager(new_chat, storage, "chat", ttl=_TTL)
+    return SessionManager(new_chat, storage, "chat", ttl=TTL)
 
 
 _LOST = pytest.mark.parametrize("fault", [Fault.CUT, Fault.DROP])
@@ -82,7 +68,7 @@ async def test_a_creation_finds_its_own_session(service: Service, fault: Fault) 
 async def test_a_creation_that_replaces_an_expired_session_finds_its_own(service: Service, fault: Fault) -> None:
     await service.others.create_session("s")
     await service.others.update_session("s", increment)
-    service.clock.advance(2 * _TTL)
+    service.clock.advance(2 * TTL)
     created = await service.broken(fault, service.chats.create_session("s"))
     assert (created.created, created.unwrap()["n"]) == (True, 0)
     assert (await service.others.create_session("s")).version == created.version
@@ -117,7 +103,7 @@ async def test_a_deletion_says_that_it_deleted(service: Service, fault: Fault) -
 async def test_a_deletion_of_what_was_not_there_says_so(service: Service, fault: Fault) -> None:
     assert (await service.broken(fault, service.chats.delete_session("s"))).unwrap() is False
     await service.others.create_session("s")
-    service.clock.advance(2 * _TTL)
+    service.clock.advance(2 * TTL)
     assert (await service.broken(fault, service.chats.delete_session("s"))).unwrap() is False
 
 

@@ -9,13 +9,14 @@ from time import monotonic
 import pytest
 
 from sessionstore import UpdateOutcomeUnknownError
-from tests.support.postgres import Database, PostgresServer
+from tests.support.postgres import PostgresServer
 
 from .proxy import Fault, Proxy
-from .ways import WAYS, through
+from .ways import WAYS, migrated, through
 from .writers import sessions_of
 
 _TIMEOUT = timedelta(seconds=0.2)
+_PATIENCE = 60.0
 _SOON = 1.0
 """Drivers wait for two seconds and more."""
 
@@ -27,25 +28,21 @@ def driver(request: pytest.FixtureRequest) -> str:
 
 async def test_a_call_returns_when_its_time_is_up_and_the_next_ones_work(server: PostgresServer, driver: str) -> None:
     async with (
-        server.fresh_database_async() as fresh,
-        Proxy((await _migrated(fresh)).url) as proxy,
+        migrated(server) as database,
+        Proxy(database.url) as proxy,
         through(proxy.url, driver) as storage,
     ):
         manager = sessions_of(storage)
         for session in ("stalled", "other"):
             await manager.create_session(session)
-        stalling = asyncio.create_task(proxy.strike(Fault.STALL))
-        await asyncio.sleep(0)
+        stalled = proxy.arm(Fault.STALL)
         began = monotonic()
         with pytest.raises(UpdateOutcomeUnknownError):
             await manager.update_session("stalled", lambda state: state, timeout=_TIMEOUT)
         assert monotonic() - began < _SOON
-        await stalling
+        async with asyncio.timeout(_PATIENCE):
+            await stalled.wait()
         assert (await manager.update_session("other", lambda state: state)).success
         assert monotonic() - began < _SOON
         proxy.heal()
         assert (await manager.update_session("stalled", lambda state: state)).success
-
-
-async def _migrated(database: Database) -> Database:
-    return await asyncio.to_thread(database.migrate)

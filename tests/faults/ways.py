@@ -10,7 +10,7 @@ from typing import Any, Final, TypeAlias
 from sqlalchemy.engine import make_url
 
 from sessionstore import StorageProvider, open_storage
-from tests.support.postgres import Database
+from tests.support.postgres import Database, PostgresServer
 
 from .server import Cluster
 from .tally import Row, together
@@ -29,9 +29,9 @@ def through(url: str, driver: str, **options: Any) -> StorageProvider:
 
 
 @asynccontextmanager
-async def migrated(cluster: Cluster) -> AsyncIterator[Database]:
+async def migrated(server: PostgresServer) -> AsyncIterator[Database]:
     """A fresh database with the tables in it."""
-    async with cluster.server.fresh_database_async() as database:
+    async with server.fresh_database_async() as database:
         await asyncio.to_thread(database.migrate)
         yield database
 
@@ -41,6 +41,6 @@ async def each_way(cluster: Cluster, times: int, one_way: OneWay) -> Row:
     shares = [(times + n) // len(WAYS) for n in reversed(range(len(WAYS)))]
     rows: list[Row] = []
     for driver, share in zip(WAYS, shares, strict=True):
-        async with migrated(cluster) as database:
+        async with migrated(cluster.server) as database:
             rows.append(await one_way(database, driver, share))
     return together(rows)

@@ -29,7 +29,7 @@ async def wrong_clock(cluster: Cluster, times: int) -> list[Row]:
     """So many sessions, each of which is accessed by both in turn and then left alone."""
     row = Row(_FAULT, times)
     async with (
-        migrated(cluster) as database,
+        migrated(cluster.server) as database,
         _Client.started(_HOUR, database.url) as ahead,
         _Client.started(-_HOUR, database.url) as behind,
         await psycopg.AsyncConnection.connect(dsn(database.url), autocommit=True) as server,

@@ -19,7 +19,7 @@ from tests.support.directory import short_directory
 from tests.support.documents import draft, key, rewrite
 from tests.support.postgres import Database, _embedded_server
 
-from .bystander import ask, dsn, locked, role, set_for_everybody, until_blocked, until_quiet
+from .bystander import ask, dsn, locked, role, set_for_everybody, states_of_others, until_blocked, until_quiet
 from .conftest import driven
 from .discretion import refusal, say_more, secretive
 from .opening import WAYS, in_use, opened
@@ -149,9 +149,13 @@ async def test_a_write_that_waited_too_long_names_the_setting(
             await _assert_well(storage, postgres)
 
 
-def _sleep_and_rewrite(document: Any) -> Any:
-    time.sleep(0.2)  # an update function that computes, and lets nobody else run
-    return rewrite(document)
+def _outstay_and_rewrite(postgres: Database, document: Any) -> Any:
+    """An update function that computes, and lets nobody else run, until the server has ended its transaction."""
+    for _ in range(2000):
+        if "idle in transaction" not in states_of_others(postgres):
+            return rewrite(document)
+        time.sleep(0.01)
+    raise TimeoutError("the server puts up with everything")
 
 
 _ENDINGS = "'idle_in_transaction_session_timeout', 'transaction_timeout'"  # the second since PostgreSQL 17
@@ -167,7 +171,8 @@ async def test_an_update_that_holds_its_lock_too_long_loses_its_connection(
         async with opened(way, url) as storage:
             await _fill(storage)
             before = _rows(postgres)
-            error = await refusal(expected, partial(storage.update_locked, key("b"), _sleep_and_rewrite))
+            outstay = partial(_outstay_and_rewrite, postgres)
+            error = await refusal(expected, partial(storage.update_locked, key("b"), outstay))
             assert driver != "psycopg" or "idle_in_transaction_session_timeout" in str(error)
             assert _rows(postgres) == before
             await _assert_well(storage, postgres)

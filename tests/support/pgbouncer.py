@@ -19,7 +19,7 @@ import psycopg
 from sqlalchemy.engine import make_url
 
 from .directory import short_directory
-from .postgres import Database, PostgresServer
+from .postgres import Database, PostgresServer, placeless
 
 PGBOUNCER: Final = shutil.which("pgbouncer", path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin"]))
 """The program; None where this machine has none."""
@@ -57,9 +57,7 @@ class Bouncer:
     def careless_url(self, database: Database) -> str:
         """The same without a word of the pooler."""
         place = {"host": str(self._directory), "port": str(_PORT)}
-        # set() would keep what it is told to forget.
-        pooled = make_url(database.url)._replace(host=None, port=None).set(query=place)
-        return pooled.render_as_string(hide_password=False)
+        return placeless(database.url).set(query=place).render_as_string(hide_password=False)
 
 
 @contextmanager

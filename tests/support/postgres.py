@@ -110,6 +110,12 @@ def _embedded_server(directory: Path) -> Iterator[PostgresServer]:
         embedded.cleanup()
 
 
+def placeless(url: str | URL) -> URL:
+    """The URL without a word of where the server is."""
+    # set() would keep what it is told to forget.
+    return make_url(url)._replace(host=None, port=None).difference_update_query(["host", "port"])
+
+
 def asyncpg_url(url: str) -> str:
     """The same place, through asyncpg."""
     return _render(make_url(url).set(drivername="postgresql+asyncpg"))

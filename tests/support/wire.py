@@ -17,6 +17,7 @@ from typing import Self
 from sqlalchemy.engine import URL, make_url
 
 from .directory import short_directory
+from .postgres import placeless
 
 _SSL_REQUEST = 80877103
 _GSSENC_REQUEST = 80877104
@@ -77,9 +78,8 @@ class WireCounter:
 
     @property
     def url(self) -> str:
-        # set() would keep what it is told to forget.
-        target = self._target._replace(host=None, port=None).difference_update_query(["host", "port"])
-        return target.update_query_dict({"host": str(self._directory)}).render_as_string(hide_password=False)
+        target = placeless(self._target).update_query_dict({"host": str(self._directory)})
+        return target.render_as_string(hide_password=False)
 
     @contextlib.contextmanager
     def counting(self) -> Iterator[Seen]:
