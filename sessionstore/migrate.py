@@ -24,9 +24,10 @@ from sqlalchemy.sql.ddl import CreateSchema
 
 from . import config
 from .errors import ConfigurationError, SchemaError, StorageError, StorageUnavailableError
-from .storage.sql.engine import BUSY_SECONDS, CONNECT_SECONDS, parse_url, prepares
+from .storage.sql.engine import BUSY_SECONDS, CONNECT_SECONDS
 from .storage.sql.faults import code_of, driver_error
 from .storage.sql.tables import REVISIONS, VERSION_TABLE, deletions_table, sessions_table
+from .storage.sql.url import parse_url, prepares
 
 HEAD: Final = "head"
 
