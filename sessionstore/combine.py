@@ -9,14 +9,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
 from contextvars import Context
+from copy import copy
 from typing import Final, Generic, TypeAlias, TypeVar
 
-from .errors import (
-    SessionStoreError,
-    StorageError,
-    StorageUnavailableError,
-    UpdateOutcomeUnknownError,
-)
+from .errors import SessionStoreError, StorageError
 
 K = TypeVar("K", bound=Hashable)
 Q = TypeVar("Q")
@@ -252,7 +248,7 @@ class Combiner(Generic[K, Q, R]):
 
 def refused(error: StorageError) -> bool:
     """Whether a statement was refused for what was in it, so that nothing of it was done and a part of it may work."""
-    return not isinstance(error, StorageUnavailableError | UpdateOutcomeUnknownError)
+    return error.refused
 
 
 def by_key(many: Callable[[Sequence[K]], Awaitable[Sequence[R]]]) -> Send[K, None, R]:
@@ -284,7 +280,7 @@ def twin(error: Exception) -> Exception:
     """The same error once more: each caller adds a traceback of its own to what is raised."""
     if not isinstance(error, SessionStoreError):
         return error
-    other = type(error).__new__(type(error), *error.args)
-    other.__dict__.update(error.__dict__)
+    other = copy(error)
     other.__cause__ = error.__cause__
+    other.__suppress_context__ = error.__suppress_context__
     return other

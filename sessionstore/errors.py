@@ -4,6 +4,7 @@
     ├── ConfigurationError (ValueError)
     ├── SessionNotFoundError (LookupError)      absent or expired
     ├── SessionConflictError                    .expected .actual
+    ├── SessionOwnerError                       the id belongs to somebody else's live session
     ├── InvalidSessionIdError (ValueError)
     ├── InvalidStateError (ValueError)          .path
     │   ├── StateTooLargeError                  .size .limit
@@ -14,10 +15,13 @@
     └── SchemaError                             .found .wanted
 
 A message says what happened, to which session, and what to do. It never holds a state, a password or a
-URL; the fields that a program needs are attributes.
+URL; the fields that a program needs are attributes. Errors can be pickled and copied.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
 
 _SHOWN_ID_CHARS = 80
 
@@ -33,6 +37,22 @@ def shown_id(session_id: object) -> str:
 
 class SessionStoreError(Exception):
     """The root: catch this to catch everything that sessionstore itself raises."""
+
+    def __reduce__(self) -> tuple[Callable[..., SessionStoreError], tuple[object, ...], object]:
+        # The default calls the class with ``args``, which hold the message and not what __init__ takes.
+        state: Any = self.__getstate__()
+        if isinstance(state, tuple):  # a subclass has __slots__
+            state = {name: value for part in state if part for name, value in part.items()}
+        return _remade, (type(self), *self.args), state
+
+
+def _remade(kind: type[SessionStoreError], *args: object) -> SessionStoreError:
+    """An error with this message and no fields yet; ``__init__`` is not called."""
+    # A subclass may have a __new__ of its own, with other parameters: the exception type of Python below it has not.
+    builtin: Any = next(base for base in kind.__mro__ if base.__module__ == "builtins")
+    error: SessionStoreError = builtin.__new__(kind, *args)
+    error.args = args  # OSError leaves that to its __init__
+    return error
 
 
 class ConfigurationError(SessionStoreError, ValueError):
@@ -66,11 +86,24 @@ class SessionConflictError(SessionStoreError):
         )
 
 
+class SessionOwnerError(SessionStoreError):
+    """A live session of another owner has this id; nothing of that session is shown, and nothing was written."""
+
+    def __init__(self, session_id: str) -> None:
+        self.session_id = session_id
+        super().__init__(f"session {shown_id(session_id)} belongs to another owner; create yours under another id")
+
+
 class InvalidSessionIdError(SessionStoreError, ValueError):
-    """What was given cannot be the id of a session; the storage was not asked."""
+    """What was given cannot be the id of a session; the storage was not asked.
+
+    Attributes:
+        session_id: What was given, if it is a string; None: it is not.
+    """
 
     def __init__(self, session_id: object, reason: str) -> None:
-        self.session_id = session_id
+        # Nothing but plain text: an error that holds any object of the caller could perhaps not be pickled.
+        self.session_id = str.__str__(session_id) if isinstance(session_id, str) else None
         super().__init__(f"session id {shown_id(session_id)} {reason}")
 
 
@@ -125,7 +158,11 @@ class StorageError(SessionStoreError):
 
     Attributes:
         code: The SQLSTATE or SQLite error name, where the driver gave one.
+        refused: Whether the database refused this one statement, did nothing of it, and can be asked for more: then a
+            part of what was asked for may work.
     """
+
+    refused = True
 
     def __init__(self, message: str, *, code: str | None = None) -> None:
         self.code = code
@@ -135,9 +172,20 @@ class StorageError(SessionStoreError):
 class StorageUnavailableError(StorageError):
     """The storage could not be asked: refused, lost, timed out, or no connection free. Try again later."""
 
+    refused = False
+
+
+class SessionHeldError(StorageUnavailableError):
+    """Another transaction holds the rows of sessions for so long that they could not be locked; nothing was written.
+
+    Raised by providers to the update loop, which goes on; callers see a StorageUnavailableError.
+    """
+
 
 class UpdateOutcomeUnknownError(StorageError):
     """The connection was lost during a write, and it cannot be told whether the write landed."""
+
+    refused = False
 
 
 class SchemaError(SessionStoreError):

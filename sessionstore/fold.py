@@ -24,16 +24,28 @@ class Update:
         sent: Whether it may have been written, for all that is known.
     """
 
-    __slots__ = ("_context", "_expected_version", "_make", "key", "keys", "sent")
+    __slots__ = ("_context", "_expected_version", "_make", "_owner_id", "key", "keys", "sent")
 
-    def __init__(self, make: Make, expected_version: int | None, key: str | None = None, keys: int = 0) -> None:
+    def __init__(
+        self,
+        make: Make,
+        expected_version: int | None,
+        key: str | None = None,
+        keys: int = 0,
+        owner_id: str | None = None,
+    ) -> None:
         self._make = make
         self._expected_version = expected_version
+        self._owner_id = owner_id
         self._context = copy_context()
         self.key = key
         self.keys = keys
         # Not the fold that would know: the two would keep each other, and two states, until garbage is collected.
         self.sent = False
+
+    def concerns(self, document: Document) -> bool:
+        """Whether the document is one that the caller may know of."""
+        return self._owner_id is None or self._owner_id == document.summary.owner_id
 
     def apply(self, document: Document) -> str:
         """The new text of the document, made in the context of the caller."""
@@ -119,6 +131,9 @@ class Fold:
         remembered = keys = "" if document.journal is None else document.journal.keys
         for call in self.calls:
             if call.withdrawn or call.answered:
+                continue
+            if not call.request.concerns(document):
+                self._outcomes.append((call, SessionNotFoundError(self.key.session_id)))
                 continue
             digest = call.request.key
             if digest is not None and has_key(keys, digest):

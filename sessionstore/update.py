@@ -75,6 +75,7 @@ class UpdateLoop:
         make: Make,
         *,
         expected_version: int | None = None,
+        owner_id: str | None = None,
         idempotency_key: str | None = None,
         keys: int = 0,
         timeout: timedelta | None = None,  # noqa: ASYNC109  # what it raises tells whether something was written
@@ -86,6 +87,7 @@ class UpdateLoop:
             make: Makes the new text of the document read. Runs once a round, in the caller's context; what it raises
                 comes through, and nothing is written for it.
             expected_version: The only version to write on; None: whichever is there.
+            owner_id: Whose session it has to be: that of another owner is not found. None: anybody's.
             idempotency_key: What tells this update from any other of the session, if it is done again.
             keys: How many of these the session is to remember.
             timeout: How long to wait; None: for as long as it takes.
@@ -97,7 +99,7 @@ class UpdateLoop:
             StorageError: The storage could not do it.
         """
         digest = None if idempotency_key is None else key_digest(idempotency_key)
-        update = Update(make, expected_version, digest, keys)
+        update = Update(make, expected_version, digest, keys, owner_id)
         running = self._alone(key, update) if self._combiner is None else self._combiner.call(key, update)
         return await (running if timeout is None else within(timeout, running, lambda: update.sent))
 

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import copy
+import pickle
 import traceback
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pytest
@@ -18,6 +21,7 @@ from sessionstore import (
     SessionConflictError,
     SessionManager,
     SessionNotFoundError,
+    SessionOwnerError,
     SessionStoreError,
     StateTooLargeError,
     StorageError,
@@ -25,18 +29,22 @@ from sessionstore import (
     StorageUnavailableError,
     UpdateOutcomeUnknownError,
 )
+from sessionstore.combine import twin
+from sessionstore.errors import SessionHeldError
 from tests.support.documents import draft
 
 TREE: dict[type[Exception], tuple[type[Exception], ...]] = {
     ConfigurationError: (SessionStoreError, ValueError),
     SessionNotFoundError: (SessionStoreError, LookupError),
     SessionConflictError: (SessionStoreError,),
+    SessionOwnerError: (SessionStoreError,),
     InvalidSessionIdError: (SessionStoreError, ValueError),
     InvalidStateError: (SessionStoreError, ValueError),
     StateTooLargeError: (InvalidStateError,),
     CorruptStateError: (InvalidStateError,),
     StorageError: (SessionStoreError,),
     StorageUnavailableError: (StorageError,),
+    SessionHeldError: (StorageUnavailableError,),
     UpdateOutcomeUnknownError: (StorageError,),
     SchemaError: (SessionStoreError,),
 }
@@ -51,7 +59,7 @@ def test_the_tree_of_errors_is_the_one_promised() -> None:
     ours = {error for error in below(SessionStoreError) if error.__module__.partition(".")[0] == "sessionstore"}
     assert {error: error.__bases__ for error in ours} == TREE
     assert SessionStoreError.__bases__ == (Exception,)
-    assert {error.__name__ for error in ours} <= set(sessionstore.__all__)
+    assert {error.__name__ for error in ours - {SessionHeldError}} <= set(sessionstore.__all__)
 
 
 def test_errors_carry_what_a_program_needs() -> None:
@@ -77,6 +85,7 @@ def about(session_id: str) -> list[SessionStoreError]:
     return [
         SessionNotFoundError(session_id),
         SessionConflictError(session_id, expected=1, actual=2),
+        SessionOwnerError(session_id),
         InvalidSessionIdError(session_id, "must not be"),
         InvalidStateError("is bad", session_id=session_id),
         StateTooLargeError(size=2, limit=1, session_id=session_id),
@@ -111,6 +120,91 @@ def test_an_id_of_80_characters_is_shown_whole() -> None:
 def test_what_is_no_string_is_shown_by_its_type(bad: object) -> None:
     error = InvalidSessionIdError(bad, "must be a string")
     assert str(error) == f"session id <{type(bad).__name__}> must be a string"
+
+
+class Refund(SessionConflictError):
+    """An error of a service, with parameters and fields of its own."""
+
+    def __new__(cls, amount: int, **_: object) -> Refund:
+        return super().__new__(cls, amount)
+
+    def __init__(self, amount: int, *, reason: str) -> None:
+        super().__init__("s", expected=1, actual=2)
+        self.amount = amount
+        self.reason = reason
+
+
+class Slotted(StorageError):
+    __slots__ = ("shard",)
+
+    def __init__(self, shard: int) -> None:
+        super().__init__(f"shard {shard} is away", code="08006")
+        self.shard = shard
+
+
+class Unreachable(StorageError, ConnectionError):
+    """An error of a service that is one of the operating system's as well."""
+
+    def __init__(self, host: str) -> None:
+        super().__init__(f"{host} is away")
+        self.host = host
+
+
+EVERY_ERROR: list[SessionStoreError] = [
+    *about("s"),
+    *about("x" * 81),
+    SessionStoreError("a", 1),
+    SessionStoreError(),
+    ConfigurationError("ttl must be positive"),
+    InvalidSessionIdError(lambda: None, "must be a string"),
+    InvalidSessionIdError(type("Folded", (str,), {})("a\n"), "must hold no control characters"),
+    InvalidStateError("is bad", path="$.a"),
+    StorageError("failed", code="40001"),
+    StorageUnavailableError("away", code="08006"),
+    SessionHeldError("held"),
+    UpdateOutcomeUnknownError("unknown"),
+    SchemaError("old", found="0001", wanted="0002"),
+    Refund(5, reason="late"),
+    Slotted(3),
+    Unreachable("db1"),
+]
+
+
+def fields(error: SessionStoreError) -> dict[str, object]:
+    return {**vars(error), **{name: getattr(error, name) for name in getattr(error, "__slots__", ())}}
+
+
+COPIED: dict[str, Callable[[SessionStoreError], Any]] = {
+    **{
+        f"pickle {protocol}": partial(lambda protocol, it: pickle.loads(pickle.dumps(it, protocol)), protocol)  # noqa: S301
+        for protocol in range(pickle.HIGHEST_PROTOCOL + 1)
+    },
+    "copy": copy.copy,
+    "deepcopy": copy.deepcopy,
+    "twin": twin,
+}
+
+
+@pytest.mark.parametrize("copied", COPIED.values(), ids=list(COPIED))
+@pytest.mark.parametrize("error", EVERY_ERROR, ids=lambda error: type(error).__name__)
+def test_an_error_survives_pickle_and_copy(
+    error: SessionStoreError, copied: Callable[[SessionStoreError], SessionStoreError]
+) -> None:
+    error.add_note("while closing the day")
+    other = copied(error)
+    assert type(other) is type(error)
+    assert other is not error
+    assert (str(other), other.args, repr(other)) == (str(error), error.args, repr(error))
+    assert fields(other) == fields(error)
+    again = copied(other)
+    assert (str(again), fields(again)) == (str(error), fields(error))
+
+
+def test_an_error_that_is_told_to_several_callers_keeps_its_cause() -> None:
+    error = StorageError("failed")
+    error.__cause__ = OSError("broken")
+    other = twin(error)
+    assert (other.__cause__, other.__suppress_context__) == (error.__cause__, True)
 
 
 SECRET = "s3cret"
