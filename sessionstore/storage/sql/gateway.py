@@ -4,27 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import random
-import shlex
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, nullcontext, suppress
 from itertools import count
 from typing import Final, TypeAlias, TypeVar
 
-from sqlalchemy import Column, Dialect, MetaData, String, Table, select
+from sqlalchemy import Dialect, MetaData
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from ... import config
-from ...errors import ConfigurationError, SchemaError, SessionStoreError, StorageError
+from ...errors import ConfigurationError, SessionStoreError, StorageError
 from .connections import Connections, Lease, to_its_end
 from .dialect import Backend
 from .engine import BUSY_SECONDS
 from .faults import Fault, code_of, discreet, driver_error, storage_error
+from .first_call import FirstCall
 from .postgresql import PostgreSQL
-from .prepared import Prepared
 from .sqlite import SQLite
 from .statements import Statements
-from .tables import REVISIONS, VERSION_TABLE, deletions_table, sessions_table
+from .tables import deletions_table, sessions_table
 from .turns import Turns
 
 R = TypeVar("R")
@@ -79,9 +78,7 @@ class Gateway:
         self.table = sessions_table(metadata, sqlite=sqlite)
         deletions = None if sqlite else deletions_table(metadata)
         self.statements = Statements(self.table, deletions, self._backend)
-        version = select(Table(VERSION_TABLE, metadata, Column("version_num", String)).c.version_num)
-        self._revision = Prepared(version, self._backend.driver)
-        self._relations = Prepared(self._backend.relations(self.schema), self._backend.driver)
+        self._first_call = FirstCall(self.table, self._backend)
         self._turns = Turns.of_pool(engine.sync_engine.pool)
         self._write_turns = Turns(1, BUSY_SECONDS, _BUSY) if self._backend.one_writer else _NO_TURN
         self._check_turn = asyncio.Lock()
@@ -128,19 +125,10 @@ class Gateway:
         async with self._check_turn:
             if self._checked:
                 return
-            found, _ = await self._attempt(self._look_at_schema, writing=False, diagnosing=False)
-            if found != REVISIONS[-1]:
-                raise self._schema_error(found)
+            seen = await self._attempt(self._first_call.look, writing=False, diagnosing=False)
+            if refusal := self._first_call.refusal(seen):
+                raise refusal
             self._checked = True
-
-    async def _look_at_schema(self, lease: Lease) -> tuple[str | None, bool]:
-        """The revision, and whether the table is there."""
-        # Asked of the catalogue: in SQLite, a missing table has no error code of its own.
-        names = {name for (name,) in await self._relations.fetch(lease.driver, {})}
-        if VERSION_TABLE not in names:
-            return None, self.table.name in names
-        revisions = await self._revision.fetch(lease.driver, {})
-        return revisions[0][0] if revisions else None, self.table.name in names
 
     async def _attempt(self, operation: Operation[R], *, writing: bool, diagnosing: bool = True) -> R:
         for attempt in count(1):
@@ -194,34 +182,5 @@ class Gateway:
 
     async def _diagnosed(self, error: Exception) -> SessionStoreError:
         """What to say where a table or column was missed: the tables moved on, or are gone, or it is a defect."""
-        found, table_is_there = await self._attempt(self._look_at_schema, writing=False, diagnosing=False)
-        if found != REVISIONS[-1]:
-            return self._schema_error(found)
-        if not table_is_there:
-            return SchemaError(
-                f"{self._place} is at revision {found}, but its table 'sessions' is gone: restore it, or drop "
-                f"{VERSION_TABLE!r} too and run `sessionstore migrate upgrade`",
-                found=found,
-                wanted=found,
-            )
-        return storage_error(error, None, backend=self._backend.name, writing=False)
-
-    @property
-    def _place(self) -> str:
-        return "the database" if self.schema is None else f"schema {self.schema!r}"
-
-    def _schema_error(self, found: str | None) -> SchemaError:
-        wanted = REVISIONS[-1]
-        place = self._place
-        named = self.schema is not None and self.schema != config.DEFAULT_SCHEMA
-        option = f" --schema {shlex.quote(self.schema)}" if self.schema and named else ""
-        if found is None:
-            text = f"{place} has no sessionstore tables; run `sessionstore migrate upgrade{option}`"
-        elif found in REVISIONS:
-            text = f"{place} is at revision {found}, but {wanted} is wanted; run `sessionstore migrate upgrade{option}`"
-        else:
-            text = (
-                f"{place} is at revision {found}, which this version of sessionstore does not know: it wants {wanted}; "
-                f"upgrade sessionstore, or run `sessionstore migrate downgrade {wanted}{option}` with the newer version"
-            )
-        return SchemaError(text, found=found, wanted=wanted)
+        seen = await self._attempt(self._first_call.look, writing=False, diagnosing=False)
+        return self._first_call.missing(seen) or storage_error(error, None, backend=self._backend.name, writing=False)
