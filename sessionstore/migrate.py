@@ -26,8 +26,9 @@ from . import config
 from .errors import ConfigurationError, SchemaError, StorageError, StorageUnavailableError
 from .storage.sql.engine import BUSY_SECONDS, CONNECT_SECONDS
 from .storage.sql.faults import code_of, driver_error
+from .storage.sql.options import PREPARED, own_options
 from .storage.sql.tables import REVISIONS, VERSION_TABLE, deletions_table, sessions_table
-from .storage.sql.url import parse_url, prepares
+from .storage.sql.url import read_url
 
 HEAD: Final = "head"
 
@@ -47,15 +48,15 @@ class Target:
     @classmethod
     def of(cls, url: str | None, schema: str | None) -> Target:
         """From what was given, else from the environment."""
-        given = config.database_url(url)
-        parsed = parse_url(given)
-        backend = parsed.get_backend_name()
+        address = read_url(config.database_url(url))
+        backend = address.backend
         if backend not in ("postgresql", "sqlite"):
             raise ConfigurationError(f"there is nothing to migrate in {backend!r}: tables are in PostgreSQL and SQLite")
         sqlite = backend == "sqlite"
         # Alembic is synchronous: psycopg serves both ways, the other drivers have a synchronous twin.
-        parsed = parsed.set(drivername="sqlite" if sqlite else "postgresql+psycopg")
-        return cls(parsed, None if sqlite else config.schema_name(schema), pooled=not prepares(given))
+        synchronous = address.url.set(drivername="sqlite" if sqlite else "postgresql+psycopg")
+        prepared = own_options(backend, address.own, {}).get(PREPARED, True)
+        return cls(synchronous, None if sqlite else config.schema_name(schema), pooled=not prepared)
 
     @classmethod
     def from_environment(cls) -> Target:

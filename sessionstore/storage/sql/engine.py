@@ -11,7 +11,8 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from ...errors import ConfigurationError
-from .url import PREPARED, parse_url, prepares
+from .options import PREPARED, own_options
+from .url import read_url
 
 CONNECT_SECONDS: Final = 10
 BUSY_SECONDS: Final = 30
@@ -35,21 +36,20 @@ def make_engine(url: str, **options: Any) -> AsyncEngine:
 
     Args:
         url: PostgreSQL through psycopg 3 or asyncpg, or SQLite through aiosqlite.
-        **options: ``prepared_statements``, as in the URL, and what create_async_engine() takes; they win over the
+        **options: Our own, see options.py, and what create_async_engine() takes; they win over the
             defaults here.
 
     Raises:
         ConfigurationError: The driver is missing, or an option does not exist.
     """
-    parsed = parse_url(url)
-    driver = parsed.get_driver_name()
-    prepared = prepares(url)
-    if parsed.get_backend_name() == "postgresql":
-        prepared = options.pop(PREPARED, prepared)
+    address = read_url(url)
+    driver = address.driver
+    prepared = own_options(address.backend, address.own, options).get(PREPARED, True)
     timeouts = {"psycopg": {"connect_timeout": CONNECT_SECONDS}, "asyncpg": {"timeout": CONNECT_SECONDS}}
     connect_args: dict[str, Any] = dict(timeouts.get(driver, {"timeout": BUSY_SECONDS}))
     if not prepared:
         connect_args |= _UNPREPARED[driver]
+    connect_args |= address.connect_args
     connect_args |= dict(options.pop("connect_args", {}))
     defaults: dict[str, Any] = {
         "isolation_level": "AUTOCOMMIT",
@@ -61,7 +61,7 @@ def make_engine(url: str, **options: Any) -> AsyncEngine:
         "max_overflow": 0,
     }
     try:
-        engine = create_async_engine(parsed, connect_args=connect_args, **(defaults | options))
+        engine = create_async_engine(address.url, connect_args=connect_args, **(defaults | options))
     except ModuleNotFoundError as error:
         hint = "; pip install 'sessionstore[asyncpg]'" if driver == "asyncpg" else ""
         raise ConfigurationError(f"the driver {driver!r} needs the package {error.name!r}{hint}") from None
@@ -69,7 +69,7 @@ def make_engine(url: str, **options: Any) -> AsyncEngine:
         raise ConfigurationError(
             f"open_storage() was given an option that the engine does not take ({error})"
         ) from None
-    if parsed.get_backend_name() == "sqlite":
+    if address.backend == "sqlite":
         event.listen(engine.sync_engine, "connect", _read_any_text)
     elif driver == "psycopg" and prepared:
         event.listen(engine.sync_engine, "connect", _speak_utc)

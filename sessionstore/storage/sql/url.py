@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sqlite3
-from typing import Final
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
 
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from ...errors import ConfigurationError
+from .options import OPTIONS
 
 _DRIVERS: Final = {
     "postgres": "postgresql+psycopg",
@@ -19,38 +22,42 @@ _DRIVERS: Final = {
 # The first with "->" and "->>", by which a batch is taken apart.
 _OLDEST_SQLITE: Final = (3, 38)
 
-PREPARED: Final = "prepared_statements"
-"""The option, of a URL or of open_storage(), that says whether statements may be prepared on a connection."""
 
-_BOOLEANS: Final = {"true": True, "1": True, "on": True, "false": False, "0": False, "off": False}
+@dataclass(frozen=True, slots=True)
+class Address:
+    """What the URL of a database says.
+
+    Attributes:
+        url: For create_async_engine(), with the driver named.
+        connect_args: For the driver's connect(), over our defaults and under what open_storage() is given.
+        own: Our options, as they stand in the URL; own_options() reads them.
+    """
+
+    url: URL
+    connect_args: Mapping[str, Any] = field(repr=False)
+    own: Mapping[str, object] = field(repr=False)
+
+    @property
+    def backend(self) -> str:
+        """The name of the database."""
+        return self.url.get_backend_name()
+
+    @property
+    def driver(self) -> str:
+        """The name of the driver."""
+        return self.url.get_driver_name()
 
 
-def parse_url(url: str) -> URL:
-    """Returns the URL with its driver named, and with every option but ours.
+def read_url(text: str) -> Address:
+    """Reads the URL of a database.
 
     Raises:
         ConfigurationError: It is none, or names a database that nothing but this process could see; or this Python's
             SQLite is too old.
     """
-    return _parsed(url).difference_update_query([PREPARED])
-
-
-def prepares(url: str) -> bool:
-    """Whether the URL lets statements be prepared, which is not so behind a pooler in transaction mode.
-
-    Raises:
-        ConfigurationError: It says neither yes nor no, or it is no PostgreSQL.
-    """
-    parsed = _parsed(url)
-    said = parsed.query.get(PREPARED)
-    if said is None:
-        return True
-    if parsed.get_backend_name() != "postgresql":
-        raise ConfigurationError(f"{PREPARED} is an option of PostgreSQL's URLs, where a pooler may need it")
-    answer = _BOOLEANS.get(said.lower()) if isinstance(said, str) else None
-    if answer is None:
-        raise ConfigurationError(f"{PREPARED} in the storage URL is true or false")
-    return answer
+    parsed = _parsed(text)
+    own = {name: value for name, value in parsed.query.items() if name in OPTIONS}
+    return Address(parsed.difference_update_query(own), {}, own)
 
 
 def _parsed(url: str) -> URL:
