@@ -48,11 +48,11 @@ def pool_of(storage: SqlStorageProvider) -> QueuePool:
 
 def in_use(storage: SqlStorageProvider) -> int:
     """How many connections are neither in the pool nor kept for the next operation."""
-    return pool_of(storage).checkedout() - storage._gateway._connections.idle
+    return pool_of(storage).checkedout() - storage._gateway.channel.connections.idle
 
 
 async def disconnect(storage: SqlStorageProvider) -> None:
     """Ends all connections, also those of a service's engine."""
-    for lease in storage._gateway._connections._forget_idle():
+    for lease in storage._gateway.channel.connections._forget_idle():
         await greenlet_spawn(lease.close)
     await storage._gateway._async_engine.dispose()

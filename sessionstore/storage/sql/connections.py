@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Coroutine, Iterable
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, PoolProxiedConnection, QueuePool
+from sqlalchemy import Connection, Engine, Pool, PoolProxiedConnection, QueuePool
 from sqlalchemy.util import greenlet_spawn
 
 from ...deadline import ended
@@ -47,16 +47,18 @@ class Connections:
     time that reading a session takes. So those of our own engine stay out between operations; those of others go back.
 
     Args:
-        engine: Whose pool it is.
+        engine: Whose connections they are.
+        pool: The pool to take them from, if they are ours.
         owned: Whether engine.py made the engine: its connections are in AUTOCOMMIT from the beginning. Those of
             others are put into it when they are taken, and out of it when they are given back.
     """
 
-    def __init__(self, engine: Engine, *, owned: bool) -> None:
+    def __init__(self, engine: Engine, pool: Pool, *, owned: bool) -> None:
         self._engine = engine if owned else engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._pool = pool
         self._owned = owned
         self._idle: list[Lease] = []
-        self._most_idle = _most_idle(engine) if owned else 0
+        self._most_idle = _most_idle(pool) if owned else 0
         self._closed = False
 
     @property
@@ -86,7 +88,8 @@ class Connections:
         """
         if lost:
             # There is no public name for it; SQLAlchemy itself does it where it sees a connection break.
-            self._engine.pool._invalidate(lease.pooled, _checkin=False)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+            pool = self._pool if self._owned else self._engine.pool
+            pool._invalidate(lease.pooled, _checkin=False)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
         # Also where the operation is cancelled meanwhile: closing says goodbye to the server, and may take its time.
         await to_its_end(_discard([lease, *(self._forget_idle() if lost else ())]))
 
@@ -96,6 +99,14 @@ class Connections:
         self._most_idle = 0
         for lease in self._forget_idle():
             await greenlet_spawn(lease.close)
+        if self._owned:
+            await greenlet_spawn(self._pool.dispose)
+
+    def abandon(self) -> None:
+        """Forgets the connections of a loop that was closed."""
+        self._closed = True
+        self._most_idle = 0
+        self._forget_idle()
 
     def _forget_idle(self) -> list[Lease]:
         forgotten, self._idle = self._idle, []
@@ -103,7 +114,7 @@ class Connections:
 
     def _take(self) -> Lease:
         if self._owned:
-            pooled = self._engine.raw_connection()
+            pooled = self._pool.connect()
             return Lease(pooled, pooled)
         connection = self._engine.connect()
         return Lease(connection, connection.connection)
@@ -114,9 +125,8 @@ async def _discard(leases: Iterable[Lease]) -> None:
         await greenlet_spawn(lease.discard)
 
 
-def _most_idle(engine: Engine) -> int:
+def _most_idle(pool: Any) -> int:
     """How many connections the pool keeps, if it has nothing to do when one is taken from it or given back to it."""
-    pool: Any = engine.pool
     # There are no public names for what it was told.
     if not isinstance(pool, QueuePool) or pool._pre_ping or pool._recycle > -1:  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
         return 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager, nullcontext, suppress
+from contextlib import asynccontextmanager, suppress
 from itertools import count
 from typing import Final, TypeAlias, TypeVar
 
@@ -15,16 +15,16 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from ... import config
 from ...errors import ConfigurationError, SessionStoreError, StorageError
-from .connections import Connections, Lease, to_its_end
+from ...loops import PerLoop
+from .channel import NO_TURN, Channel
+from .connections import Lease, to_its_end
 from .dialect import Backend
-from .engine import BUSY_SECONDS
 from .faults import Fault, code_of, discreet, driver_error, storage_error
 from .first_call import FirstCall
 from .postgresql import PostgreSQL
 from .sqlite import SQLite
 from .statements import Statements
 from .tables import deletions_table, sessions_table
-from .turns import Turns
 
 R = TypeVar("R")
 
@@ -38,10 +38,6 @@ _READ_ATTEMPTS: Final = 3
 _ROLLED_BACK_ATTEMPTS: Final = 6
 """Of each two that deadlock the server lets one go on, so that a few do."""
 _FIRST_PAUSE: Final = 0.005
-
-_BUSY: Final = "other writers kept the SQLite file for too long; write less at once, or use PostgreSQL"
-
-_NO_TURN: Final = nullcontext()
 
 
 class _Failure(Exception):
@@ -71,7 +67,7 @@ class Gateway:
         self._async_engine = engine
         self._owned = owned
         self._backend: Backend = backend(engine.dialect)
-        self._connections = Connections(engine.sync_engine, owned=owned)
+        self._channels = PerLoop(self._open_channel, drop=Channel.abandon)
         sqlite = engine.dialect.name == "sqlite"
         self.schema = None if sqlite else config.schema_name(schema)
         metadata = MetaData(schema=self.schema)
@@ -79,10 +75,12 @@ class Gateway:
         deletions = None if sqlite else deletions_table(metadata)
         self.statements = Statements(self.table, deletions, self._backend)
         self._first_call = FirstCall(self.table, self._backend)
-        self._turns = Turns.of_pool(engine.sync_engine.pool)
-        self._write_turns = Turns(1, BUSY_SECONDS, _BUSY) if self._backend.one_writer else _NO_TURN
-        self._check_turn = asyncio.Lock()
         self._checked = self._closed = False
+
+    @property
+    def channel(self) -> Channel:
+        """The channel of the event loop that runs now."""
+        return self._channels.here()
 
     async def run(self, operation: Operation[R], *, writing: bool) -> R:
         """Runs an operation and returns what it returns; what it raises must come from the database.
@@ -117,12 +115,17 @@ class Gateway:
     async def close(self) -> None:
         """Ends the engine, if it is ours."""
         self._closed = True
-        await self._connections.close()
+        for channel in self._channels.all().values():
+            await channel.close()
         if self._owned:
             await self._async_engine.dispose()
 
+    def _open_channel(self) -> Channel:
+        first = not self._channels.all()
+        return Channel(self._async_engine.sync_engine, self._backend, owned=self._owned, first=first)
+
     async def _check_schema(self) -> None:
-        async with self._check_turn:
+        async with self.channel.check_turn:
             if self._checked:
                 return
             seen = await self._attempt(self._first_call.look, writing=False, diagnosing=False)
@@ -133,8 +136,9 @@ class Gateway:
     async def _attempt(self, operation: Operation[R], *, writing: bool, diagnosing: bool = True) -> R:
         for attempt in count(1):
             try:
-                async with self._write_turns if writing else _NO_TURN, self._turns:
-                    running = self._operate(operation)
+                channel = self._channels.here()
+                async with channel.write_turns if writing else NO_TURN, channel.turns:
+                    running = self._operate(operation, channel)
                     return await (running if self._backend.interruptible else to_its_end(running))
             except _Failure as failure:
                 error, fault = failure.error, failure.fault
@@ -152,9 +156,9 @@ class Gateway:
             raise translated from discreet(driver_error(error))
         raise AssertionError("counting has no end")
 
-    async def _operate(self, operation: Operation[R]) -> R:
+    async def _operate(self, operation: Operation[R], channel: Channel) -> R:
         try:
-            lease = await self._connections.take()
+            lease = await channel.connections.take()
         except Exception as error:
             raise _Failure(error, self._backend.fault(error, connected=False)) from error
         try:
@@ -162,15 +166,15 @@ class Gateway:
         except Exception as error:
             fault = self._backend.fault(error, connected=True)
             if fault in (Fault.LOST, Fault.ENDED) or lease.spoilt:
-                await self._connections.discard(lease, lost=fault is Fault.LOST)
+                await channel.connections.discard(lease, lost=fault is Fault.LOST)
             else:
-                await self._connections.give_back(lease)
+                await channel.connections.give_back(lease)
             raise _Failure(error, fault) from error
         except BaseException:
             # Cancelled in the middle of a statement: nobody knows what is still to come on this connection.
-            await self._connections.discard(lease, lost=False)
+            await channel.connections.discard(lease, lost=False)
             raise
-        await self._connections.give_back(lease)
+        await channel.connections.give_back(lease)
         return outcome
 
     def _translated(self, error: Exception, fault: Fault | None, *, writing: bool) -> SessionStoreError | None:
