@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
 
-from sessionstore.journal import NAMELESS
+from sessionstore.journal import entry
 from sessionstore.storage import Summary
 from sessionstore.storage.sql import SqlStorageProvider, rows
 from sessionstore.storage.sql.prepared import Prepared
@@ -17,9 +17,10 @@ from .contestant import NAMESPACE
 
 # Where a row has them: it begins with the key, which is the first field of a summary and two columns.
 STATE: Final[int] = rows.STATE
-VERSION: Final[int] = Summary._fields.index("version") + 1
+_AS_READ: Final[Mapping[str, int]] = {name: Summary._fields.index(name) + 1 for name in ("version", "last_write")}
 
-NOTED: Final[Mapping[str, Any]] = {"count": 1, "write": NAMELESS, "keys": None}
+_NAMELESS: Final = entry("--------", 1)
+NOTED: Final[Mapping[str, Any]] = {"count": 1, "write": _NAMELESS, "keys": None}
 """What a write notes of itself: one update without a name."""
 
 
@@ -47,7 +48,7 @@ class Sql:
     def for_pgbench(self) -> str:
         """The statement with pgbench's variables; what the time is, the database shall know."""
         text = self._with(":{}", self.text.replace("\n", " "))
-        return text.replace(":now", "NULL").replace(":write", f"'{NAMELESS}'").replace(":keys", "NULL")
+        return text.replace(":now", "NULL").replace(":write", f"'{_NAMELESS}'").replace(":keys", "NULL")
 
     def _with(self, parameter: str, text: str) -> str:
         return re.sub(r"\$(\d+)", lambda found: parameter.format(self.order[int(found[1]) - 1]), text)
@@ -71,3 +72,8 @@ class LibrarySql:
 def key(session: str) -> dict[str, Any]:
     """The parameters that name a session."""
     return {"namespace": NAMESPACE, "session_id": session}
+
+
+def as_read(row: Sequence[Any]) -> dict[str, Any]:
+    """The parameters by which a write names what was read."""
+    return {name: row[at] for name, at in _AS_READ.items()}

@@ -69,19 +69,23 @@ class SessionNotFoundError(SessionStoreError, LookupError):
 
 
 class SessionConflictError(SessionStoreError):
-    """The session is not at the version that the caller named; nothing was written.
+    """The session is not at the version that the caller named, or not of the same history; nothing was written.
 
     Attributes:
         expected: The version that the caller named.
         actual: The version that the session had when the write was refused.
     """
 
-    def __init__(self, session_id: str, *, expected: int, actual: int) -> None:
+    def __init__(self, session_id: str, *, expected: int, actual: int, rewritten: bool = False) -> None:
         self.session_id = session_id
         self.expected = expected
         self.actual = actual
+        if rewritten:
+            found = f"is at version {actual} again, with another state: its table was restored, or lost writes"
+        else:
+            found = f"is at version {actual}, not at the expected {expected}"
         super().__init__(
-            f"session {shown_id(session_id)} is at version {actual}, not at the expected {expected}; "
+            f"session {shown_id(session_id)} {found}; "
             "read it again and decide anew, or call update_session() without expected_version"
         )
 

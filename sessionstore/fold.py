@@ -8,6 +8,7 @@ from typing import NamedTuple, TypeAlias
 
 from .combine import Call, twin
 from .errors import SessionConflictError, SessionNotFoundError, UpdateOutcomeUnknownError
+from .ids import Version
 from .journal import Fate, fate, has_key, with_key
 from .storage import Document, Key, Summary, Write
 
@@ -50,8 +51,12 @@ class Update:
     def apply(self, document: Document) -> str:
         """The new text of the document, made in the context of the caller."""
         key, actual = document.summary.key, document.summary.version
-        if self._expected_version is not None and actual != self._expected_version:
-            raise SessionConflictError(key.session_id, expected=self._expected_version, actual=actual)
+        expected = self._expected_version
+        if expected is not None:
+            if actual != expected:
+                raise SessionConflictError(key.session_id, expected=expected, actual=actual)
+            if isinstance(expected, Version) and expected.write != document.summary.last_write:
+                raise SessionConflictError(key.session_id, expected=expected, actual=actual, rewritten=True)
         return self._context.run(self._make, document)
 
 

@@ -23,6 +23,24 @@ LAST_VERSION = 2**62
 """No session comes to it by writes; databases count up to twice that."""
 
 
+class Version(int):
+    """A version that also knows which write made it.
+
+    To everybody it is the number. Given back as ``expected_version`` it fits only the state of that write: after a
+    restore, or a failover that lost writes, the same number may come back with another state.
+
+    Attributes:
+        write: The id of the write; "" for the state of the creation.
+    """
+
+    write: str
+
+    def __new__(cls, number: int, write: str = "") -> Version:
+        version = super().__new__(cls, number)
+        version.write = write
+        return version
+
+
 def new_session_id() -> SessionId:
     """A new id with 192 bits from the operating system's random source (RFC 4086), safe in a URL."""
     return secrets.token_urlsafe(24)

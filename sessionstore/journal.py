@@ -12,16 +12,15 @@ from typing import Final, NamedTuple
 WRITES: Final = 16
 """How many writes a row remembers."""
 
-_ID_CHARS: Final = 8
-_ENTRY_CHARS: Final = _ID_CHARS + 4
+ID_CHARS: Final = 8
+"""How long the id of a write is."""
+
+_ENTRY_CHARS: Final = ID_CHARS + 4
 JOURNAL_CHARS: Final = WRITES * _ENTRY_CHARS
 """How long the text is that they make, newest first. Of a fixed width, so that any database can cut it."""
 
 _KEY_BYTES: Final = 9
 _KEY_CHARS: Final = 12
-
-NAMELESS: Final = "-" * _ID_CHARS + "0001"
-"""The entry of one write for which nobody will ask."""
 
 MOST_AT_ONCE: Final = 0xFFFF
 """How many updates one write can stand for."""
@@ -50,7 +49,7 @@ def new_write_id() -> str:
         return _IDS.pop()
     except IndexError:
         text = b64encode(os.urandom(6 * _IDS_AT_ONCE)).decode()
-        _IDS.extend(text[at : at + _ID_CHARS] for at in range(0, len(text), _ID_CHARS))
+        _IDS.extend(text[at : at + ID_CHARS] for at in range(0, len(text), ID_CHARS))
         return new_write_id()
 
 
@@ -86,10 +85,10 @@ def fate(write_id: str, read: int, version: int, writes: str | None) -> Fate:
         return Fate.NOT_LANDED
     for at in range(0, len(writes or ""), _ENTRY_CHARS):
         assert writes is not None
-        if writes[at : at + _ID_CHARS] == write_id:
+        if writes[at : at + ID_CHARS] == write_id:
             return Fate.LANDED
         try:
-            unaccounted -= int(writes[at + _ID_CHARS : at + _ENTRY_CHARS], 16)
+            unaccounted -= int(writes[at + ID_CHARS : at + _ENTRY_CHARS], 16)
         except ValueError:  # somebody else wrote there
             return Fate.UNTOLD
         if unaccounted <= 0:

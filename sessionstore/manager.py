@@ -22,7 +22,7 @@ from .errors import (
     SessionNotFoundError,
 )
 from .fold import AlreadyApplied
-from .ids import SessionId, check_namespace, check_session_id, fault_of, new_session_id
+from .ids import SessionId, Version, check_namespace, check_session_id, fault_of, new_session_id
 from .session import SessionMetadata, SessionResult
 from .storage import Document, Draft, Key, StorageProvider, Summary
 from .storage.memory import MemoryStorageProvider
@@ -275,7 +275,7 @@ class SessionManager(Generic[T]):
                 summary.key.session_id,
                 success=False,
                 error=error,
-                version=summary.version,
+                version=_version(summary),
                 metadata=_readable_metadata(summary),
             )
 
@@ -286,7 +286,7 @@ class SessionManager(Generic[T]):
             data=state,
             created=created,
             applied=applied,
-            version=summary.version,
+            version=_version(summary),
             metadata=metadata_of(summary),
         )
 
@@ -300,6 +300,10 @@ async def _in_time(timeout: timedelta | None, call: Coroutine[Any, Any, R], *, w
         call.close()
         raise
     return await within(timeout, call, lambda: writing)
+
+
+def _version(summary: Summary) -> Version:
+    return Version(summary.version, summary.last_write)
 
 
 def _named(session_id: object) -> SessionId:

@@ -14,7 +14,7 @@ from tests.support.postgres import Database
 
 from ..contestant import NAMESPACE, POOL_SIZE, TTL, Contestant
 from ..server import libpq_url
-from ..statements import NOTED, STATE, VERSION, LibrarySql, Sql, key
+from ..statements import NOTED, STATE, LibrarySql, Sql, as_read, key
 from ..states import Change, State, make_state
 
 SCHEMA = "sessionstore"
@@ -60,7 +60,7 @@ class RawAsyncpg(Contestant):
             async with self.pool.acquire() as connection:
                 row = await _fetch(connection, self.sql.get, key(session))
                 state = change(_decode(row))
-                new = {"state": orjson.dumps(state).decode(), "version": row[VERSION], **NOTED}
+                new = {"state": orjson.dumps(state).decode(), **as_read(row), **NOTED}
                 if await _fetch(connection, self.sql.update, key(session) | new) is not None:
                     return
 

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 from psycopg import AsyncConnection
 
-from ..statements import NOTED, VERSION, key
+from ..statements import NOTED, as_read, key
 from ..states import Change
 from .raw_psycopg import RawPsycopg
 
@@ -21,5 +21,5 @@ class RawForUpdate(RawPsycopg):
         async with connection.transaction():
             row = await self.fetch(connection, self.sql.get_locked.named, key(session))
             state = change(self.decode(row))
-            new = {"state": orjson.dumps(state).decode(), "version": row[VERSION], **NOTED}
+            new = {"state": orjson.dumps(state).decode(), **as_read(row), **NOTED}
             return await self.fetch(connection, self.sql.update.named, key(session) | new) is not None

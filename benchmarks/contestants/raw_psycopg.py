@@ -17,7 +17,7 @@ from tests.support.postgres import Database
 
 from ..contestant import NAMESPACE, POOL_SIZE, TTL, Contestant
 from ..server import libpq_url
-from ..statements import NOTED, STATE, VERSION, LibrarySql, key
+from ..statements import NOTED, STATE, LibrarySql, as_read, key
 from ..states import Change, State, make_state
 
 
@@ -74,7 +74,7 @@ class RawPsycopg(Contestant):
         """One round of reading, changing and writing; whether it was written."""
         row = await self.fetch(connection, self.sql.get.named, key(session))
         state = change(self.decode(row))
-        new = {"state": orjson.dumps(state).decode(), "version": row[VERSION], **NOTED}
+        new = {"state": orjson.dumps(state).decode(), **as_read(row), **NOTED}
         return await self.fetch(connection, self.sql.update.named, key(session) | new) is not None
 
     async def pause(self, lost: int) -> None:

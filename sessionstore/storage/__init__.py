@@ -71,7 +71,8 @@ class Summary(NamedTuple):
     """Everything about a stored session but its state.
 
     ``deadline`` is when it expires however active, or None; the rest is as in SessionMetadata, with ``origin``
-    as JSON text.
+    as JSON text. ``last_write`` is the id of the write that made its state, "" for the state of its creation. Together
+    with ``version`` it names the state also where a table was restored, after which versions come back.
     """
 
     key: Key
@@ -84,14 +85,16 @@ class Summary(NamedTuple):
     ttl: timedelta | None
     origin: str | None
     owner_id: str | None
+    last_write: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """A new state for a session, to be written only if it is still at the version at which it was read.
+    """A new state for a session, to be written only if it is still at the version and the last write that were read.
 
     Attributes:
-        read: What was read. Where the version still is the same, so is the rest, but for the times of access.
+        read: What was read. Where version and last write still are the same, so is the rest, but for the times of
+            access.
         state: The new document, as JSON text.
         count: How many updates it stands for.
         id: What the row remembers it by, so that it can be told whether it landed when its answer was lost.
@@ -188,7 +191,7 @@ class StorageProvider(Protocol):
         ...
 
     async def update_many(self, writes: Sequence[Write]) -> Sequence[Summary | None]:
-        """Writes each state, if the session is live and still at the version that its write names.
+        """Writes each state, if the session is live and still at the version and the last write that its write names.
 
         Raises its version by the write's count, and notes the write in its journal; a write is an access. None: it was
         not written, because the session is gone or at another version (or, which is the same to the caller, somebody

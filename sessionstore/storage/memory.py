@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 from ..batching import Batching
 from ..errors import StorageError
-from ..journal import JOURNAL_CHARS, NAMELESS, Journal, entry
+from ..journal import JOURNAL_CHARS, Journal, entry, new_write_id
 from . import (
     Apply,
     Clock,
@@ -208,14 +207,17 @@ class MemoryStorageProvider(StorageProvider):
 
     def _write(self, write: Write, now: datetime) -> Summary | None:
         found = self._live(write.read.key, now)
-        if found is None or found.summary.version != write.read.version:
+        if found is None:
             return None
         summary = found.summary
+        if (summary.version, summary.last_write) != (write.read.version, write.read.last_write):
+            return None
         summary = summary._replace(
             version=summary.version + write.count,
             updated_at=now,
             last_accessed_at=now,
             expires_at=slid_expiry(now, summary.expires_at, summary.ttl, summary.deadline),
+            last_write=write.id,
         )
         journal = _noted(found, entry(write.id, write.count))
         self._documents[summary.key] = Document(
@@ -225,15 +227,19 @@ class MemoryStorageProvider(StorageProvider):
 
     def _set(self, draft: Draft, now: datetime) -> Summary:
         found = self._live(draft.key, now)
-        if found is None:
-            return self._insert(draft, now).summary
-        version, created_at = found.summary.version + 1, found.summary.created_at
-        deadline = deadline_of(created_at, draft.max_lifetime)
-        summary = self._insert(dataclasses.replace(draft, version=version), now).summary
-        summary = summary._replace(
-            created_at=created_at, deadline=deadline, expires_at=first_expiry(now, draft.ttl, deadline)
-        )
-        self._documents[draft.key] = Document(draft.state, summary, _noted(found, NAMELESS))
+        made = self._insert(draft, now)
+        summary = made.summary._replace(last_write=new_write_id())
+        if found is not None:
+            created_at = found.summary.created_at
+            deadline = deadline_of(created_at, draft.max_lifetime)
+            summary = summary._replace(
+                version=found.summary.version + 1,
+                created_at=created_at,
+                deadline=deadline,
+                expires_at=first_expiry(now, draft.ttl, deadline),
+            )
+        journal = _noted(found or made, entry(summary.last_write, 1))
+        self._documents[draft.key] = Document(draft.state, summary, journal)
         return summary
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 
 from sessionstore import StorageProvider
-from sessionstore.journal import NAMELESS, WRITES, Fate, Journal, entry, fate
+from sessionstore.journal import ID_CHARS, WRITES, Fate, Journal, entry, fate
 from sessionstore.storage import Document, Write
 from tests.support.clock import ManualClock
 from tests.support.documents import TTL, draft, key, put, rewrite
+
+_ENTRY = len(entry("abcdefgh", 1))
 
 
 async def read(storage: StorageProvider, name: str = "s") -> Document:
@@ -31,8 +33,8 @@ async def test_a_new_session_remembers_nothing(storage: StorageProvider, clock: 
     await storage.create(draft())
     assert await journal(storage) == Journal("", "")
     clock.advance(2 * TTL)
-    await storage.set(draft())
-    assert await journal(storage) == Journal("", "")
+    summary = await storage.set(draft())
+    assert await journal(storage) == Journal(entry(summary.last_write, 1), "")
 
 
 async def test_a_journal_is_read_only_where_it_is_asked_for(storage: StorageProvider) -> None:
@@ -74,8 +76,8 @@ async def test_a_write_under_lock_reads_the_journal_and_is_noted(storage: Storag
 
     await storage.update_locked(key(), apply)
     await storage.update_locked(key(), apply)
-    assert [None if it is None else len(it.writes) // len(NAMELESS) for it in seen] == [0, 1]
-    assert len((await journal(storage)).writes) == 2 * len(NAMELESS)
+    assert [None if it is None else len(it.writes) // _ENTRY for it in seen] == [0, 1]
+    assert len((await journal(storage)).writes) == 2 * _ENTRY
 
 
 async def test_set_is_noted_and_a_touch_is_not(storage: StorageProvider) -> None:
@@ -84,8 +86,11 @@ async def test_set_is_noted_and_a_touch_is_not(storage: StorageProvider) -> None
     before = await journal(storage)
     await storage.touch(key())
     assert await journal(storage) == before
-    await storage.set(draft())
-    assert await journal(storage) == Journal(NAMELESS + before.writes, "0123456789ab")
+    ids = {(await storage.set(draft())).last_write, (await storage.set(draft())).last_write}
+    after = await journal(storage)
+    assert ids == {after.writes[:ID_CHARS], after.writes[_ENTRY : _ENTRY + ID_CHARS]}
+    assert len(ids) == 2
+    assert after == Journal(after.writes[: 2 * _ENTRY] + before.writes, "0123456789ab")
 
 
 async def test_keys_stay_until_a_write_brings_others(storage: StorageProvider) -> None:

@@ -1,10 +1,15 @@
 from __future__ import annotations
 
 import base64
+import copy
+import json
+import pickle
 
+import orjson
 import pytest
+from pydantic import TypeAdapter
 
-from sessionstore.ids import first_version, new_session_id, short_id
+from sessionstore.ids import Version, first_version, new_session_id, short_id
 
 
 def test_new_ids_never_repeat_and_carry_128_bits_or_more() -> None:
@@ -29,3 +34,14 @@ def test_first_versions_never_repeat_and_survive_every_json_reader() -> None:
 @pytest.mark.parametrize(("session_id", "shown"), [("short-id", "short-id"), ("one-longer", "one-long..."), ("", "")])
 def test_a_log_shows_too_little_of_an_id_to_take_a_session_over(session_id: str, shown: str) -> None:
     assert short_id(session_id) == shown
+
+
+def test_a_version_is_its_number_to_everybody() -> None:
+    version = Version(5, "abcdefgh")
+    assert version == 5
+    assert {version: 1} == {5: 1}
+    assert (f"{version}", repr(version), f"{version:d}") == ("5", "5", "5")
+    assert json.dumps([version]) == orjson.dumps([version]).decode() == "[5]"
+    assert TypeAdapter(int).validate_python(version) == 5
+    for copied in (pickle.loads(pickle.dumps(version)), copy.deepcopy(version), copy.copy(version)):  # noqa: S301
+        assert (copied, copied.write, type(copied)) == (5, "abcdefgh", Version)

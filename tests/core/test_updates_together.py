@@ -17,7 +17,7 @@ from sessionstore import (
     SessionNotFoundError,
 )
 from sessionstore.batching import Batching
-from sessionstore.journal import MOST_AT_ONCE, NAMELESS, entry
+from sessionstore.journal import MOST_AT_ONCE, entry
 from sessionstore.storage import Key, Write
 from sessionstore.update import OPTIMISTIC_ROUNDS, UpdateLoop
 from tests.support.documents import Chat, append, increment, new_chat
@@ -291,6 +291,6 @@ async def test_functions_that_take_long_leave_turns_for_others(
 
 
 def test_no_more_may_go_together_than_a_row_can_count_as_one_write() -> None:
-    assert len(entry("abcdefgh", Batching(size=MOST_AT_ONCE).size)) == len(NAMELESS)
+    assert len(entry("abcdefgh", Batching(size=MOST_AT_ONCE).size)) == len(entry("abcdefgh", 1))
     with pytest.raises(ConfigurationError, match="at most"):
         Batching(size=MOST_AT_ONCE + 1)

@@ -24,6 +24,7 @@ _PARAMS: Final[dict[str, Any]] = {
     "session_id": "s17",
     "state": "{}",
     "version": 1,
+    "last_write": "",
     "count": 1,
     "write": "",
     "keys": None,

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
-from sqlalchemy import ColumnElement, Table
+from sqlalchemy import ColumnElement, Table, Text, func, literal_column
 
+from ...journal import ID_CHARS
 from .dialect import Backend
 from .expiry import Sliding, sliding
 
@@ -49,9 +50,15 @@ def _columns(table: Table, now: _Element, backend: Backend, instant: _Reading, d
         duration(t.c.ttl).label("ttl"),
         backend.text(t.c.origin).label("origin"),
         t.c.owner_id,
+        last_write(t).label("last_write"),
     )
     document = (*summary, backend.text(t.c.state).label("state"))
     return Columns(sliding(t, now, duration(t.c.ttl)), summary, document)
+
+
+def last_write(table: Table) -> _Element:
+    """The id of the newest entry of a row's journal."""
+    return func.substr(table.c.writes, literal_column("1"), literal_column(str(ID_CHARS)), type_=Text())
 
 
 def _as_it_is(column: _Element) -> _Element:

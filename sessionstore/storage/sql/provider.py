@@ -42,6 +42,7 @@ from .rows import (
     key_fields,
     key_of,
     packed,
+    set_fields,
     summary_of,
     unique,
     write_fields,
@@ -172,7 +173,7 @@ class SqlStorageProvider(StorageProvider):
 
     async def set_many(self, drafts: Sequence[Draft]) -> Sequence[Summary]:
         last = {draft.key: draft for draft in drafts}
-        rows = await self._fetch(self._statements.set, map(draft_fields, last.values()), writing=True)
+        rows = await self._fetch(self._statements.set, map(set_fields, last.values()), writing=True)
         summaries = {summary.key: summary for summary in map(summary_of, rows)}
         return [summaries[draft.key] for draft in drafts]
 

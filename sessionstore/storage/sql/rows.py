@@ -7,7 +7,7 @@ from typing import Any, Final, TypeAlias
 
 import orjson
 
-from ...journal import Journal, entry
+from ...journal import Journal, entry, new_write_id
 from .. import Document, Draft, Key, Summary, Write
 from .drivers import Row
 from .tables import micros
@@ -16,7 +16,7 @@ Fields: TypeAlias = dict[str, Any]
 """The values of one row, by their names in the statement; documents as text."""
 
 _LAST_ACCESSED_AT: Final = 5
-_SUMMARY_COLUMNS: Final = 11
+_SUMMARY_COLUMNS: Final = 12
 """The key takes two. Where a row reads a document, its state and what tells how the access went come after these."""
 
 STATE, NOW, DUE, CREATED, _JOURNAL = range(_SUMMARY_COLUMNS, _SUMMARY_COLUMNS + 5)
@@ -43,6 +43,7 @@ def write_fields(write: Write) -> Fields:
         "session_id": session_id,
         "state": write.state,
         "version": write.read.version,
+        "last_write": write.read.last_write,
         "count": write.count,
         "write": entry(write.id, write.count),
         "keys": write.keys,
@@ -50,7 +51,7 @@ def write_fields(write: Write) -> Fields:
 
 
 def draft_fields(draft: Draft) -> Fields:
-    """What create and set take."""
+    """What create takes."""
     return key_fields(draft.key) | {
         "state": draft.state,
         "version": draft.version,
@@ -59,6 +60,11 @@ def draft_fields(draft: Draft) -> Fields:
         "origin": draft.origin,
         "owner_id": draft.owner_id,
     }
+
+
+def set_fields(draft: Draft) -> Fields:
+    """What set takes."""
+    return draft_fields(draft) | {"write": entry(new_write_id(), 1)}
 
 
 def packed(batch: Iterable[Fields]) -> str:
@@ -85,9 +91,9 @@ def summary_of(row: Row) -> Summary:
 
 def written(write: Write, row: Row) -> Summary:
     """The summary of what was written, of a row that tells what the write changed."""
-    key, version, created_at, _, _, _, *rest = write.read
+    key, version, created_at, _, _, _, *rest, _ = write.read
     _, _, now, expires_at = row
-    return _new(Summary, (key, version + write.count, created_at, now, now, expires_at, *rest))
+    return _new(Summary, (key, version + write.count, created_at, now, now, expires_at, *rest, write.id))
 
 
 def document_of(row: Row) -> Document:

@@ -32,8 +32,8 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.sql.dml import ReturningInsert
 from sqlalchemy.types import TypeEngine
 
-from ...journal import JOURNAL_CHARS, NAMELESS
-from .columns import Columns, careful_columns, plain_columns
+from ...journal import JOURNAL_CHARS
+from .columns import Columns, careful_columns, last_write, plain_columns
 from .dialect import Backend, Fields
 from .expiry import first_expiry
 from .prepared import Prepared, Statement
@@ -43,7 +43,13 @@ _Element: TypeAlias = ColumnElement[Any]
 
 _KEY: Final[Fields] = {"namespace": KEY, "session_id": KEY}
 _VERSIONED: Final[Fields] = {**_KEY, "state": DOCUMENT, "version": BigInteger()}
-_WRITE: Final[Fields] = {**_VERSIONED, "count": BigInteger(), "write": Text(), "keys": Text()}
+_WRITE: Final[Fields] = {
+    **_VERSIONED,
+    "last_write": Text(),
+    "count": BigInteger(),
+    "write": Text(),
+    "keys": Text(),
+}
 _DRAFT: Final[Fields] = {
     **_VERSIONED,
     "ttl": BigInteger(),
@@ -51,6 +57,7 @@ _DRAFT: Final[Fields] = {
     "origin": DOCUMENT,
     "owner_id": Text(),
 }
+_SETTING: Final[Fields] = {**_DRAFT, "write": Text()}
 
 _LIMIT: Final = bindparam("limit", type_=BigInteger())
 
@@ -100,7 +107,7 @@ class Statements:
         self.get_locked = self._pair(_KEY, self._get_locked)
         self.exists = self._pair(_KEY, self._exists)
         self.create = self._pair(_DRAFT, self._create)
-        self.set = self._pair(_DRAFT, self._set)
+        self.set = self._pair(_SETTING, self._set)
         self.delete = self._pair({**_KEY, "receipt": Text()}, self._delete, locking=backend.locked)
         self.receipts = self._pair({"receipt": Text()}, self._noted_receipts)
         self.forget_receipts = None if deletions is None else self._prepare(self._forget_receipts(deletions))
@@ -189,7 +196,7 @@ class Statements:
 
     def _create(self, batch: FromClause) -> Statement:
         def inserting(missing: ColumnElement[bool]) -> ReturningInsert[Any]:
-            upsert, new = self._upsert(batch, missing)
+            upsert, new = self._upsert(batch, missing, literal_column("''", Text()))
             replacing = upsert.on_conflict_do_update(index_elements=list(self._key), set_=new, where=~self._live)
             made = (self._table.c.created_at.label("now"), false().label("due"), true().label("created"))
             returning: ReturningInsert[Any] = replacing.returning(*self._plain.document, *made)
@@ -199,13 +206,13 @@ class Statements:
 
     def _set(self, batch: FromClause) -> Statement:
         t = self._table
-        upsert, new = self._upsert(batch, true())
+        upsert, new = self._upsert(batch, true(), batch.c.write)
         lifetime = self._backend.span(new["created_at"], new["deadline"])
         since = self._backend.readable(t.c.created_at)
         deadline = case((self._live, since + lifetime), else_=new["deadline"])
         kept = new | {
             "version": case((self._live, t.c.version + literal_column("1")), else_=new["version"]),
-            "writes": case((self._live, self._noted(literal_column(f"'{NAMELESS}'", Text()))), else_=new["writes"]),
+            "writes": case((self._live, self._noted(new["writes"])), else_=new["writes"]),
             "keys": case((self._live, t.c["keys"]), else_=new["keys"]),
             "created_at": case((self._live, t.c.created_at), else_=new["created_at"]),
             "deadline": deadline,
@@ -215,13 +222,16 @@ class Statements:
         returning: ReturningInsert[Any] = overwriting.returning(*self._careful.summary)
         return returning
 
-    def _upsert(self, batch: FromClause, missing: ColumnElement[bool]) -> tuple[Any, dict[str, _Element]]:
+    def _upsert(
+        self, batch: FromClause, missing: ColumnElement[bool], writes: _Element
+    ) -> tuple[Any, dict[str, _Element]]:
         """An INSERT of drafts, and the values that it brings, as ON CONFLICT names them."""
         ttl = self._backend.interval(batch.c.ttl)
         deadline = self._now + self._backend.interval(batch.c.max_lifetime)
         values = {
             **{name: batch.c[name] for name in ("namespace", "session_id", "state", "origin", "owner_id", "version")},
-            **dict.fromkeys(("writes", "keys"), literal_column("''", Text())),
+            "writes": writes,
+            "keys": literal_column("''", Text()),
             **dict.fromkeys(("created_at", "updated_at", "last_accessed_at"), self._now),
             "ttl": ttl,
             "deadline": deadline,
@@ -235,7 +245,9 @@ class Statements:
 
     def _update(self, batch: FromClause, columns: Columns) -> Statement:
         t = self._table
-        matched = update(t).where(self._matches(batch), t.c.version == batch.c.version, self._live)
+        # By the last write too: after a restore, a version comes back with another state.
+        as_read = and_(t.c.version == batch.c.version, last_write(t) == batch.c.last_write)
+        matched = update(t).where(self._matches(batch), as_read, self._live)
         return matched.values(
             state=batch.c.state,
             version=t.c.version + batch.c["count"],

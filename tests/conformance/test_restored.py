@@ -1,0 +1,135 @@
+"""A table that was restored to an earlier content, where versions come back with other states."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from typing import Any, Protocol, TypeAlias
+
+import psycopg
+import pytest
+from sqlalchemy.engine import make_url
+
+from sessionstore import MemoryStorageProvider, SessionConflictError, SessionManager, StorageProvider
+from sessionstore.storage import Write
+from tests.conftest import OpenAnother
+from tests.support.documents import Chat, append, draft, key, rewrite
+
+from .conftest import Managed
+
+Restore: TypeAlias = Callable[[], None]
+
+
+class Saved(Protocol):
+    """Notes the content of the storage; what it returns puts that back, as the restore of a backup does."""
+
+    def __call__(self) -> Restore: ...
+
+
+@pytest.fixture
+def saved(storage: StorageProvider, storage_url: str) -> Saved:
+    if isinstance(storage, MemoryStorageProvider):
+        return lambda: _memory(storage)
+    if storage_url.startswith("sqlite"):
+        return lambda: _tables(lambda: sqlite3.connect(str(make_url(storage_url).database)), "sessions")
+    return lambda: _tables(lambda: psycopg.connect(_dsn(storage_url)), "sessionstore.sessions")
+
+
+def _memory(storage: MemoryStorageProvider) -> Restore:
+    content = dict(storage._documents)
+
+    def restore() -> None:
+        storage._documents.clear()
+        storage._documents.update(content)
+
+    return restore
+
+
+def _tables(connect: Callable[[], Any], table: str) -> Restore:
+    def run(*statements: str) -> None:
+        with closing(connect()) as connection:
+            for statement in statements:
+                connection.execute(statement)
+            connection.commit()
+
+    copied = f"{table}_saved"
+    run(f"DROP TABLE IF EXISTS {copied}", f"CREATE TABLE {copied} AS SELECT * FROM {table}")
+    return lambda: run(f"DELETE FROM {table}", f"INSERT INTO {table} SELECT * FROM {copied}", f"DROP TABLE {copied}")
+
+
+def _dsn(url: str) -> str:
+    return make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+
+
+@pytest.fixture
+async def others(open_another: OpenAnother, managed: Managed) -> SessionManager[Chat]:
+    """The same sessions, in another process."""
+    return managed(await open_another())
+
+
+async def test_a_version_from_before_a_restore_is_a_conflict(
+    chats: SessionManager[Chat], others: SessionManager[Chat], saved: Saved
+) -> None:
+    await chats.create_session("s")
+    restore = saved()
+    mine = await chats.update_session("s", append("mine"))
+    restore()
+    theirs = await others.update_session("s", append("theirs"))
+    assert mine.version == theirs.version
+    for expected in (mine.version, pickle.loads(pickle.dumps(mine.version))):  # noqa: S301
+        refused = await chats.update_session("s", append("on mine"), expected_version=expected)
+        assert isinstance(refused.error, SessionConflictError)
+        assert (refused.error.expected, refused.error.actual) == (mine.version, theirs.version)
+        assert "restored" in str(refused.error)
+    assert (await chats.get_session("s")).unwrap()["turns"] == ["theirs"]
+    landed = await chats.update_session("s", append("on theirs"), expected_version=theirs.version)
+    assert landed.unwrap()["turns"] == ["theirs", "on theirs"]
+
+
+async def test_a_version_that_was_sent_as_a_number_is_compared_as_one(chats: SessionManager[Chat]) -> None:
+    created = await chats.create_session("s")
+    assert created.version is not None
+    sent = json.loads(json.dumps({"version": created.version}))["version"]
+    assert type(sent) is int
+    assert (await chats.update_session("s", append("x"), expected_version=sent)).success
+
+
+async def test_an_update_after_a_restore_begins_with_what_is_there(
+    chats: SessionManager[Chat], others: SessionManager[Chat], saved: Saved
+) -> None:
+    """Also where this process wrote the session a moment ago, so that it begins with a guess."""
+    await chats.create_session("s")
+    restore = saved()
+    await chats.update_session("s", append("mine"))
+    restore()
+    await others.update_session("s", append("theirs"))
+    assert (await chats.update_session("s", append("later"))).unwrap()["turns"] == ["theirs", "later"]
+    assert (await others.get_session("s")).unwrap()["turns"] == ["theirs", "later"]
+
+
+async def test_a_restore_between_reading_and_writing_loses_nothing(
+    chats: SessionManager[Chat], others: SessionManager[Chat], storage: StorageProvider, saved: Saved
+) -> None:
+    await chats.create_session("s")
+    restore = saved()
+    await chats.update_session("s", append("mine"))
+    read = await storage.get(key())
+    assert read is not None
+    restore()
+    await others.update_session("s", append("theirs"))
+    assert await storage.update(rewrite(read)) is None
+    assert (await others.get_session("s")).unwrap()["turns"] == ["theirs"]
+
+
+async def test_what_was_set_differs_from_what_was_set_before_a_restore(storage: StorageProvider, saved: Saved) -> None:
+    created = (await storage.create(draft())).document.summary
+    restore = saved()
+    first = await storage.set(draft(state="[1]"))
+    restore()
+    second = await storage.set(draft(state="[2]"))
+    assert first.version == second.version == created.version + 1
+    assert await storage.update(Write(first, "[3]")) is None
+    assert await storage.update(Write(second, "[3]")) is not None
