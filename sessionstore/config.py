@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 from datetime import timedelta
 
 from .errors import ConfigurationError
 from .ids import fault_of
+
+SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-_]*)://")
+"""How a URL begins. RFC 3986 has no "_", but SQLAlchemy's names of drivers have."""
 
 DEFAULT_DATABASE_URL = "sqlite+aiosqlite:///sessionstore.db"
 DEFAULT_SCHEMA = "sessionstore"
@@ -16,13 +20,42 @@ MAX_DURATION = timedelta(days=100_000)
 
 
 def database_url(url: str | None = None) -> str:
-    """The URL given, else ``SESSIONSTORE_DATABASE_URL``, else a SQLite file in the working directory."""
-    return url or os.environ.get("SESSIONSTORE_DATABASE_URL") or DEFAULT_DATABASE_URL
+    """The URL given, else ``SESSIONSTORE_DATABASE_URL``, else a SQLite file in the working directory.
+
+    White space around it, such as the line break that files of secrets end with, does not belong to it.
+
+    Raises:
+        ConfigurationError: It is empty, or does not begin with a scheme.
+    """
+    given = _given(url, "SESSIONSTORE_DATABASE_URL", "the storage URL")
+    if given is None:
+        return DEFAULT_DATABASE_URL
+    text, name = given
+    # Files of secrets that come from Windows may begin with a byte order mark.
+    text = text.strip().strip("\ufeff").strip()
+    if not text:
+        raise _empty(name)
+    # Not even a part of the text is shown below: it may well be a password that was put into the wrong variable.
+    if text[0] in "\"'`\u2018\u2019\u201c\u201d":
+        raise ConfigurationError(f"{name} begins with a quotation mark, which belongs to a shell or a file: remove it")
+    if text.lower().startswith("jdbc:"):
+        raise ConfigurationError(f"{name} is one for Java: leave out jdbc:, and put user and password before the host")
+    if not SCHEME.match(text):
+        raise ConfigurationError(
+            f"{name} has no scheme at its beginning; it should look like postgresql://user@host/database"
+        )
+    return text
 
 
 def schema_name(schema: str | None = None) -> str:
-    """The PostgreSQL schema given, else ``SESSIONSTORE_SCHEMA``, else "sessionstore"."""
-    name = schema or os.environ.get("SESSIONSTORE_SCHEMA") or DEFAULT_SCHEMA
+    """The PostgreSQL schema given, else ``SESSIONSTORE_SCHEMA``, else "sessionstore".
+
+    Raises:
+        ConfigurationError: It is empty, or no name that works everywhere.
+    """
+    name, source = _given(schema, "SESSIONSTORE_SCHEMA", "the schema") or (DEFAULT_SCHEMA, "")
+    if not name.strip():
+        raise _empty(source)
     # 63 bytes is where PostgreSQL silently cuts an identifier (manual, 4.1.1), which would make two schemas one.
     # "%", ":" and "$" have a meaning of their own in drivers, in SQLAlchemy's texts and in PostgreSQL's quotes.
     if fault_of(name) or len(name.encode()) > 63 or any(sign in name for sign in "%:$"):
@@ -34,8 +67,10 @@ def schema_name(schema: str | None = None) -> str:
 def session_ttl(default: timedelta | None) -> timedelta | None:
     """``SESSION_TTL_SECONDS`` where it is set (0: never expires), else the default."""
     text = os.environ.get("SESSION_TTL_SECONDS")
-    if not text:
+    if text is None:
         return default
+    if not text:
+        raise _empty("SESSION_TTL_SECONDS")
     if not (text.isascii() and text.isdigit() and len(text) < 12) or int(text) > MAX_DURATION.total_seconds():
         raise ConfigurationError(
             f"SESSION_TTL_SECONDS is {ascii(text)[:40]}: give whole seconds, or 0 for sessions that never expire"
@@ -54,3 +89,20 @@ def check_duration(duration: timedelta | None, name: str) -> timedelta | None:
     if duration > MAX_DURATION:
         raise ConfigurationError(f"{name} must be at most {MAX_DURATION.days} days; None means that there is no limit")
     return duration
+
+
+def _given(value: str | None, variable: str, name: str) -> tuple[str, str] | None:
+    """The value given, else that of the variable, if it is set; with what to call it in a message."""
+    if value is not None:
+        if not isinstance(value, str):
+            raise ConfigurationError(f"{name} must be a str or None, not {type(value).__name__}")
+        return value, name
+    found = os.environ.get(variable)
+    return None if found is None else (found, variable)
+
+
+def _empty(name: str) -> ConfigurationError:
+    # Taken for one that is not set, it would lead to other sessions than those that were meant, without a word.
+    return ConfigurationError(
+        f"{name} is empty, as a secret is that was not filled in: give a value, or leave it out for the default"
+    )

@@ -6,9 +6,9 @@ import io
 import random
 import sqlite3
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -42,21 +42,17 @@ class Target:
     """A database and the schema in it that is to be migrated."""
 
     url: URL
+    connect_args: Mapping[str, Any] = field(repr=False)
     schema: str | None
     pooled: bool = False
 
     @classmethod
     def of(cls, url: str | None, schema: str | None) -> Target:
         """From what was given, else from the environment."""
-        address = read_url(config.database_url(url))
-        backend = address.backend
-        if backend not in ("postgresql", "sqlite"):
-            raise ConfigurationError(f"there is nothing to migrate in {backend!r}: tables are in PostgreSQL and SQLite")
-        sqlite = backend == "sqlite"
-        # Alembic is synchronous: psycopg serves both ways, the other drivers have a synchronous twin.
-        synchronous = address.url.set(drivername="sqlite" if sqlite else "postgresql+psycopg")
-        prepared = own_options(backend, address.own, {}).get(PREPARED, True)
-        return cls(synchronous, None if sqlite else config.schema_name(schema), pooled=not prepared)
+        address = read_url(config.database_url(url), synchronous=True)
+        named = None if address.backend == "sqlite" else config.schema_name(schema)
+        prepared = own_options(address.backend, address.own, {}).get(PREPARED, True)
+        return cls(address.url, address.connect_args, named, pooled=not prepared)
 
     @classmethod
     def from_environment(cls) -> Target:
@@ -226,11 +222,12 @@ def _context(connection: Connection, target: Target) -> MigrationContext:
 
 
 def _engine(target: Target) -> Engine:
+    timeout = {"timeout": BUSY_SECONDS} if target.schema is None else {"connect_timeout": CONNECT_SECONDS}
+    engine = create_engine(
+        target.url, poolclass=NullPool, hide_parameters=True, connect_args=timeout | dict(target.connect_args)
+    )
     if target.schema is not None:
-        return create_engine(
-            target.url, poolclass=NullPool, hide_parameters=True, connect_args={"connect_timeout": CONNECT_SECONDS}
-        )
-    engine = create_engine(target.url, poolclass=NullPool, hide_parameters=True, connect_args={"timeout": BUSY_SECONDS})
+        return engine
 
     @event.listens_for(engine, "connect")
     def _configure(connection: sqlite3.Connection, _: object) -> None:

@@ -28,7 +28,8 @@ def open_storage(url: str | None = None, **options: Any) -> StorageProvider:
     register_storage() and from the entry points of the group ``sessionstore.storage``.
 
     Args:
-        url: None: ``SESSIONSTORE_DATABASE_URL``, else a SQLite file "sessionstore.db" in the working directory.
+        url: None: ``SESSIONSTORE_DATABASE_URL``, else a SQLite file "sessionstore.db" in the working directory. White
+            space around it does not matter; an empty one is refused.
         **options: For the provider: ``clock`` and ``batching``; for SQL also ``schema``, ``prepared_statements``
             (False: behind a pooler in transaction mode; ``?prepared_statements=false`` in the URL says the same), and
             what ``create_async_engine()`` takes.
@@ -37,15 +38,10 @@ def open_storage(url: str | None = None, **options: Any) -> StorageProvider:
         ConfigurationError: No provider has this scheme, a driver is missing, or the URL or an option cannot work.
     """
     url = config.database_url(url)
-    matched = _SCHEME.match(url)
-    if matched is None:
-        # Not even a part of the text is shown: it may well be a password that was put into the wrong variable.
-        raise ConfigurationError("the storage URL has no scheme; it should look like postgresql://user@host/database")
-    scheme = matched[1].lower()
+    scheme = url.partition("://")[0].lower()
     factory = _FACTORIES.get(scheme) or _from_entry_point(scheme)
     if factory is None:
-        known = ", ".join(sorted(_FACTORIES))
-        raise ConfigurationError(f"no storage provider for the scheme {scheme!r}; known are {known}")
+        raise ConfigurationError(_unknown(scheme))
     return factory(url, **options)
 
 
@@ -74,6 +70,18 @@ def _open_sql(url: str, **options: Any) -> StorageProvider:
     return open_sql(url, **options)
 
 
+def _unknown(scheme: str) -> str:
+    backend, _, driver = scheme.partition("+")
+    if driver and backend in ("postgres", "postgresql"):
+        return (
+            f"PostgreSQL is reached through psycopg 3 and asyncpg, not through {driver!a}: begin the storage URL with "
+            "postgresql:// or postgresql+asyncpg://"
+        )
+    if driver and backend == "sqlite":
+        return f"SQLite is reached through aiosqlite, not through {driver!a}: begin the storage URL with sqlite:///"
+    return f"no storage provider for the scheme {scheme!a}; known are {', '.join(sorted(_FACTORIES))}"
+
+
 def _from_entry_point(scheme: str) -> StorageFactory | None:
     for entry_point in entry_points(group=ENTRY_POINT_GROUP, name=scheme):
         return cast("StorageFactory", entry_point.load())
@@ -85,7 +93,9 @@ _FACTORIES: dict[str, StorageFactory] = {
     "postgres": _open_sql,
     "postgresql": _open_sql,
     "postgresql+psycopg": _open_sql,
+    "postgresql+psycopg_async": _open_sql,
     "postgresql+asyncpg": _open_sql,
     "sqlite": _open_sql,
     "sqlite+aiosqlite": _open_sql,
+    "sqlite+pysqlite": _open_sql,
 }

@@ -8,12 +8,14 @@ from typing import Any
 
 import psycopg
 import pytest
+from sqlalchemy.engine import make_url
 
 from sessionstore import (
     ConfigurationError,
     MemoryStorageProvider,
     SqlStorageProvider,
     StorageUnavailableError,
+    migrate,
     open_storage,
     register_storage,
 )
@@ -46,9 +48,8 @@ async def put_into(url: str | None, session_id: str, **options: Any) -> None:
         await put(storage, session_id)
 
 
-@pytest.mark.parametrize("nothing", [None, ""])
-async def test_without_a_url_sessions_are_in_a_file_in_the_working_directory(file: Path, nothing: str | None) -> None:
-    await put_into(nothing, "s")
+async def test_without_a_url_sessions_are_in_a_file_in_the_working_directory(file: Path) -> None:
+    await put_into(None, "s")
     assert await ids_in(sqlite_url(file)) == ["s"]
 
 
@@ -60,8 +61,51 @@ async def test_without_a_url_the_environment_decides(
     await put_into(None, "s")
     assert await ids_in(elsewhere) == ["s"]
     assert await ids_in(sqlite_url(file)) == []
-    monkeypatch.setenv("SESSIONSTORE_DATABASE_URL", "")
-    assert await ids_in(None) == []
+
+
+BLANKS = ["", " ", "\n", "\t \r\n", "\ufeff"]
+
+
+@pytest.mark.parametrize("blank", BLANKS, ids=ascii)
+@pytest.mark.usefixtures("file")
+def test_a_url_that_is_there_and_empty_is_refused_by_its_name(blank: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for call in (open_storage, migrate.upgrade, migrate.check, migrate.current, migrate.sql):
+        with pytest.raises(ConfigurationError, match="the storage URL is empty"):
+            call(blank)
+    monkeypatch.setenv("SESSIONSTORE_DATABASE_URL", blank)
+    for call in (open_storage, migrate.upgrade, migrate.check, migrate.current, migrate.sql):
+        with pytest.raises(ConfigurationError, match="SESSIONSTORE_DATABASE_URL is empty"):
+            call()
+
+
+@pytest.mark.parametrize("blank", BLANKS[:-1], ids=ascii)
+def test_a_schema_that_is_there_and_empty_is_refused_by_its_name(blank: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = "postgresql://app@db/app"
+    for call in (open_storage, migrate.upgrade):
+        with pytest.raises(ConfigurationError, match="the schema is empty"):
+            call(url, schema=blank)
+    monkeypatch.setenv("SESSIONSTORE_SCHEMA", blank)
+    for call in (open_storage, migrate.upgrade):
+        with pytest.raises(ConfigurationError, match="SESSIONSTORE_SCHEMA is empty"):
+            call(url)
+
+
+@pytest.mark.parametrize("around", ["{}\n", "  {}", "\t{}\r\n", "\ufeff{}\n"], ids=ascii)
+async def test_white_space_around_a_url_does_not_matter(
+    file: Path, around: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = around.format(sqlite_url(file))
+    migrate.check(url)
+    await put_into(url, "s")
+    monkeypatch.setenv("SESSIONSTORE_DATABASE_URL", url)
+    migrate.check()
+    assert await ids_in(None) == ["s"]
+
+
+@pytest.mark.parametrize("url", [b"sqlite:///s.db", 1, Path("s.db"), make_url("sqlite:///s.db")], ids=repr)
+def test_a_url_that_is_no_text_is_refused(url: Any) -> None:
+    with pytest.raises(ConfigurationError, match="must be a str"):
+        open_storage(url)
 
 
 def test_a_url_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,7 +119,9 @@ DRIVERS: dict[str, type[Exception]] = {
     "postgresql": psycopg.OperationalError,
     "postgresql+psycopg": psycopg.OperationalError,
     "postgresql+asyncpg": FileNotFoundError,
+    "postgresql+psycopg_async": psycopg.OperationalError,
     "PostgreSQL": psycopg.OperationalError,
+    "POSTGRESQL+asyncpg": FileNotFoundError,
 }
 
 
@@ -90,7 +136,7 @@ async def test_the_scheme_picks_the_driver_which_connects_at_the_first_call(
         assert type(raised.value.__cause__) is error
 
 
-@pytest.mark.parametrize("scheme", ["sqlite", "sqlite+aiosqlite"])
+@pytest.mark.parametrize("scheme", ["sqlite", "SQLite", "sqlite+aiosqlite", "sqlite+pysqlite"])
 async def test_a_sqlite_url_needs_no_driver(file: Path, scheme: str) -> None:
     await put_into(f"{scheme}:///sessionstore.db", "s")
     assert await ids_in(f"{scheme}:///{file}") == ["s"]
@@ -127,8 +173,6 @@ async def test_the_schema_is_an_option_then_of_the_environment_then_sessionstore
     monkeypatch.setenv("SESSIONSTORE_SCHEMA", "Other Schema")
     assert await ids_in(url) == ["by option"]
     assert await ids_in(url, schema="sessionstore") == ["by default"]
-    monkeypatch.setenv("SESSIONSTORE_SCHEMA", "")
-    assert await ids_in(url) == ["by default"]
 
 
 def refusal_of(url: str, **options: Any) -> str:
@@ -148,11 +192,32 @@ def refusal_of(url: str, **options: Any) -> str:
         "s3cret@db/app",
         "/s3cret/x.db",
         "://s3cret",
-        " postgresql://s3cret@db/app",
+        "postgresql:/s3cret@db/app",
+        "host=db password=s3cret",
+        "psql postgresql://app:s3cret@db/app",
     ],
 )
 def test_a_url_without_a_scheme_may_be_a_password_and_is_not_echoed(url: str) -> None:
     assert "has no scheme" in refusal_of(url)
+
+
+@pytest.mark.parametrize("quote", ["'", '"', "\u201c"])
+def test_a_url_in_quotation_marks_is_told_so(quote: str) -> None:
+    assert "quotation mark" in refusal_of(f"{quote}postgresql://app:s3cret@db/app{quote}")
+
+
+def test_a_url_for_java_is_told_so() -> None:
+    assert "leave out jdbc:" in refusal_of("jdbc:postgresql://db/app?user=app&password=s3cret")
+
+
+@pytest.mark.parametrize("driver", ["psycopg2", "psycopg2cffi", "pg8000", "aiopg"])
+def test_a_driver_that_is_not_used_is_told_with_those_that_are(driver: str) -> None:
+    for backend in ("postgresql", "postgres"):
+        assert "postgresql:// or postgresql+asyncpg://" in refusal_of(f"{backend}+{driver}://app:s3cret@db/app")
+
+
+def test_a_driver_of_sqlite_that_is_not_used_is_told() -> None:
+    assert "begin the storage URL with sqlite:///" in refusal_of("sqlite+pysqlcipher:///x.db")
 
 
 @pytest.mark.parametrize("url", ["postgresql://app:s3cret@db:port/app"])
@@ -160,7 +225,7 @@ def test_a_url_that_does_not_parse_is_not_echoed(url: str) -> None:
     assert "does not parse" in refusal_of(url)
 
 
-@pytest.mark.parametrize("scheme", ["mysql", "postgresql+psycopg2", "sqlite+pysqlite", "http", "app"])
+@pytest.mark.parametrize("scheme", ["mysql", "mysql+asyncmy", "http", "app"])
 def test_an_unknown_scheme_is_told_with_those_that_are_known(scheme: str) -> None:
     message = refusal_of(f"{scheme}://app:s3cret@db/app")
     assert f"'{scheme}'" in message
@@ -210,8 +275,8 @@ def test_a_registered_factory_gets_the_url_and_the_options() -> None:
         return made
 
     register_storage("Kept+Elsewhere", factory)
-    assert open_storage("kept+ELSEWHERE://host/Path", size=3) is made
-    assert seen == [("kept+ELSEWHERE://host/Path", {"size": 3})]
+    assert open_storage(" kept+ELSEWHERE://ho st/Path?a=%\n", size=3) is made
+    assert seen == [("kept+ELSEWHERE://ho st/Path?a=%", {"size": 3})]
 
 
 @pytest.mark.parametrize("scheme", ["memory", "SQLite", "postgresql+psycopg"])

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import Any, Final
 
-from sqlalchemy import URL, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy import URL
 
 from ...errors import ConfigurationError
+from .asyncpg_url import asyncpg_arguments
+from .libpq import Place, read_place
 from .options import OPTIONS
+from .parameters import add_from_environment
+from .sqlite_url import read_sqlite_url
 
-_DRIVERS: Final = {
+DRIVERS: Final[Mapping[str, str]] = {
     "postgres": "postgresql+psycopg",
     "postgresql": "postgresql+psycopg",
+    "postgresql+psycopg": "postgresql+psycopg",
+    "postgresql+psycopg_async": "postgresql+psycopg",
+    "postgresql+asyncpg": "postgresql+asyncpg",
     "sqlite": "sqlite+aiosqlite",
+    "sqlite+aiosqlite": "sqlite+aiosqlite",
+    "sqlite+pysqlite": "sqlite+aiosqlite",
 }
-
-# The first with "->" and "->>", by which a batch is taken apart.
-_OLDEST_SQLITE: Final = (3, 38)
+"""The schemes of URLs, among them SQLAlchemy's names, and the drivers that are used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,38 +54,41 @@ class Address:
         return self.url.get_driver_name()
 
 
-def read_url(text: str) -> Address:
+def read_url(text: str, *, synchronous: bool = False) -> Address:
     """Reads the URL of a database.
 
+    Args:
+        text: The URL.
+        synchronous: For create_engine() and not for create_async_engine(): psycopg serves both ways, the other drivers
+            have a synchronous twin.
+
     Raises:
-        ConfigurationError: It is none, or names a database that nothing but this process could see; or this Python's
-            SQLite is too old.
+        ConfigurationError: It is none, asks for what the driver cannot do, or names a database that nothing but this
+            process could see; or this Python's SQLite is too old.
     """
-    parsed = _parsed(text)
-    own = {name: value for name, value in parsed.query.items() if name in OPTIONS}
-    return Address(parsed.difference_update_query(own), {}, own)
+    scheme, _, rest = text.strip().partition("://")
+    driver = DRIVERS.get(scheme.lower())
+    if driver is None:
+        raise ConfigurationError(f"there are no tables in {scheme.lower()!a}: they are in PostgreSQL and SQLite")
+    if driver.startswith("sqlite"):
+        return Address(*read_sqlite_url(f"{'sqlite' if synchronous else driver}://{rest}"))
+    if synchronous:
+        driver = DRIVERS["postgresql"]
+    place = read_place(rest, OPTIONS.keys())
+    arguments = (asyncpg_arguments if driver.endswith("asyncpg") else _psycopg_arguments)(place)
+    # For whoever looks at the engine; what is connected with are the arguments.
+    ((host, port),) = place.hosts if len(place.hosts) == 1 else [("", "")]
+    url = URL.create(driver, place.parameters.get("user"), None, host or None, int(port) if port else None)
+    return Address(url.set(database=place.parameters.get("dbname")), arguments, place.own)
 
 
-def _parsed(url: str) -> URL:
-    try:
-        parsed = make_url(url)
-    except (ArgumentError, ValueError):
-        # Neither the text nor the parser's message: a URL that does not parse often is a password that was not escaped.
-        raise ConfigurationError(
-            "the storage URL does not parse; it should look like postgresql://user:password@host/database, "
-            "with special characters of the password percent-encoded"
-        ) from None
-    driver = parsed.drivername.lower()
-    parsed = parsed.set(drivername=_DRIVERS.get(driver, driver))
-    if parsed.get_backend_name() == "sqlite":
-        _check_sqlite(parsed)
-    return parsed
-
-
-def _check_sqlite(url: URL) -> None:
-    if not url.database or ":memory:" in url.database or url.query.get("mode") == "memory":
-        raise ConfigurationError("a SQLite database in memory has no migrated tables; use memory:// or name a file")
-    if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
-        raise ConfigurationError(
-            f"this Python has SQLite {sqlite3.sqlite_version}, and sessions need 3.38 or newer; use another Python"
-        )
+def _psycopg_arguments(place: Place) -> dict[str, Any]:
+    arguments: dict[str, Any] = dict(place.parameters)
+    add_from_environment(arguments, "connect_timeout")
+    known = {option.keyword.decode() for option in import_module("psycopg").pq.Conninfo.get_defaults()}
+    if unknown := sorted(arguments.keys() - known):
+        raise ConfigurationError(f"{unknown[0]} in the storage URL needs a newer libpq than the one that is installed")
+    if place.hosts:
+        arguments["host"], arguments["port"] = (",".join(each) for each in zip(*place.hosts, strict=True))
+    # Whatever the role, the database or PGCLIENTENCODING says.
+    return arguments | {"client_encoding": "UTF8"}
