@@ -1,7 +1,7 @@
 """The two streams: data on stdout, words and progress on stderr.
 
 Ids, owners and states are what strangers sent. They are shown without markup, and with everything escaped that a
-terminal might obey.
+terminal might obey. Rich is loaded by the first that prints with it: most output does without.
 """
 
 from __future__ import annotations
@@ -10,14 +10,12 @@ import json
 import sys
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
-from typing import Any, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 import typer
-from rich import box
-from rich.console import Console
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
-from rich.table import Table
-from rich.text import Text
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 Advance: TypeAlias = Callable[[int], None]
 """Called with how many are done by now."""
@@ -60,12 +58,18 @@ def print_json(value: Any) -> None:
 
 def print_pretty(value: Any) -> None:
     """JSON for people, on stdout: still JSON, and nothing in it is obeyed by a terminal."""
+    from rich.text import Text
+
     text = printable(json.dumps(value, indent=2, ensure_ascii=False), keep="\n")
     _stdout().print(Text(text), soft_wrap=True)
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """A table on stdout. Numbers are grouped and aligned to the right, and no cell is ever cut."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for index, column in enumerate(columns):
         numbers = all(isinstance(row[index], int) for row in rows)
@@ -91,30 +95,12 @@ def somebody_watches() -> bool:
 @contextmanager
 def progress(doing: str, total: int, unit: str) -> Generator[Advance]:
     """A bar on stderr with how many are done, how fast, and how long it still takes; none where nobody watches."""
-    console = Console(stderr=True, markup=False, highlight=False, emoji=False)
-    columns = (TextColumn(doing), BarColumn(), _Count(unit), _Rate(unit), TimeRemainingColumn(), TextColumn("left"))
-    with Progress(*columns, console=console, disable=not somebody_watches()) as bar:
+    from .bar import progress_bar
+
+    with progress_bar(doing, unit, disable=not somebody_watches()) as bar:
         task = bar.add_task(doing, total=total)
         # More may come up than there were at first.
         yield lambda done: bar.update(task, completed=done, total=max(total, done))
-
-
-class _Count(ProgressColumn):
-    def __init__(self, unit: str) -> None:
-        super().__init__()
-        self._unit = unit
-
-    def render(self, task: Task) -> Text:
-        return Text(f"{task.completed:,.0f} of {task.total or 0:,.0f} {self._unit}")
-
-
-class _Rate(ProgressColumn):
-    def __init__(self, unit: str) -> None:
-        super().__init__()
-        self._unit = unit
-
-    def render(self, task: Task) -> Text:
-        return Text(f"{task.completed / task.elapsed if task.elapsed else 0:,.0f} {self._unit}/s")
 
 
 def _cell(value: object) -> str:
@@ -122,5 +108,7 @@ def _cell(value: object) -> str:
 
 
 def _stdout() -> Console:
+    from rich.console import Console
+
     width = None if sys.stdout.isatty() else _UNBROKEN
     return Console(width=width, markup=False, highlight=False, emoji=False)

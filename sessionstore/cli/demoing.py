@@ -12,7 +12,6 @@ from typing import Annotated
 import typer
 
 from .. import demo as playing
-from .. import migrate
 from ..demo.expiry import LONG_AGO
 from ..demo.replaying import DEFAULT_WORKERS
 from ..demo.service import TTL
@@ -71,6 +70,9 @@ def demo(
 
 @contextmanager
 def _embedded() -> Generator[str]:
+    # Here, because it loads Alembic, which no other command than this and `migrate` needs.
+    from .. import migrate
+
     with tempfile.TemporaryDirectory(prefix="sessionstore-demo-") as directory:
         url = f"sqlite+aiosqlite:///{Path(directory) / 'demo.db'}"
         migrate.upgrade(url)

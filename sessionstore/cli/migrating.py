@@ -1,28 +1,32 @@
-"""`sessionstore migrate`: makes, upgrades and compares the tables."""
+"""`sessionstore migrate`: makes, upgrades and compares the tables.
+
+Alembic and SQLAlchemy take half a second to load, so the commands import them when they run: not for ``--help``, and
+not for the other commands.
+"""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Final
 
 import typer
 
-from .. import migrate
-from ..storage.sql.tables import REVISIONS
 from .console import fail, say
 from .faults import CALL_WAS_WRONG
 from .options import DatabaseUrl, Schema, examples
 
 BASE: Final = "base"
+HEAD: Final = "head"
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Make, upgrade and compare the tables.")
 
 
-def _one_of(*names: str) -> Callable[[str], str]:
+def _revision_or(name: str) -> Callable[[str], str]:
     """Only whole names: a relative one (-1) could mean "base", and delete every session without asking."""
 
     def check(revision: str) -> str:
+        names = (name, *_revisions())
         if revision not in names:
             raise typer.BadParameter(f"this version knows {', '.join(names)}")
         return revision
@@ -34,8 +38,8 @@ def _one_of(*names: str) -> Callable[[str], str]:
 def upgrade(
     revision: Annotated[
         str,
-        typer.Argument(metavar="REVISION", callback=_one_of(migrate.HEAD, *REVISIONS), help="Up to which revision."),
-    ] = migrate.HEAD,
+        typer.Argument(metavar="REVISION", callback=_revision_or(HEAD), help="Up to which revision."),
+    ] = HEAD,
     database_url: DatabaseUrl = None,
     schema: Schema = None,
 ) -> None:
@@ -43,6 +47,8 @@ def upgrade(
 
     Doing it again, or from many pods at once, is fine.
     """
+    from .. import migrate
+
     migrate.upgrade(database_url, schema=schema, revision=revision)
     _say_revision(database_url, schema)
 
@@ -53,7 +59,7 @@ def downgrade(
         str,
         typer.Argument(
             metavar="REVISION",
-            callback=_one_of(BASE, *REVISIONS),
+            callback=_revision_or(BASE),
             show_default=False,
             help='The revision to go back to; "base": before all.',
         ),
@@ -66,6 +72,8 @@ def downgrade(
 
     "base" takes back all of them, and with them every session.
     """
+    from .. import migrate
+
     if revision == BASE and not yes:
         if not sys.stdin.isatty():
             fail("this deletes the tables with all sessions, and nobody is here to ask: add --yes", CALL_WAS_WRONG)
@@ -79,6 +87,8 @@ def downgrade(
 @app.command(epilog=examples("migrate current --database-url sqlite:///file.db"))
 def current(database_url: DatabaseUrl = None, schema: Schema = None) -> None:
     """Prints the revision of the database; "base" where there are no tables."""
+    from .. import migrate
+
     typer.echo(migrate.current(database_url, schema=schema) or BASE)
 
 
@@ -88,6 +98,8 @@ def check(database_url: DatabaseUrl = None, schema: Schema = None) -> None:
 
     Prints ok where this version can work with them, and ends with status 1 where it cannot.
     """
+    from .. import migrate
+
     migrate.check(database_url, schema=schema)
     typer.echo("ok")
 
@@ -96,8 +108,8 @@ def check(database_url: DatabaseUrl = None, schema: Schema = None) -> None:
 def sql(
     revision: Annotated[
         str,
-        typer.Argument(metavar="REVISION", callback=_one_of(migrate.HEAD, *REVISIONS), help="Up to which revision."),
-    ] = migrate.HEAD,
+        typer.Argument(metavar="REVISION", callback=_revision_or(HEAD), help="Up to which revision."),
+    ] = HEAD,
     database_url: DatabaseUrl = None,
     schema: Schema = None,
 ) -> None:
@@ -105,7 +117,15 @@ def sql(
 
     For those who run it by hand; no database is asked.
     """
+    from .. import migrate
+
     typer.echo(migrate.sql(database_url, schema=schema, revision=revision), nl=False)
+
+
+def _revisions() -> Sequence[str]:
+    from ..storage.sql.tables import REVISIONS
+
+    return REVISIONS
 
 
 def _confirm(question: str) -> None:
@@ -116,10 +136,13 @@ def _confirm(question: str) -> None:
 
 
 def _refuse_going_up(found: str | None, revision: str) -> None:
+    revisions = _revisions()
     # What a revision means that this version does not know, the migration says better.
-    if found is None or (found in REVISIONS and REVISIONS.index(found) < REVISIONS.index(revision)):
+    if found is None or (found in revisions and revisions.index(found) < revisions.index(revision)):
         fail(f"the database is at {found or BASE}, before {revision}: there is nothing to take back")
 
 
 def _say_revision(database_url: str | None, schema: str | None) -> None:
+    from .. import migrate
+
     say(f"the database is at revision {migrate.current(database_url, schema=schema) or BASE}")
