@@ -19,7 +19,7 @@ from sqlalchemy.engine import URL, make_url
 from .directory import short_directory
 from .postgres import placeless
 
-_SSL_REQUEST = 80877103
+SSL_REQUEST = 80877103
 _GSSENC_REQUEST = 80877104
 _CHUNK = 65536
 
@@ -105,7 +105,7 @@ class WireCounter:
                 server_writer.write(first)
                 for seen in self._counting:
                     seen.connections += 1
-                await _first_to_end(self._forward(reader, server_writer), _copy(server_reader, writer))
+                await first_to_end(self._forward(reader, server_writer), copy(server_reader, writer))
 
     async def _forward(self, client: StreamReader, server: StreamWriter) -> None:
         """Passes the client's messages on, each of them counted before the server can answer it."""
@@ -152,7 +152,7 @@ async def startup(reader: StreamReader, writer: StreamWriter) -> bytes | None:
         except asyncio.IncompleteReadError:
             return None
         length, code = struct.unpack("!II", head)
-        if code not in (_SSL_REQUEST, _GSSENC_REQUEST):
+        if code not in (SSL_REQUEST, _GSSENC_REQUEST):
             return head + await reader.readexactly(length - 8)
         writer.write(b"N")
         await writer.drain()
@@ -168,13 +168,13 @@ async def connected(url: URL) -> tuple[StreamReader, StreamWriter]:
     return await asyncio.open_connection(host, port)
 
 
-async def _copy(source: StreamReader, sink: StreamWriter) -> None:
+async def copy(source: StreamReader, sink: StreamWriter) -> None:
     while chunk := await source.read(_CHUNK):
         sink.write(chunk)
         await sink.drain()
 
 
-async def _first_to_end(*directions: Coroutine[object, object, None]) -> None:
+async def first_to_end(*directions: Coroutine[object, object, None]) -> None:
     """A connection is over when either side hangs up, politely or not."""
     tasks = [asyncio.ensure_future(direction) for direction in directions]
     await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

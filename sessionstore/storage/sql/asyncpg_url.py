@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 from ...errors import ConfigurationError
 from .libpq import Place
 from .parameters import add_from_environment
+from .sockets import SOCKET_PARAMETERS, tune
 
 # What asyncpg calls the same, and does the same with.
 _SAME: Final = ("user", "password", "passfile", "krbsrvname", "gsslib", "target_session_attrs")
@@ -47,6 +48,7 @@ _DONE_ANYWAY: Final[Mapping[str, tuple[str, ...]]] = {
 _PSYCOPG: Final = "Or use psycopg, whose URLs begin with postgresql://"
 
 _READ: Final = {"application_name", "connect_timeout", "dbname", "fallback_application_name", "hostaddr", "options"}
+_SOCKETS: Final = ("keepalives", *SOCKET_PARAMETERS)
 _READ_TOO: Final = {"load_balance_hosts", "sslnegotiation"}
 
 
@@ -72,7 +74,7 @@ def asyncpg_arguments(place: Place) -> dict[str, Any]:
 
 
 def _refuse(given: Mapping[str, str]) -> None:
-    known = {*_SAME, *_IN_DSN, *_READ, *_READ_TOO}
+    known = {*_SAME, *_IN_DSN, *_READ, *_READ_TOO, *_SOCKETS}
     for name in given.keys() - known:
         if name not in _DONE_ANYWAY or not {"*", given[name]}.intersection(_DONE_ANYWAY[name]):
             raise ConfigurationError(
@@ -105,15 +107,19 @@ def _hosts(place: Place, given: Mapping[str, str]) -> dict[str, Any]:
         hosts = tuple(zip(addresses, ports * len(addresses), strict=False))
     # What is not named here, asyncpg takes from libpq's variables or looks for where sockets usually are.
     named = [{name: value for name, value in (("host", host), ("port", port)) if value} for host, port in hosts]
-    if len(named) <= 1:
-        return dict(*named)
-    if not all("host" in each for each in named):
+    if len(named) > 1 and not all("host" in each for each in named):
         raise ConfigurationError(f"asyncpg has no default for a host without a name in the storage URL. {_PSYCOPG}")
-    return {"async_creator_fn": partial(_connect_in_turn, named, given.get("load_balance_hosts") == "random")}
+    sockets = {name: given[name] for name in _SOCKETS if name in given}
+    if len(named) <= 1 and not sockets:
+        return dict(*named)
+    balanced = given.get("load_balance_hosts") == "random"
+    return {"async_creator_fn": partial(_connect_in_turn, named or [{}], balanced, sockets)}
 
 
-async def _connect_in_turn(hosts: Sequence[Mapping[str, str]], balanced: bool, /, **arguments: Any) -> Any:
-    """Connects to the first of several hosts that answers and is as wanted, each one with a timeout of its own.
+async def _connect_in_turn(
+    hosts: Sequence[Mapping[str, str]], balanced: bool, sockets: Mapping[str, str], /, **arguments: Any
+) -> Any:
+    """Connects to the first of the hosts that answers and is as wanted, each one with a timeout of its own.
 
     asyncpg itself has one timeout for all of them, which the first takes that does not answer.
     """
@@ -126,7 +132,12 @@ async def _connect_in_turn(hosts: Sequence[Mapping[str, str]], balanced: bool, /
     failure: Exception | None = None
     for attributes, host in attempts:
         try:
-            return await asyncpg.connect(target_session_attrs=attributes, **{**arguments, **host})
+            connection = await asyncpg.connect(target_session_attrs=attributes, **{**arguments, **host})
         except (OSError, TimeoutError, asyncpg.CannotConnectNowError, asyncpg.TargetServerAttributeNotMatched) as error:
             failure = error
+        else:
+            if sockets:
+                # There is no public name for it.
+                tune(connection._transport.get_extra_info("socket"), sockets)  # noqa: SLF001
+            return connection
     raise failure or AssertionError("there are several hosts")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Collection, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -150,11 +151,16 @@ def check_parameters(given: Mapping[str, str], own: Collection[str]) -> None:
         if name in own:
             continue
         if name not in PARAMETERS:
-            hint = _HINTS.get(name.lower()) or f"known are {', '.join(sorted(own))} and the parameters of libpq"
+            hint = _HINTS.get(name.lower()) or _guess(name, own)
             raise ConfigurationError(f"nobody knows the parameter {name} of the storage URL: {hint}")
         if said := PARAMETERS[name](value):
             raise ConfigurationError(f"{name} in the storage URL {said}")
     _check_roots(given)
+
+
+def _guess(name: str, own: Collection[str]) -> str:
+    meant = get_close_matches(name.lower(), [*PARAMETERS, *own], n=1)
+    return f"{meant[0]} may be meant" if meant else f"known are {', '.join(sorted(own))} and the parameters of libpq"
 
 
 def add_from_environment(parameters: dict[str, str], *names: str) -> None:

@@ -1,0 +1,26 @@
+"""How soon a TCP connection that went silent counts as lost, in libpq's words, for a driver that has none for it."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Mapping
+from typing import Final
+
+SOCKET_PARAMETERS: Final[Mapping[str, str]] = {
+    "keepalives_idle": "TCP_KEEPIDLE",
+    "keepalives_interval": "TCP_KEEPINTVL",
+    "keepalives_count": "TCP_KEEPCNT",
+    "tcp_user_timeout": "TCP_USER_TIMEOUT",
+}
+"""libpq's names, and those of the operating system, which need not have all of them. 0: as the system has it."""
+
+
+def tune(connection: socket.socket, parameters: Mapping[str, str]) -> None:
+    """Sets what the parameters say, as libpq does; a Unix socket has nothing of it."""
+    if connection.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, int(parameters.get("keepalives", "1")))
+    for name, option in SOCKET_PARAMETERS.items():
+        value = int(parameters.get(name, "0"))
+        if value > 0 and hasattr(socket, option):
+            connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
