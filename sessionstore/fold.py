@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from contextvars import copy_context
 from typing import NamedTuple, TypeAlias
 
-from .combine import Call, twin
+from .call import Call, twin
 from .errors import SessionConflictError, SessionNotFoundError, UpdateOutcomeUnknownError
 from .ids import Version
 from .journal import Fate, fate, has_key, with_key

@@ -11,7 +11,8 @@ from typing import Final
 from weakref import WeakValueDictionary
 
 from .batching import BATCH_CHARS
-from .combine import Batch, Call, Combiner, refused, twin
+from .call import Batch, Call, twin
+from .combine import Combiner
 from .deadline import within
 from .errors import StorageError, StorageUnavailableError, UpdateOutcomeUnknownError
 from .fold import Fold, Make, Update, UpdateCall
@@ -188,7 +189,7 @@ class UpdateLoop:
             except StorageError as error:
                 for fold, _ in landing:
                     fold.refused()
-                if guessed and refused(error):
+                if guessed and error.refused:
                     lost += part  # what was refused was made of a guess
                 else:
                     await self._apart(part, error)
@@ -235,7 +236,7 @@ class UpdateLoop:
         Raises:
             StorageError: It was not refused, but failed.
         """
-        if not refused(error):
+        if not error.refused:
             raise error
         # What was lost and may have landed is not to be begun anew.
         folds = _given_up(folds)

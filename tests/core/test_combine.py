@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from sessionstore import StorageError
-from sessionstore.combine import Batch, Combiner
+from sessionstore.call import Batch
+from sessionstore.combine import Combiner
 
 from .sender import Sender, begun, combiner, turns
 

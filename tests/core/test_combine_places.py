@@ -8,6 +8,8 @@ import pytest
 
 from sessionstore import ConfigurationError
 from sessionstore.batching import Batching
+from sessionstore.call import Batch
+from sessionstore.combine import Combiner
 
 from .sender import Sender, begun, combiner, turns
 
@@ -57,7 +59,7 @@ async def test_who_waited_long_goes_although_the_places_are_taken(
     assert sender.under_way == [{"slow": ["0"]}]
     # The next to come find that it has taken too long.
     monkeypatch.setattr("sessionstore.combine._PATIENCE", 0.0)
-    combined._timer = None
+    combined._queues.here()._timer = None
     tasks += await begun(combined.call("c", "1"))
     overtaking = {"a": ["1"], "b": ["1"], "c": ["1"]}
     assert sender.under_way[1:] == [overtaking if alone else {"slow": ["1"], **overtaking}]
@@ -72,6 +74,7 @@ async def test_who_waited_long_does_not_take_more_than_four_times_the_places(
     sender: Sender, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sessionstore.combine._PATIENCE", 0.0)
+    monkeypatch.setattr("sessionstore.combine._LONGEST", 1 << 30)
     combined = combiner(sender, places=2)
     tasks: list[asyncio.Task[str]] = []
     for n in range(20):
@@ -86,6 +89,77 @@ async def test_who_waited_long_does_not_take_more_than_four_times_the_places(
     tasks = await begun(*(combined.call(f"k{n}", "") for n in range(9)))
     assert len(sender.under_way) == 2
     await sender.land_all()
+
+
+async def test_a_batch_that_hangs_gives_its_place_to_others(sender: Sender, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sessionstore.combine._PATIENCE", 0.0)
+    monkeypatch.setattr("sessionstore.combine._LONGEST", 3)
+    combined = combiner(sender, places=2, alone=True)
+    hanging: list[asyncio.Task[str]] = []
+    for n in range(20):
+        hanging += await begun(combined.call(f"k{n}", "hangs"))
+    await turns(100)
+    assert len(sender.under_way) == 20
+    (again,) = await begun(combined.call("k0", "again"))
+    await turns(100)
+    assert len(sender.under_way) == 20  # calls of one key exclude each other, however long it takes
+    # Places that were given away are not given back once more.
+    monkeypatch.setattr("sessionstore.combine._PATIENCE", 3600.0)
+    await sender.land()
+    await sender.land_all()
+    await asyncio.gather(*hanging, again)
+    tasks = await begun(*(combined.call(f"k{n}", "") for n in range(20)))
+    assert len(sender.under_way) == 2
+    await sender.land_all()
+    await asyncio.gather(*tasks)
+
+
+async def test_a_batch_whose_callers_are_all_gone_is_cancelled_and_its_place_is_free(sender: Sender) -> None:
+    combined = combiner(sender, places=1, alone=True)
+    lone, *gone = await begun(*(combined.call(key, key) for key in "xaab"))
+    await sender.land()
+    assert sender.under_way == [{"a": ["a", "a"], "b": ["b"]}]
+    sender.flights[1].calls[2].answer("early")
+    waiting = await begun(combined.call("a", "next"), combined.call("c", "next"))
+    gone[0].cancel()
+    await turns()
+    assert len(sender.under_way) == 1  # the other caller of the session still waits
+    gone[1].cancel()
+    await turns()
+    assert sender.under_way == [{"a": ["next"], "c": ["next"]}]
+    assert (await lone, gone[2].result()) == ("x", "early")
+    await sender.land()
+    assert await asyncio.gather(*waiting) == ["next", "next"]
+    assert sender.most == 1
+
+
+async def test_an_abandoned_batch_that_does_not_end_holds_up_nobody() -> None:
+    ended = asyncio.Event()
+
+    async def send(batch: Batch[str, str, str]) -> None:
+        if "stuck" in batch:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                await ended.wait()  # as a driver does that waits for the server's word
+                raise
+        elif "first" in batch:
+            await turns(2)
+        for calls in batch.values():
+            for call in calls:
+                call.answer("done")
+
+    combined: Combiner[str, str, str] = Combiner(send, size=10, places=1, worthwhile=4, alone=True)
+    first, *stuck = await begun(*(combined.call(key, "") for key in ("first", "stuck", "stuck")))
+    await first
+    await turns()
+    for task in stuck:
+        task.cancel()
+    await turns()
+    (free,) = await begun(combined.call("free", ""))
+    assert free.done()
+    ended.set()
+    await turns()
 
 
 async def test_all_who_waited_long_go_one_batch_after_the_other(
@@ -107,7 +181,7 @@ async def test_a_watch_that_finds_nobody_waiting_ends(sender: Sender, monkeypatc
     await sender.land_all()
     await asyncio.gather(*tasks)
     await turns()
-    assert combined._timer is None
+    assert combined._queues.here()._timer is None
 
 
 async def test_no_batch_has_more_calls_than_its_size_and_no_more_are_under_way_than_places(sender: Sender) -> None:

@@ -10,7 +10,8 @@ from typing import Any, Final, TypeVar
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from ...batching import BATCH_CHARS, Batching
-from ...combine import Combiner, by_key
+from ...combine import Combiner
+from ...halves import by_key
 from .. import (
     Apply,
     Clock,
@@ -97,7 +98,7 @@ class SqlStorageProvider(StorageProvider):
         self._clock = clock
         self.batching = batching
         self._gets = {touch: self._combiner(partial(self._get_documents, touch=touch)) for touch in (False, True)}
-        self._touches = self._combiner(self.touch_many)
+        self._touches = self._combiner(self.touch_many, weighed=False)
 
     @classmethod
     def from_url(
@@ -240,9 +241,18 @@ class SqlStorageProvider(StorageProvider):
     async def close(self) -> None:
         await self._gateway.close()
 
-    def _combiner(self, many: Callable[[Sequence[Key]], Awaitable[Sequence[R]]]) -> Combiner[Key, None, R]:
+    def _combiner(
+        self, many: Callable[[Sequence[Key]], Awaitable[Sequence[R]]], *, weighed: bool = True
+    ) -> Combiner[Key, None, R]:
         batching = self.batching or Batching(size=1, places=_UNLIMITED)
-        return Combiner(by_key(many), size=batching.size, places=batching.places, worthwhile=_WORTHWHILE, alone=False)
+        return Combiner(
+            by_key(many),
+            size=batching.size,
+            places=batching.places,
+            worthwhile=_WORTHWHILE,
+            alone=False,
+            weighed=weighed,
+        )
 
     async def _forget_receipts(self, limit: int) -> None:
         statement = self._statements.forget_receipts
