@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
 
@@ -66,6 +67,8 @@ class Lives(RuleBasedStateMachine):
         self._storage = storage
         self._seen: list[Summary] = []
         """What was ever told of sessions, the latest last: what writes are made on, fresh and stale."""
+        self._write_ids: dict[str, str] = {}
+        """The id that the provider gave a write, by the id that the reference gave the same write: both are random."""
 
     def teardown(self) -> None:
         self._runner.run(self._storage.clear())
@@ -77,19 +80,26 @@ class Lives(RuleBasedStateMachine):
         expected = self._runner.run(called(self._reference))
         answer = self._runner.run(called(self._storage))
         assert _plain(answer) == _plain(expected)
+        self._write_ids |= zip(
+            (summary.last_write for summary in _summaries(expected)),
+            (summary.last_write for summary in _summaries(answer)),
+            strict=True,
+        )
         return expected
 
     def _note(self, found: Sequence[Any]) -> None:
-        for it in found:
-            document = it.document if isinstance(it, Creation) else it
-            summary = document.summary if isinstance(document, Document) else document
-            if isinstance(summary, Summary):
-                self._seen.append(summary)
+        self._seen += _summaries(found)
 
     def _writes(self, picks: Sequence[int], state: str) -> list[Write]:
         """Writes on what was seen, of each session one; a pick of 0 is on what was seen last."""
         picked = [self._seen[-1 - pick % min(len(self._seen), 12)] for pick in picks if self._seen]
         return [Write(read, state, count=1 + len(picks)) for read in {read.key: read for read in picked}.values()]
+
+    def _on(self, storage: StorageProvider, write: Write) -> Write:
+        """The write as it is made on the storage, which knows the last write before it by an id of its own."""
+        if storage is self._reference:
+            return write
+        return replace(write, read=write.read._replace(last_write=self._write_ids[write.read.last_write]))
 
     @rule(drafts=_drafts)
     def create(self, drafts: list[Draft]) -> None:
@@ -110,7 +120,7 @@ class Lives(RuleBasedStateMachine):
     @rule(picks=st.lists(st.just(0) | _some, min_size=1, max_size=3), state=_states)
     def update(self, picks: list[int], state: str) -> None:
         writes = self._writes(picks, state)
-        self._note(self._both(lambda storage: storage.update_many(writes)))
+        self._note(self._both(lambda storage: storage.update_many([self._on(storage, write) for write in writes])))
 
     @rule(keys=_batches, state=_states)
     def update_locked(self, keys: list[Key], state: str) -> None:
@@ -227,10 +237,25 @@ class Lives(RuleBasedStateMachine):
         return len(set(expiries)) == len(expiries)
 
 
+def _summaries(answer: Any) -> Iterator[Summary]:
+    """The summaries in an answer, in order."""
+    if isinstance(answer, Summary):
+        yield answer
+    elif isinstance(answer, Creation):
+        yield from _summaries(answer.document)
+    elif isinstance(answer, Document):
+        yield answer.summary
+    elif isinstance(answer, list | tuple):
+        for member in answer:
+            yield from _summaries(member)
+
+
 def _plain(answer: Any) -> Any:
     """The answer with its documents decoded, since providers put spaces into them as they like."""
     if isinstance(answer, Summary):
-        return tuple(answer._replace(origin=answer.origin and json.loads(answer.origin)))
+        return tuple(
+            answer._replace(origin=answer.origin and json.loads(answer.origin), last_write=str(bool(answer.last_write)))
+        )
     if isinstance(answer, Document):
         return (json.loads(answer.state), _plain(answer.summary), _plain(answer.journal))
     if isinstance(answer, Journal):
