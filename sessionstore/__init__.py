@@ -28,6 +28,7 @@ from .ids import SessionId
 from .manager import SessionManager
 from .orchestration import OrchestrationState, OrchestrationStateManager
 from .reaper import Reaper, ReapProgress, ReapReport
+from .replacement import ReplaceState
 from .session import SessionMetadata, SessionResult, SessionState
 from .storage import StorageProvider
 from .storage.memory import MemoryStorageProvider
@@ -48,6 +49,7 @@ __all__ = [
     "ReapProgress",
     "ReapReport",
     "Reaper",
+    "ReplaceState",
     "SchemaError",
     "SessionConflictError",
     "SessionId",

@@ -6,9 +6,12 @@ import inspect
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from .codec import Codec, origin_of
-from .errors import CorruptStateError
+from .codec import Codec
+from .errors import CorruptStateError, InvalidStateError
+from .facts import origin_of
 from .ids import LAST_VERSION, SessionId
+from .jsontext import Refused
+from .replacement import ReplaceState, new_state
 from .storage import Document
 
 T = TypeVar("T")
@@ -24,7 +27,9 @@ class Change(Generic[T]):
 
     state: T
 
-    def __init__(self, update_fn: Callable[[T], T | None], codec: Codec[T], session_id: SessionId) -> None:
+    def __init__(
+        self, update_fn: Callable[[T], T | ReplaceState[T] | None], codec: Codec[T], session_id: SessionId
+    ) -> None:
         self.raised: Exception | None = None
         self._update_fn = update_fn
         self._codec = codec
@@ -52,6 +57,12 @@ class Change(Generic[T]):
         if inspect.iscoroutine(changed):
             changed.close()
             raise TypeError("update_fn must be a plain function: a coroutine function could not run more than once")
-        text = self._codec.encode(state if changed is None else changed, self._session_id)
-        self.state = self._codec.copy(text, self._session_id)
+        text, self.state = self._codec.encode_with_copy(self._new(state, changed, document), self._session_id)
         return text
+
+    def _new(self, given: T, returned: T | ReplaceState[T] | None, document: Document) -> T:
+        try:
+            return new_state(given, returned, lambda: self._codec.decode(document.state, self._session_id))
+        except Refused as error:
+            refused = error
+        raise InvalidStateError(refused.reason, path=refused.path, session_id=self._session_id)

@@ -1,67 +1,67 @@
-"""A state and its JSON text: the only place that knows the type of a state; and the facts beside it."""
+"""A state and its JSON text: the only place that knows the type of a state."""
 
 from __future__ import annotations
 
-import math
-from collections import deque
-from collections.abc import Iterable, Mapping
-from dataclasses import is_dataclass
-from typing import Any, Final, Generic, TypeVar
+from typing import Final, Generic, Literal, TypeAlias, TypeVar, get_args
 
-from pydantic import BaseModel, JsonValue, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core.core_schema import ErrorType
 
-from .errors import CorruptStateError, InvalidStateError, StateTooLargeError
+from .dumping import dump
+from .equality import Equality
+from .errors import ConfigurationError, CorruptStateError, InvalidStateError, StateTooLargeError
 from .ids import SessionId
-from .jsontext import MAX_DEPTH, Refused, dumps, jsonpath, loads
-from .session import SessionMetadata
-from .storage import Summary
+from .jsontext import Refused, dumps, in_jsonb_order, loads
+from .schema import Unstored, order_matters
+from .unstorable import replaced
 
 T = TypeVar("T")
 
-_ANYTHING: Final[TypeAdapter[Any]] = TypeAdapter(Any)
+UnstorableText: TypeAlias = Literal["refuse", "replace"]
+"""What becomes of a state whose texts hold characters that no storage can keep."""
+
+_PYDANTIC_FAULTS: Final = frozenset(get_args(ErrorType))
 
 
 class Codec(Generic[T]):
     """Turns states into JSON text and back, refusing at the door what would not come back as it went in.
 
+    A typed state is read back at once and compared with the one that was given. A state without a type needs no
+    comparison: only what JSON gives back as it is gets through.
+
     Args:
         state_type: The type of a state, or its TypeAdapter; None: what JSON gives.
         max_bytes: The longest text that is accepted, in bytes of UTF-8.
+        unstorable_text: "replace": U+FFFD takes the place of NUL characters and lone surrogates.
+
+    Raises:
+        ConfigurationError: pydantic can make nothing of the type.
     """
 
-    def __init__(self, state_type: type[T] | TypeAdapter[T] | None, max_bytes: int) -> None:
-        self._adapter: TypeAdapter[T] | None = (
-            state_type if state_type is None or isinstance(state_type, TypeAdapter) else TypeAdapter(state_type)
-        )
+    def __init__(
+        self,
+        state_type: type[T] | TypeAdapter[T] | None,
+        max_bytes: int,
+        unstorable_text: UnstorableText = "refuse",
+    ) -> None:
+        self._typed: _Typed[T] | None = None if state_type is None else _Typed(state_type)
         self._max_bytes = max_bytes
+        self._replaces = unstorable_text == "replace"
 
     def encode(self, state: T, session_id: SessionId) -> str:
         """Returns the JSON text of a state.
 
         Raises:
-            InvalidStateError: It could not be read back, naming the path.
+            InvalidStateError: It would not come back as it is, naming the path.
             StateTooLargeError: It takes more than ``max_bytes``.
         """
-        try:
-            text = dumps(state if self._adapter is None else _dump(self._adapter, state))
-        except Refused as refused:
-            raise InvalidStateError(refused.reason, path=refused.path, session_id=session_id) from None
-        if len(text) > self._max_bytes:
-            raise StateTooLargeError(size=len(text), limit=self._max_bytes, session_id=session_id)
-        if text == b"null":
-            raise InvalidStateError("is null; a session without a state is a session deleted", session_id=session_id)
-        return text.decode()
+        return self._encode(state, session_id)[0]
 
-    def copy(self, text: str, session_id: SessionId) -> T:
-        """Reads back a text that encode() just gave: the caller's own copy.
-
-        Raises:
-            InvalidStateError: The state type does not accept what it dumps, so it could be written but never read.
-        """
-        try:
-            return self.decode(text, session_id)
-        except CorruptStateError as error:
-            raise InvalidStateError(error.reason, path=error.path, session_id=session_id) from None
+    def encode_with_copy(self, state: T, session_id: SessionId) -> tuple[str, T]:
+        """encode(), and the caller's own copy of the state: what is read back of the text."""
+        text, copy = self._encode(state, session_id)
+        # What dumps() lets through comes back as it is, so encode() needs no reading to check that.
+        return text, loads(text) if self._typed is None else copy
 
     def decode(self, text: str, session_id: SessionId) -> T:
         """Returns the state of a JSON text that was stored.
@@ -71,140 +71,100 @@ class Codec(Generic[T]):
         """
         if text == "null":
             raise CorruptStateError("is null, which is no state", session_id=session_id)
+        refused: Refused | None = None
         try:
-            if self._adapter is None:
-                return loads(text)  # type: ignore[no-any-return]  # T is what JSON gives
+            return loads(text) if self._typed is None else self._typed.read(text)
+        except Refused as error:
+            refused = error
+        except ValueError:
+            refused = Refused("is no JSON text")
+        # Outside of the except blocks, because what was caught there has the text, and would be the context.
+        raise CorruptStateError(refused.reason, path=refused.path, session_id=session_id)
+
+    def _encode(self, state: T, session_id: SessionId) -> tuple[str, T]:
+        try:
+            return self._written(state, session_id)
+        except Refused as error:
+            refused = error
+        if self._replaces:
+            try:
+                storable = _replaced(state)
+                if storable is not state:
+                    return self._written(storable, session_id)
+            except Refused as error:
+                refused = error
+        raise InvalidStateError(refused.reason, path=refused.path, session_id=session_id)
+
+    def _written(self, state: T, session_id: SessionId) -> tuple[str, T]:
+        encoded = dumps(state) if self._typed is None else self._typed.written(state)
+        if len(encoded) > self._max_bytes:
+            raise StateTooLargeError(size=len(encoded), limit=self._max_bytes, session_id=session_id)
+        if encoded == b"null":
+            raise Refused("is null; a session without a state is a session deleted")
+        text = encoded.decode()
+        return text, state if self._typed is None else self._typed.checked(text, state)
+
+
+class _Typed(Generic[T]):
+    """States of one type, as pydantic writes and reads them. Each method raises Refused for what cannot be."""
+
+    def __init__(self, state_type: type[T] | TypeAdapter[T]) -> None:
+        self._adapter: TypeAdapter[T] = _adapter(state_type)
+        self._equality: Equality | None = None
+        self._ordered = False
+
+    def written(self, state: T) -> bytes:
+        if self._equality is None:
+            # Not in the constructor, where a type may still name others that are defined below it.
+            self._equality = Equality(Unstored(self._adapter))
+            self._ordered = order_matters(self._adapter)
+        tree = dump(self._adapter, state)
+        # jsonb keeps keys in an order of its own. Where that may matter, every storage gets them in that order.
+        return dumps(in_jsonb_order(tree) if self._ordered else tree)
+
+    def checked(self, text: str, state: T) -> T:
+        """What is read back of a text: the same as the state that the text was made of."""
+        assert self._equality is not None
+        copy = self.read(text)
+        self._equality.check(state, copy)
+        return copy
+
+    def read(self, text: str) -> T:
+        try:
             # Documents use the names of the fields, so that an alias may change without a migration.
             return self._adapter.validate_json(text, by_alias=False, by_name=True)
         except ValidationError as error:
-            # The first is enough to find it, and its message is pydantic's own text about the type: other parts of
-            # the error quote the input, which is the state.
-            first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-            reason = f"does not fit the state type ({first['type']})"
-            raise CorruptStateError(reason, path=jsonpath(first["loc"]), session_id=session_id) from None
-        except ValueError:
-            raise CorruptStateError("is no JSON text", session_id=session_id) from None
+            refused = _first_of(error)
+        except Exception as error:  # noqa: BLE001  # whatever a user's validator raises; it may hold the state
+            refused = Refused(f"does not fit the state type ({type(error).__name__})")
+        raise refused
 
 
-def origin_of(summary: Summary) -> dict[str, JsonValue] | None:
-    """Where a session came from.
-
-    Raises:
-        CorruptStateError: What is stored for it is no JSON object.
-    """
-    if summary.origin is None:
-        return None
+def _adapter(state_type: type[T] | TypeAdapter[T]) -> TypeAdapter[T]:
+    if isinstance(state_type, TypeAdapter):
+        return state_type
     try:
-        origin = loads(summary.origin)
-    except ValueError:
-        raise CorruptStateError("is no JSON text", path="origin", session_id=summary.key.session_id) from None
-    if origin is not None and not isinstance(origin, dict):
-        raise CorruptStateError("is no JSON object", path="origin", session_id=summary.key.session_id)
-    return origin
+        return TypeAdapter(state_type)
+    except Exception as error:
+        name = type(error).__name__
+        raise ConfigurationError(f"pydantic can make nothing of the state_type ({name}); see the cause") from error
 
 
-def encode_origin(origin: Mapping[str, JsonValue] | None, session_id: SessionId) -> str | None:
-    """The JSON text of where a session comes from.
-
-    Raises:
-        InvalidStateError: It is no mapping, or could not be read back.
-    """
-    if origin is None:
-        return None
-    if not isinstance(origin, Mapping):
-        raise InvalidStateError("must be a mapping", path="origin", session_id=session_id)
+def _first_of(error: ValidationError) -> Refused:
+    """The first place where a text does not fit: its path and the kind of fault, and nothing that quotes the state."""
     try:
-        return dumps(dict(origin)).decode()
-    except Refused as refused:
-        raise InvalidStateError(refused.reason, path=f"origin{refused.path[1:]}", session_id=session_id) from None
+        first = error.errors(include_url=False, include_input=False)[0]
+    except Exception:  # noqa: BLE001  # pydantic asks the user's exception for its text
+        return Refused("does not fit the state type (an error without a text)")
+    raised = first.get("ctx", {}).get("error")
+    fault = first["type"] if first["type"] in _PYDANTIC_FAULTS else "custom_error"
+    if isinstance(raised, Exception):
+        fault = type(raised).__name__
+    return Refused(f"does not fit the state type ({fault})", first["loc"])
 
 
-def metadata_of(summary: Summary) -> SessionMetadata:
-    """The facts about a session.
-
-    Raises:
-        CorruptStateError: What is stored for its origin is no JSON object.
-    """
-    return SessionMetadata(
-        created_at=summary.created_at,
-        updated_at=summary.updated_at,
-        last_accessed_at=summary.last_accessed_at,
-        expires_at=summary.expires_at,
-        ttl=summary.ttl,
-        origin=origin_of(summary),
-        owner_id=summary.owner_id,
-    )
-
-
-def _dump(adapter: TypeAdapter[T], state: T) -> Any:
-    """What pydantic makes of a state for JSON, under the names of its fields and without computed ones."""
+def _replaced(state: T) -> T:
     try:
-        tree = adapter.dump_python(state, mode="json", by_alias=False, round_trip=True, warnings=False)
-        if _holds_null(tree):
-            # Where the type says nothing (Any), pydantic turns NaN into null without a word.
-            _refuse_vanished_floats(adapter.dump_python(state, by_alias=False, round_trip=True, warnings=False))
-    except (ValueError, TypeError, AttributeError, RecursionError) as error:
-        # PydanticSerializationError and UnicodeDecodeError are ValueErrors, and so is what pydantic raises for a cycle.
-        raise _located(state, type(error)) from None
-    return tree
-
-
-def _located(state: object, error: type[Exception]) -> Refused:
-    """Finds what in the state pydantic could not dump; its own error names the value and not the place."""
-    steps: list[object] = []
-    while len(steps) < MAX_DEPTH:
-        failing = next(((step, inner) for step, inner in _members(state) if not _dumps_alone(inner)), None)
-        if failing is None:
-            break
-        steps.append(failing[0])
-        state = failing[1]
-    reason = f"is nested more than {MAX_DEPTH} levels deep, or contains itself"
-    if len(steps) < MAX_DEPTH:
-        reason = f"is a {type(state).__name__} that pydantic cannot dump to JSON ({error.__name__})"
-    refused = Refused(reason)
-    for step in reversed(steps):
-        refused.inside(step)
-    return refused
-
-
-def _members(value: object) -> Iterable[tuple[object, object]]:
-    if isinstance(value, Mapping):
-        return value.items()
-    if isinstance(value, list | tuple):
-        return enumerate(value)
-    if isinstance(value, BaseModel) or is_dataclass(value):
-        return vars(value).items()
-    return ()
-
-
-def _dumps_alone(value: object) -> bool:
-    try:
-        _ANYTHING.dump_python(value, mode="json", warnings=False)
-    except (ValueError, TypeError, AttributeError, RecursionError):
-        return False
-    return True
-
-
-def _holds_null(tree: Any) -> bool:
-    if type(tree) is dict:
-        return any(map(_holds_null, tree.values()))
-    if type(tree) is list:
-        return any(map(_holds_null, tree))
-    return tree is None
-
-
-def _refuse_vanished_floats(value: object) -> None:
-    """Raises Refused where a state, dumped without a detour by JSON, holds NaN or an infinity."""
-    if isinstance(value, float) and not math.isfinite(value):
-        raise Refused("is not a finite number; JSON has no NaN and no infinity")
-    members: Iterable[tuple[object, object]] = ()
-    if isinstance(value, Mapping):
-        members = [*value.items(), *((key, key) for key in value)]
-    elif isinstance(value, list | tuple | set | frozenset | deque):
-        members = enumerate(value)
-    for step, inner in members:
-        try:
-            _refuse_vanished_floats(inner)
-        except Refused as refused:
-            refused.inside(step)
-            raise
+        return replaced(state)  # type: ignore[no-any-return]
+    except RecursionError:
+        return state  # which is refused for its depth already

@@ -134,11 +134,12 @@ class StateTooLargeError(InvalidStateError):
         limit: The most that is accepted.
     """
 
-    def __init__(self, *, size: int, limit: int, session_id: str | None = None) -> None:
+    def __init__(self, *, size: int, limit: int, path: str = "$", session_id: str | None = None) -> None:
         self.size = size
         self.limit = limit
         super().__init__(
             f"takes {size} bytes as JSON and the limit is {limit}; keep less in the session or raise max_state_bytes",
+            path=path,
             session_id=session_id,
         )
 

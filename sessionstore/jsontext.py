@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable
 from contextlib import suppress
 from decimal import Decimal
@@ -25,26 +26,42 @@ _MIN_INT = -(2**63)
 # the integer 10000000000000000.
 _EXPONENT_FROM = 1e16
 _SHOWN_KEY_CHARS = 40
+_SHOWN_NAME_CHARS = 80
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class Refused(Exception):
     """A value that cannot be stored as JSON: ``reason``, and the ``path`` of the place."""
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, steps: Iterable[object] = ()) -> None:
         super().__init__(reason)
         self.reason = reason
         self._steps: list[str | int] = []
+        for step in reversed(list(steps)):
+            self.inside(step)
 
     def inside(self, step: object) -> None:
         """Adds the key or index under which the place lies; called from the inside out."""
-        if isinstance(step, str | int) and not isinstance(step, bool):
-            self._steps.append(step)
+        if isinstance(step, str):
+            self._steps.append(str.__str__(step))  # of a subclass, the text and not what it is shown as
+        elif isinstance(step, int) and not isinstance(step, bool):
+            self._steps.append(int(step))
         else:
             self._steps.append(f"<{type(step).__name__}>")
 
     @property
+    def steps(self) -> list[str | int]:
+        return self._steps[::-1]
+
+    @property
     def path(self) -> str:
-        return jsonpath(reversed(self._steps))
+        return jsonpath(self.steps)
+
+
+def named(kind: type) -> str:
+    """The name of a type as messages say it, with its article."""
+    name = kind.__name__[:_SHOWN_NAME_CHARS]
+    return f"an {name}" if name[:1] in "AEIOUaeiou" else f"a {name}"
 
 
 def jsonpath(steps: Any) -> str:
@@ -87,6 +104,20 @@ def loads(text: str | bytes) -> Any:
     return orjson.loads(text)
 
 
+def in_jsonb_order(value: Any) -> Any:
+    """The value with the keys of its objects in the order in which jsonb gives them back."""
+    if type(value) is dict:
+        return {key: in_jsonb_order(value[key]) for key in sorted(value, key=_jsonb_rank)}
+    if type(value) is list:
+        return [in_jsonb_order(member) for member in value]
+    return value
+
+
+def _jsonb_rank(key: str) -> tuple[int, bytes]:
+    text = key.encode(errors="surrogatepass")
+    return len(text), text
+
+
 def _is_plain(values: Iterable[Any], depth: int) -> bool:
     """Whether values are what nearly all are, so that it need not be found out where they are not: in half the time."""
     for value in values:
@@ -124,7 +155,7 @@ def _check(value: Any, depth: int) -> bool:
         if not math.isfinite(value):
             raise Refused("is not a finite number; JSON has no NaN and no infinity")
         return not -_EXPONENT_FROM < value < _EXPONENT_FROM or (value == 0 and math.copysign(1, value) < 0)
-    raise Refused(f"is a {kind.__name__}, which JSON cannot give back; convert it, or use a state_type that does")
+    raise Refused(f"is {named(kind)}, which JSON cannot give back; convert it, or use a state_type that does")
 
 
 def _check_object(members: dict[Any, Any], depth: int) -> bool:
@@ -155,11 +186,8 @@ def _check_array(values: list[Any], depth: int) -> bool:
 def _check_text(text: str) -> None:
     if "\0" in text:
         raise Refused("holds a NUL character (U+0000), which PostgreSQL cannot store")
-    if not text.isascii():
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            raise Refused("holds a lone surrogate, which is no character and has no UTF-8") from None
+    if _SURROGATE.search(text):
+        raise Refused("holds a lone surrogate, which is no character and has no UTF-8")
 
 
 def _plain_floats(value: Any) -> Any:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping
 from datetime import timedelta
+from functools import partial
 from types import EllipsisType
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar, get_args
 
 from pydantic import JsonValue, TypeAdapter
 
 from . import config
 from .change import Change
-from .codec import Codec, encode_origin, metadata_of
+from .codec import Codec, UnstorableText
 from .deadline import within
 from .errors import (
     ConfigurationError,
@@ -21,8 +22,10 @@ from .errors import (
     SessionConflictError,
     SessionNotFoundError,
 )
+from .facts import encode_origin, metadata_of
 from .fold import AlreadyApplied
 from .ids import SessionId, Version, check_namespace, check_session_id, fault_of, new_session_id
+from .replacement import ReplaceState
 from .session import SessionMetadata, SessionResult
 from .storage import Document, Draft, Key, StorageProvider, Summary
 from .storage.memory import MemoryStorageProvider
@@ -54,12 +57,15 @@ class SessionManager(Generic[T]):
             given, ``SESSION_TTL_SECONDS`` decides, then 30 minutes.
         max_lifetime: How long a session lives at most, however active; None: no limit. Kept with each session
             when it is created.
-        max_state_bytes: The longest state that is accepted, as JSON in UTF-8.
+        max_state_bytes: The longest state that is accepted, as JSON in UTF-8. The same limit holds for an origin.
         idempotency_keys: How many idempotency keys a session remembers: those of its last so many updates that had one,
             for as long as it lives. Each takes 12 bytes of its row.
+        unstorable_text: What becomes of NUL characters and lone surrogates (half an emoji) in the texts and keys of
+            a state or an origin, which no storage can keep. "refuse": an InvalidStateError with the path. "replace":
+            U+FFFD takes the place of each, and the result shows it; only two keys that would become one are refused.
 
     Raises:
-        ConfigurationError: A namespace, duration or size that cannot work.
+        ConfigurationError: A namespace, duration, size, type or choice that cannot work.
     """
 
     def __init__(
@@ -73,15 +79,19 @@ class SessionManager(Generic[T]):
         max_lifetime: timedelta | None = None,
         max_state_bytes: int = DEFAULT_MAX_STATE_BYTES,
         idempotency_keys: int = DEFAULT_IDEMPOTENCY_KEYS,
+        unstorable_text: UnstorableText = "refuse",
     ) -> None:
         if max_state_bytes < 1:
             raise ConfigurationError(f"max_state_bytes must be positive, not {max_state_bytes}")
         if not 1 <= idempotency_keys <= _MOST_KEYS:
             raise ConfigurationError(f"idempotency_keys must be from 1 to {_MOST_KEYS}, not {idempotency_keys}")
+        if unstorable_text not in get_args(UnstorableText):
+            raise ConfigurationError(f'unstorable_text must be "refuse" or "replace", not {unstorable_text!a}')
         self._default_state = default_state
         self._storage = MemoryStorageProvider() if storage is None else storage
         self._namespace = check_namespace(namespace)
-        self._codec: Codec[T] = Codec(state_type, max_state_bytes)
+        self._codec: Codec[T] = Codec(state_type, max_state_bytes, unstorable_text)
+        self._encode_origin = partial(encode_origin, max_bytes=max_state_bytes, replaces=unstorable_text == "replace")
         # By identity: only a default gives way to the environment, not a caller who also says 30 minutes.
         self._ttl = config.session_ttl(ttl) if ttl is DEFAULT_TTL else config.check_duration(ttl, "ttl")
         self._max_lifetime = config.check_duration(max_lifetime, "max_lifetime")
@@ -128,10 +138,10 @@ class SessionManager(Generic[T]):
         try:
             draft = Draft(
                 key=Key(self._namespace, name),
-                state=self._encode_new(state, name),
+                state=self._codec.encode(state, name),
                 ttl=own_ttl,
                 max_lifetime=self._max_lifetime,
-                origin=encode_origin(origin, name),
+                origin=self._encode_origin(origin, name),
                 owner_id=_check_owner(owner_id, name),
             )
         except InvalidStateError as error:
@@ -172,7 +182,7 @@ class SessionManager(Generic[T]):
     async def update_session(
         self,
         session_id: SessionId,
-        update_fn: Callable[[T], T | None],
+        update_fn: Callable[[T], T | ReplaceState[T] | None],
         *,
         expected_version: int | None = None,
         idempotency_key: str | None = None,
@@ -189,7 +199,10 @@ class SessionManager(Generic[T]):
         Args:
             session_id: Which session.
             update_fn: A plain function. It gets the caller's own copy of the state and returns the new one, or None if
-                it changed the one it was given. It may run more than once and must have no side effects.
+                it changed the one it was given. It may run more than once and must have no side effects. A last
+                expression that has a value, as in ``lambda state: state["items"].pop()``, is refused where it would
+                make an object or an array something else, or a part of itself; ReplaceState(value) says that it is
+                meant.
             expected_version: Write only if the session is at this version. A version from before a session expired or
                 was deleted never matches a later session of the same id.
             idempotency_key: What tells this update from any other of the session, say the id of the message that it
@@ -259,11 +272,6 @@ class SessionManager(Generic[T]):
         return SessionResult(
             session_id, success=True, data=await _in_time(timeout, self._storage.delete(key), writing=True)
         )
-
-    def _encode_new(self, state: T, session_id: SessionId) -> str:
-        text = self._codec.encode(state, session_id)
-        self._codec.copy(text, session_id)
-        return text
 
     def _result(self, document: Document, *, created: bool = False) -> SessionResult[T]:
         summary = document.summary

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from sessionstore import (
     InvalidSessionIdError,
     InvalidStateError,
+    ReplaceState,
     SessionManager,
     SessionResult,
     StorageProvider,
@@ -200,7 +201,7 @@ async def _offer(storage: StorageProvider, cases: Sequence[Case]) -> None:
         created = await sessions.create_session("made" if session_id is None else session_id)
         _check_answer(created, "made" if session_id is None else session_id, state)
         before = await bystander.create_session("s")
-        updated = await bystander.update_session("s", partial(_given, state))
+        updated = await bystander.update_session("s", partial(_replacing, state))
         after = await bystander.get_session("s")
         if state is None:  # which says that the state was changed in place, and it was not
             assert updated.unwrap() == {}
@@ -227,3 +228,7 @@ def _check_answer(answer: SessionResult[Any], session_id: Any, state: Any) -> No
 
 def _given(state: Any, _: object) -> Any:
     return state
+
+
+def _replacing(state: Any, _: object) -> Any:
+    return None if state is None else ReplaceState(state)

@@ -1,0 +1,300 @@
+"""Compares two values of one type: what was given, and what was read back of it."""
+
+from __future__ import annotations
+
+from collections import OrderedDict, defaultdict, deque
+from collections.abc import Callable, Iterable, Mapping
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from enum import Enum
+from math import isfinite
+from typing import Any, Final, TypeAlias
+from uuid import UUID
+
+from pydantic import BaseModel, RootModel
+
+from .jsontext import Refused, named
+from .schema import Unstored
+from .shapes import ABSENT, attributes, layout, model_fields
+
+EXACT: Final[frozenset[type]] = frozenset(
+    {str, int, bool, type(None), bytes, float, date, time, datetime, timedelta, UUID}
+)
+"""Types without parts, of which nearly all values are; where ``==`` says that two are equal, they are."""
+
+_NO_FIELDS: Final[frozenset[str]] = frozenset()
+
+
+class Comparison:
+    """One comparison. Each method compares two values of one type, and raises Refused where they differ."""
+
+    __slots__ = ("_open", "_unstored", "_ways")
+
+    def __init__(self, unstored: Unstored, ways: Mapping[type, Way]) -> None:
+        self._unstored = unstored
+        self._ways = ways
+        self._open: set[tuple[int, int]] = set()
+
+    def same(self, given: Any, read: Any) -> None:
+        kind = type(given)
+        if kind is not type(read):
+            raise _of_another_type(given, read)
+        self._ways[kind](self, given, read)
+
+    def scalar(self, given: Any, read: Any) -> None:
+        if given != read and (given == given or read == read):  # NaN is not equal to itself
+            raise _other(given)
+
+    def keyed(self, given: Mapping[Any, Any], read: Mapping[Any, Any], exempt: frozenset[str] = _NO_FIELDS) -> None:
+        """Compares values under names."""
+        name: object = None
+        try:
+            for name, value in given.items():
+                other = read.get(name, ABSENT)
+                if value is other:
+                    continue
+                kind = type(value)
+                if kind is type(other) and kind in EXACT and value == other:
+                    continue
+                if name in exempt:
+                    continue
+                if other is ABSENT:
+                    raise _lost()
+                self.same(value, other)
+        except Refused as refused:
+            refused.inside(name)
+            raise
+        if len(read) > len(given) or exempt:
+            for name in read:
+                if name not in given and name not in exempt:
+                    raise _added(name)
+
+    def model(self, given: BaseModel, read: BaseModel) -> None:
+        kind: type = type(given)
+        if layout(kind).cached:
+            mine, theirs = model_fields(given), model_fields(read)
+        else:
+            mine, theirs = given.__dict__, read.__dict__
+        self.keyed(mine, theirs, self._unstored.fields_of(kind))
+        if given.__pydantic_extra__ or read.__pydantic_extra__:
+            self.keyed(given.__pydantic_extra__ or {}, read.__pydantic_extra__ or {})
+
+    def root(self, given: RootModel[Any], read: RootModel[Any]) -> None:
+        self.same(given.root, read.root)
+
+    def dataclass(self, given: Any, read: Any) -> None:
+        kind: type = type(given)
+        if layout(kind).slots or layout(kind).cached or len(given.__dict__) != len(read.__dict__):
+            mine, theirs = attributes(given), attributes(read)
+        else:
+            mine, theirs = given.__dict__, read.__dict__
+        self.keyed(mine, theirs, self._unstored.fields_of(kind))
+
+    def mapping(self, given: Mapping[Any, Any], read: Mapping[Any, Any]) -> None:
+        keys: dict[Any, Any] | None = None
+        if len(given) == len(read):
+            for (key, value), (its_key, other) in zip(given.items(), read.items(), strict=True):
+                if key is its_key or (type(key) is str and type(its_key) is str and key == its_key):
+                    kind = type(value)
+                    if value is other or (kind is type(other) and kind in EXACT and value == other):
+                        continue
+                    self._member(key, value, other)
+                else:
+                    keys = _by_itself(read)
+                    break
+            else:
+                return
+        self._unordered(given, read, _by_itself(read) if keys is None else keys)
+
+    def _unordered(self, given: Mapping[Any, Any], read: Mapping[Any, Any], keys: dict[Any, Any]) -> None:
+        exempt = self._unstored.keys_of(given)
+        for key, value in given.items():
+            its_key = _found(keys, key)
+            if its_key is ABSENT:
+                if key in exempt:
+                    continue
+                raise _lost_key(key)
+            try:
+                self.same(key, its_key)
+            except Refused:
+                pass
+            else:
+                if key not in exempt:
+                    self._member(key, value, read[its_key])
+                continue
+            raise _lost_key(key)
+        if len(given) != len(read):
+            known = _by_itself(given)
+            for key in read:
+                if _found(known, key) is ABSENT and key not in exempt:
+                    raise _added(key)
+
+    def _member(self, step: object, value: object, other: object) -> None:
+        try:
+            self.same(value, other)
+        except Refused as refused:
+            refused.inside(step)
+            raise
+
+    def ordered(self, given: OrderedDict[Any, Any], read: OrderedDict[Any, Any]) -> None:
+        self.mapping(given, read)
+        for key, its_key in zip(given, read, strict=False):
+            if key != its_key:
+                raise Refused("would come back in another order; store a list of pairs")
+
+    def factory(self, given: defaultdict[Any, Any], read: defaultdict[Any, Any]) -> None:
+        self.mapping(given, read)
+        mine, theirs = given.default_factory, read.default_factory
+        if mine is not theirs:
+            if mine is None or theirs is None:
+                raise Refused("would come back with another default_factory")
+            self._made(mine, theirs)
+
+    def _made(self, mine: Callable[[], Any], theirs: Callable[[], Any]) -> None:
+        """Compares what two factories make."""
+        refused: Refused | None = None
+        try:
+            self.same(mine(), theirs())
+        except Exception:  # noqa: BLE001  # whatever the factory raises, it does not make the same
+            refused = Refused("would come back with another default_factory")
+        if refused is not None:
+            raise refused
+
+    def sequence(self, given: Any, read: Any) -> None:
+        index = -1
+        try:
+            for value, other in zip(given, read, strict=False):
+                index += 1
+                if value is other:
+                    continue
+                kind = type(value)
+                if kind is type(other) and kind in EXACT and value == other:
+                    continue
+                self.same(value, other)
+        except Refused as refused:
+            refused.inside(index)
+            raise
+        if len(given) > len(read):
+            raise _lost(index + 1)
+        if len(given) < len(read):
+            raise _added(index + 1)
+
+    def queue(self, given: deque[Any], read: deque[Any]) -> None:
+        self.sequence(given, read)
+        if given.maxlen != read.maxlen:
+            raise Refused("would come back with another maxlen")
+
+    def collection(self, given: Any, read: Any) -> None:
+        members = _by_itself(read)
+        for index, value in enumerate(given):
+            other = _found(members, value)
+            if other is ABSENT:
+                raise _lost(index)
+            self._member(index, value, other)
+        if len(given) != len(read):
+            raise Refused("would come back with more members")
+
+    def attributes(self, given: Any, read: Any) -> None:
+        self.keyed(attributes(given), attributes(read))
+
+    def secret(self, given: Any, read: Any) -> None:
+        refused: Refused | None = None
+        try:
+            self.same(given.get_secret_value(), read.get_secret_value())
+        except Refused:
+            shown = named(type(given))
+            refused = Refused(f"is {shown}, of which pydantic stores asterisks; give the field a serializer")
+        if refused is not None:
+            raise refused
+
+    def moment(self, given: datetime, read: datetime) -> None:
+        """Compares instants: of two time zones, Python calls equal instants unequal where a clock is set back."""
+        if given == read:
+            return
+        if (given.utcoffset() is None) != (read.utcoffset() is None) or given - read != timedelta():
+            raise _other(given)
+
+    def decimal(self, given: Decimal, read: Decimal) -> None:
+        # NaN is not equal to itself, and a signaling one cannot be compared at all.
+        same = given.as_tuple() == read.as_tuple() if given.is_nan() or read.is_nan() else given == read
+        if not same:
+            raise _other(given)
+
+    def enum(self, given: Enum, read: Enum) -> None:
+        if given is not read and given.value != read.value:
+            raise _other(given)
+
+    def instance(self, given: Any, read: Any) -> None:
+        """Compares instances of a class of which nothing is known."""
+        pair = (id(given), id(read))
+        if pair in self._open:
+            return
+        self._open.add(pair)
+        mine, theirs = attributes(given), attributes(read)
+        if mine or theirs:
+            self.keyed(mine, theirs)
+        else:
+            self.opaque(given, read)
+
+    def opaque(self, given: Any, read: Any) -> None:
+        """Compares by ``==``, and by what pickle would keep where that cannot tell."""
+        try:
+            if given == read:
+                return
+            told = "__eq__" in {name for base in type(given).__mro__[:-1] for name in vars(base)}
+        except Exception:  # noqa: BLE001  # what comparing raises is the class's own affair
+            told = False
+        if told:
+            raise _other(given)
+        self._pickled(given, read)
+
+    def _pickled(self, given: Any, read: Any) -> None:
+        refused: Refused | None = None
+        try:
+            self.same(given.__reduce_ex__(4), read.__reduce_ex__(4))
+        except Exception:  # noqa: BLE001  # as above
+            refused = Refused(f"is {named(type(given))}, which cannot be compared with what would come back")
+        if refused is not None:
+            raise refused
+
+
+Way: TypeAlias = Callable[[Comparison, Any, Any], None]
+"""How two values of one type are compared: a method of Comparison."""
+
+
+def _by_itself(values: Iterable[Any]) -> dict[Any, Any]:
+    return {value: value for value in values}
+
+
+def _found(members: dict[Any, Any], value: Any) -> Any:
+    try:
+        return members.get(value, ABSENT)
+    except Exception:  # noqa: BLE001  # a key's own __hash__ or __eq__
+        return ABSENT
+
+
+def _of_another_type(given: object, read: object) -> Refused:
+    if isinstance(given, float) and not isfinite(given):
+        return Refused("is not a finite number; JSON has no NaN and no infinity")
+    return Refused(
+        f"is {named(type(given))} and would come back as {named(type(read))}; "
+        "store that type, or declare this one in the state type"
+    )
+
+
+def _other(given: object) -> Refused:
+    return Refused(f"is {named(type(given))} that would come back as another one")
+
+
+def _lost(*steps: object) -> Refused:
+    return Refused("would not come back; the state type does not store it", steps)
+
+
+def _lost_key(key: object) -> Refused:
+    if type(key) is str:
+        return _lost(key)
+    return Refused(f"is under a key that is {named(type(key))}, which would not come back as such", [key])
+
+
+def _added(step: object) -> Refused:
+    return Refused("is not in the state and would come back", [step])

@@ -1,0 +1,115 @@
+"""Whether a state was read back as it was written: equal, with the same types, at every depth.
+
+Python's own ``==`` does not tell: 1, 1.0 and True are equal, an object may call itself equal to anything, and another
+one only to itself. So a value is compared by its type and its parts, and ``==`` decides where there are none.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import OrderedDict, defaultdict, deque
+from collections.abc import Mapping
+from dataclasses import is_dataclass
+from datetime import datetime
+from decimal import Decimal
+from enum import Enum
+from typing import Any, Final
+
+from pydantic import BaseModel, RootModel, Secret, SecretBytes, SecretStr
+
+from .comparison import EXACT, Comparison, Way
+from .jsontext import Refused
+from .schema import Unstored
+
+_ROOTS_WITHOUT_PARTS: Final = (sys.stdlib_module_names | {"pydantic", "pydantic_core"}) - {"collections", "types"}
+"""Packages whose instances keep private things in their attributes (a Path its hash), and know when they are equal."""
+
+
+class Equality:
+    """Compares the states of one type.
+
+    Args:
+        unstored: What the type declares as not stored, which is not compared.
+    """
+
+    def __init__(self, unstored: Unstored) -> None:
+        self._unstored = unstored
+        self._ways = _Ways()
+
+    def check(self, given: object, read: object) -> None:
+        """Compares a state with what was read back of it.
+
+        Raises:
+            Refused: They are not equal, or not of the same types; with the first place where they differ.
+        """
+        refused: Refused | None = None
+        try:
+            Comparison(self._unstored, self._ways).same(given, read)
+        except Refused as error:
+            refused = Refused(error.reason, error.steps)
+        except Exception as error:  # noqa: BLE001  # what comparing raises is some class's own affair, and may quote it
+            refused = Refused(f"cannot be compared with what would come back ({type(error).__name__})")
+        if refused is not None:
+            raise refused
+
+
+_WAYS: Final[dict[type, Way]] = {
+    **dict.fromkeys(EXACT, Comparison.scalar),  # but for datetime, below
+    complex: Comparison.scalar,
+    bytearray: Comparison.scalar,
+    OrderedDict: Comparison.ordered,
+    defaultdict: Comparison.factory,
+    dict: Comparison.mapping,
+    list: Comparison.sequence,
+    tuple: Comparison.sequence,
+    deque: Comparison.queue,
+    set: Comparison.collection,
+    frozenset: Comparison.collection,
+    datetime: Comparison.moment,
+    Decimal: Comparison.decimal,
+    BaseModel: Comparison.model,
+    RootModel: Comparison.root,
+    Enum: Comparison.enum,
+    Secret: Comparison.secret,
+    SecretStr: Comparison.secret,
+    SecretBytes: Comparison.secret,
+}
+
+
+_MODELS: Final[tuple[type, ...]] = (RootModel, BaseModel, Enum, Secret, SecretStr, SecretBytes)
+
+
+class _Ways(dict[type, Way]):
+    """How values of each type are compared, found out at the first of a type."""
+
+    def __missing__(self, kind: type) -> Way:
+        way = self[kind] = _way(kind)
+        return way
+
+
+def _way(kind: type) -> Way:
+    if kind in _WAYS:
+        return _WAYS[kind]
+    base = next((base for base in _MODELS if issubclass(kind, base)), None)
+    if base is not None:
+        return _WAYS[base]
+    base = next((base for base in kind.__mro__ if base in _WAYS), None)
+    if base is not None:
+        return _of_subclass(_WAYS[base])
+    if is_dataclass(kind):
+        return Comparison.dataclass
+    if issubclass(kind, Mapping):
+        return Comparison.mapping
+    if kind.__module__.partition(".")[0] in _ROOTS_WITHOUT_PARTS:
+        return Comparison.opaque
+    return Comparison.instance
+
+
+def _of_subclass(way: Way) -> Way:
+    """Compares instances of a subclass of a builtin type: by its rule, and by the attributes of the subclass."""
+
+    def both(comparison: Comparison, given: Any, read: Any) -> None:
+        way(comparison, given, read)
+        comparison.attributes(given, read)
+
+    return both

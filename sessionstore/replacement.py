@@ -1,0 +1,106 @@
+"""What an update function returned, and what that makes of the state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final, Generic, TypeVar
+
+from .jsontext import Refused, named
+
+T = TypeVar("T")
+
+_KINDS: Final[dict[type, str]] = {dict: "object", list: "array"}
+
+_ADVICE: Final = (
+    "return None after changing the state in place, or ReplaceState(value) where the value is to be the whole new state"
+)
+
+
+@dataclass(frozen=True)
+class ReplaceState(Generic[T]):
+    """What an update function returns to say: whatever was there, this is the whole new state.
+
+    An update whose last expression happens to have a value, as in ``lambda state: state["items"].pop()``, would make
+    that value the state. So an object or an array only becomes something else where it is said in this way.
+
+    Attributes:
+        state: The new state.
+    """
+
+    state: T
+
+
+def new_state(given: T, returned: Any, original: Callable[[], T]) -> T:
+    """The state after an update function was applied.
+
+    Args:
+        given: What the function was given, as the function left it.
+        returned: What the function returned.
+        original: Makes anew what the function was given.
+
+    Raises:
+        Refused: What it returned is hardly meant as the new state.
+    """
+    if returned is None or returned is given:
+        return given
+    if isinstance(returned, ReplaceState):
+        return returned.state  # type: ignore[no-any-return]
+    kind: type = type(given)
+    if kind in _KINDS:
+        if type(returned) is not kind:
+            raise Refused(f"is an {_KINDS[kind]}, and the update would make it {named(type(returned))}; {_ADVICE}")
+        if _is_part(returned, given) or _is_left_over(returned, given, original):
+            raise Refused(f"would become a part of what it was; {_ADVICE}")
+    return returned  # type: ignore[no-any-return]
+
+
+def _is_part(returned: Any, given: Any) -> bool:
+    """Whether what was returned lies in the state, as in ``lambda state: state.setdefault("user", {})``."""
+    return any(inner is returned for inner in _containers(given))
+
+
+def _is_left_over(returned: Any, given: Any, original: Callable[[], Any]) -> bool:
+    """Whether the state was changed in place, and what was returned is no later form of it but something taken out.
+
+    A function that leaves the state alone makes a new one of it, whatever that is. One that changes it in place and
+    returns another object should return a copy, with more or fewer members.
+    """
+    before = original()
+    if _equal(before, given) or _equal(returned, given):
+        return False
+    if any(_equal(inner, returned) for inner in _containers(before)):
+        return True
+    members = list(returned.values()) if type(returned) is dict else returned
+    if any(member is given for member in members):
+        return False
+    if isinstance(returned, dict):
+        return not given.keys() <= returned.keys()
+    return not (_all_in(returned, given) or _all_in(given, returned))
+
+
+def _containers(value: Any) -> Iterator[Any]:
+    """The objects and arrays within a value."""
+    waiting, seen = [value], {id(value)}
+    while waiting:
+        outer = waiting.pop()
+        for inner in outer.values() if type(outer) is dict else outer:
+            if type(inner) in _KINDS and id(inner) not in seen:
+                seen.add(id(inner))
+                waiting.append(inner)
+                yield inner
+
+
+def _equal(first: Any, second: Any) -> bool:
+    try:
+        return bool(first == second)
+    except Exception:  # noqa: BLE001  # the function may have put anything into the state
+        return False
+
+
+def _all_in(some: list[Any], others: list[Any]) -> bool:
+    """Whether all members of a list are members of another one."""
+    try:
+        return all(member in others for member in some)
+    except Exception:  # noqa: BLE001  # as above
+        return False

@@ -1,0 +1,93 @@
+"""What values consist of: the parts of a value, each under the step that leads to it."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Hashable, Iterator, Mapping
+from dataclasses import fields, is_dataclass
+from functools import cached_property, lru_cache
+from types import MemberDescriptorType
+from typing import Any, Final, NamedTuple
+
+from pydantic import BaseModel, RootModel
+
+ABSENT: Final = object()
+"""Stands for a part that is not there."""
+
+
+class Layout(NamedTuple):
+    """Where the instances of a class hold what they consist of.
+
+    Attributes:
+        fields: The names of the fields of a dataclass.
+        slots: The descriptors of its slots, by their names.
+        cached: The names under which a cached_property leaves what it made. Whoever asks for that makes it anew, so
+            it is no part.
+    """
+
+    fields: tuple[str, ...]
+    slots: Mapping[str, Any]
+    cached: frozenset[str]
+
+
+@lru_cache(maxsize=1024)
+def layout(kind: Hashable) -> Layout:
+    """Where the instances of a class hold what they consist of."""
+    assert isinstance(kind, type)  # and as such hashable, which the type checker of lru_cache does not see
+    slots: dict[str, Any] = {}
+    cached: set[str] = set()
+    for base in kind.__mro__:
+        for name, member in vars(base).items():
+            if type(member) is MemberDescriptorType and not name.startswith("__"):
+                slots.setdefault(name, member)
+            elif isinstance(member, cached_property):
+                cached.add(name)
+    names = tuple(field.name for field in fields(kind)) if is_dataclass(kind) else ()
+    return Layout(names, slots, frozenset(cached))
+
+
+def attributes(value: object) -> dict[str, Any]:
+    """What an instance holds under names: in its ``__dict__``, in slots, and as fields of a dataclass."""
+    kind: type = type(value)
+    where = layout(kind)
+    # A field that is not set by __init__ may lie in the class, as its default.
+    found = {name: getattr(value, name, ABSENT) for name in where.fields}
+    for name, slot in where.slots.items():
+        found.setdefault(name, _held_in(slot, value))
+    for name, held in getattr(value, "__dict__", {}).items():
+        if name not in where.cached:
+            found.setdefault(name, held)
+    return {name: held for name, held in found.items() if held is not ABSENT}
+
+
+def model_parts(model: BaseModel) -> dict[str, Any]:
+    """The fields and extra fields of a model; private attributes are not stored, and are no parts."""
+    return model_fields(model) | (model.__pydantic_extra__ or {})
+
+
+def model_fields(model: BaseModel) -> dict[str, Any]:
+    """The fields of a model, without extra fields."""
+    kind: type = type(model)
+    cached = layout(kind).cached
+    return {name: held for name, held in model.__dict__.items() if name not in cached}
+
+
+def parts(value: object) -> Iterator[tuple[object, object]]:
+    """The parts of a value, each with its step; none where it has none or they cannot be told."""
+    if isinstance(value, RootModel):
+        yield from parts(value.root)
+    elif isinstance(value, BaseModel):
+        yield from model_parts(value).items()
+    elif isinstance(value, Mapping):
+        yield from value.items()
+    elif isinstance(value, list | tuple | set | frozenset | deque):
+        yield from enumerate(value)
+    elif is_dataclass(value):
+        yield from attributes(value).items()
+
+
+def _held_in(slot: Any, value: object) -> Any:
+    try:
+        return slot.__get__(value)
+    except AttributeError:
+        return ABSENT
