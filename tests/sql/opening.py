@@ -53,6 +53,7 @@ def in_use(storage: SqlStorageProvider) -> int:
 
 async def disconnect(storage: SqlStorageProvider) -> None:
     """Ends all connections, also those of a service's engine."""
-    for lease in storage._gateway.channel.connections._forget_idle():
+    connections = storage._gateway.channel.connections
+    for lease in connections._forget_idle():
         await greenlet_spawn(lease.close)
-    await storage._gateway._async_engine.dispose()
+    await greenlet_spawn(connections._pool().dispose)

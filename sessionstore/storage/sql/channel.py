@@ -11,6 +11,7 @@ from sqlalchemy import Engine
 from .connections import Connections
 from .dialect import Backend
 from .engine import BUSY_SECONDS
+from .modes import MODES
 from .turns import Turns
 
 _BUSY: Final = "other writers kept the SQLite file for too long; write less at once, or use PostgreSQL"
@@ -35,9 +36,11 @@ class Channel:
     """
 
     def __init__(self, engine: Engine, backend: Backend, *, owned: bool, first: bool) -> None:
-        pool = engine.pool if first or not owned else engine.pool.recreate()
-        self.connections = Connections(engine, pool, owned=owned)
-        self.turns = Turns.of_pool(pool)
+        own = engine.pool if first else engine.pool.recreate()
+        pool = (lambda: own) if owned else (lambda: engine.pool)
+        mode = MODES[engine.dialect.driver]()
+        self.connections = Connections(pool, mode, backend.driver.errors, owned=owned)
+        self.turns = Turns.of_pool(own)
         self.write_turns = Turns(1, BUSY_SECONDS, _BUSY) if backend.one_writer else NO_TURN
         self.check_turn = asyncio.Lock()
 

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterable
-from typing import Any, TypeVar
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any, Final, TypeVar
 
-from sqlalchemy import Connection, Engine, Pool, PoolProxiedConnection, QueuePool
+from sqlalchemy import PoolProxiedConnection, QueuePool, StaticPool
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.util import greenlet_spawn
 
 from ...deadline import ended
+from ...errors import ConfigurationError, SessionStoreError, StorageError
+from .drivers import Errors
+from .modes import Mode
 
 R = TypeVar("R")
+
+_SEEN: Final = "sessionstore"
+"""The key in the `info` of a connection that says that our operations had it before."""
 
 
 class Lease:
@@ -19,46 +26,51 @@ class Lease:
 
     Attributes:
         driver: The driver's own connection, to run statements on.
-        pooled: The pool's.
+        pool: The pool that it came from.
+        pooled: The pool's connection.
+        before: What was set before AUTOCOMMIT, to be put back; None: nothing.
         spoilt: Whether it must not be used again.
     """
 
-    def __init__(self, taken: Connection | PoolProxiedConnection, pooled: PoolProxiedConnection) -> None:
+    def __init__(self, pool: Any, pooled: PoolProxiedConnection) -> None:
         self.driver: Any = pooled.driver_connection
+        self.pool = pool
         self.pooled = pooled
+        self.before: object = None
         self.spoilt = False
-        self._taken = taken
 
     def close(self) -> None:
         """Gives it back to the pool."""
-        self._taken.close()
+        self.pooled.close()
 
     def discard(self) -> None:
         """Closes it for good."""
         if self.pooled.is_valid:
             self.pooled.invalidate()
-        self._taken.close()
+        self.pooled.close()
 
 
 class Connections:
-    """Takes connections out of the pool of an engine.
+    """Takes connections out of a pool, and sees to it that what runs on them commits by itself.
 
     The pool of SQLAlchemy wants a greenlet around it, and with that a check-out and a check-in take a quarter of the
-    time that reading a session takes. So those of our own engine stay out between operations; those of others go back.
+    time that reading a session takes. So those of our own engine stay out between operations; those of others go back
+    as they came.
 
     Args:
-        engine: Whose connections they are.
-        pool: The pool to take them from, if they are ours.
-        owned: Whether engine.py made the engine: its connections are in AUTOCOMMIT from the beginning. Those of
-            others are put into it when they are taken, and out of it when they are given back.
+        pool: Gives the pool. That of a service's engine is another one after the service disposed of the first.
+        mode: Puts connections into AUTOCOMMIT.
+        errors: What the driver raises.
+        owned: Whether engine.py made the engine.
     """
 
-    def __init__(self, engine: Engine, pool: Pool, *, owned: bool) -> None:
-        self._engine = engine if owned else engine.execution_options(isolation_level="AUTOCOMMIT")
+    def __init__(self, pool: Callable[[], Any], mode: Mode, errors: Errors, *, owned: bool) -> None:
         self._pool = pool
+        self._mode = mode
+        self._known: Errors = (*errors, SQLAlchemyError, SessionStoreError, OSError, TimeoutError)
         self._owned = owned
         self._idle: list[Lease] = []
-        self._most_idle = _most_idle(pool) if owned else 0
+        self._most_idle = _most_idle(pool()) if owned else 0
         self._closed = False
 
     @property
@@ -67,8 +79,13 @@ class Connections:
         return len(self._idle)
 
     async def take(self) -> Lease:
-        """A connection: an idle one, or the pool's."""
-        return self._idle.pop() if self._idle else await greenlet_spawn(self._take)
+        """A connection: an idle one, or the pool's.
+
+        Raises:
+            ConfigurationError: The connection has a setting with which nothing would be committed, or read as it is.
+            StorageError: The engine's own events, creator or pool failed.
+        """
+        return self._idle.pop() if self._idle else await self._take()
 
     async def give_back(self, lease: Lease) -> None:
         """Takes a connection back that is as good as it was."""
@@ -76,8 +93,10 @@ class Connections:
             await to_its_end(_discard([lease]))  # its pool is disposed of, or about to be
         elif len(self._idle) < self._most_idle:
             self._idle.append(lease)
+        elif _at_once(lease.pool):
+            await self._return(lease)
         else:
-            await greenlet_spawn(lease.close)
+            await to_its_end(self._return(lease))
 
     async def discard(self, lease: Lease, *, lost: bool) -> None:
         """Closes a connection of which nobody knows what is still to come on it.
@@ -88,8 +107,7 @@ class Connections:
         """
         if lost:
             # There is no public name for it; SQLAlchemy itself does it where it sees a connection break.
-            pool = self._pool if self._owned else self._engine.pool
-            pool._invalidate(lease.pooled, _checkin=False)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+            lease.pool._invalidate(lease.pooled, _checkin=False)  # noqa: SLF001
         # Also where the operation is cancelled meanwhile: closing says goodbye to the server, and may take its time.
         await to_its_end(_discard([lease, *(self._forget_idle() if lost else ())]))
 
@@ -100,7 +118,7 @@ class Connections:
         for lease in self._forget_idle():
             await greenlet_spawn(lease.close)
         if self._owned:
-            await greenlet_spawn(self._pool.dispose)
+            await greenlet_spawn(self._pool().dispose)
 
     def abandon(self) -> None:
         """Forgets the connections of a loop that was closed."""
@@ -112,17 +130,74 @@ class Connections:
         forgotten, self._idle = self._idle, []
         return forgotten
 
-    def _take(self) -> Lease:
-        if self._owned:
-            pooled = self._pool.connect()
-            return Lease(pooled, pooled)
-        connection = self._engine.connect()
-        return Lease(connection, connection.connection)
+    async def _take(self) -> Lease:
+        pool = self._pool()
+        try:
+            lease = Lease(pool, await greenlet_spawn(pool.connect))
+        except self._known:
+            raise
+        except Exception as error:
+            raise StorageError(
+                "the engine could not make a connection: its pool, its creator, its events or its connect_args "
+                f"(say row_factory or cursor_factory) raised {type(error).__name__}; the cause has the details"
+            ) from error
+        try:
+            await self._prepare(lease)
+        except BaseException:
+            await to_its_end(_discard([lease]))
+            raise
+        return lease
+
+    async def _prepare(self, lease: Lease) -> None:
+        mode, driver, info = self._mode, lease.driver, lease.pooled.info
+        if mode.in_transaction(driver):
+            if isinstance(lease.pool, StaticPool) and not self._owned:
+                raise ConfigurationError(
+                    "the engine's StaticPool gives all callers one connection, and somebody has a transaction open "
+                    "on it; give sessionstore an engine whose pool gives each caller a connection of its own"
+                )
+            # An event that ran SQL and did not commit: whoever is next commits it. What somebody else left open on a
+            # connection that was ours before is rolled back, as the pool would do it.
+            events = _SEEN not in info or bool(lease.pool.dispatch.checkout)
+            await mode.end(lease.pooled, commit=events)
+        await mode.check(driver)
+        if not mode.ready(driver):
+            lease.before = await mode.enter(driver)
+        if not mode.ready(driver):
+            raise ConfigurationError(
+                "a connection of this engine cannot be put into AUTOCOMMIT, so that nothing would be committed; "
+                "see what its events set"
+            )
+        info[_SEEN] = True
+
+    async def _return(self, lease: Lease) -> None:
+        # After dispose(), the service has another pool, and nobody would close what goes back into the first one.
+        if lease.pool is not self._pool() or self._mode.in_transaction(lease.driver):
+            await greenlet_spawn(lease.discard)
+            return
+        if lease.before is not None:
+            try:
+                await self._mode.leave(lease.driver, lease.before)
+            except BaseException:
+                await greenlet_spawn(lease.discard)
+                raise
+        await greenlet_spawn(lease.close)
 
 
 async def _discard(leases: Iterable[Lease]) -> None:
     for lease in leases:
         await greenlet_spawn(lease.discard)
+
+
+def _at_once(pool: Any) -> bool:
+    """Whether the pool waits for nothing when a connection is taken or given back."""
+    # There are no public names for what it was told.
+    return (
+        isinstance(pool, QueuePool)
+        and not (pool._pre_ping or pool._recycle > -1)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        and not (pool.dispatch.checkout or pool.dispatch.checkin or pool.dispatch.reset)
+        and pool.checkedin() > 0
+    )
 
 
 def _most_idle(pool: Any) -> int:

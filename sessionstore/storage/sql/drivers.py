@@ -7,7 +7,9 @@ where it takes 0.9 times as long without.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sqlite3
+from collections.abc import Callable, Sequence
+from functools import partial
 from importlib import import_module
 from typing import Any, Final, Protocol, TypeAlias
 
@@ -58,11 +60,10 @@ class Psycopg:
 
     def __init__(self, dialect: Dialect) -> None:
         # Of our own, because an engine's dialect is made for its connections, whose cursors take names.
-        own: Any = type(dialect)
-        self.dialect: Dialect = own(paramstyle="numeric_dollar")
+        self.dialect = _own_dialect(dialect, "numeric_dollar")
         self.errors: Errors = (dialect.loaded_dbapi.Error,)
         self._data_error = dialect.loaded_dbapi.DataError
-        self._cursor = import_module("psycopg").AsyncRawCursor
+        self._cursor = _raw_cursor()
 
     async def fetch(self, connection: Any, sql: str, params: Params) -> Sequence[Row]:
         # Without a look at cursor.description, which costs psycopg as much as decoding the row.
@@ -73,7 +74,7 @@ class Psycopg:
         return rows
 
     async def command(self, connection: Any, sql: str) -> None:
-        await connection.execute(sql)
+        await self._cursor(connection).execute(sql)
 
     def out_of_range(self, error: Exception) -> bool:
         # Without a code where it was psycopg that found no value for it.
@@ -86,7 +87,8 @@ class Asyncpg:
 
     def __init__(self, dialect: Dialect) -> None:
         asyncpg = import_module("asyncpg")
-        self.dialect = dialect
+        self.dialect = _own_dialect(dialect, "numeric_dollar")
+        self._record = asyncpg.Record
         # SQLAlchemy has error classes of its own for what fails while it connects.
         self.errors: Errors = (
             asyncpg.PostgresError,
@@ -96,7 +98,7 @@ class Asyncpg:
         )
 
     async def fetch(self, connection: Any, sql: str, params: Params) -> Sequence[Row]:
-        rows: Sequence[Row] = await connection.fetch(sql, *params)
+        rows: Sequence[Row] = await connection.fetch(sql, *params, record_class=self._record)
         return rows
 
     async def command(self, connection: Any, sql: str) -> None:
@@ -110,19 +112,58 @@ class Aiosqlite:
     """aiosqlite, which runs each call in a thread of its own: one call is one trip there, a cursor would be four."""
 
     def __init__(self, dialect: Dialect) -> None:
-        self.dialect = dialect
+        self.dialect = _own_dialect(dialect, "qmark")
         self.errors: Errors = (dialect.loaded_dbapi.Error,)
 
     async def fetch(self, connection: Any, sql: str, params: Params) -> Sequence[Row]:
-        rows: Sequence[Row] = await connection.execute_fetchall(sql, params)
+        # There is no public name for a function of our own in the connection's thread.
+        rows: Sequence[Row] = await connection._execute(_fetch_all, connection._conn, sql, params)  # noqa: SLF001
         return rows
 
     async def command(self, connection: Any, sql: str) -> None:
-        await connection.execute_fetchall(sql, ())
+        await self.fetch(connection, sql, ())
 
     def out_of_range(self, error: Exception) -> bool:
         # A sum that is no integer any more, where the table takes nothing else.
         return getattr(error, "sqlite_errorcode", None) == _CONSTRAINT_DATATYPE
+
+
+def _own_dialect(dialect: Dialect, paramstyle: str) -> Dialect:
+    """A dialect to compile our statements with, whatever the engine's was told (paramstyle, label_length)."""
+    own: Any = type(dialect)
+    made: Dialect = own(paramstyle=paramstyle)
+    return made
+
+
+def _raw_cursor() -> Callable[[Any], Any]:
+    """Makes cursors as psycopg has them by default, whatever a service set on a connection or for all of them."""
+    psycopg, postgres = import_module("psycopg"), import_module("psycopg.postgres")
+    adapters = import_module("psycopg.adapt").AdaptersMap(types=postgres.types)
+    postgres.register_default_adapters(adapters)
+    row_factory = import_module("psycopg.rows").tuple_row
+    base: Any = psycopg.AsyncRawCursor
+
+    class Cursor(base):  # type: ignore[misc]
+        def __init__(self, connection: Any) -> None:
+            super().__init__(connection, row_factory=row_factory)
+            self._adapters = adapters
+
+    return Cursor
+
+
+# SQLite keeps what is no UTF-8 too, and Python would fail on the whole page of rows that one such text is in.
+_ANY_TEXT: Final = partial(str, encoding="utf-8", errors="backslashreplace")
+
+
+def _fetch_all(raw: Any, sql: str, params: Params) -> Sequence[Row]:
+    """Runs a statement in the thread of its connection, with no row factory and our own text factory."""
+    before = raw.text_factory
+    raw.text_factory = _ANY_TEXT
+    try:
+        rows: Sequence[Row] = sqlite3.Cursor(raw).execute(sql, params).fetchall()
+        return rows
+    finally:
+        raw.text_factory = before
 
 
 def _overflown(error: Exception) -> bool:

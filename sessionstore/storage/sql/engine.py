@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Any, Final
 
 from sqlalchemy import event
@@ -69,9 +68,7 @@ def make_engine(url: str, **options: Any) -> AsyncEngine:
         raise ConfigurationError(
             f"open_storage() was given an option that the engine does not take ({error})"
         ) from None
-    if address.backend == "sqlite":
-        event.listen(engine.sync_engine, "connect", _read_any_text)
-    elif driver == "psycopg" and prepared:
+    if driver == "psycopg" and prepared:
         event.listen(engine.sync_engine, "connect", _speak_utc)
     return engine
 
@@ -82,8 +79,3 @@ def _speak_utc(connection: Any, _: object) -> None:
     cursor = connection.cursor()
     cursor.execute("SET TIME ZONE 'UTC'")
     cursor.close()
-
-
-def _read_any_text(connection: Any, _: object) -> None:
-    # SQLite keeps what is no UTF-8 too, and Python would fail on the whole page of rows that one such text is in.
-    connection.driver_connection.text_factory = partial(str, encoding="utf-8", errors="backslashreplace")

@@ -21,6 +21,7 @@ from .connections import Lease, to_its_end
 from .dialect import Backend
 from .faults import Fault, code_of, discreet, driver_error, storage_error
 from .first_call import FirstCall
+from .modes import MODES
 from .postgresql import PostgreSQL
 from .sqlite import SQLite
 from .statements import Statements
@@ -62,8 +63,9 @@ class Gateway:
 
     def __init__(self, engine: AsyncEngine, *, schema: str | None, owned: bool) -> None:
         backend = _BACKENDS.get(engine.dialect.name)
-        if backend is None:
-            raise ConfigurationError(f"sessions are kept in PostgreSQL or SQLite, not in {engine.dialect.name}")
+        if backend is None or engine.dialect.driver not in MODES:
+            asked = f"{engine.dialect.name} through {engine.dialect.driver}"
+            raise ConfigurationError(f"sessions are kept in PostgreSQL or SQLite, not in {asked}")
         self._async_engine = engine
         self._owned = owned
         self._backend: Backend = backend(engine.dialect)

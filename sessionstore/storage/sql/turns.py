@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from types import TracebackType
 
-from sqlalchemy import Pool, QueuePool
+from sqlalchemy import AssertionPool, Pool, QueuePool, StaticPool
 
 from ...errors import StorageUnavailableError
 from .faults import NO_CONNECTION
@@ -35,6 +35,8 @@ class Turns:
     @classmethod
     def of_pool(cls, pool: Pool) -> Turns:
         """As many places as the pool has connections, and as much patience."""
+        if isinstance(pool, StaticPool | AssertionPool):
+            return cls(1, _DEFAULT_SECONDS)  # there is one connection, and a transaction on it is nobody else's
         if not isinstance(pool, QueuePool):
             return cls(_UNLIMITED, _DEFAULT_SECONDS)
         # There is no public name for it.
