@@ -132,6 +132,8 @@ class Connections:
 
     async def _take(self) -> Lease:
         pool = self._pool()
+        if isinstance(pool, StaticPool) and not self._owned:
+            self._check_shared(pool)
         try:
             lease = Lease(pool, await greenlet_spawn(pool.connect))
         except self._known:
@@ -148,14 +150,18 @@ class Connections:
             raise
         return lease
 
+    def _check_shared(self, pool: StaticPool) -> None:
+        """Looks at the one connection before it is taken, because giving it back would end a transaction on it."""
+        record = vars(pool).get("connection")  # there, once somebody connected
+        if record is not None and record.in_use and self._mode.in_transaction(record.driver_connection):
+            raise ConfigurationError(
+                "the engine's StaticPool gives all callers one connection, and somebody has a transaction open on it; "
+                "give sessionstore an engine whose pool gives each caller a connection of its own"
+            )
+
     async def _prepare(self, lease: Lease) -> None:
         mode, driver, info = self._mode, lease.driver, lease.pooled.info
         if mode.in_transaction(driver):
-            if isinstance(lease.pool, StaticPool) and not self._owned:
-                raise ConfigurationError(
-                    "the engine's StaticPool gives all callers one connection, and somebody has a transaction open "
-                    "on it; give sessionstore an engine whose pool gives each caller a connection of its own"
-                )
             # An event that ran SQL and did not commit: whoever is next commits it. What somebody else left open on a
             # connection that was ours before is rolled back, as the pool would do it.
             events = _SEEN not in info or bool(lease.pool.dispatch.checkout)

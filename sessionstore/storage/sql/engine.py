@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from sqlalchemy import event
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy import QueuePool, event
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from ...errors import ConfigurationError
@@ -17,6 +17,8 @@ CONNECT_SECONDS: Final = 10
 BUSY_SECONDS: Final = 30
 """How long SQLite waits for other processes to finish their writes."""
 
+
+_AUTOCOMMIT: Final = "AUTOCOMMIT"
 
 # Unnamed statements are parsed anew each time, in the round trip in which they run.
 _UNPREPARED: Final[Mapping[str, Mapping[str, Any]]] = {
@@ -49,28 +51,54 @@ def make_engine(url: str, **options: Any) -> AsyncEngine:
     if not prepared:
         connect_args |= _UNPREPARED[driver]
     connect_args |= address.connect_args
-    connect_args |= dict(options.pop("connect_args", {}))
-    defaults: dict[str, Any] = {
-        "isolation_level": "AUTOCOMMIT",
-        # In AUTOCOMMIT there is nothing to roll back; the one operation with a transaction ends it itself.
-        "pool_reset_on_return": None,
-        # SQLAlchemy's errors quote parameters, which are states.
-        "hide_parameters": True,
-        "pool_size": 10,
-        "max_overflow": 0,
-    }
+    options = {name: value for name, value in options.items() if not (name == "isolation_level" and value is None)}
+    connect_args |= dict(options.pop("connect_args", None) or {})
+    _refuse(options, connect_args)
     try:
-        engine = create_async_engine(address.url, connect_args=connect_args, **(defaults | options))
+        engine = create_async_engine(address.url, connect_args=connect_args, **(_defaults(options) | options))
     except ModuleNotFoundError as error:
         hint = "; pip install 'sessionstore[asyncpg]'" if driver == "asyncpg" else ""
         raise ConfigurationError(f"the driver {driver!r} needs the package {error.name!r}{hint}") from None
-    except (ArgumentError, TypeError) as error:
+    except (SQLAlchemyError, TypeError, ValueError, AttributeError) as error:
         raise ConfigurationError(
             f"open_storage() was given an option that the engine does not take ({error})"
         ) from None
     if driver == "psycopg" and prepared:
         event.listen(engine.sync_engine, "connect", _speak_utc)
     return engine
+
+
+def _defaults(options: Mapping[str, Any]) -> dict[str, Any]:
+    """What create_async_engine() is told where the caller says nothing."""
+    defaults: dict[str, Any] = {
+        "isolation_level": _AUTOCOMMIT,
+        # SQLAlchemy's errors quote parameters, which are states.
+        "hide_parameters": True,
+    }
+    if options.get("pool") is not None:
+        return defaults  # that is made already
+    # In AUTOCOMMIT there is nothing to roll back; the one operation with a transaction ends it itself.
+    defaults["pool_reset_on_return"] = None
+    if issubclass(options.get("poolclass") or QueuePool, QueuePool):
+        defaults |= {"pool_size": 10, "max_overflow": 0}
+    return defaults
+
+
+def _refuse(options: Mapping[str, Any], connect_args: Mapping[str, Any]) -> None:
+    """Refuses what cannot work as SQLAlchemy documents it."""
+    execution: Mapping[str, Any] = options.get("execution_options") or {}
+    for place, given in (("isolation_level", options), ("execution_options", execution)):
+        level = given.get("isolation_level")
+        if level is not None and (not isinstance(level, str) or level.upper() != _AUTOCOMMIT):
+            raise ConfigurationError(
+                f"open_storage() does not take {place} {level!r}: each statement commits by itself, in AUTOCOMMIT; for "
+                "another level of single statements, set default_transaction_isolation for the role"
+            )
+    if execution.get("schema_translate_map"):
+        raise ConfigurationError("open_storage() does not take schema_translate_map; name the schema with schema=")
+    for name in ("row_factory", "cursor_factory"):
+        if name in connect_args:
+            raise ConfigurationError(f"open_storage() does not take {name} in connect_args: rows are read by position")
 
 
 def _speak_utc(connection: Any, _: object) -> None:
