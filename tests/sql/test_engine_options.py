@@ -177,7 +177,7 @@ async def test_open_storage_refuses_by_name_what_cannot_work(place: Place, name:
         open_storage(place.url, **REFUSED[name](place))
 
 
-def on_connect(engine: AsyncEngine, act: Callable[[Any], None]) -> None:
+def on_connect(engine: AsyncEngine, act: Callable[[Any], object]) -> None:
     @event.listens_for(engine.sync_engine, "connect")
     def connected(connection: Any, _: object) -> None:
         act(connection)
