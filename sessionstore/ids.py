@@ -89,6 +89,25 @@ def check_namespace(namespace: object) -> str:
     return namespace
 
 
+def check_filters(**filters: object) -> None:
+    """Raises ConfigurationError for a filter that holds what no id, owner or namespace can hold.
+
+    A database would refuse it too, but each in a way of its own.
+
+    Args:
+        **filters: By the name of the argument; None: there is no filter.
+    """
+    for name, value in filters.items():
+        if value is None:
+            continue
+        if not isinstance(value, str):
+            raise ConfigurationError(f"{name} must be a string, not a {type(value).__name__}")
+        if not value.isprintable() and (found := _FORBIDDEN.search(value)):
+            raise ConfigurationError(
+                f"{name} must hold no control characters and no lone surrogates (at position {found.start()})"
+            )
+
+
 def short_id(session_id: SessionId) -> str:
     """A session id as logs show it: enough to follow one conversation, too little to take it over."""
     return session_id if len(session_id) <= 8 else f"{session_id[:8]}..."

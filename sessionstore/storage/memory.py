@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from ..batching import Batching
 from ..errors import StorageError
+from ..ids import check_filters
 from ..journal import JOURNAL_CHARS, Journal, entry, new_write_id
 from . import (
     Apply,
@@ -104,6 +105,7 @@ class MemoryStorageProvider(StorageProvider):
     ) -> Page:
         now = self._open_at()
         check_limit(limit)
+        check_filters(namespace=namespace, prefix=prefix, owner_id=owner_id)
         found = [
             document.summary
             for key, document in sorted(self._under(namespace, prefix))
@@ -114,6 +116,7 @@ class MemoryStorageProvider(StorageProvider):
         return Page(found[:limit], found[limit - 1].key if len(found) > limit else None)
 
     async def clear(self, namespace: str | None = None, *, prefix: str = "") -> int:
+        check_filters(namespace=namespace, prefix=prefix)
         now = self._open_at()
         doomed = [key for key, _ in self._under(namespace, prefix)]
         live = sum(self._live(key, now) is not None for key in doomed)
@@ -136,6 +139,7 @@ class MemoryStorageProvider(StorageProvider):
         return sum(since is None or expires_at >= since for expires_at, _ in expired)
 
     async def stats(self, namespace: str | None = None) -> Sequence[Stats]:
+        check_filters(namespace=namespace)
         now = self._open_at()
         expiries: dict[str, list[datetime]] = {key.namespace: [] for key, _ in self._under(namespace, "")}
         for expires_at, key in self._expired(now):

@@ -40,10 +40,28 @@ async def refusal(error: type[E], call: Callable[[], Awaitable[Any]]) -> E:
 
 def assert_discreet(error: SessionStoreError) -> None:
     """Neither the message nor anything that a log would show with it holds a state, a password or a URL."""
-    logged = "".join(traceback.format_exception(error))
-    assert SECRET not in logged
-    assert PASSWORD not in logged
+    said = everything_said(error)
+    assert SECRET not in said
+    assert PASSWORD not in said
     assert "://" not in str(error)
     assert "127.0.0.1" not in str(error)
     # Whoever waited in vain for a connection met no driver.
     assert error.__cause__ is not None or isinstance(error, SchemaError) or "pool_size" in str(error)
+
+
+def everything_said(error: BaseException) -> str:
+    """All that can be read off an error and those that it came from, by whoever logs it or looks at its attributes."""
+    said = ["".join(traceback.format_exception(error))]
+    waiting: list[BaseException | None] = [error]
+    seen: set[int] = set()
+    while waiting:
+        each = waiting.pop()
+        if each is None or id(each) in seen:
+            continue
+        seen.add(id(each))
+        waiting += [each.__cause__, each.__context__]
+        said += [str(each), repr(each), repr(each.args)]
+        said += [f"{name}={getattr(each, name, None)!r}" for name in dir(each) if not name.startswith("__")]
+        diag = getattr(each, "diag", None)
+        said += [f"{name}={getattr(diag, name, None)!r}" for name in dir(diag) if not name.startswith("_")]
+    return "\n".join(said)

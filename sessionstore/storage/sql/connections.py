@@ -12,7 +12,7 @@ from sqlalchemy.util import greenlet_spawn
 
 from ...deadline import ended
 from ...errors import ConfigurationError, SessionStoreError, StorageError
-from .drivers import Errors
+from .faults import Errors
 from .modes import Mode
 
 R = TypeVar("R")

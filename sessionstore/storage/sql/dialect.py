@@ -106,12 +106,13 @@ class Backend(Protocol):
         """
         ...
 
-    def fault(self, error: BaseException, *, connected: bool) -> Fault | None:
+    def fault(self, error: BaseException, *, connected: bool, alive: bool) -> Fault | None:
         """What kind of fault a driver's error is; None where it says nothing that matters here.
 
         Args:
             error: What was raised.
             connected: Whether there was a connection, so that something may have been run.
+            alive: Whether that connection says that it is still there.
         """
         ...
 

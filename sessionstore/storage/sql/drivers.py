@@ -15,12 +15,13 @@ from typing import Any, Final, Protocol, TypeAlias
 
 from sqlalchemy import Dialect
 
-from .faults import code_of
+from .faults import Errors, code_of
 
 Row: TypeAlias = Sequence[Any]
 Params: TypeAlias = dict[str, Any] | tuple[Any, ...]
-Errors: TypeAlias = tuple[type[BaseException], ...]
 
+# psycopg.pq.TransactionStatus, without an import of psycopg, which others than its users need not have
+_IDLE: Final = 0
 # datetime_field_overflow, interval_field_overflow
 _OVERFLOWS: Final = {"22008", "22015"}
 # https://www.sqlite.org/rescode.html#constraint_datatype, which Python 3.11 has no name for
@@ -33,10 +34,13 @@ class Driver(Protocol):
     Attributes:
         dialect: What statements are compiled for.
         errors: What it raises.
+        unsent: What it raises, without a code, before it sends anything: for a parameter or a call that it does not
+            take.
     """
 
     dialect: Dialect
     errors: Errors
+    unsent: Errors
 
     async def fetch(self, connection: Any, sql: str, params: Params) -> Sequence[Row]:
         """Runs a statement that returns rows, in one round trip."""
@@ -44,6 +48,14 @@ class Driver(Protocol):
 
     async def command(self, connection: Any, sql: str) -> None:
         """Runs a statement that returns none."""
+        ...
+
+    def alive(self, connection: Any) -> bool:
+        """Whether the connection says that it is there."""
+        ...
+
+    def at_rest(self, connection: Any) -> bool:
+        """Whether it is alive, nothing is under way on it and no transaction is open."""
         ...
 
     def out_of_range(self, error: Exception) -> bool:
@@ -62,6 +74,8 @@ class Psycopg:
         # Of our own, because an engine's dialect is made for its connections, whose cursors take names.
         self.dialect = _own_dialect(dialect, "numeric_dollar")
         self.errors: Errors = (dialect.loaded_dbapi.Error,)
+        dbapi = dialect.loaded_dbapi
+        self.unsent: Errors = (dbapi.InterfaceError, dbapi.DataError, dbapi.ProgrammingError, dbapi.NotSupportedError)
         self._data_error = dialect.loaded_dbapi.DataError
         self._cursor = _raw_cursor()
 
@@ -75,6 +89,12 @@ class Psycopg:
 
     async def command(self, connection: Any, sql: str) -> None:
         await self._cursor(connection).execute(sql)
+
+    def alive(self, connection: Any) -> bool:
+        return not connection.closed
+
+    def at_rest(self, connection: Any) -> bool:
+        return not connection.closed and connection.info.transaction_status == _IDLE
 
     def out_of_range(self, error: Exception) -> bool:
         # Without a code where it was psycopg that found no value for it.
@@ -96,6 +116,7 @@ class Asyncpg:
             asyncpg.InternalClientError,
             dialect.loaded_dbapi.Error,
         )
+        self.unsent: Errors = (asyncpg.InterfaceError,)
 
     async def fetch(self, connection: Any, sql: str, params: Params) -> Sequence[Row]:
         rows: Sequence[Row] = await connection.fetch(sql, *params, record_class=self._record)
@@ -103,6 +124,12 @@ class Asyncpg:
 
     async def command(self, connection: Any, sql: str) -> None:
         await connection.execute(sql)
+
+    def alive(self, connection: Any) -> bool:
+        return not connection.is_closed()
+
+    def at_rest(self, connection: Any) -> bool:
+        return not connection.is_closed() and not connection.is_in_transaction()
 
     def out_of_range(self, error: Exception) -> bool:
         return _overflown(error)
@@ -114,6 +141,8 @@ class Aiosqlite:
     def __init__(self, dialect: Dialect) -> None:
         self.dialect = _own_dialect(dialect, "qmark")
         self.errors: Errors = (dialect.loaded_dbapi.Error,)
+        # OverflowError: an integer of more than 64 bits among the parameters.
+        self.unsent: Errors = (dialect.loaded_dbapi.Error, OverflowError)
 
     async def fetch(self, connection: Any, sql: str, params: Params) -> Sequence[Row]:
         # There is no public name for a function of our own in the connection's thread.
@@ -122,6 +151,12 @@ class Aiosqlite:
 
     async def command(self, connection: Any, sql: str) -> None:
         await self.fetch(connection, sql, ())
+
+    def alive(self, connection: Any) -> bool:
+        return _in_transaction(connection) is not None
+
+    def at_rest(self, connection: Any) -> bool:
+        return _in_transaction(connection) is False
 
     def out_of_range(self, error: Exception) -> bool:
         # A sum that is no integer any more, where the table takes nothing else.
@@ -164,6 +199,14 @@ def _fetch_all(raw: Any, sql: str, params: Params) -> Sequence[Row]:
         return rows
     finally:
         raw.text_factory = before
+
+
+def _in_transaction(connection: Any) -> bool | None:
+    """Whether a connection of aiosqlite is in a transaction; None: it is closed."""
+    try:
+        return bool(connection.in_transaction)
+    except (ValueError, sqlite3.ProgrammingError):
+        return None
 
 
 def _overflown(error: Exception) -> bool:

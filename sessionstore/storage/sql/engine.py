@@ -54,6 +54,9 @@ def make_engine(url: str, **options: Any) -> AsyncEngine:
     options = {name: value for name, value in options.items() if not (name == "isolation_level" and value is None)}
     connect_args |= dict(options.pop("connect_args", None) or {})
     _refuse(options, connect_args)
+    if driver == "psycopg":
+        # Also over connect_args. asyncpg asks for it by itself.
+        connect_args["client_encoding"] = "utf8"
     try:
         engine = create_async_engine(address.url, connect_args=connect_args, **(_defaults(options) | options))
     except ModuleNotFoundError as error:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from enum import Enum, auto
-from typing import Final
+from typing import Final, TypeAlias
 
 from sqlalchemy.exc import DBAPIError, InvalidRequestError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from ...errors import StorageError, StorageUnavailableError, UpdateOutcomeUnknownError
+
+Errors: TypeAlias = tuple[type[BaseException], ...]
 
 NO_CONNECTION: Final = "no connection to the database became free in time; raise pool_size or ask for less at once"
 
@@ -44,23 +46,13 @@ class Fault(Enum):
     """A table or column may not be there."""
     DENIED = auto()
     """The role may not do this."""
+    UNREAD = auto()
+    """The driver failed on a living connection, maybe after the statement was run: whether it was is unknown."""
 
 
 def driver_error(error: BaseException) -> BaseException:
     """The driver's own error, out of SQLAlchemy's wrapper, whose text may quote parameters."""
     return error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
-
-
-def discreet(error: BaseException) -> BaseException:
-    """The same error with only the first line of its text: servers quote the row that they refuse in the next one."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if cause.args and isinstance(cause.args[0], str):
-            cause.args = (cause.args[0].partition("\n")[0], *cause.args[1:])
-        if getattr(cause, "detail", None):
-            cause.detail = None  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
-        cause = cause.__cause__
-    return error
 
 
 def code_of(error: BaseException) -> str | None:
@@ -70,6 +62,26 @@ def code_of(error: BaseException) -> str | None:
         if isinstance(code, str):
             return code
     return None
+
+
+def fault_without_code(
+    error: BaseException, *, connected: bool, alive: bool, errors: Errors, unsent: Errors
+) -> Fault | None:
+    """What kind of fault an error is for which the database gave no code.
+
+    Args:
+        error: What was raised.
+        connected: Whether there was a connection, so that something may have been run.
+        alive: Whether the connection says that it is still there.
+        errors: What the driver raises.
+        unsent: What the driver raises before it sends anything: a parameter or a call that it does not take.
+    """
+    # What the operating system and the driver say while they connect.
+    if not connected:
+        return Fault.REFUSED if isinstance(error, (OSError, *errors)) else None
+    if not alive or isinstance(error, OSError):
+        return Fault.LOST
+    return None if isinstance(error, (*unsent, UnicodeEncodeError)) else Fault.UNREAD
 
 
 def storage_error(error: BaseException, fault: Fault | None, *, backend: str, writing: bool) -> StorageError:
@@ -82,6 +94,11 @@ def storage_error(error: BaseException, fault: Fault | None, *, backend: str, wr
             f"the connection to {backend} was lost during a write, which may or may not have landed; "
             "read before repeating it",
             code=code,
+        )
+    if fault is Fault.UNREAD and writing:
+        return UpdateOutcomeUnknownError(
+            f"{_failed_in_python(error, backend)} during a write, which may or may not have landed; "
+            "read before repeating it"
         )
     if fault is Fault.LOST:
         return StorageUnavailableError(f"the connection to {backend} was lost; try again", code=code)
@@ -124,4 +141,10 @@ def storage_error(error: BaseException, fault: Fault | None, *, backend: str, wr
         )
     if isinstance(error, InvalidRequestError):
         return StorageError(f"the engine for {backend} cannot be used; it may have been disposed")
+    if code is None:
+        return StorageError(f"{_failed_in_python(error, backend)}; the cause tells where")
     return StorageError(f"{backend} failed; the cause has the details", code=code)
+
+
+def _failed_in_python(error: BaseException, backend: str) -> str:
+    return f"the driver of {backend} failed with {type(driver_error(error)).__name__}"

@@ -10,16 +10,16 @@ from itertools import count
 from typing import Final, TypeAlias, TypeVar
 
 from sqlalchemy import Dialect, MetaData
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from ... import config
 from ...errors import ConfigurationError, SessionStoreError, StorageError
 from ...loops import PerLoop
+from .causes import Stage, clean_cause
 from .channel import NO_TURN, Channel
 from .connections import Lease, to_its_end
 from .dialect import Backend
-from .faults import Fault, code_of, discreet, driver_error, storage_error
+from .faults import Fault, storage_error
 from .first_call import FirstCall
 from .modes import MODES
 from .postgresql import PostgreSQL
@@ -40,14 +40,18 @@ _ROLLED_BACK_ATTEMPTS: Final = 6
 """Of each two that deadlock the server lets one go on, so that a few do."""
 _FIRST_PAUSE: Final = 0.005
 
+_ENDED: Final = {Fault.LOST, Fault.ENDED, Fault.UNREAD}
+"""After these, a connection is not used again."""
+
 
 class _Failure(Exception):
-    """What an operation raised, and what kind of fault it is."""
+    """What an operation raised, what kind of fault it is, and how far it had come."""
 
-    def __init__(self, error: Exception, fault: Fault | None) -> None:
+    def __init__(self, error: Exception, fault: Fault | None, stage: Stage) -> None:
         super().__init__()
         self.error = error
         self.fault = fault
+        self.stage = stage
 
 
 class Gateway:
@@ -143,35 +147,38 @@ class Gateway:
                     running = self._operate(operation, channel)
                     return await (running if self._backend.interruptible else to_its_end(running))
             except _Failure as failure:
-                error, fault = failure.error, failure.fault
+                error, fault, stage = failure.error, failure.fault, failure.stage
                 if fault is Fault.LOST and not writing and attempt < _READ_ATTEMPTS:
                     continue
                 if fault is Fault.ROLLED_BACK and attempt < _ROLLED_BACK_ATTEMPTS:
                     # Random, so that those who met here do not meet again; no secret.
                     await asyncio.sleep(random.uniform(0, _FIRST_PAUSE * 2**attempt))  # noqa: S311
                     continue
-                translated = self._translated(error, fault, writing=writing)
-                if fault is Fault.SCHEMA and diagnosing:
-                    translated = await self._diagnosed(error)
-            if translated is None:
-                raise error
-            raise translated from discreet(driver_error(error))
+            if isinstance(error, SessionStoreError):
+                raise error from (None if error.__cause__ is None else clean_cause(error.__cause__, stage))
+            translated: SessionStoreError = storage_error(error, fault, backend=self._backend.name, writing=writing)
+            if fault is Fault.SCHEMA and diagnosing:
+                translated = await self._diagnosed() or translated
+            raise translated from clean_cause(error, stage)
         raise AssertionError("counting has no end")
 
     async def _operate(self, operation: Operation[R], channel: Channel) -> R:
         try:
             lease = await channel.connections.take()
         except Exception as error:
-            raise _Failure(error, self._backend.fault(error, connected=False)) from error
+            fault = self._backend.fault(error, connected=False, alive=False)
+            raise _Failure(error, fault, Stage.CONNECTING) from error
+        driver = self._backend.driver
         try:
             outcome = await operation(lease)
         except Exception as error:
-            fault = self._backend.fault(error, connected=True)
-            if fault in (Fault.LOST, Fault.ENDED) or lease.spoilt:
+            alive = driver.alive(lease.driver)
+            fault = self._backend.fault(error, connected=True, alive=alive)
+            if fault in _ENDED or lease.spoilt or not driver.at_rest(lease.driver):
                 await channel.connections.discard(lease, lost=fault is Fault.LOST)
             else:
                 await channel.connections.give_back(lease)
-            raise _Failure(error, fault) from error
+            raise _Failure(error, fault, Stage.CONNECTED if alive else Stage.LOST) from error
         except BaseException:
             # Cancelled in the middle of a statement: nobody knows what is still to come on this connection.
             await channel.connections.discard(lease, lost=False)
@@ -179,14 +186,7 @@ class Gateway:
         await channel.connections.give_back(lease)
         return outcome
 
-    def _translated(self, error: Exception, fault: Fault | None, *, writing: bool) -> SessionStoreError | None:
-        original = driver_error(error)
-        known = isinstance(error, SQLAlchemyError) or isinstance(original, self._backend.driver.errors)
-        if fault is None and not known and code_of(original) is None:
-            return None
-        return storage_error(error, fault, backend=self._backend.name, writing=writing)
-
-    async def _diagnosed(self, error: Exception) -> SessionStoreError:
-        """What to say where a table or column was missed: the tables moved on, or are gone, or it is a defect."""
+    async def _diagnosed(self) -> SessionStoreError | None:
+        """What to say where a table or column was missed: the tables moved on, or are gone; None: it is a defect."""
         seen = await self._attempt(self._first_call.look, writing=False, diagnosing=False)
-        return self._first_call.missing(seen) or storage_error(error, None, backend=self._backend.name, writing=False)
+        return self._first_call.missing(seen)

@@ -16,6 +16,8 @@ _LEGACY: Final = getattr(sqlite3, "LEGACY_TRANSACTION_CONTROL", -1)  # since Pyt
 _OPEN: Final = (1, 2, 3)
 """PQTRANS_ACTIVE, PQTRANS_INTRANS and PQTRANS_INERROR, as PQtransactionStatus() of libpq gives them."""
 
+_UTF8: Final = "UTF8"
+
 _ASYNCPG_TYPES: Final[Mapping[str, int]] = {
     "bool": 16,
     "int8": 20,
@@ -85,7 +87,9 @@ class PsycopgMode:
         await driver.set_autocommit(before)
 
     async def check(self, driver: Any) -> None:
-        """Nothing: our cursors are made with adapters and row factories of their own."""
+        # Our cursors are made with adapters and row factories of their own. The server reported the encodings.
+        told = driver.info.parameter_status
+        _check_encodings(told("server_encoding"), told("client_encoding"))
 
 
 class AsyncpgMode:
@@ -112,6 +116,8 @@ class AsyncpgMode:
         """Nothing was changed."""
 
     async def check(self, driver: Any) -> None:
+        settings = driver.get_settings()
+        _check_encodings(getattr(settings, "server_encoding", None), getattr(settings, "client_encoding", None))
         # There is no public name for it. A codec cannot be set aside: it belongs to the connection.
         codec: Callable[..., object] = driver._protocol.get_settings().get_data_codec  # noqa: SLF001
         for name, number in _ASYNCPG_TYPES.items():
@@ -154,6 +160,20 @@ class SqliteMode:
                     "that sqlite3.register_converter was given), with which sessions cannot be read; give sessionstore "
                     "an engine without detect_types"
                 )
+
+
+def _check_encodings(server: str | None, client: str | None) -> None:
+    """None: the server, or a pooler before it, did not report it."""
+    if server not in (_UTF8, None):
+        raise ConfigurationError(
+            f"the database keeps texts in {server}, which cannot hold all characters; make one with "
+            "CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0, and move the sessions there"
+        )
+    if client not in (_UTF8, None):
+        raise ConfigurationError(
+            f"the engine's connections speak {client}, which cannot send all characters; let them speak UTF-8: "
+            "client_encoding=utf8 in connect_args for psycopg, no client_encoding in server_settings for asyncpg"
+        )
 
 
 def _set_sqlite(raw: Any) -> object:

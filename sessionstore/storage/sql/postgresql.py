@@ -29,7 +29,7 @@ from sqlalchemy.sql.dml import Delete
 
 from .dialect import Fields, Inserting, batch_parameter, between
 from .drivers import Asyncpg, Driver, Psycopg
-from .faults import Fault, code_of, driver_error
+from .faults import Fault, code_of, driver_error, fault_without_code
 from .prepared import Statement
 from .tables import FIRST_READ, LAST_READ, LONGEST
 
@@ -144,13 +144,14 @@ class PostgreSQL:
         # waited for again.
         return select(batch.c.deleted, batch.c.last, left, _COMMIT_LAZILY)
 
-    def fault(self, error: BaseException, *, connected: bool) -> Fault | None:
+    def fault(self, error: BaseException, *, connected: bool, alive: bool) -> Fault | None:
         original = driver_error(error)
         code = code_of(original)
         if code is None:
-            # What the driver, libpq and the operating system say of connections, for which the server gave no code.
-            known = isinstance(original, (OSError, TimeoutError, *self.driver.errors))
-            return (Fault.LOST if connected else Fault.REFUSED) if known else None
+            driver = self.driver
+            return fault_without_code(
+                original, connected=connected, alive=alive, errors=driver.errors, unsent=driver.unsent
+            )
         if code in _SCHEMA:
             return Fault.SCHEMA
         if code == _DENIED:

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from ...batching import BATCH_CHARS, Batching
 from ...combine import Combiner
 from ...halves import by_key
+from ...ids import check_filters
 from .. import (
     Apply,
     Clock,
@@ -199,6 +200,7 @@ class SqlStorageProvider(StorageProvider):
         after: Key | None = None,
     ) -> Page:
         check_limit(limit)
+        check_filters(namespace=namespace, prefix=prefix, owner_id=owner_id)
         scope = Scope(namespace, prefix, owner_id, after)
         page = self._statements.list(scope.conditions(self._gateway.table))
         # One more than asked for tells whether there is a next page.
@@ -207,6 +209,7 @@ class SqlStorageProvider(StorageProvider):
         return Page(sessions, sessions[-1].key if len(rows) > limit else None)
 
     async def clear(self, namespace: str | None = None, *, prefix: str = "") -> int:
+        check_filters(namespace=namespace, prefix=prefix)
         scope = Scope(namespace, prefix)
         batch = self._statements.clear(scope.conditions(self._gateway.table))
         params = scope.params() | {"limit": _CLEAR_BATCH}
@@ -234,6 +237,7 @@ class SqlStorageProvider(StorageProvider):
         return int(count)
 
     async def stats(self, namespace: str | None = None) -> Sequence[Stats]:
+        check_filters(namespace=namespace)
         scope = Scope(namespace)
         counts = self._statements.stats(scope.conditions(self._gateway.table))
         return [Stats(*row) for row in await self._rows(counts, scope.params(), writing=False)]

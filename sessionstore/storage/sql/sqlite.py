@@ -27,7 +27,7 @@ from sqlalchemy.types import TypeEngine
 
 from .dialect import Fields, Inserting, batch_parameter, between
 from .drivers import Aiosqlite, Driver
-from .faults import Fault, code_of, driver_error
+from .faults import Fault, code_of, driver_error, fault_without_code
 from .prepared import Statement
 from .tables import LONGEST, is_document, micros
 
@@ -105,9 +105,14 @@ class SQLite:
             literal_column("1").label("deleted"), table.c.expires_at, literal_column("0").label("left")
         )
 
-    def fault(self, error: BaseException, *, connected: bool) -> Fault | None:
+    def fault(self, error: BaseException, *, connected: bool, alive: bool) -> Fault | None:
         original = driver_error(error)
-        code = code_of(original) or ""
+        code = code_of(original)
+        if code is None:
+            driver = self.driver
+            return fault_without_code(
+                original, connected=connected, alive=alive, errors=driver.errors, unsent=driver.unsent
+            )
         if code.startswith(_REFUSED):
             return Fault.REFUSED
         if code == _ANY:
