@@ -150,10 +150,9 @@ def spawn(loop: asyncio.AbstractEventLoop, running: Coroutine[Any, Any, None]) -
     Raises:
         StorageError: The task factory of the event loop does not make tasks.
     """
-    make: Callable[..., asyncio.Task[None]] = loop.create_task
     try:
         # A task copies the context that it is made in. Not every task factory takes one as an argument.
-        return Context().run(make, running)
+        return Context().run(lambda: loop.create_task(running))
     except Exception as error:
         running.close()
         raise StorageError(

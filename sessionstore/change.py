@@ -12,6 +12,7 @@ from .facts import origin_of
 from .ids import LAST_VERSION, SessionId
 from .jsontext import Refused
 from .replacement import ReplaceState, new_state
+from .request import Made
 from .storage import Document
 
 T = TypeVar("T")
@@ -21,22 +22,19 @@ class Change(Generic[T]):
     """Makes the new text of a document with a caller's function on states.
 
     Attributes:
-        state: What the function made of the document that it was applied to last: the caller's own copy.
-        raised: What the function raised, if it did; to be told from what is raised here about a state.
+        raised: What the function raised, each time that it did; to be told from what is raised here about a state.
     """
-
-    state: T
 
     def __init__(
         self, update_fn: Callable[[T], T | ReplaceState[T] | None], codec: Codec[T], session_id: SessionId
     ) -> None:
-        self.raised: Exception | None = None
+        self.raised: list[Exception] = []
         self._update_fn = update_fn
         self._codec = codec
         self._session_id = session_id
 
-    def __call__(self, document: Document) -> str:
-        """Applies the function to a document and returns the text of what it made of it.
+    def __call__(self, document: Document) -> Made:
+        """Applies the function to a document and returns the text of what it made of it, and the caller's own copy.
 
         Raises:
             CorruptStateError: The document does not fit the state type.
@@ -52,13 +50,12 @@ class Change(Generic[T]):
         try:
             changed = self._update_fn(state)
         except Exception as error:
-            self.raised = error
+            self.raised.append(error)
             raise
         if inspect.iscoroutine(changed):
             changed.close()
             raise TypeError("update_fn must be a plain function: a coroutine function could not run more than once")
-        text, self.state = self._codec.encode_with_copy(self._new(state, changed, document), self._session_id)
-        return text
+        return Made(*self._codec.encode_with_copy(self._new(state, changed, document), self._session_id))
 
     def _new(self, given: T, returned: T | ReplaceState[T] | None, document: Document) -> T:
         try:

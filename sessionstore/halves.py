@@ -30,8 +30,7 @@ def by_key(many: Callable[[Sequence[K]], Awaitable[Sequence[R]]]) -> Send[K, Non
     async def send(batch: Batch[K, None, R]) -> None:
         for calls, answer in zip(batch.values(), await _answers(many, list(batch)), strict=True):
             for call in calls:
-                shared = len(calls) > 1 and isinstance(answer, Exception)
-                call.answer(twin(answer) if shared else answer)  # type: ignore[arg-type]
+                call.answer(twin(answer) if isinstance(answer, Exception) and len(calls) > 1 else answer)
 
     return send
 

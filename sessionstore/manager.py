@@ -23,9 +23,9 @@ from .errors import (
     SessionNotFoundError,
 )
 from .facts import encode_origin, metadata_of
-from .fold import AlreadyApplied
 from .ids import SessionId, Version, check_namespace, check_session_id, fault_of, new_session_id
 from .replacement import ReplaceState
+from .request import AlreadyApplied
 from .session import SessionMetadata, SessionResult
 from .storage import Document, Draft, Key, StorageProvider, Summary
 from .storage.memory import MemoryStorageProvider
@@ -230,7 +230,7 @@ class SessionManager(Generic[T]):
             raise ConfigurationError(f"the idempotency_key {fault}")
         try:
             key = Key(self._namespace, check_session_id(session_id))
-            summary = await self._updates.run(
+            updated = await self._updates.run(
                 key,
                 change,
                 expected_version=expected_version,
@@ -241,10 +241,10 @@ class SessionManager(Generic[T]):
         except AlreadyApplied:
             return await self.get_session(session_id, timeout=timeout)
         except (InvalidSessionIdError, InvalidStateError, SessionNotFoundError, SessionConflictError) as error:
-            if error is change.raised:
+            if any(error is raised for raised in change.raised):
                 raise
             return SessionResult(_named(session_id), success=False, error=error)
-        return self._success(summary, change.state, applied=True)
+        return self._success(updated.summary, updated.state, applied=True)
 
     async def delete_session(
         self,

@@ -13,10 +13,11 @@ from sessionstore import (
     SessionStoreError,
     StorageError,
     StorageUnavailableError,
+    UpdateOutcomeUnknownError,
 )
 from sessionstore.batching import Batching
+from sessionstore.rounds import OPTIMISTIC_ROUNDS
 from sessionstore.storage import Document, Key, Write
-from sessionstore.update import OPTIMISTIC_ROUNDS
 from tests.support.documents import Chat, append, increment, new_chat
 
 from .gated import MARK, GatedStorage, desk_on, together
@@ -159,7 +160,8 @@ async def test_what_is_no_refusal_is_told_to_all_and_tried_by_none(storage: Gate
     storage.refusal = lambda _: error
     tasks = await together(storage, desk, *(desk.update_session(name, append("x")) for name in "abab"))
     told = await ends(tasks)
-    expected = type(error) if isinstance(error, SessionStoreError) else StorageError  # another's data may be in it
+    # What is in a foreign error may be another caller's.
+    expected = type(error) if isinstance(error, SessionStoreError) else UpdateOutcomeUnknownError
     assert [type(its_own) for its_own in told] == [expected] * 4
     if isinstance(error, SessionStoreError):
         assert len(set(map(id, told))) == 4
@@ -202,7 +204,8 @@ async def test_large_states_are_written_in_parts_and_the_next_batches_are_smalle
     large = append("x" * 900_000)
     results = await asyncio.gather(*await together(storage, desk, *(desk.update_session(it, large) for it in names)))
     assert all(result.success for result in results)
-    assert (list(map(len, storage.reads)), list(map(len, storage.writes))) == ([10], [4, 4, 2])
+    # Before anybody knows how large they are, few are read together.
+    assert (list(map(len, storage.reads)), list(map(len, storage.writes))) == ([4, 4, 2], [4, 4, 2])
     assert max(storage.written) < 4_000_000
     # What is read tells how large a session is; one that is missing tells nothing.
     assert (await desk.update_session("s0", increment)).success

@@ -18,8 +18,9 @@ from sessionstore import (
 )
 from sessionstore.batching import Batching
 from sessionstore.journal import MOST_AT_ONCE, entry
+from sessionstore.rounds import OPTIMISTIC_ROUNDS
 from sessionstore.storage import Key, Write
-from sessionstore.update import OPTIMISTIC_ROUNDS, UpdateLoop
+from sessionstore.update import UpdateLoop
 from tests.support.documents import Chat, append, increment, new_chat
 
 from .gated import GatedStorage, desk_on, together
@@ -273,7 +274,7 @@ async def test_functions_that_take_long_leave_turns_for_others(
 ) -> None:
     desk = await desk_on(storage, *map(str, range(6)))
     ran: list[str] = []
-    monkeypatch.setattr("sessionstore.update._SLICE", -1.0)
+    monkeypatch.setattr("sessionstore.pace.SLICE", -1.0)
 
     async def others() -> None:
         while not all(task.done() for task in tasks):
