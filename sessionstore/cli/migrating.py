@@ -6,13 +6,17 @@ not for the other commands.
 
 from __future__ import annotations
 
+import logging
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
 from typing import Annotated, Final
 
 import typer
 
 from .console import fail, say
+from .durations import parse_duration
 from .faults import CALL_WAS_WRONG
 from .options import DatabaseUrl, Schema, examples
 
@@ -34,12 +38,31 @@ def _revision_or(name: str) -> Callable[[str], str]:
     return check
 
 
-@app.command(epilog=examples("migrate upgrade", "migrate upgrade --database-url postgresql://app@db/app --schema chat"))
+LockTimeout = Annotated[
+    timedelta | None,
+    typer.Option(
+        "--lock-timeout",
+        metavar="D",
+        parser=parse_duration,
+        help="How long to wait for other migrations, and for whoever uses the tables: 90s, 15m, 1h30m; a plain number "
+        "is seconds. Whom it waits for is told on stderr.  [default: 5m; 30s for a SQLite file]",
+    ),
+]
+
+
+@app.command(
+    epilog=examples(
+        "migrate upgrade",
+        "migrate upgrade --lock-timeout 30s",
+        "migrate upgrade --database-url postgresql://app@db/app --schema chat",
+    )
+)
 def upgrade(
     revision: Annotated[
         str,
         typer.Argument(metavar="REVISION", callback=_revision_or(HEAD), help="Up to which revision."),
     ] = HEAD,
+    lock_timeout: LockTimeout = None,
     database_url: DatabaseUrl = None,
     schema: Schema = None,
 ) -> None:
@@ -49,7 +72,8 @@ def upgrade(
     """
     from .. import migrate
 
-    migrate.upgrade(database_url, schema=schema, revision=revision)
+    with _telling():
+        migrate.upgrade(database_url, schema=schema, revision=revision, lock_timeout=lock_timeout)
     _say_revision(database_url, schema)
 
 
@@ -65,6 +89,7 @@ def downgrade(
         ),
     ],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask before all sessions are deleted.")] = False,
+    lock_timeout: LockTimeout = None,
     database_url: DatabaseUrl = None,
     schema: Schema = None,
 ) -> None:
@@ -80,7 +105,8 @@ def downgrade(
         _confirm("this deletes the tables with all sessions; type yes to go on: ")
     if revision != BASE:
         _refuse_going_up(migrate.current(database_url, schema=schema), revision)
-    migrate.downgrade(database_url, schema=schema, revision=revision)
+    with _telling():
+        migrate.downgrade(database_url, schema=schema, revision=revision, lock_timeout=lock_timeout)
     _say_revision(database_url, schema)
 
 
@@ -126,6 +152,23 @@ def _revisions() -> Sequence[str]:
     from ..storage.sql.tables import REVISIONS
 
     return REVISIONS
+
+
+@contextmanager
+def _telling() -> Generator[None]:
+    """Shows on stderr what a migration logs: whom it waits for."""
+    logger = logging.getLogger("sessionstore.migrate")
+    handler = _Said()
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+
+
+class _Said(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        say(record.getMessage())
 
 
 def _confirm(question: str) -> None:

@@ -133,3 +133,34 @@ def test_a_file_that_cannot_be_opened_is_1() -> None:
     outcome = call("migrate", "upgrade", "--database-url", "sqlite:///no/such/directory.db")
     assert outcome.exit_code == 1
     assert "directory.db" not in told(outcome)
+
+
+@pytest.mark.parametrize("provider_kind", ["postgresql"], indirect=True)
+def test_an_upgrade_says_whom_it_waits_for_and_for_how_long_at_most(storage_url: str) -> None:
+    with migrate.migrating(migrate.Target.of(storage_url, None)) as connection:
+        pid = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
+        for _ in range(2):
+            outcome = call("migrate", "upgrade", "--lock-timeout", "1.3s", "--database-url", storage_url)
+            waiting, error = outcome.stderr.splitlines()
+            assert outcome.exit_code == 1
+            assert waiting.startswith(f"waiting for another migration of schema 'sessionstore': process {pid} of role ")
+            assert error.startswith(
+                "error: a migration waited 1.3s for a lock in schema 'sessionstore', held by process "
+            )
+    assert call("migrate", "upgrade", "--database-url", storage_url).exit_code == 0
+
+
+@pytest.mark.parametrize("provider_kind", ["postgresql"], indirect=True)
+def test_the_cause_that_an_error_speaks_of_is_shown(storage_url: str) -> None:
+    missing = storage_url.replace("/sessionstore_test_", "/missing_")
+    for command in ("upgrade", "current", "check"):
+        outcome = call("migrate", command, "--database-url", missing)
+        assert 'database "missing_' in told(outcome)
+
+
+@pytest.mark.parametrize("provider_kind", ["sqlite"], indirect=True)
+@pytest.mark.usefixtures("storage_url")
+def test_a_file_that_cannot_be_made_is_told_with_its_directory(tmp_path: Path) -> None:
+    for command in ("upgrade", "current", "check"):
+        outcome = call("migrate", command, "--database-url", sqlite_url(tmp_path / "missing" / "deeper" / "new.db"))
+        assert f"the directory '{tmp_path}/missing' of the SQLite file does not exist" in told(outcome)

@@ -30,12 +30,14 @@ EVERY_ERROR: list[tuple[SessionStoreError, int]] = [
     (errors.ConfigurationError("it happened"), 2),
     (errors.SessionNotFoundError("s"), 1),
     (errors.SessionConflictError("s", expected=1, actual=2), 1),
+    (errors.SessionOwnerError("s"), 1),
     (errors.InvalidSessionIdError("s", "is bad"), 2),
     (errors.InvalidStateError("is bad"), 1),
     (errors.StateTooLargeError(size=2, limit=1), 1),
     (errors.CorruptStateError("is bad"), 1),
     (errors.StorageError("it happened"), 1),
     (errors.StorageUnavailableError("it happened"), 1),
+    (errors.SessionHeldError("it happened"), 1),
     (errors.UpdateOutcomeUnknownError("it happened"), 1),
     (errors.SchemaError("it happened", found=None, wanted="1"), 1),
 ]
@@ -68,6 +70,37 @@ def test_every_error_of_the_library_is_a_line_and_a_status(
 ) -> None:
     outcome = call("stats", "--database-url", failing_with(error))
     assert (told(outcome), outcome.exit_code) == (str(error), status)
+
+
+class Quoting(Exception):
+    """What a driver may raise."""
+
+
+@pytest.mark.parametrize(
+    ("cause", "code", "shown"),
+    [
+        (
+            Quoting('relation "sessions" already exists'),
+            "42P07",
+            '; cause: Quoting: relation "sessions" already exists',
+        ),
+        (Quoting("no room\nDETAIL: s3cr3t"), "53100", "; cause: Quoting: no room"),
+        (Quoting('invalid input syntax: "s3cr3t"'), "22P02", "; cause: Quoting"),
+        (Quoting("s3cr3t, says a trigger"), "P0001", "; cause: Quoting"),
+        (Quoting(f"could not parse {URL}"), None, "; cause: Quoting: could not parse <a URL>"),
+        (Quoting(), None, "; cause: Quoting"),
+        (ConnectionRefusedError(111, "Connection refused"), None, "; cause: ConnectionRefusedError: [Errno 111] "),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_the_cause_is_shown_and_what_it_quotes_is_not(
+    cause: Exception, code: str | None, shown: str, failing_with: Callable[[BaseException], str]
+) -> None:
+    error = errors.StorageError("it happened", code=code)
+    error.__cause__ = cause
+    outcome = call("stats", "--database-url", failing_with(error))
+    assert told(outcome).startswith(f"{error}{shown}")
+    assert "s3cr3t" not in outcome.output
 
 
 def test_no_error_was_forgotten() -> None:
@@ -122,6 +155,12 @@ def test_an_interrupt_is_130(failing_with: Callable[[BaseException], str]) -> No
         ["show", "x" * 256],
         ["delete", "a\x1bb"],
         ["stats", "--database-url", "no-url"],
+        ["stats", "--database-url", ""],
+        ["migrate", "upgrade", "--database-url", " "],
+        ["migrate", "upgrade", "--schema", "", "--database-url", "postgresql://db/app"],
+        ["migrate", "upgrade", "--lock-timeout", "soon"],
+        ["migrate", "upgrade", "--lock-timeout", "0"],
+        ["stats", "--database-url", "postgresql://db/app?pool_size=5"],
         ["stats", "--database-url", "carrier-pigeon://coop"],
         ["stats", "--database-url", "memory://", "--schema", "s"],
     ],

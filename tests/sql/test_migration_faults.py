@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
+from datetime import timedelta
 from pathlib import Path
 from typing import TypeAlias
 
@@ -83,14 +84,11 @@ def test_a_role_without_rights_is_an_error_of_the_storage(bare_database: Databas
     assert_discreet(raised.value)
 
 
-def test_a_migration_gives_up_behind_a_long_transaction_and_changes_nothing(
-    postgres: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(migrate, "_LOCK_TIMEOUT", "20ms")
+def test_a_migration_gives_up_behind_a_long_transaction_and_changes_nothing(postgres: Database) -> None:
     with psycopg.connect(dsn(postgres.url)) as connection:
         connection.execute("SELECT FROM sessionstore.sessions")
         with pytest.raises(StorageUnavailableError, match="try again") as raised:
-            migrate.downgrade(postgres.url, revision="base")
+            migrate.downgrade(postgres.url, revision="base", lock_timeout=timedelta(milliseconds=20))
         assert_discreet(raised.value)
     migrate.check(postgres.url)
     migrate.downgrade(postgres.url, revision="base")

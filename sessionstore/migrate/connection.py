@@ -1,0 +1,97 @@
+"""Connections to migrate on: synchronous, as Alembic is, and used once."""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Any, Final
+
+from sqlalchemy import Connection, Engine, NullPool, create_engine, event
+from sqlalchemy.exc import DBAPIError
+
+from ..errors import ConfigurationError
+from ..storage.sql.engine import CONNECT_SECONDS
+from ..storage.sql.faults import driver_error
+from .target import Target
+
+_TURN: Final = 10.0
+"""Seconds to wait for the SQLite file at once."""
+
+
+@contextmanager
+def connected(target: Target) -> Generator[Connection]:
+    """A connection, and its end.
+
+    Raises:
+        ConfigurationError: The database cannot hold every text.
+    """
+    engine = _postgresql(target) if target.schema is not None else _sqlite(target)
+    try:
+        with engine.connect() as connection:
+            if target.schema is not None:
+                _check_encoding(connection)
+            # Ours is always named, also where it is the one that the connection looks into first.
+            connection.dialect.default_schema_name = None
+            yield connection
+    finally:
+        engine.dispose()
+
+
+def _postgresql(target: Target) -> Engine:
+    defaults = {"connect_timeout": CONNECT_SECONDS, "fallback_application_name": "sessionstore migrate"}
+    return create_engine(
+        target.url, poolclass=NullPool, hide_parameters=True, connect_args=defaults | dict(target.connect_args)
+    )
+
+
+def _check_encoding(connection: Connection) -> None:
+    driver: Any = connection.connection.driver_connection
+    encoding: bytes = driver.pgconn.parameter_status(b"server_encoding") or b"UTF8"
+    if encoding != b"UTF8":
+        raise ConfigurationError(
+            f"the database keeps texts in {encoding.decode()}, which cannot hold all characters; make one with "
+            "CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0, and migrate that"
+        )
+
+
+def _sqlite(target: Target) -> Engine:
+    patience = target.patience
+    engine = create_engine(
+        target.url, poolclass=NullPool, hide_parameters=True, connect_args={"timeout": 0, **target.connect_args}
+    )
+
+    @event.listens_for(engine, "connect")
+    def _configure(connection: sqlite3.Connection, _: object) -> None:
+        # Transactions are begun below; and WAL, which stays with the file, lets readers and a writer work at once.
+        connection.isolation_level = None
+        while not _done(lambda: connection.execute("PRAGMA journal_mode = WAL").close(), target):
+            # Going over to WAL takes the file alone, and SQLite does not wait for that as it does for all other locks.
+            time.sleep(random.uniform(0, 0.05))  # noqa: S311
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        def begin() -> None:
+            connection.exec_driver_sql(f"PRAGMA busy_timeout = {patience.turn(_TURN)}")
+            # Takes the file before the revision is read: one process migrates, and the others find it done.
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+        while not _done(begin, target):
+            pass
+
+    return engine
+
+
+def _done(step: Any, target: Target) -> bool:
+    """Whether a step was done, or somebody else has the file and there is time left to wait for it."""
+    try:
+        step()
+    except (sqlite3.OperationalError, DBAPIError) as error:
+        busy = getattr(driver_error(error), "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
+        if not busy or target.patience.over:
+            raise
+        target.patience.report(f"whoever writes {target.place}")
+        return False
+    return True

@@ -1,0 +1,108 @@
+"""What went wrong in a migration, from the driver's error: by its code and class, never by its text."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Final
+
+from alembic.util import CommandError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from ..errors import ConfigurationError, SessionStoreError, StorageError, StorageUnavailableError
+from ..storage.sql.faults import code_of, driver_error
+from ..storage.sql.sqlite_file import trouble_with
+from .locks import LOCK_NOT_AVAILABLE
+from .patience import shown
+from .target import Target
+
+_LONGER: Final = "try again when that has ended, or wait longer: --lock-timeout, or lock_timeout= in Python"
+
+_UNAVAILABLE: Final = {
+    LOCK_NOT_AVAILABLE: "somebody else holds a lock on the tables; nothing was changed, try again",
+    "25006": "the server only reads; give the URL of the primary, or see who set default_transaction_read_only",
+    "25P03": "the server ended the connection, for its idle_in_transaction_session_timeout",
+    "25P04": "the server ended the connection, for its transaction_timeout; raise it for this role, and try again",
+    "53100": "the server's disk is full; make room, and try again",
+    "53200": "the server is out of memory; try again when it has less to do",
+    "53300": "the server has no connection left for this role; close some, or raise the limit, and try again",
+    "57014": "the server cancelled a statement, for its statement_timeout or because somebody asked for it; set "
+    "statement_timeout to 0 for this role, or add ?options=-c%20statement_timeout%3D0 to the URL, and try again",
+    "57P01": "the server ended the connection, because it stops or somebody asked for it; try again",
+    "57P03": "the server is starting up, shutting down or a standby; try again in a moment",
+}
+_FAILED: Final = {
+    "42501": "the role may not do this: it needs CREATE on the schema, or on the database where the schema is missing, "
+    "and to be the owner of tables that are there",
+    "42P07": "there is a table of this name already, which the migrations did not make; move it away, or use another "
+    "schema",
+    "42P06": "there is a schema of this name already, which this role may not use",
+}
+
+
+@contextmanager
+def faults(target: Target, doing: str) -> Generator[None]:
+    """Raises what is raised inside as one of our errors.
+
+    Args:
+        target: What is migrated.
+        doing: Which work failed, as the beginning of a sentence that ends with "failed".
+
+    Raises:
+        StorageError: The database failed or could not be reached.
+        ConfigurationError: There is no such revision.
+    """
+    try:
+        yield
+    except SessionStoreError:
+        raise
+    except CommandError:
+        # Alembic's own words speak of its files and of branches, which nobody here has to know.
+        raise ConfigurationError("there is no such revision, or it is not on the way that was asked for") from None
+    except (SQLAlchemyError, sqlite3.Error, OSError) as error:
+        raise _translated(error, target, doing) from driver_error(error)
+
+
+def waited(target: Target, whom: str) -> StorageUnavailableError:
+    """What to say where somebody else was waited for in vain."""
+    return StorageUnavailableError(
+        f"a migration waited {shown(target.patience.timeout)} for a lock in {target.place}, held by {whom}, and "
+        f"nothing was changed; {_LONGER}",
+        code=LOCK_NOT_AVAILABLE,
+    )
+
+
+def _translated(error: Exception, target: Target, doing: str) -> StorageError:
+    original = driver_error(error)
+    code = code_of(original)
+    if target.file is not None:
+        return _of_sqlite(code, target, doing)
+    if code in _UNAVAILABLE:
+        return StorageUnavailableError(f"{doing} failed: {_UNAVAILABLE[code]}", code=code)
+    if isinstance(error, DBAPIError) and error.connection_invalidated:
+        return StorageUnavailableError(f"{doing} failed: the connection to the database was lost; try again", code=code)
+    if code is None or code.startswith(("08", "28")) or code == "3D000":
+        return StorageUnavailableError(
+            "the database could not be asked; check that it runs and that the URL's host, port, database, user and "
+            "password are right; the cause has the details",
+            code=code,
+        )
+    if code in _FAILED:
+        return StorageError(f"{doing} failed: {_FAILED[code]}", code=code)
+    if code.startswith(("53", "57")):
+        return StorageUnavailableError(f"{doing} failed, and may work later; the cause has the details", code=code)
+    return StorageError(f"{doing} failed, and was rolled back; the cause has the details", code=code)
+
+
+def _of_sqlite(code: str | None, target: Target, doing: str) -> StorageError:
+    if code is not None and code.startswith("SQLITE_BUSY"):
+        return StorageUnavailableError(
+            f"{doing} waited {shown(target.patience.timeout)} for {target.place}, which others write, and nothing was "
+            f"changed; {_LONGER}",
+            code=code,
+        )
+    trouble = None if target.file is None else trouble_with(target.file)
+    words = trouble or f"{doing} failed in {target.place}; the cause has the details"
+    unavailable = code is not None and code.startswith(("SQLITE_CANTOPEN", "SQLITE_IOERR", "SQLITE_FULL"))
+    return (StorageUnavailableError if unavailable else StorageError)(words, code=code)

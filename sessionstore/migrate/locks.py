@@ -1,0 +1,101 @@
+"""Whom a migration has to wait for in PostgreSQL: another migration of the schema, or whoever uses its tables."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import timedelta
+from typing import Any, Final
+
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
+
+from ..storage.sql.faults import code_of, driver_error
+from .patience import Patience, shown
+
+LOCK_NOT_AVAILABLE: Final = "55P03"
+
+_LONGEST_TURN: Final = 10.0
+"""Seconds. After each turn it says whom it waits for."""
+
+TABLE_TURN: Final = 5.0
+"""Seconds that a migration waits for a table at once. Behind it waits everybody else who wants the table, so that it
+lets them pass in between."""
+
+# Never the text of a statement, which may quote what it stores. Of the sessions of other roles, only members of
+# pg_read_all_stats see since when they are there.
+_HOLDERS: Final = """
+    SELECT DISTINCT locks.pid, activity.usename, activity.application_name,
+        extract(epoch FROM clock_timestamp() - coalesce(activity.xact_start, activity.backend_start))
+    FROM pg_catalog.pg_locks AS locks
+    LEFT JOIN pg_catalog.pg_stat_activity AS activity ON activity.pid = locks.pid
+    {joined}
+    WHERE locks.granted AND locks.pid IS DISTINCT FROM pg_catalog.pg_backend_pid()
+    AND locks.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())
+    AND {wanted}
+    ORDER BY 1 LIMIT 4
+"""
+_MIGRATION: Final = _HOLDERS.format(
+    joined="",
+    wanted="locks.locktype = 'advisory' AND locks.objsubid = 1 "
+    "AND locks.classid::pg_catalog.int8 = :high AND locks.objid::pg_catalog.int8 = :low",
+)
+_USERS: Final = _HOLDERS.format(
+    joined="""
+    JOIN pg_catalog.pg_class AS relation ON relation.oid = locks.relation
+    JOIN pg_catalog.pg_namespace AS namespace ON namespace.oid = relation.relnamespace
+    """,
+    wanted="namespace.nspname = :schema",
+)
+
+
+def begin_alone(connection: Connection, schema: str, patience: Patience) -> None:
+    """Waits until no other migration of the schema runs. The end of the connection lets the next one begin.
+
+    Raises:
+        DBAPIError: Somebody else's took too long; see LOCK_NOT_AVAILABLE.
+    """
+    key = _key(schema)
+    while True:
+        with connection.begin():
+            if connection.scalar(text("SELECT pg_catalog.pg_try_advisory_lock(:key)"), {"key": key}):
+                return
+            patience.report(f"another migration of schema {schema!r}: {_migrating(connection, schema)}")
+        try:
+            with connection.begin():
+                connection.execute(text(f"SET LOCAL lock_timeout = {patience.turn(_LONGEST_TURN)}"))
+                # The wait has its own end, whatever the role has.
+                connection.execute(text("SET LOCAL statement_timeout = 0"))
+                # Of the session, not of the transaction: an index that is built concurrently commits in between.
+                connection.execute(text("SELECT pg_catalog.pg_advisory_lock(:key)"), {"key": key})
+                return
+        except DBAPIError as error:
+            if code_of(driver_error(error)) != LOCK_NOT_AVAILABLE or patience.over:
+                raise
+
+
+def holders(connection: Connection, schema: str) -> str:
+    """Who migrates the schema, or else who uses its tables."""
+    with connection.begin():
+        return _migrating(connection, schema, "") or _described(connection, _USERS, schema=schema) or "nobody any more"
+
+
+def _migrating(connection: Connection, schema: str, nobody: str = "which ends just now") -> str:
+    high, low = divmod(_key(schema) % 2**64, 2**32)
+    return _described(connection, _MIGRATION, high=high, low=low) or nobody
+
+
+def _described(connection: Connection, query: str, **parameters: Any) -> str:
+    return ", ".join(_who(*row) for row in connection.execute(text(query), parameters))
+
+
+def _who(pid: int | None, role: str | None, application: str | None, seconds: float | None) -> str:
+    if pid is None:
+        return "a prepared transaction (see pg_prepared_xacts)"
+    since = "" if seconds is None else f", which began {shown(timedelta(seconds=int(seconds)))} ago"
+    return f"process {pid} of role {role!r}, application {application or ''!r}{since}"
+
+
+def _key(schema: str) -> int:
+    """The key of the schema's advisory lock, which nobody else in the database uses."""
+    digest = hashlib.blake2b(schema.encode(), digest_size=8, person=b"sessionstore").digest()
+    return int.from_bytes(digest, signed=True)

@@ -1,0 +1,88 @@
+"""How long a migration waits for others, and what it says meanwhile."""
+
+from __future__ import annotations
+
+import logging
+import time
+from datetime import timedelta
+from typing import Final
+
+from ..errors import ConfigurationError
+
+LOCK_TIMEOUT: Final = timedelta(minutes=5)
+"""For other migrations of the schema, which may take long, and for whoever uses the tables."""
+BUSY_TIMEOUT: Final = timedelta(seconds=30)
+"""For others who write the SQLite file."""
+
+LONGEST: Final = timedelta(days=20)
+"""PostgreSQL counts milliseconds up to 2**31."""
+
+_UNNOTICED: Final = 1.0
+"""Seconds of waiting that nobody has to be told of, as when many processes begin at once."""
+_BETWEEN_REPORTS: Final = 10.0
+_SHORTEST_TURN: Final = 0.05
+
+_logger = logging.getLogger(__name__.rpartition(".")[0])
+
+
+class Patience:
+    """The time that one migration has for all its waits, from the first look at what it may have to wait for.
+
+    Args:
+        timeout: How long.
+    """
+
+    def __init__(self, timeout: timedelta) -> None:
+        self.timeout = timeout
+        self._end: float | None = None
+        self._next_report = 0.0
+
+    @classmethod
+    def of(cls, timeout: object, *, sqlite: bool) -> Patience:
+        """The default where none is given.
+
+        Raises:
+            ConfigurationError: It is not positive, or no duration.
+        """
+        if timeout is None:
+            return cls(BUSY_TIMEOUT if sqlite else LOCK_TIMEOUT)
+        if not isinstance(timeout, timedelta) or not timedelta(0) < timeout <= LONGEST:
+            raise ConfigurationError("lock_timeout must be a timedelta, longer than nothing and at most 20 days")
+        return cls(timeout)
+
+    def turn(self, longest: float) -> int:
+        """Milliseconds to wait now: so many seconds at most, not beyond the next report or the end, at least one."""
+        left = self._left()
+        return max(1, int(1000 * min(longest, left, max(_SHORTEST_TURN, self._next_report - time.monotonic()))))
+
+    @property
+    def over(self) -> bool:
+        """Whether no time is left."""
+        return self._left() <= 0
+
+    def report(self, whom: str) -> None:
+        """Says whom it waits for: after a second, and then every ten seconds."""
+        left = timedelta(seconds=max(0, round(self._left())))
+        now = time.monotonic()
+        if now >= self._next_report:
+            self._next_report = now + _BETWEEN_REPORTS
+            _logger.warning(
+                "waiting for %s; for %s at most", whom, shown(left), extra={"seconds": left.total_seconds()}
+            )
+
+    def _left(self) -> float:
+        if self._end is None:
+            now = time.monotonic()
+            self._end = now + self.timeout.total_seconds()
+            self._next_report = now + _UNNOTICED
+        return self._end - time.monotonic()
+
+
+def shown(duration: timedelta) -> str:
+    """A duration for people: 0.02s, 90s, 5m0s, 1h0m0s."""
+    seconds = round(duration.total_seconds(), 3)
+    if seconds < 60:
+        return f"{seconds:g}s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h{minutes}m{rest}s" if hours else f"{minutes}m{rest}s"
