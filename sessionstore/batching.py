@@ -33,9 +33,14 @@ class Batching:
 
     def __post_init__(self) -> None:
         for name, value in (("size", self.size), ("places", self.places)):
+            if type(value) is not int:
+                raise ConfigurationError(f"{name} of a Batching must be a whole number, not {type(value).__name__}")
             if value < 1:
                 raise ConfigurationError(f"{name} of a Batching must be at least 1, not {value}")
         if self.size > MOST_AT_ONCE:
             raise ConfigurationError(f"size of a Batching must be at most {MOST_AT_ONCE}, not {self.size}")
+        if type(self.remember) not in (int, float):
+            kind = type(self.remember).__name__
+            raise ConfigurationError(f"remember of a Batching must be a number of seconds, not {kind}")
         if not self.remember >= 0:
             raise ConfigurationError(f"remember of a Batching must be 0 or more seconds, not {self.remember}")

@@ -283,12 +283,14 @@ class Contended:
         seen: set[Key] = set()
         sent = Sent()
         # The functions run one after the other under the locks. Those whom the time does not suffice for come next.
-        end = 0.0
+        end: float | None = None
 
         def in_time() -> bool:
             nonlocal end
             now = self._loop.time()
-            end = end or now + SLICE
+            if end is None:  # the first one runs in any case
+                end = now + SLICE
+                return True
             return now <= end
 
         def apply(document: Document) -> Write | None:

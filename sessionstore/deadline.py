@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable, Coroutine
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from datetime import timedelta
 from typing import Any, Final, TypeVar
 
@@ -58,9 +59,12 @@ async def within(
 
 async def ended(task: asyncio.Future[Any]) -> None:
     """Waits until a task has ended, also when the waiter is cancelled meanwhile."""
-    while not task.done():
-        with suppress(asyncio.CancelledError):
-            await asyncio.wait([task])
+    # anyio cancels a task again at each turn of the event loop for as long as it waits, unless it says that it must.
+    anyio: Any = sys.modules.get("anyio")
+    with nullcontext() if anyio is None else anyio.CancelScope(shield=True):
+        while not task.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait([task])
     if not task.cancelled():
         task.exception()  # asked for, or asyncio would complain that nobody did
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Mapping
 from datetime import timedelta
 from functools import partial
+from time import monotonic
 from types import EllipsisType
 from typing import Any, Final, Generic, TypeVar, get_args
 
@@ -26,6 +27,7 @@ from .facts import encode_origin, metadata_of
 from .ids import SessionId, Version, check_namespace, check_session_id, fault_of, new_session_id
 from .replacement import ReplaceState
 from .request import AlreadyApplied
+from .sent import Sent, noting
 from .session import SessionMetadata, SessionResult
 from .storage import Document, Draft, Key, StorageProvider, Summary
 from .storage.memory import MemoryStorageProvider
@@ -39,6 +41,8 @@ DEFAULT_MAX_STATE_BYTES: Final = 1_048_576
 DEFAULT_IDEMPOTENCY_KEYS: Final = 64
 
 _MOST_KEYS: Final = 4096
+_MOMENT: Final = 1e-6
+"""The shortest time that a call may be given."""
 
 
 class SessionManager(Generic[T]):
@@ -81,6 +85,9 @@ class SessionManager(Generic[T]):
         idempotency_keys: int = DEFAULT_IDEMPOTENCY_KEYS,
         unstorable_text: UnstorableText = "refuse",
     ) -> None:
+        for name, count in (("max_state_bytes", max_state_bytes), ("idempotency_keys", idempotency_keys)):
+            if type(count) is not int:
+                raise ConfigurationError(f"{name} must be a whole number, not {type(count).__name__}")
         if max_state_bytes < 1:
             raise ConfigurationError(f"max_state_bytes must be positive, not {max_state_bytes}")
         if not 1 <= idempotency_keys <= _MOST_KEYS:
@@ -228,6 +235,7 @@ class SessionManager(Generic[T]):
         change = Change(update_fn, self._codec, session_id)
         if idempotency_key is not None and (fault := fault_of(idempotency_key)):
             raise ConfigurationError(f"the idempotency_key {fault}")
+        end = None if timeout is None else monotonic() + timeout.total_seconds()
         try:
             key = Key(self._namespace, check_session_id(session_id))
             updated = await self._updates.run(
@@ -239,7 +247,8 @@ class SessionManager(Generic[T]):
                 timeout=config.check_duration(timeout, "timeout"),
             )
         except AlreadyApplied:
-            return await self.get_session(session_id, timeout=timeout)
+            left = None if end is None else max(end - monotonic(), _MOMENT)
+            return await self.get_session(session_id, timeout=None if left is None else timedelta(seconds=left))
         except (InvalidSessionIdError, InvalidStateError, SessionNotFoundError, SessionConflictError) as error:
             if any(error is raised for raised in change.raised):
                 raise
@@ -307,7 +316,10 @@ async def _in_time(timeout: timedelta | None, call: Coroutine[Any, Any, R], *, w
     except ConfigurationError:
         call.close()
         raise
-    return await within(timeout, call, lambda: writing)
+    if not writing:
+        return await within(timeout, call, lambda: False)
+    with noting(sent := Sent()):
+        return await within(timeout, call, sent.written)
 
 
 def _version(summary: Summary) -> Version:

@@ -66,7 +66,7 @@ class Update:
 
     def written(self) -> bool:
         """Whether it may have been written, for all that is known."""
-        return self.sent is not None and self.sent.maybe
+        return self.sent is not None and self.sent.written()
 
     def concerns(self, document: Document) -> bool:
         """Whether the document is one that the caller may know of."""

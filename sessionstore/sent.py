@@ -9,16 +9,29 @@ from typing import Final
 
 
 class Sent:
-    """What is known of a call that writes: may something of it have been written?
+    """What is known of a call that writes."""
 
-    Attributes:
-        maybe: Whether it may have been. A storage that says nothing may write at any time.
-    """
-
-    __slots__ = ("maybe",)
+    __slots__ = ("_maybe",)
 
     def __init__(self) -> None:
-        self.maybe = True
+        self._maybe: bool | None = None
+
+    def written(self) -> bool:
+        """Whether something may have been written. A storage that says nothing may write at any time."""
+        return self._maybe is not False
+
+    def begin(self) -> None:
+        """For storages that say when they send: nothing was sent yet, unless it was said before."""
+        if self._maybe is None:
+            self._maybe = False
+
+    def send(self) -> None:
+        """From now on something may be written."""
+        self._maybe = True
+
+    def refuse(self) -> None:
+        """All that was sent is known not to have been written."""
+        self._maybe = False
 
 
 @contextmanager
@@ -31,15 +44,9 @@ def noting(sent: Sent) -> Generator[None]:
         _SENT.reset(before)
 
 
-def note(*, maybe: bool) -> None:
-    """For storages: notes whether something of the call that runs here may have been written.
-
-    Args:
-        maybe: False: nothing was sent yet, or what was sent is known not to have been written. True: it is being sent.
-    """
-    sent = _SENT.get()
-    if sent is not None:
-        sent.maybe = maybe
+def noted() -> Sent | None:
+    """Where to note what becomes of what is written here; None: nobody asks."""
+    return _SENT.get()
 
 
 _SENT: Final[ContextVar[Sent | None]] = ContextVar("sessionstore.sent", default=None)

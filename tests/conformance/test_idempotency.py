@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -121,7 +122,7 @@ async def test_what_cannot_be_a_key_is_refused(storage: StorageProvider, key: st
         await desk.update_session("s", increment, idempotency_key=key)
 
 
-@pytest.mark.parametrize("keys", [0, 5000])
-def test_a_number_of_keys_that_cannot_work_is_refused(keys: int) -> None:
+@pytest.mark.parametrize("keys", [0, 5000, 64.0, "64", True])
+def test_a_number_of_keys_that_cannot_work_is_refused(keys: Any) -> None:
     with pytest.raises(ConfigurationError, match="idempotency_keys"):
         SessionManager(new_chat, idempotency_keys=keys)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -253,6 +254,27 @@ async def test_batches_are_so_small_that_heavy_calls_do_not_exceed_the_capacity_
     assert lengths == [3, 1, 2, 4, 8, 8, 8, 1]
     await sender.land_all()
     await asyncio.gather(*tasks)
+
+
+async def test_before_anybody_knows_how_heavy_they_are_few_keys_go_together(sender: Sender) -> None:
+    combined: Combiner[str, str, str] = Combiner(sender, size=128, places=1, worthwhile=4, alone=True, weighed=True)
+    calls = [combined.call(f"k{n % 40}", "") for n in range(120)]
+    tasks = await begun(combined.call("first", ""), *calls)
+    await sender.land()
+    assert [len(asked) for asked in sender.under_way] == [4]
+    assert len(sender.flights[1].calls) == 12  # those of one key share what is read
+    combined.fit([1], 1000)
+    await sender.land()
+    assert [len(asked) for asked in sender.under_way] == [36]
+    await sender.land_all()
+    await asyncio.gather(*tasks)
+
+
+@pytest.mark.parametrize("bad", [1.5, "2", None, True])
+def test_what_is_no_whole_number_cannot_be_a_size_or_a_number_of_places(bad: Any) -> None:
+    for name in ("size", "places"):
+        with pytest.raises(ConfigurationError, match=name):
+            Batching(**{name: bad})
 
 
 @pytest.mark.parametrize("bad", [0, -1])

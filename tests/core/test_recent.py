@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -225,7 +226,7 @@ async def test_four_processes_on_one_session_do_not_go_on_guessing_wrong(
     assert (await another.get_session("s")).unwrap()["n"] == 401
 
 
-@pytest.mark.parametrize("remember", [-1.0, float("nan")])
-def test_remembering_for_less_than_no_time_is_refused(remember: float) -> None:
+@pytest.mark.parametrize("remember", [-1.0, float("nan"), "1", True, None])
+def test_remembering_for_less_than_no_time_is_refused(remember: Any) -> None:
     with pytest.raises(ConfigurationError, match="remember"):
         Batching(remember=remember)

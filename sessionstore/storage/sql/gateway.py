@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from ... import config
 from ...errors import ConfigurationError, SessionStoreError, StorageError
 from ...loops import PerLoop
+from ...sent import noted
 from .causes import Stage, clean_cause
 from .channel import NO_TURN, Channel
 from .connections import Lease, to_its_end
@@ -100,6 +101,8 @@ class Gateway:
             raise StorageError("the storage is closed; open another one")
         if not self._checked:
             await self._check_schema()
+        if writing and (sent := noted()) is not None:
+            sent.begin()
         return await self._attempt(operation, writing=writing)
 
     @asynccontextmanager
@@ -144,7 +147,7 @@ class Gateway:
             try:
                 channel = self._channels.here()
                 async with channel.write_turns if writing else NO_TURN, channel.turns:
-                    running = self._operate(operation, channel)
+                    running = self._operate(operation, channel, writing=writing)
                     return await (running if self._backend.interruptible else to_its_end(running))
             except _Failure as failure:
                 error, fault, stage = failure.error, failure.fault, failure.stage
@@ -162,13 +165,15 @@ class Gateway:
             raise translated from clean_cause(error, stage)
         raise AssertionError("counting has no end")
 
-    async def _operate(self, operation: Operation[R], channel: Channel) -> R:
+    async def _operate(self, operation: Operation[R], channel: Channel, *, writing: bool) -> R:
         try:
             lease = await channel.connections.take()
         except Exception as error:
             fault = self._backend.fault(error, connected=False, alive=False)
             raise _Failure(error, fault, Stage.CONNECTING) from error
         driver = self._backend.driver
+        if writing and (sent := noted()) is not None:
+            sent.send()
         try:
             outcome = await operation(lease)
         except Exception as error:
