@@ -1,7 +1,7 @@
 """Runs the migrations: under a lock, in the schema that was asked for, with a version table of their own.
 
 Reached in two ways: by `alembic` through alembic.ini, with the settings of the environment, and by
-`sessionstore.migrate`, which puts its settings into `config.attributes`.
+`sessionstore.migrate`, which puts its settings and its connection into `config.attributes`.
 """
 
 from __future__ import annotations
@@ -46,6 +46,8 @@ def run(connection: Connection | None) -> None:
 
 if context.is_offline_mode():
     run(None)
+elif (given := config.attributes.get("connection")) is not None:
+    run(given)
 else:
     with migrating(target) as connection:
         run(connection)

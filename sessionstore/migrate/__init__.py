@@ -24,7 +24,7 @@ from sqlalchemy.sql.ddl import CreateSchema
 from ..errors import ConfigurationError, SchemaError, StorageUnavailableError
 from ..storage.sql.tables import REVISIONS
 from .connection import connected
-from .faults import faults, waited
+from .faults import faults, guarded, waited
 from .locks import LOCK_NOT_AVAILABLE, TABLE_TURN, begin_alone, holders
 from .target import Target
 
@@ -87,7 +87,8 @@ def upgrade(
         SchemaError: It is at a revision that this version does not know.
         ConfigurationError: An argument cannot work, or the database cannot hold every text.
     """
-    _migrate(Target.of(url, schema, lock_timeout), lambda config: command.upgrade(config, revision))
+    target = Target.of(url, schema, lock_timeout)
+    guarded(target, "a migration", lambda: _migrate(target, lambda config: command.upgrade(config, revision)))
 
 
 def downgrade(
@@ -98,7 +99,8 @@ def downgrade(
     Raises:
         StorageError, SchemaError: As upgrade().
     """
-    _migrate(Target.of(url, schema, lock_timeout), lambda config: command.downgrade(config, revision))
+    target = Target.of(url, schema, lock_timeout)
+    guarded(target, "a migration", lambda: _migrate(target, lambda config: command.downgrade(config, revision)))
 
 
 def current(url: str | None = None, *, schema: str | None = None) -> str | None:
@@ -108,8 +110,12 @@ def current(url: str | None = None, *, schema: str | None = None) -> str | None:
         StorageError: The database failed or could not be reached.
     """
     target = Target.of(url, schema)
-    with faults(target, "reading the revision"), connected(target) as connection:
-        return _revision(_context(connection, target), target)
+
+    def read() -> str | None:
+        with connected(target) as connection:
+            return _revision(_context(connection, target), target)
+
+    return guarded(target, "reading the revision", read)
 
 
 def check(url: str | None = None, *, schema: str | None = None) -> None:
@@ -120,8 +126,21 @@ def check(url: str | None = None, *, schema: str | None = None) -> None:
         StorageError: The database failed or could not be reached.
     """
     target = Target.of(url, schema)
-    wanted = REVISIONS[-1]
-    with faults(target, "comparing the tables"), connected(target) as connection:
+    guarded(target, "comparing the tables", lambda: _compare(target, REVISIONS[-1]))
+
+
+def sql(url: str | None = None, *, schema: str | None = None, revision: str = HEAD) -> str:
+    """The SQL of an upgrade from nothing, for those who run it by hand; no database is asked."""
+    script = io.StringIO()
+    target = Target.of(url, schema)
+    with _alone_with_alembic():
+        config = _config(target, output_buffer=script)
+        guarded(target, "writing the script", lambda: command.upgrade(config, revision, sql=True))
+    return script.getvalue()
+
+
+def _compare(target: Target, wanted: str) -> None:
+    with connected(target) as connection:
         context = _context(connection, target)
         found = _revision(context, target)
         if found != wanted:
@@ -141,45 +160,36 @@ def check(url: str | None = None, *, schema: str | None = None) -> None:
             )
 
 
-def sql(url: str | None = None, *, schema: str | None = None, revision: str = HEAD) -> str:
-    """The SQL of an upgrade from nothing, for those who run it by hand; no database is asked."""
-    script = io.StringIO()
-    target = Target.of(url, schema)
-    with faults(target, "writing the script"), _alone_with_alembic():
-        command.upgrade(_config(target, output_buffer=script), revision, sql=True)
-    return script.getvalue()
-
-
 def _migrate(target: Target, run: Callable[[Config], None]) -> None:
-    with faults(target, "a migration"):
-        config = _config(target)
+    with connected(target) as connection:
+        found = _revision(_context(connection, target), target)
+    known = {script.revision for script in ScriptDirectory.from_config(_config(target)).walk_revisions()}
+    if found is not None and found not in known:
+        raise SchemaError(
+            f"{target.place} is at revision {found}, which this version does not know; use the newer version",
+            found=found,
+            wanted=REVISIONS[-1],
+        )
+    while not _done(target, run):
+        time.sleep(_PAUSE)
+
+
+def _done(target: Target, run: Callable[[Config], None]) -> bool:
+    """Whether a migration was done, or was kept from a lock, nothing of it stayed, and there is time to do it again."""
+    try:
+        # Others of this process wait for Alembic, and so only once nobody else is waited for.
+        with migrating(target) as connection, _alone_with_alembic():
+            run(_config(target, connection=connection))
+    except StorageUnavailableError as error:
+        if target.schema is None or error.code != LOCK_NOT_AVAILABLE:
+            raise
         with connected(target) as connection:
-            found = _revision(_context(connection, target), target)
-        known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
-        if found is not None and found not in known:
-            raise SchemaError(
-                f"{target.place} is at revision {found}, which this version does not know; use the newer version",
-                found=found,
-                wanted=REVISIONS[-1],
-            )
-        with _alone_with_alembic():
-            _run_patiently(target, lambda: run(config))
-
-
-def _run_patiently(target: Target, run: Callable[[], None]) -> None:
-    """Runs a migration again that somebody else kept from a lock: nothing of it stayed."""
-    while True:
-        try:
-            return run()
-        except StorageUnavailableError as error:
-            if target.schema is None or error.code != LOCK_NOT_AVAILABLE:
-                raise
-            with connected(target) as connection:
-                whom = holders(connection, target.schema)
-            if target.patience.over:
-                raise waited(target, whom) from error.__cause__
-            target.patience.report(f"a lock in {target.place}, held by {whom}")
-            time.sleep(_PAUSE)
+            whom = holders(connection, target.schema)
+        if target.patience.over:
+            raise waited(target, whom) from error.__cause__
+        target.patience.report(f"a lock in {target.place}, held by {whom}")
+        return False
+    return True
 
 
 @contextmanager
@@ -196,8 +206,10 @@ def _alone_with_alembic() -> Generator[None]:
                     proxy._install_proxy()  # noqa: SLF001
 
 
-def _config(target: Target, output_buffer: io.StringIO | None = None) -> Config:
-    config = Config(output_buffer=output_buffer, attributes={"target": target})
+def _config(
+    target: Target, *, connection: Connection | None = None, output_buffer: io.StringIO | None = None
+) -> Config:
+    config = Config(output_buffer=output_buffer, attributes={"target": target, "connection": connection})
     config.set_main_option("script_location", str(_scripts()).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
     return config

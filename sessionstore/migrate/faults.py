@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from typing import Final
+from typing import Final, TypeVar
 
 from alembic.util import CommandError
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from ..errors import ConfigurationError, SessionStoreError, StorageError, StorageUnavailableError
+from ..storage.sql.causes import Stage, clean_cause
 from ..storage.sql.faults import code_of, driver_error
 from ..storage.sql.sqlite_file import trouble_with
 from .locks import LOCK_NOT_AVAILABLE
 from .patience import shown
 from .target import Target
+
+R = TypeVar("R")
+
+_EXPECTED: Final = (SessionStoreError, CommandError, SQLAlchemyError, sqlite3.Error, OSError)
 
 _LONGER: Final = "try again when that has ended, or wait longer: --lock-timeout, or lock_timeout= in Python"
 
@@ -41,27 +46,34 @@ _FAILED: Final = {
 }
 
 
-@contextmanager
-def faults(target: Target, doing: str) -> Generator[None]:
-    """Raises what is raised inside as one of our errors.
+def guarded(target: Target, doing: str, run: Callable[[], R]) -> R:
+    """Runs, and raises whatever goes wrong as one of our errors.
 
     Args:
         target: What is migrated.
         doing: Which work failed, as the beginning of a sentence that ends with "failed".
+        run: The work.
 
     Raises:
         StorageError: The database failed or could not be reached.
         ConfigurationError: There is no such revision.
     """
     try:
+        return run()
+    except _EXPECTED as error:
+        failure = _translated(error, target, doing)
+    # Of what was raised, connections and all, only the copy stays that is the cause.
+    failure.__context__ = None
+    raise failure
+
+
+@contextmanager
+def faults(target: Target, doing: str) -> Generator[None]:
+    """guarded(), for what is inside."""
+    try:
         yield
-    except SessionStoreError:
-        raise
-    except CommandError:
-        # Alembic's own words speak of its files and of branches, which nobody here has to know.
-        raise ConfigurationError("there is no such revision, or it is not on the way that was asked for") from None
-    except (SQLAlchemyError, sqlite3.Error, OSError) as error:
-        raise _translated(error, target, doing) from driver_error(error)
+    except _EXPECTED as error:
+        raise _translated(error, target, doing)  # noqa: B904  # it has its cause
 
 
 def waited(target: Target, whom: str) -> StorageUnavailableError:
@@ -73,11 +85,23 @@ def waited(target: Target, whom: str) -> StorageUnavailableError:
     )
 
 
-def _translated(error: Exception, target: Target, doing: str) -> StorageError:
-    original = driver_error(error)
-    code = code_of(original)
-    if target.file is not None:
-        return _of_sqlite(code, target, doing)
+def _translated(error: Exception, target: Target, doing: str) -> SessionStoreError:
+    if isinstance(error, SessionStoreError):
+        return error
+    if isinstance(error, CommandError):
+        # Alembic's own words speak of its files and of branches, which nobody here has to know.
+        failure: SessionStoreError = ConfigurationError(
+            "there is no such revision, or it is not on the way that was asked for"
+        )
+        failure.__suppress_context__ = True
+        return failure
+    code = code_of(driver_error(error))
+    failure = _of_sqlite(code, target, doing) if target.file is not None else _of_postgresql(error, code, doing)
+    failure.__cause__ = clean_cause(error, Stage.CONNECTED if code else Stage.CONNECTING)
+    return failure
+
+
+def _of_postgresql(error: Exception, code: str | None, doing: str) -> StorageError:
     if code in _UNAVAILABLE:
         return StorageUnavailableError(f"{doing} failed: {_UNAVAILABLE[code]}", code=code)
     if isinstance(error, DBAPIError) and error.connection_invalidated:
@@ -102,7 +126,6 @@ def _of_sqlite(code: str | None, target: Target, doing: str) -> StorageError:
             f"changed; {_LONGER}",
             code=code,
         )
-    trouble = None if target.file is None else trouble_with(target.file)
-    words = trouble or f"{doing} failed in {target.place}; the cause has the details"
+    words = trouble_with(target.url, code) or f"{doing} failed in {target.place}; the cause has the details"
     unavailable = code is not None and code.startswith(("SQLITE_CANTOPEN", "SQLITE_IOERR", "SQLITE_FULL"))
     return (StorageUnavailableError if unavailable else StorageError)(words, code=code)

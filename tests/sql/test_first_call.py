@@ -107,6 +107,9 @@ class Place:
     def sqlite_no_directory(self) -> str:
         return sqlite_url(self._directory / "missing" / "sessions.db")
 
+    def sqlite_file_in_the_path(self) -> str:
+        return f"{self.sqlite_no_database()}/deeper/sessions.db"
+
     def sqlite_directory(self) -> str:
         return sqlite_url(self._directory)
 
@@ -148,9 +151,10 @@ _ON_SQLITE: list[tuple[Callable[[Place], str], type[SessionStoreError], str]] = 
     (Place.sqlite_new_file, SchemaError, _UPGRADE),
     (Place.sqlite_no_revision, SchemaError, _UPGRADE),
     (Place.sqlite_newer_revision, SchemaError, "upgrade sessionstore"),
-    (Place.sqlite_no_database, StorageError, "sqlite failed"),
-    (Place.sqlite_no_directory, StorageUnavailableError, "sqlite could not be asked"),
-    (Place.sqlite_directory, StorageUnavailableError, "sqlite could not be asked"),
+    (Place.sqlite_no_database, StorageError, "letter.db' is no SQLite database"),
+    (Place.sqlite_no_directory, StorageUnavailableError, "/missing' of the SQLite file does not exist"),
+    (Place.sqlite_file_in_the_path, StorageUnavailableError, "/letter.db' in the path of the SQLite file is no dir"),
+    (Place.sqlite_directory, StorageUnavailableError, "is a directory, and the storage URL has to name a file"),
 ]
 _CASES = [
     *(("psycopg", *case) for case in _ON_POSTGRES),
@@ -183,6 +187,25 @@ async def _sqlite_threads_ended() -> None:
     for thread in threading.enumerate():
         if "_connection_worker_thread" in thread.name:
             await asyncio.to_thread(thread.join)
+
+
+async def test_a_sqlite_file_that_is_opened_to_be_read_is_told_when_it_is_written(
+    sqlite_template: Path, tmp_path: Path
+) -> None:
+    path = copied_file(sqlite_template, tmp_path / "sessions.db")
+    async with open_storage(f"sqlite:///file:{path}?mode=ro&uri=true") as storage:
+        assert await storage.get(key()) is None
+        error = await refusal(StorageError, lambda: secretive(storage).create_session("s"))
+    assert "opens the SQLite file to be read only; leave out mode=ro" in str(error)
+
+
+async def test_the_default_file_is_named_where_it_has_no_tables(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    async with open_storage() as storage:
+        error = await refusal(SchemaError, lambda: storage.get(key()))
+    assert f"the SQLite file '{tmp_path}/sessionstore.db' has no sessionstore tables" in str(error)
 
 
 @pytest.mark.parametrize("found", [None, "9999"])

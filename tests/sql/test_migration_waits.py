@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from datetime import timedelta
@@ -28,7 +28,7 @@ _SOON = timedelta(milliseconds=1300)
 
 
 @contextmanager
-def _migrating(database: Database, schema: str = "sessionstore") -> Iterator[int]:
+def _migrating(database: Database, schema: str = "sessionstore") -> Generator[int]:
     """Another migration that takes its time; its process."""
     with migrate.migrating(migrate.Target.of(database.url, schema)) as connection:
         yield connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
@@ -52,16 +52,13 @@ def test_a_migration_waits_for_another_one_of_its_schema_and_says_which(
     assert migrate.current(bare_database.url) is None
 
 
-async def test_a_migration_goes_on_when_the_other_one_ends(
-    bare_database: Database, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_migration_goes_on_when_the_other_one_ends(bare_database: Database) -> None:
     with ThreadPoolExecutor() as pool:
         with _migrating(bare_database):
             upgrade = pool.submit(migrate.upgrade, bare_database.url)
             await until_blocked(bare_database)
         upgrade.result(timeout=30)
     migrate.check(bare_database.url)
-    assert caplog.records == []  # nobody has to be told of a second
 
 
 def test_a_migration_waits_for_no_other_schema(bare_database: Database) -> None:
@@ -78,7 +75,7 @@ def test_a_migration_waits_as_long_as_it_was_told_whatever_the_role_has(bare_dat
 
 
 @contextmanager
-def _using(database: Database) -> Iterator[int]:
+def _using(database: Database) -> Generator[int]:
     """A long transaction of somebody who reads; its process."""
     with psycopg.connect(dsn(database.url), application_name="reports") as connection:
         connection.execute("SELECT FROM sessionstore.sessions")

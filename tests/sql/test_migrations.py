@@ -122,7 +122,7 @@ async def test_processes_that_upgrade_at_once_migrate_once(
     bare_database: Database, tmp_path: Path, database_kind: str
 ) -> None:
     url = bare_database.url if database_kind == "postgresql" else sqlite_url(tmp_path / "new.db")
-    assert await python("-m", "tests.sql.upgraders", url, "10") == (0, "")
+    assert (await python("-m", "tests.sql.upgraders", url, "10")).status == 0
     migrate.check(url)
     assert migrate.current(url) == REVISIONS[-1]
 

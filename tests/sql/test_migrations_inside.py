@@ -15,7 +15,7 @@ from sessionstore import migrate
 from tests.support.postgres import Database
 from tests.support.sqlite import sqlite_url
 
-from .bystander import ask
+from .bystander import ask, until_blocked
 
 _ENV = """
 from alembic import context
@@ -64,6 +64,17 @@ def test_many_schemas_are_migrated_in_threads_at_once(bare_database: Database) -
             done.result(timeout=60)
     for schema in schemas[:4]:
         migrate.check(bare_database.url, schema=schema)
+
+
+async def test_a_migration_in_a_thread_waits_for_no_other_schema_that_another_thread_waits_for(
+    bare_database: Database,
+) -> None:
+    with ThreadPoolExecutor() as pool:
+        with migrate.migrating(migrate.Target.of(bare_database.url, "held")):
+            waiting = pool.submit(migrate.upgrade, bare_database.url, schema="held")
+            await until_blocked(bare_database)
+            pool.submit(migrate.upgrade, bare_database.url, schema="free").result(timeout=30)
+        waiting.result(timeout=30)
 
 
 @pytest.mark.parametrize("database_kind", ["postgresql", "sqlite"])

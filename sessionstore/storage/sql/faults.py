@@ -84,9 +84,21 @@ def fault_without_code(
     return None if isinstance(error, (*unsent, UnicodeEncodeError)) else Fault.UNREAD
 
 
-def storage_error(error: BaseException, fault: Fault | None, *, backend: str, writing: bool) -> StorageError:
-    """The error to raise, without a word of the driver's text, which may quote a state or a password."""
+def storage_error(
+    error: BaseException, fault: Fault | None, *, backend: str, writing: bool, trouble: str | None = None
+) -> StorageError:
+    """The error to raise, without a word of the driver's text, which may quote a state or a password.
+
+    Args:
+        error: What was raised.
+        fault: What kind of fault it is.
+        backend: The name of the database.
+        writing: Whether something was to be written.
+        trouble: What was found to be wrong, where that is known better than from the error.
+    """
     code = code_of(error)
+    if trouble is not None:
+        return (StorageUnavailableError if fault is Fault.REFUSED else StorageError)(trouble, code=code)
     if isinstance(error, PoolTimeout):
         return StorageUnavailableError(NO_CONNECTION)
     if fault is Fault.LOST and writing:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from pathlib import Path
 from typing import Final, NamedTuple
 
 from sqlalchemy import Column, MetaData, String, Table, select
@@ -35,10 +36,12 @@ class FirstCall:
     Args:
         table: The table of sessions.
         backend: The database.
+        file: Of SQLite.
     """
 
-    def __init__(self, table: Table, backend: Backend) -> None:
+    def __init__(self, table: Table, backend: Backend, file: Path | None) -> None:
         self._table = table
+        self._place = f"schema {table.schema!r}" if file is None else f"the SQLite file {str(file)!r}"
         self._schema = table.schema
         version = Table(VERSION_TABLE, MetaData(schema=self._schema), Column("version_num", String))
         self._revision = Prepared(select(version.c.version_num), backend.driver)
@@ -70,10 +73,6 @@ class FirstCall:
             found=seen.revision,
             wanted=_WANTED,
         )
-
-    @property
-    def _place(self) -> str:
-        return "the database" if self._schema is None else f"schema {self._schema!r}"
 
     def _wrong_revision(self, found: str | None) -> SchemaError:
         place = self._place

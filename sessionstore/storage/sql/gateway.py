@@ -20,11 +20,13 @@ from .causes import Stage, clean_cause
 from .channel import NO_TURN, Channel
 from .connections import Lease, to_its_end
 from .dialect import Backend
-from .faults import Fault, storage_error
+from .faults import Fault, code_of, driver_error, storage_error
 from .first_call import FirstCall
 from .modes import MODES
 from .postgresql import PostgreSQL
 from .sqlite import SQLite
+from .sqlite_file import trouble_with
+from .sqlite_url import file_of
 from .statements import Statements
 from .tables import deletions_table, sessions_table
 
@@ -81,7 +83,7 @@ class Gateway:
         self.table = sessions_table(metadata, sqlite=sqlite)
         deletions = None if sqlite else deletions_table(metadata)
         self.statements = Statements(self.table, deletions, self._backend)
-        self._first_call = FirstCall(self.table, self._backend)
+        self._first_call = FirstCall(self.table, self._backend, file_of(engine.url) if sqlite else None)
         self._checked = self._closed = False
 
     @property
@@ -159,11 +161,16 @@ class Gateway:
                     continue
             if isinstance(error, SessionStoreError):
                 raise error from (None if error.__cause__ is None else clean_cause(error.__cause__, stage))
-            translated: SessionStoreError = storage_error(error, fault, backend=self._backend.name, writing=writing)
+            translated: SessionStoreError = self._translated(error, fault, writing=writing)
             if fault is Fault.SCHEMA and diagnosing:
                 translated = await self._diagnosed() or translated
             raise translated from clean_cause(error, stage)
         raise AssertionError("counting has no end")
+
+    def _translated(self, error: Exception, fault: Fault | None, *, writing: bool) -> StorageError:
+        url = self._async_engine.url
+        trouble = trouble_with(url, code_of(driver_error(error))) if self.schema is None else None
+        return storage_error(error, fault, backend=self._backend.name, writing=writing, trouble=trouble)
 
     async def _operate(self, operation: Operation[R], channel: Channel, *, writing: bool) -> R:
         try:

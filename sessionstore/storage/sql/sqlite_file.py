@@ -6,11 +6,43 @@ import os
 from pathlib import Path
 from typing import Final
 
+from sqlalchemy import URL
+
+from .sqlite_url import file_of
+
+_OF_THE_FILE: Final = (
+    "SQLITE_AUTH",
+    "SQLITE_CANTOPEN",
+    "SQLITE_FULL",
+    "SQLITE_IOERR",
+    "SQLITE_NOTADB",
+    "SQLITE_PERM",
+    "SQLITE_READONLY",
+)
 _HEADER: Final = b"SQLite format 3\0"
 
 
-def trouble_with(file: Path) -> str | None:
-    """What is wrong and what to do, for a message; None where nothing can be seen."""
+def trouble_with(url: URL, code: str | None) -> str | None:
+    """What is wrong with the file of a URL and what to do, for a message; None where nothing can be seen.
+
+    Args:
+        url: Which.
+        code: What SQLite said.
+    """
+    file = file_of(url)
+    if code is None or not code.startswith(_OF_THE_FILE):
+        return None
+    if code.startswith("SQLITE_FULL"):
+        return f"there is no room left on the disk of the SQLite file {str(file)!r}; make some"
+    if code.startswith("SQLITE_READONLY") and (url.query.get("mode") == "ro" or url.query.get("immutable")):
+        return "the storage URL opens the SQLite file to be read only; leave out mode=ro and immutable"
+    try:
+        return _trouble(file)
+    except OSError:
+        return f"this user may not look at the SQLite file {str(file)!r}; give it the right to"
+
+
+def _trouble(file: Path) -> str | None:
     directory = file.parent
     if not os.path.isdir(directory):  # noqa: PTH112  # where nobody may look, Path raises
         return _no_directory(directory)
