@@ -151,11 +151,21 @@ class Purge(NamedTuple):
     left: int
 
 
+def owned(document: Document | None, owner_id: str | None) -> Document | None:
+    """The document, if it belongs to this owner; None: to any."""
+    if document is None or owner_id is None or document.summary.owner_id == owner_id:
+        return document
+    return None
+
+
 def check_limit(limit: int) -> None:
     """Raises ConfigurationError for a page or a batch of no rows, which would never come to an end."""
     if limit < 1:
         raise ConfigurationError(f"a limit must be at least 1, not {limit}")
 
+
+Owners: TypeAlias = Sequence[str | None] | None
+"""An owner for each key, or None for any; None: any throughout. To an owner, the session of another is not there."""
 
 Apply: TypeAlias = Callable[[Document], Write | None]
 """Makes a write of the document that was read; None: there is nothing to write."""
@@ -176,16 +186,25 @@ class StorageProvider(Protocol):
     async def create_many(self, drafts: Sequence[Draft]) -> Sequence[Creation]:
         """Creates each session, unless a live one has its key: then that one is the answer, and was accessed.
 
+        Where the draft names an owner and the live session belongs to another one, or to none, that session is the
+        answer as well, and was not accessed: the caller must not show it.
+
         An expired row is replaced by a wholly new session. Of any number of racing callers exactly one is told
         ``created``. A key that comes twice is created by its first draft and found by its second.
         """
         ...
 
     async def get_many(
-        self, keys: Sequence[Key], *, touch: bool = True, journal: bool = False
+        self,
+        keys: Sequence[Key],
+        *,
+        touch: bool = True,
+        journal: bool = False,
+        owners: Owners = None,
     ) -> Sequence[Document | None]:
         """Reads each session; None where there is no live one. With ``touch`` the read is an access.
 
+        To an owner, a session of another one, or of none, is not there, and this is no access of that.
         With ``journal`` the documents bring theirs, which holds the last writes with their ids and counts.
         """
         ...
@@ -208,8 +227,8 @@ class StorageProvider(Protocol):
         """
         ...
 
-    async def delete_many(self, keys: Sequence[Key]) -> Sequence[bool]:
-        """Deletes each session; whether a live one was deleted."""
+    async def delete_many(self, keys: Sequence[Key], *, owners: Owners = None) -> Sequence[bool]:
+        """Deletes each session; whether a live one was deleted. ``owners`` as in get_many()."""
         ...
 
     async def set_many(self, drafts: Sequence[Draft]) -> Sequence[Summary]:
@@ -287,9 +306,11 @@ class StorageProvider(Protocol):
         """create_many() of one."""
         return (await self.create_many([draft]))[0]
 
-    async def get(self, key: Key, *, touch: bool = True) -> Document | None:
+    async def get(self, key: Key, *, touch: bool = True, owner_id: str | None = None) -> Document | None:
         """get_many() of one."""
-        return (await self.get_many([key], touch=touch))[0]
+        if owner_id is None:
+            return (await self.get_many([key], touch=touch))[0]
+        return (await self.get_many([key], touch=touch, owners=[owner_id]))[0]
 
     async def update(self, write: Write) -> Summary | None:
         """update_many() of one."""
@@ -299,9 +320,11 @@ class StorageProvider(Protocol):
         """update_locked_many() of one."""
         return (await self.update_locked_many([key], apply))[0]
 
-    async def delete(self, key: Key) -> bool:
+    async def delete(self, key: Key, *, owner_id: str | None = None) -> bool:
         """delete_many() of one."""
-        return (await self.delete_many([key]))[0]
+        if owner_id is None:
+            return (await self.delete_many([key]))[0]
+        return (await self.delete_many([key], owners=[owner_id]))[0]
 
     async def set(self, draft: Draft) -> Summary:
         """set_many() of one."""

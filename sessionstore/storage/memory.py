@@ -16,6 +16,7 @@ from . import (
     Document,
     Draft,
     Key,
+    Owners,
     Page,
     Purge,
     Stats,
@@ -23,6 +24,7 @@ from . import (
     Summary,
     Write,
     check_limit,
+    owned,
 )
 from .lifetime import deadline_of, first_expiry, slid_expiry
 
@@ -51,16 +53,25 @@ class MemoryStorageProvider(StorageProvider):
         now = self._open_at()
         creations: list[Creation] = []
         for draft in drafts:
-            found = self._access(draft.key, now)
+            found = self._live(draft.key, now)
+            if found is not None and owned(found, draft.owner_id) is not None:
+                found = self._access(draft.key, now)
             document = found or self._insert(draft, now)
             creations.append(Creation(document._replace(journal=None), created=found is None))
         return creations
 
     async def get_many(
-        self, keys: Sequence[Key], *, touch: bool = True, journal: bool = False
+        self,
+        keys: Sequence[Key],
+        *,
+        touch: bool = True,
+        journal: bool = False,
+        owners: Owners = None,
     ) -> Sequence[Document | None]:
         now = self._open_at()
-        found = [self._access(key, now) if touch else self._live(key, now) for key in keys]
+        asked = zip(keys, owners or [None] * len(keys), strict=True)
+        seen = [owned(self._live(key, now), owner_id) for key, owner_id in asked]
+        found = [self._access(it.summary.key, now) if touch and it is not None else it for it in seen]
         return found if journal else [document and document._replace(journal=None) for document in found]
 
     async def update_many(self, writes: Sequence[Write]) -> Sequence[Summary | None]:
@@ -73,12 +84,13 @@ class MemoryStorageProvider(StorageProvider):
         writes = [None if document is None else apply(document) for document in found]
         return [None if write is None else self._write(write, now) for write in writes]
 
-    async def delete_many(self, keys: Sequence[Key]) -> Sequence[bool]:
+    async def delete_many(self, keys: Sequence[Key], *, owners: Owners = None) -> Sequence[bool]:
         now = self._open_at()
         deleted: list[bool] = []
-        for key in keys:
-            deleted.append(self._live(key, now) is not None)
-            self._documents.pop(key, None)
+        for key, owner_id in zip(keys, owners or [None] * len(keys), strict=True):
+            deleted.append(owned(self._live(key, now), owner_id) is not None)
+            if owner_id is None or deleted[-1]:
+                self._documents.pop(key, None)
         return deleted
 
     async def set_many(self, drafts: Sequence[Draft]) -> Sequence[Summary]:

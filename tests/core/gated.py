@@ -9,7 +9,7 @@ from typing import Any
 
 from sessionstore import MemoryStorageProvider, SessionManager, StorageError
 from sessionstore.batching import Batching
-from sessionstore.storage import Apply, Document, Key, Summary, Write
+from sessionstore.storage import Apply, Document, Key, Owners, Summary, Write
 from tests.support.documents import Chat, increment, new_chat
 
 from .sender import begun, turns
@@ -71,10 +71,10 @@ class GatedStorage(MemoryStorageProvider):
         self.lose: Callable[[], None] = lambda: None
 
     async def get_many(
-        self, keys: Sequence[Key], *, touch: bool = True, journal: bool = False
+        self, keys: Sequence[Key], *, touch: bool = True, journal: bool = False, owners: Owners = None
     ) -> Sequence[Document | None]:
         self.reads.append([key.session_id for key in keys])
-        found = await super().get_many(keys, touch=touch, journal=journal)
+        found = await super().get_many(keys, touch=touch, journal=journal, owners=owners)
         await self.reading.passed()
         return found
 

@@ -13,7 +13,7 @@ import pytest
 from sessionstore import MemoryStorageProvider, SessionManager, SessionResult, UpdateOutcomeUnknownError
 from sessionstore.batching import Batching
 from sessionstore.ids import Version
-from sessionstore.storage import Apply, Document, Key, Summary, Write
+from sessionstore.storage import Apply, Document, Key, Owners, Summary, Write
 from tests.support.clock import ManualClock
 from tests.support.documents import Chat, append, key, new_chat
 
@@ -44,10 +44,10 @@ class LateStorage(MemoryStorageProvider):
         self._under_way: list[Write] = []
 
     async def get_many(
-        self, keys: Sequence[Key], *, touch: bool = True, journal: bool = False
+        self, keys: Sequence[Key], *, touch: bool = True, journal: bool = False, owners: Owners = None
     ) -> Sequence[Document | None]:
         await self.reading.wait()
-        return await super().get_many(keys, touch=touch, journal=journal)
+        return await super().get_many(keys, touch=touch, journal=journal, owners=owners)
 
     async def update_many(self, writes: Sequence[Write]) -> Sequence[Summary | None]:
         if self.late:
@@ -169,9 +169,11 @@ async def test_two_writes_of_one_update_are_lost_and_the_first_lands_last(
     lost = iter([True, True])
     plain = storage.get_many
 
-    async def reading(keys: Sequence[Key], *, touch: bool = True, journal: bool = False) -> Sequence[Document | None]:
+    async def reading(
+        keys: Sequence[Key], *, touch: bool = True, journal: bool = False, owners: Owners = None
+    ) -> Sequence[Document | None]:
         storage.late = next(lost, False)
-        return await plain(keys, touch=touch, journal=journal)
+        return await plain(keys, touch=touch, journal=journal, owners=owners)
 
     storage.get_many = reading  # type: ignore[method-assign]
     result = await desk.update_session("s", say(lambda: next(words)))

@@ -19,7 +19,7 @@ from sessionstore import (
     patience,
 )
 from sessionstore.journal import WRITES
-from sessionstore.storage import Apply, Document, Key, Summary, Write
+from sessionstore.storage import Apply, Document, Key, Owners, Summary, Write
 from tests.support.documents import Chat, append, increment, key, new_chat
 
 
@@ -41,10 +41,10 @@ class LosingStorage(MemoryStorageProvider):
         self.meanwhile: Callable[[], Awaitable[object]] | None = None
 
     async def get_many(
-        self, keys: Sequence[Key], *, touch: bool = True, journal: bool = False
+        self, keys: Sequence[Key], *, touch: bool = True, journal: bool = False, owners: Owners = None
     ) -> Sequence[Document | None]:
         self._come()
-        return await super().get_many(keys, touch=touch, journal=journal)
+        return await super().get_many(keys, touch=touch, journal=journal, owners=owners)
 
     async def update_many(self, writes: Sequence[Write]) -> Sequence[Summary | None]:
         if not self.lands:
@@ -246,10 +246,10 @@ async def test_what_could_not_be_reached_in_time_was_not_written(desk: SessionMa
         writing = False
 
         async def get_many(
-            self, keys: Sequence[Key], *, touch: bool = True, journal: bool = False
+            self, keys: Sequence[Key], *, touch: bool = True, journal: bool = False, owners: Owners = None
         ) -> Sequence[Document | None]:
             if self.writing:
-                return await super().get_many(keys, touch=touch, journal=journal)
+                return await super().get_many(keys, touch=touch, journal=journal, owners=owners)
             return await asyncio.Future[Sequence[Document | None]]()
 
         async def update_many(self, writes: Sequence[Write]) -> Sequence[Summary | None]:

@@ -17,7 +17,7 @@ from sessionstore import (
 )
 from sessionstore.batching import Batching
 from sessionstore.rounds import OPTIMISTIC_ROUNDS
-from sessionstore.storage import Document, Key, Write
+from sessionstore.storage import Document, Key, Owners, Write
 from tests.support.documents import Chat, append, increment, new_chat
 
 from .gated import MARK, GatedStorage, desk_on, together
@@ -30,9 +30,9 @@ class UnreadableStorage(GatedStorage):
     """Cannot read the session "broken"."""
 
     async def get_many(
-        self, keys: Sequence[Key], *, touch: bool = True, journal: bool = False
+        self, keys: Sequence[Key], *, touch: bool = True, journal: bool = False, owners: Owners = None
     ) -> Sequence[Document | None]:
-        found = await super().get_many(keys, touch=touch, journal=journal)
+        found = await super().get_many(keys, touch=touch, journal=journal, owners=owners)
         if any(key.session_id == "broken" for key in keys):
             raise StorageError("a row is broken", code="XX001")
         return found

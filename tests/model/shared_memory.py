@@ -11,7 +11,7 @@ from sessionstore import MemoryStorageProvider, StorageError, StorageUnavailable
 from sessionstore.batching import Batching
 from sessionstore.combine import Combiner
 from sessionstore.halves import by_key
-from sessionstore.storage import Apply, Creation, Document, Draft, Key, Summary, Write
+from sessionstore.storage import Apply, Creation, Document, Draft, Key, Owners, Summary, Write
 
 POISON = "poison"
 """No state with this in it is written."""
@@ -45,7 +45,7 @@ class SharedMemory(MemoryStorageProvider):
         if beside is not None:
             self._documents = beside._documents
 
-    async def get(self, key: Key, *, touch: bool = True) -> Document | None:
+    async def get(self, key: Key, *, touch: bool = True, owner_id: str | None = None) -> Document | None:
         return await self._gets[touch].call(key, None)
 
     async def create_many(self, drafts: Sequence[Draft]) -> Sequence[Creation]:
@@ -55,10 +55,10 @@ class SharedMemory(MemoryStorageProvider):
         return created
 
     async def get_many(
-        self, keys: Sequence[Key], *, touch: bool = True, journal: bool = False
+        self, keys: Sequence[Key], *, touch: bool = True, journal: bool = False, owners: Owners = None
     ) -> Sequence[Document | None]:
         await self._arrive()
-        found = await super().get_many(keys, touch=touch, journal=journal)
+        found = await super().get_many(keys, touch=touch, journal=journal, owners=owners)
         await self._leave()
         return found
 
@@ -83,9 +83,9 @@ class SharedMemory(MemoryStorageProvider):
         await self._leave()
         return written
 
-    async def delete_many(self, keys: Sequence[Key]) -> Sequence[bool]:
+    async def delete_many(self, keys: Sequence[Key], *, owners: Owners = None) -> Sequence[bool]:
         await self._arrive()
-        deleted = await super().delete_many(keys)
+        deleted = await super().delete_many(keys, owners=owners)
         await self._leave()
         return deleted
 

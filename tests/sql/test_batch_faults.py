@@ -83,7 +83,7 @@ async def test_a_connection_killed_while_a_batch_is_written_loses_none_of_it_and
         tasks = _batch(chats, *NAMES, "s3", "s5")
         await until_blocked(postgres, 3)
         query = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-        assert ask(postgres, f"{query} AND datname = current_database()") == [(True,)] * 3
+        assert set(ask(postgres, f"{query} AND datname = current_database()")) == {(True,)}
         await until_blocked(postgres, 3)  # again, on other connections
     assert [result.unwrap()["n"] for result in await asyncio.gather(*tasks)] == [1] * 8 + [2] * 2
     results = await asyncio.gather(*(chats.update_session(name, increment) for name in NAMES))

@@ -16,7 +16,7 @@ from tests.support.documents import key, rewrite
 from tests.support.postgres import Database
 from tests.support.sqlite import copied_file, sqlite_url
 
-from .bystander import ask, locked, role, set_for_everybody, states_of_others, until_blocked, until_quiet
+from .bystander import ask, locked, role, set_for_everybody, states_of_others, until_blocked, until_quiet, unwritable
 from .conftest import driven
 from .discretion import SECRET, refusal, say_more, secretive
 from .opening import WAYS, opened
@@ -114,7 +114,7 @@ async def test_a_pool_without_a_free_connection_is_unavailable(url: str, postgre
     async with open_storage(url, pool_size=1, max_overflow=0, pool_timeout=0.05) as storage:
         desk = secretive(storage)
         await desk.create_session("s")
-        with locked(postgres, "s"):
+        with unwritable(postgres):
             waiting = asyncio.create_task(desk.delete_session("s"))
             await until_blocked(postgres)
             for call in (lambda: desk.get_session("s"), lambda: desk.update_session("s", say_more)):

@@ -25,7 +25,7 @@ from tests.support.documents import Chat, draft, increment, key, new_chat, rewri
 from tests.support.postgres import Database
 from tests.support.sqlite import copied_file, sqlite_url
 
-from .bystander import ask, backends, kill_connections, locked, until, until_blocked, until_quiet
+from .bystander import ask, backends, kill_connections, until, until_blocked, until_quiet, unwritable
 from .discretion import SECRET, refusal, say_more, secretive
 from .opening import WAYS, disconnect, in_use, opened, pool_of
 
@@ -129,7 +129,7 @@ async def test_a_set_whose_connection_is_killed_in_the_middle_ends_unknown_and_t
     storage: SqlStorageProvider, postgres: Database
 ) -> None:
     await secretive(storage).create_session("secret")
-    with locked(postgres, "secret"):
+    with unwritable(postgres):
         writing = asyncio.ensure_future(storage.set(draft("secret", f'{{"said": "{SECRET}"}}')))
         await until_blocked(postgres)
         query = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
@@ -143,7 +143,7 @@ async def test_an_update_whose_connection_is_killed_in_the_middle_of_the_write_i
     storage: SqlStorageProvider, postgres: Database
 ) -> None:
     await secretive(storage).create_session("secret")
-    with locked(postgres, "secret"):
+    with unwritable(postgres):
         writing = asyncio.create_task(secretive(storage).update_session("secret", say_more))
         await until_blocked(postgres)
         query = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
@@ -165,7 +165,7 @@ async def test_a_call_cancelled_in_the_middle_of_a_statement_gives_its_connectio
 ) -> None:
     await secretive(storage).create_session("s")
     version = (await secretive(storage).get_session("s")).version
-    with locked(postgres, "s"):
+    with unwritable(postgres):
         tasks = [asyncio.ensure_future(call(storage)) for _ in range(4)]
         await until_blocked(postgres, 4)
         for task in tasks:
@@ -186,7 +186,7 @@ async def test_a_call_cancelled_while_it_waits_for_a_connection_takes_none(url: 
     async with open_storage(url, pool_size=1) as storage:
         assert isinstance(storage, SqlStorageProvider)
         await secretive(storage).create_session("s")
-        with locked(postgres, "s"):
+        with unwritable(postgres):
             holding = asyncio.ensure_future(secretive(storage).update_session("s", say_more))
             await until_blocked(postgres)
             waiting = asyncio.ensure_future(secretive(storage).get_session("s"))

@@ -15,11 +15,12 @@ import psycopg
 import pytest
 
 from sessionstore import SqlStorageProvider, StorageUnavailableError, UpdateOutcomeUnknownError, open_storage
+from sessionstore.errors import SessionHeldError
 from tests.support.directory import short_directory
 from tests.support.documents import draft, key, rewrite
 from tests.support.postgres import Database, _embedded_server
 
-from .bystander import ask, dsn, locked, role, set_for_everybody, states_of_others, until_blocked, until_quiet
+from .bystander import ask, dsn, role, set_for_everybody, states_of_others, until_blocked, until_quiet, unwritable
 from .conftest import driven
 from .discretion import refusal, say_more, secretive
 from .opening import WAYS, in_use, opened
@@ -37,7 +38,8 @@ _WRITES: dict[str, Call] = {
     "delete_many": lambda storage: storage.delete_many([key("a"), key("b")]),
     "update_locked_many": lambda storage: storage.update_locked_many([key("a"), key("b")], rewrite),
 }
-_BATCHES = {name: call for name, call in _WRITES.items() if name.endswith("many")}
+# Only these wait for whoever holds a row; the others pass it over, and come back when it is free.
+_LOCKING = {name: call for name, call in _WRITES.items() if name.startswith("update_locked")}
 
 
 @pytest.fixture(params=WAYS)
@@ -64,7 +66,7 @@ async def test_a_write_that_cannot_be_serialized_is_done_again(
 ) -> None:
     set_for_everybody(postgres, f"default_transaction_isolation = '{level}'")
     async with opened(way, url) as storage:
-        for call in _WRITES.values():
+        for call in _LOCKING.values():
             await _fill(storage)
             with psycopg.connect(dsn(postgres.url)) as other:
                 other.execute("UPDATE sessionstore.sessions SET version = version + 1 WHERE session_id = 'b'")
@@ -75,8 +77,40 @@ async def test_a_write_that_cannot_be_serialized_is_done_again(
             await _assert_well(storage, postgres)
 
 
-@pytest.mark.parametrize("call", _BATCHES.values(), ids=_BATCHES)
-async def test_the_victim_of_a_deadlock_goes_again(url: str, postgres: Database, call: Call) -> None:
+_NEW: dict[str, Call] = {
+    "create": lambda storage: storage.create(draft("new")),
+    "set": lambda storage: storage.set(draft("new")),
+}
+
+
+@pytest.mark.parametrize("level", ["read committed", "repeatable read", "serializable"])
+@pytest.mark.parametrize("end", ["COMMIT", "ROLLBACK"])
+async def test_a_session_that_somebody_else_is_inserting_is_waited_for(
+    url: str, postgres: Database, level: str, end: str
+) -> None:
+    set_for_everybody(postgres, f"default_transaction_isolation = '{level}'")
+    async with open_storage(url) as storage:
+        assert isinstance(storage, SqlStorageProvider)
+        for call in _NEW.values():
+            await _fill(storage)
+            with psycopg.connect(dsn(postgres.url), autocommit=True) as other:
+                other.execute("BEGIN")
+                other.execute(
+                    "INSERT INTO sessionstore.sessions SELECT namespace, 'new', state, origin, owner_id, version, "
+                    "writes, keys, ttl, created_at, updated_at, last_accessed_at, expires_at, deadline "
+                    "FROM sessionstore.sessions WHERE session_id = 'a'"
+                )
+                writing = asyncio.ensure_future(call(storage))
+                await until_blocked(postgres)
+                other.execute(end.encode())
+                outcome = await writing
+            assert getattr(outcome, "created", True) is (end == "ROLLBACK" or not hasattr(outcome, "created"))
+            assert await storage.delete(key("new"))
+            await _assert_well(storage, postgres)
+
+
+async def test_the_victim_of_a_deadlock_goes_again(url: str, postgres: Database) -> None:
+    call = _WRITES["update_locked_many"]
     set_for_everybody(postgres, "deadlock_timeout = '50ms'")
     async with open_storage(url) as storage:
         assert isinstance(storage, SqlStorageProvider)
@@ -138,11 +172,13 @@ async def test_a_write_that_waited_too_long_names_the_setting(
 ) -> None:
     set_for_everybody(postgres, f"{setting} = '50ms'")
     async with opened(way, url) as storage:
-        for call in _WRITES.values():
+        for name, call in _WRITES.items():
             await _fill(storage)
             before = _rows(postgres)
-            with locked(postgres, "b"):
-                error = await refusal(StorageUnavailableError, partial(call, storage))
+            # Which the update loop gets, and goes on.
+            held = setting == "lock_timeout" and name in _LOCKING
+            with unwritable(postgres):
+                error = await refusal(SessionHeldError if held else StorageUnavailableError, partial(call, storage))
             assert error.code == _TIMEOUTS[setting]
             assert setting in str(error)
             assert _rows(postgres) == before

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 from sqlalchemy import ColumnElement, Table, Text, func, literal_column
 
@@ -15,50 +16,53 @@ _Element: TypeAlias = ColumnElement[Any]
 _Reading: TypeAlias = Callable[[_Element], _Element]
 
 
-class Columns(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Columns:
     """A row as statements read it.
 
     Attributes:
-        sliding: What an access does to its expiry.
         summary: Its metadata.
         document: Its metadata and its state.
     """
 
-    sliding: Sliding
     summary: Sequence[_Element]
     document: Sequence[_Element]
+    _duration: _Reading
+
+    @classmethod
+    def plain(cls, table: Table, backend: Backend) -> Columns:
+        """Rows as this library writes them."""
+        return cls._read(table, backend, _as_it_is, _as_it_is)
+
+    @classmethod
+    def careful(cls, table: Table, backend: Backend) -> Columns:
+        """Rows with times and durations that a hand wrote, and that cannot be read or reckoned with as they are."""
+        return cls._read(table, backend, backend.readable, backend.bounded)
+
+    @classmethod
+    def _read(cls, table: Table, backend: Backend, instant: _Reading, duration: _Reading) -> Columns:
+        t = table
+        summary = (
+            t.c.namespace,
+            t.c.session_id,
+            t.c.version,
+            *(instant(t.c[name]).label(name) for name in ("created_at", "updated_at", "last_accessed_at")),
+            *(instant(t.c[name]).label(name) for name in ("expires_at", "deadline")),
+            duration(t.c.ttl).label("ttl"),
+            backend.text(t.c.origin).label("origin"),
+            t.c.owner_id,
+            last_write(t).label("last_write"),
+        )
+        return cls(summary, (*summary, backend.text(t.c.state).label("state")), duration)
+
+    def sliding(self, rows: Any, now: _Element) -> Sliding:
+        """What an access at this time does to the expiry of the table's rows, or of an alias's."""
+        return sliding(rows, now, self._duration(rows.c.ttl))
 
 
-def plain_columns(table: Table, now: _Element, backend: Backend) -> Columns:
-    """Rows as this library writes them."""
-    return _columns(table, now, backend, _as_it_is, _as_it_is)
-
-
-def careful_columns(table: Table, now: _Element, backend: Backend) -> Columns:
-    """Rows with times and durations that a hand wrote, and that cannot be read or reckoned with as they are."""
-    return _columns(table, now, backend, backend.readable, backend.bounded)
-
-
-def _columns(table: Table, now: _Element, backend: Backend, instant: _Reading, duration: _Reading) -> Columns:
-    t = table
-    summary = (
-        t.c.namespace,
-        t.c.session_id,
-        t.c.version,
-        *(instant(t.c[name]).label(name) for name in ("created_at", "updated_at", "last_accessed_at")),
-        *(instant(t.c[name]).label(name) for name in ("expires_at", "deadline")),
-        duration(t.c.ttl).label("ttl"),
-        backend.text(t.c.origin).label("origin"),
-        t.c.owner_id,
-        last_write(t).label("last_write"),
-    )
-    document = (*summary, backend.text(t.c.state).label("state"))
-    return Columns(sliding(t, now, duration(t.c.ttl)), summary, document)
-
-
-def last_write(table: Table) -> _Element:
+def last_write(rows: Any) -> _Element:
     """The id of the newest entry of a row's journal."""
-    return func.substr(table.c.writes, literal_column("1"), literal_column(str(ID_CHARS)), type_=Text())
+    return func.substr(rows.c.writes, literal_column("1"), literal_column(str(ID_CHARS)), type_=Text())
 
 
 def _as_it_is(column: _Element) -> _Element:

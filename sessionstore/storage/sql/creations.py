@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeAlias
 
-from ...errors import UpdateOutcomeUnknownError
+from ...errors import StorageError, UpdateOutcomeUnknownError
 from ...ids import first_version, started_at
 from ...patience import until_told
 from .. import Creation, Document, Draft, Key
 from .drivers import Row
-from .rows import CREATED, document_of, key_of
+from .rounds import Rounds
+from .rows import CREATED, document_of, key_of, over
 
 Insert: TypeAlias = Callable[[Iterable[Draft]], Awaitable[Sequence[Row]]]
 """Writes drafts where no live session is: rows of those that it made, and of the sessions that it found instead."""
 
-Access: TypeAlias = Callable[[Sequence[Row], Collection[Key]], Awaitable[Mapping[Key, Document]]]
-"""Accesses the sessions of rows just read, and of keys."""
+Access: TypeAlias = Callable[[Sequence[Row], Mapping[Key, Draft]], Awaitable[Mapping[Key, Document]]]
+"""Accesses the sessions of rows just read, and of drafts; but not those of other owners than their drafts'."""
 
 
 class Creations:
     """The creations of one call."""
 
-    def __init__(self, drafts: Sequence[Draft], insert: Insert, access: Access) -> None:
+    def __init__(self, drafts: Sequence[Draft], insert: Insert, access: Access, rounds: Rounds) -> None:
         self._drafts = drafts
         self._insert = insert
         self._access = access
+        self._rounds = rounds
         self._pending: dict[Key, Draft] = {}
         for draft in drafts:
             self._pending.setdefault(draft.key, draft)
@@ -44,17 +46,25 @@ class Creations:
         return creations
 
     async def _attempt(self) -> None:
-        # One round does, unless another's session came or went in the middle of it.
+        # One round does, unless another's session came or went in the middle of it, or somebody holds an expired row.
         while self._pending:
             try:
                 rows = await self._insert(self._pending.values())
             except UpdateOutcomeUnknownError:
                 self._start_anew()
                 raise
-            self._settle({key_of(row): Creation(document_of(row), created=True) for row in rows if row[CREATED]})
+            except StorageError as error:
+                await self._rounds.refused(error)
+                continue
+            created = [row for row in rows if row[CREATED]]
+            # Where the INSERT waited for another one, the session may have expired before it was there.
+            self._settle({key_of(row): Creation(document_of(row), created=True) for row in created if not over(row)})
             found = [row for row in rows if not row[CREATED]]
-            documents = await self._access(found, self._pending.keys() - set(map(key_of, found)))
+            drafts = {key: draft for key, draft in self._pending.items() if key not in set(map(key_of, found))}
+            documents = await self._access(found, drafts)
             self._settle({key: Creation(it, self._is_ours(key, it)) for key, it in documents.items()})
+            if self._pending:
+                await self._rounds.again(self._pending)
 
     def _start_anew(self) -> None:
         for key, draft in self._pending.items():

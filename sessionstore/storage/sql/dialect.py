@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Protocol, TypeAlias
 
 from sqlalchemy import BindParameter, ColumnElement, FromClause, Select, Table, Text, bindparam, case
-from sqlalchemy.sql.dml import Delete, ReturningInsert
+from sqlalchemy.sql.dml import Delete
 from sqlalchemy.types import TypeEngine
 
 from .drivers import Driver
@@ -15,9 +14,6 @@ from .prepared import Statement
 
 Fields: TypeAlias = dict[str, TypeEngine[Any]]
 """The columns of a batch: names and types, JSON documents as JSON."""
-
-Inserting: TypeAlias = Callable[[ColumnElement[bool]], ReturningInsert[Any]]
-"""Makes the INSERT of those rows of a batch for which this holds."""
 
 
 def batch_parameter() -> BindParameter[str]:
@@ -30,7 +26,10 @@ class Backend(Protocol):
 
     name: str
     one_writer: bool
-    """Whether writers exclude each other anyway, so that queueing them here is better than polling there."""
+    """Whether writers exclude each other anyway, so that queueing them here is better than polling there.
+
+    Otherwise rows are locked one by one, and statements may change several tables and rows one after the other.
+    """
     interruptible: bool
     """Whether a call that is cancelled stops, or goes on in a thread that has to be waited for."""
     begin: str
@@ -43,7 +42,15 @@ class Backend(Protocol):
         ...
 
     def now(self, given: BindParameter[Any]) -> ColumnElement[Any]:
-        """The time given, else the database's, one and the same in the whole statement."""
+        """The time given, else the database's when this is evaluated: after each wait for a lock so far."""
+        ...
+
+    def once(self, now: ColumnElement[Any]) -> ColumnElement[Any]:
+        """now(), evaluated once in a statement and after it has locked its tables."""
+        ...
+
+    def started(self, given: BindParameter[Any]) -> ColumnElement[Any]:
+        """The time given, else the database's when the statement arrived, which may be before a wait for a lock."""
         ...
 
     def interval(self, microseconds: ColumnElement[Any]) -> ColumnElement[Any]:
@@ -70,12 +77,21 @@ class Backend(Protocol):
         """The text of a document."""
         ...
 
-    def batch(self, fields: Fields) -> FromClause:
-        """Rows of these fields out of the parameter ``batch``, a JSON array of objects."""
+    def batch(self, fields: Fields, now: ColumnElement[Any]) -> FromClause:
+        """Rows of these fields out of the parameter ``batch``, a JSON array of objects, each with a time ``now``."""
         ...
 
-    def locked(self, batch: FromClause, table: Table, *, skip_locked: bool = False) -> FromClause:
-        """The batch, cut down to rows that exist and are locked now, in key order: no two batches can deadlock."""
+    def locked(
+        self, batch: FromClause, table: Table, *conditions: ColumnElement[bool], deleting: bool = False
+    ) -> FromClause:
+        """The batch, cut down to rows that exist, for which these hold, and that are locked now.
+
+        Rows that others hold are passed over: nothing waits for them. In key order, so that no two batches deadlock.
+        """
+        ...
+
+    def lockable(self, rows: FromClause, *conditions: ColumnElement[bool]) -> ColumnElement[bool]:
+        """Whether the one row for which these hold could be locked, which it is then."""
         ...
 
     def among(self, table: Table, batch: FromClause) -> ColumnElement[bool]:
@@ -88,14 +104,6 @@ class Backend(Protocol):
 
     def one_of(self, row_id: ColumnElement[Any], rows: Select[Any]) -> ColumnElement[bool]:
         """Whether the address is one of those selected."""
-        ...
-
-    def create(self, insert: Inserting, found: Select[Any], batch: FromClause) -> Statement:
-        """The statement of create_many(): inserts what is missing, and may at once answer with what was found."""
-        ...
-
-    def cleared(self, deleted: Delete, live: ColumnElement[bool]) -> Statement:
-        """A deletion that answers with numbers, to be added up over its rows: deleted ones, and live ones of them."""
         ...
 
     def purged(self, deleted: Delete, table: Table, found: ColumnElement[bool]) -> Statement:

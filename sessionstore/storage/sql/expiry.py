@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple, TypeAlias
 
-from sqlalchemy import ColumnElement, Table, case, literal_column
+from sqlalchemy import ColumnElement, case, literal_column
 
 from ..lifetime import SLACK
 
@@ -23,9 +23,9 @@ class Sliding(NamedTuple):
     slid: _Element
 
 
-def sliding(table: Table, now: _Element, ttl: _Element) -> Sliding:
-    """What an access at some time does to the expiry of the table's rows, which have this TTL."""
-    expires_at, deadline = table.c.expires_at, table.c.deadline
+def sliding(rows: Any, now: _Element, ttl: _Element) -> Sliding:
+    """What an access at some time does to the expiry of rows, which have this TTL."""
+    expires_at, deadline = rows.c.expires_at, rows.c.deadline
     due = expires_at < _capped(now + ttl, deadline)
     return Sliding(due, case((due, _capped(_far(now, ttl), deadline)), else_=expires_at))
 

@@ -16,18 +16,17 @@ from sqlalchemy import (
     any_,
     cast,
     column,
-    exists,
     extract,
     func,
     literal_column,
     select,
     table,
-    union_all,
+    true,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.sql.dml import Delete
 
-from .dialect import Fields, Inserting, batch_parameter, between
+from .dialect import Fields, batch_parameter, between
 from .drivers import Asyncpg, Driver, Psycopg
 from .faults import Fault, code_of, driver_error, fault_without_code
 from .prepared import Statement
@@ -42,6 +41,12 @@ _REFUSED_CLASSES: Final = ("08", "53")
 _SCHEMA: Final = {"42P01", "3F000", "42703"}
 _DENIED: Final = "42501"
 
+# Sent together with BEGIN, so that it is no round trip more. A lower timeout of the role stays.
+_LOCK_TIMEOUT: Final = (
+    "SELECT set_config('lock_timeout', '1s', true) "
+    "WHERE current_setting('lock_timeout')::interval NOT BETWEEN interval '1 ms' AND interval '1 s'"
+)
+
 _COMMIT_LAZILY: Final[ColumnElement[Any]] = literal_column("set_config('synchronous_commit', 'off', true)").label(
     "lazily"
 )
@@ -53,7 +58,7 @@ class PostgreSQL:
     name = "postgresql"
     one_writer = False
     interruptible = True
-    begin = "BEGIN"
+    begin = f"BEGIN; {_LOCK_TIMEOUT}"
 
     def __init__(self, dialect: Dialect) -> None:
         self.driver: Driver = Asyncpg(dialect) if dialect.driver == "asyncpg" else Psycopg(dialect)
@@ -65,7 +70,14 @@ class PostgreSQL:
         return select(relation.c.relname).select_from(joined).where(namespace.c.nspname == schema)
 
     def now(self, given: BindParameter[Any]) -> ColumnElement[Any]:
-        # Not now(): in a transaction that waited for a row lock, that is from before the wait.
+        # now() is from the beginning of the transaction and statement_timestamp() from that of the statement: from
+        # before the wait where something waited for a lock.
+        return func.coalesce(given, func.clock_timestamp())
+
+    def once(self, now: ColumnElement[Any]) -> ColumnElement[Any]:
+        return select(now).scalar_subquery()
+
+    def started(self, given: BindParameter[Any]) -> ColumnElement[Any]:
         return func.coalesce(given, func.statement_timestamp())
 
     def interval(self, microseconds: ColumnElement[Any]) -> ColumnElement[Any]:
@@ -90,19 +102,27 @@ class PostgreSQL:
     def text(self, document: ColumnElement[Any]) -> ColumnElement[Any]:
         return cast(document, Text)
 
-    def batch(self, fields: Fields) -> FromClause:
+    def batch(self, fields: Fields, now: ColumnElement[Any]) -> FromClause:
         columns = [column(name, type_) for name, type_ in fields.items()]
-        rows = func.jsonb_to_recordset(cast(batch_parameter(), JSONB)).table_valued(*columns)
-        return rows.render_derived("batch", with_types=True)
+        values = func.jsonb_to_recordset(cast(batch_parameter(), JSONB)).table_valued(*columns)
+        rows = values.render_derived("given", with_types=True)
+        return select(rows, now.label("now")).subquery("batch")
 
-    def locked(self, batch: FromClause, table: Table, *, skip_locked: bool = False) -> FromClause:
-        key = (batch.c.namespace, batch.c.session_id)
-        rows = select(batch).join(table, and_(table.c.namespace == key[0], table.c.session_id == key[1]))
+    def locked(
+        self, batch: FromClause, table: Table, *conditions: ColumnElement[bool], deleting: bool = False
+    ) -> FromClause:
+        rows = select(batch).join(table, self.among(table, batch)).where(*conditions)
+        # Not FOR UPDATE, unless the row goes: rows of a service's own tables may refer to this one.
         return (
             rows.order_by(table.c.namespace, table.c.session_id)
-            .with_for_update(of=table, skip_locked=skip_locked)
+            .with_for_update(of=table, key_share=not deleting, skip_locked=True)
             .cte("locked")
         )
+
+    def lockable(self, rows: FromClause, *conditions: ColumnElement[bool]) -> ColumnElement[bool]:
+        locked = select(true()).select_from(rows).where(*conditions)
+        # Evaluated once, before the row is looked for to be written.
+        return locked.with_for_update(key_share=True, skip_locked=True).scalar_subquery()
 
     def among(self, table: Table, batch: FromClause) -> ColumnElement[bool]:
         return and_(table.c.namespace == batch.c.namespace, table.c.session_id == batch.c.session_id)
@@ -113,18 +133,6 @@ class PostgreSQL:
     def one_of(self, row_id: ColumnElement[Any], rows: Select[Any]) -> ColumnElement[bool]:
         # As an array: with IN, the planner may join the whole table instead of fetching the rows by address.
         return row_id == any_(func.array(rows.scalar_subquery()))
-
-    def create(self, insert: Inserting, found: Select[Any], batch: FromClause) -> Statement:
-        # Looking first keeps the usual get-or-create free of writes: ON CONFLICT would lock the row it meets.
-        live = found.cte("live")
-        made = insert(
-            ~exists().where(live.c.namespace == batch.c.namespace, live.c.session_id == batch.c.session_id)
-        ).cte("made")
-        return union_all(select(made), select(live))
-
-    def cleared(self, deleted: Delete, live: ColumnElement[bool]) -> Statement:
-        gone = deleted.returning(live.label("live")).cte("gone")
-        return select(func.count().label("deleted"), func.count().filter(gone.c.live).label("live")).select_from(gone)
 
     def purged(self, deleted: Delete, table: Table, found: ColumnElement[bool]) -> Statement:
         gone = deleted.returning(self.readable(table.c.expires_at).label("expires_at")).cte("gone")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final, TypeVar
@@ -13,6 +13,7 @@ from ...batching import BATCH_CHARS, Batching
 from ...combine import Combiner
 from ...halves import by_key
 from ...ids import check_filters
+from ...loops import PerLoop
 from .. import (
     Apply,
     Clock,
@@ -20,6 +21,7 @@ from .. import (
     Document,
     Draft,
     Key,
+    Owners,
     Page,
     Purge,
     Stats,
@@ -27,23 +29,27 @@ from .. import (
     Summary,
     Write,
     check_limit,
+    owned,
 )
-from .connections import Lease
+from .answers import not_kept
 from .creations import Creations
 from .deletions import Deletions
 from .drivers import Row
 from .engine import make_engine
+from .fetching import Fetching
 from .gateway import Gateway
-from .prepared import Prepared
+from .late import LateAccesses
+from .locked import LockedUpdates
+from .rounds import Rounds
 from .rows import (
     DUE,
-    Fields,
+    OWNER_ID,
     accessed,
+    deletion_fields,
     document_of,
     draft_fields,
     key_fields,
     key_of,
-    packed,
     set_fields,
     summary_of,
     unique,
@@ -51,15 +57,14 @@ from .rows import (
     written,
 )
 from .scope import Scope
-from .statements import Pair
+from .settings import settled
 from .tables import FIRST_INSTANT, micros
 
+K = TypeVar("K", bound=Hashable)
 R = TypeVar("R")
 
 _BATCHING: Final = Batching()
 _UNLIMITED: Final = 1 << 30
-_LOOKS: Final = 3
-"""How often a session is looked at of which others move the expiry meanwhile, or a hand so that it cannot be moved."""
 _WORTHWHILE: Final = 64
 """How many sessions make a batch that goes beside another one. Reads wait for no disk: smaller ones gain nothing."""
 _CLEAR_BATCH: Final = 5000
@@ -96,8 +101,9 @@ class SqlStorageProvider(StorageProvider):
     ) -> None:
         self._gateway = Gateway(engine, schema=schema, owned=_owned)
         self._statements = self._gateway.statements
-        self._clock = clock
         self.batching = batching
+        self._fetching = Fetching(self._gateway, clock)
+        self._late = PerLoop(lambda: LateAccesses(self._move_late))
         self._gets = {touch: self._combiner(partial(self._get_documents, touch=touch)) for touch in (False, True)}
         self._touches = self._combiner(self.touch_many, weighed=False)
 
@@ -116,79 +122,78 @@ class SqlStorageProvider(StorageProvider):
 
     async def create_many(self, drafts: Sequence[Draft]) -> Sequence[Creation]:
         async def insert(pending: Iterable[Draft]) -> Sequence[Row]:
-            return await self._fetch(self._statements.create, map(draft_fields, pending), writing=True)
+            return await self._fetching.batch(self._statements.create, map(draft_fields, pending), writing=True)
 
-        async def access(rows: Sequence[Row], keys: Collection[Key]) -> Mapping[Key, Document]:
-            return await self._access([*rows, *await self._read(keys)])
+        async def access(rows: Sequence[Row], unread: Mapping[Key, Draft]) -> Mapping[Key, Document]:
+            owners = {draft.key: draft.owner_id for draft in drafts if draft.owner_id is not None}
+            rows = [*rows, *await self._read(unread)]
+            others = {key for row in rows if (key := key_of(row)) in owners and row[OWNER_ID] != owners[key]}
+            found = {key: document_of(row) for row in rows if (key := key_of(row)) in others}
+            return found | await self._access([row for row in rows if key_of(row) not in others])
 
-        return await Creations(drafts, insert, access).made()
+        return await Creations(drafts, insert, access, Rounds(self._held)).made()
 
     async def get_many(
-        self, keys: Sequence[Key], *, touch: bool = True, journal: bool = False
+        self,
+        keys: Sequence[Key],
+        *,
+        touch: bool = True,
+        journal: bool = False,
+        owners: Owners = None,
     ) -> Sequence[Document | None]:
         rows = await self._read(keys, journal=journal)
+        if owners is not None:
+            asked = set(zip(keys, owners, strict=True))
+            rows = [row for row in rows if not asked.isdisjoint({(key_of(row), None), (key_of(row), row[OWNER_ID])})]
         found = await self._access(rows, journal=journal) if touch else {key_of(row): document_of(row) for row in rows}
-        return [found.get(key) for key in keys]
+        documents = [found.get(key) for key in keys]
+        return documents if owners is None else list(map(owned, documents, owners))
 
-    async def get(self, key: Key, *, touch: bool = True) -> Document | None:
-        return await self._gets[touch].call(key, None)
+    async def get(self, key: Key, *, touch: bool = True, owner_id: str | None = None) -> Document | None:
+        return await self._gets[touch].call((key, owner_id), None)
 
     async def touch(self, key: Key) -> bool:
         return await self._touches.call(key, None)
 
     async def update_many(self, writes: Sequence[Write]) -> Sequence[Summary | None]:
-        rows = await self._fetch(self._statements.update, map(write_fields, writes), writing=True)
+        rows = await self._fetching.batch(self._statements.update, map(write_fields, writes), writing=True)
         return _written(writes, rows)
 
     async def update_locked_many(self, keys: Sequence[Key], apply: Apply) -> Sequence[Summary | None]:
-        async def operation(lease: Lease) -> Sequence[Summary | None] | Exception:
-            async with self._gateway.transaction(lease):
-                statement, params = self._bound(self._statements.get_locked, unique(keys))
-                documents = map(document_of, await statement.fetch(lease.driver, params))
-                try:
-                    writes = [write for write in map(apply, documents) if write is not None]
-                except Exception as error:  # noqa: BLE001
-                    # The caller's own error, handed out as a value so that nobody takes it for one of the database.
-                    return error
-                if not writes:
-                    return []
-                statement, params = self._bound(self._statements.update, map(write_fields, writes))
-                # Carefully: within a transaction, a statement that was refused cannot be followed by another one.
-                return _written(writes, await statement.careful.fetch(lease.driver, params))
+        return await LockedUpdates(self._gateway, self._fetching).update(keys, apply) if keys else []
 
-        outcome = await self._gateway.run(operation, writing=True) if keys else []
-        if isinstance(outcome, Exception):
-            raise outcome
-        landed = {summary.key: summary for summary in outcome if summary is not None}
-        return [landed.get(key) for key in keys]
+    async def delete_many(self, keys: Sequence[Key], *, owners: Owners = None) -> Sequence[bool]:
+        if owners is not None and len(set(keys)) < len(keys):
+            return [await self.delete(key, owner_id=owner_id) for key, owner_id in zip(keys, owners, strict=True)]
+        owner_ids: Mapping[Key, str | None] = {} if owners is None else dict(zip(keys, owners, strict=True))
 
-    async def delete_many(self, keys: Sequence[Key]) -> Sequence[bool]:
         async def delete(receipts: Mapping[Key, str]) -> Sequence[Row]:
-            fields = (key_fields(key) | {"receipt": receipt} for key, receipt in receipts.items())
-            return await self._fetch(self._statements.delete, fields, writing=True)
+            fields = (deletion_fields(key, receipt, owner_ids.get(key)) for key, receipt in receipts.items())
+            return await self._fetching.batch(self._statements.delete, fields, writing=True)
 
         async def noted(receipts: Collection[str]) -> Sequence[Row]:
             fields = ({"receipt": receipt} for receipt in receipts)
-            return await self._fetch(self._statements.receipts, fields, writing=False)
+            return await self._fetching.batch(self._statements.receipts, fields, writing=False, keyed=False)
 
-        return await Deletions(keys, delete, noted).made()
+        return await Deletions(keys, delete, noted, Rounds(self._held)).made()
 
     async def set_many(self, drafts: Sequence[Draft]) -> Sequence[Summary]:
-        last = {draft.key: draft for draft in drafts}
-        rows = await self._fetch(self._statements.set, map(set_fields, last.values()), writing=True)
-        summaries = {summary.key: summary for summary in map(summary_of, rows)}
+        async def write(pending: Iterable[Draft]) -> Sequence[Row]:
+            return await self._fetching.batch(self._statements.set, map(set_fields, pending), writing=True)
+
+        summaries = await settled(drafts, write, self._move, Rounds(self._held))
         return [summaries[draft.key] for draft in drafts]
 
     async def exists_many(self, keys: Sequence[Key]) -> Sequence[bool]:
-        found = set(map(key_of, await self._fetch(self._statements.exists, unique(keys), writing=False)))
+        found = await self._due(keys)
         return [key in found for key in keys]
 
     async def touch_many(self, keys: Sequence[Key]) -> Sequence[bool]:
-        moved = set(map(key_of, await self._fetch(self._statements.touch, unique(keys), writing=True)))
-        # The others need no move or are gone.
-        others = [key for key in keys if key not in moved]
-        live = dict(zip(others, await self.exists_many(others), strict=True))
-        return [key in moved or live[key] for key in keys]
+        moved = await self._move(dict.fromkeys(keys))
+        # The others need no move, or are held, or are gone.
+        live = await self._due([key for key in keys if key not in moved])
+        self._late.here().add(key for key, due in live.items() if due)
+        return [key in moved or key in live for key in keys]
 
     async def list(
         self,
@@ -204,7 +209,7 @@ class SqlStorageProvider(StorageProvider):
         scope = Scope(namespace, prefix, owner_id, after)
         page = self._statements.list(scope.conditions(self._gateway.table))
         # One more than asked for tells whether there is a next page.
-        rows = await self._rows(page, scope.params() | {"limit": limit + 1}, writing=False)
+        rows = await self._fetching.rows(page, scope.params() | {"limit": limit + 1}, writing=False)
         sessions = [summary_of(row) for row in rows[:limit]]
         return Page(sessions, sessions[-1].key if len(rows) > limit else None)
 
@@ -214,11 +219,19 @@ class SqlStorageProvider(StorageProvider):
         batch = self._statements.clear(scope.conditions(self._gateway.table))
         params = scope.params() | {"limit": _CLEAR_BATCH}
         total = 0
+        rounds = Rounds(self._held)
         while True:
-            counts = await self._rows(batch, params, writing=True)
-            total += sum(int(live) for _, live in counts)
-            if not sum(deleted for deleted, _ in counts):
+            counts = await self._fetching.rows(batch, params, writing=True)
+            total += sum(int(row[1]) for row in counts)
+            if any(row[0] for row in counts):
+                rounds = Rounds(self._held)
+            elif any(row[2] for row in counts):
+                raise not_kept((), deleting=True)
+            elif not any(row[3] for row in counts):
                 return total
+            else:
+                # Others hold what is left.
+                await rounds.pause(())
 
     async def purge_batch(
         self, *, limit: int = 5000, grace: timedelta = timedelta(0), since: datetime | None = None
@@ -227,27 +240,29 @@ class SqlStorageProvider(StorageProvider):
         if since is None:
             await self._forget_receipts(limit)
         params = {"limit": limit, "grace": micros(grace), "since": since or FIRST_INSTANT}
-        rows = [row for row in await self._rows(self._statements.purge, params, writing=True) if row[0]]
+        rows = [row for row in await self._fetching.rows(self._statements.purge, params, writing=True) if row[0]]
         last = max((row[1] for row in rows), default=None)
         return Purge(sum(int(row[0]) for row in rows), last, sum(int(row[2]) for row in rows))
 
     async def count_expired(self, *, grace: timedelta = timedelta(0), since: datetime | None = None) -> int:
         params = {"grace": micros(grace), "since": since or FIRST_INSTANT}
-        ((count,),) = await self._rows(self._statements.count_expired, params, writing=False)
+        ((count,),) = await self._fetching.rows(self._statements.count_expired, params, writing=False)
         return int(count)
 
     async def stats(self, namespace: str | None = None) -> Sequence[Stats]:
         check_filters(namespace=namespace)
         scope = Scope(namespace)
         counts = self._statements.stats(scope.conditions(self._gateway.table))
-        return [Stats(*row) for row in await self._rows(counts, scope.params(), writing=False)]
+        return [Stats(*row) for row in await self._fetching.rows(counts, scope.params(), writing=False)]
 
     async def close(self) -> None:
+        for late in self._late.all().values():
+            await late.close()
         await self._gateway.close()
 
     def _combiner(
-        self, many: Callable[[Sequence[Key]], Awaitable[Sequence[R]]], *, weighed: bool = True
-    ) -> Combiner[Key, None, R]:
+        self, many: Callable[[Sequence[K]], Awaitable[Sequence[R]]], *, weighed: bool = True
+    ) -> Combiner[K, None, R]:
         batching = self.batching or Batching(size=1, places=_UNLIMITED)
         return Combiner(
             by_key(many),
@@ -261,61 +276,64 @@ class SqlStorageProvider(StorageProvider):
     async def _forget_receipts(self, limit: int) -> None:
         statement = self._statements.forget_receipts
         while statement is not None:
-            forgotten = await self._rows(statement, {"limit": limit, "grace": micros(_RECEIPTS)}, writing=True)
+            forgotten = await self._fetching.rows(statement, {"limit": limit, "grace": micros(_RECEIPTS)}, writing=True)
             if len(forgotten) < limit:
                 return
 
-    async def _get_documents(self, keys: Sequence[Key], *, touch: bool) -> Sequence[Document | None]:
-        """get_many() of those who come at once."""
-        documents = await self.get_many(keys, touch=touch)
+    async def _get_documents(
+        self, asked: Sequence[tuple[Key, str | None]], *, touch: bool
+    ) -> Sequence[Document | None]:
+        """get_many() of those who come at once, each for an owner or for any."""
+        owners = [owner_id for _, owner_id in asked]
+        known = owners if any(owner_id is not None for owner_id in owners) else None
+        documents = await self.get_many([key for key, _ in asked], touch=touch, owners=known)
         self._gets[touch].fit([len(document.state) for document in documents if document is not None], BATCH_CHARS)
         return documents
 
-    async def _rows(self, statement: Prepared, params: Fields, *, writing: bool) -> Sequence[Row]:
-        bound = self._dated(params)
-        return await self._gateway.run(lambda lease: statement.fetch(lease.driver, bound), writing=writing)
-
-    async def _fetch(self, pair: Pair, fields: Iterable[Fields], *, writing: bool) -> Sequence[Row]:
-        """Runs a statement on a batch."""
-        batch = list(fields)
-        if not batch:
-            return ()
-        statement, bound = self._bound(pair, batch)
-        return await self._gateway.run(lambda lease: statement.fetch(lease.driver, bound), writing=writing)
-
-    def _bound(self, pair: Pair, fields: Iterable[Fields]) -> tuple[Prepared, Fields]:
-        """The statement for a single row, or the one for many, with its parameters."""
-        batch = list(fields)
-        if len(batch) == 1:
-            return pair.one, self._dated(batch[0])
-        return pair.many, self._dated({"batch": packed(batch)})
-
-    def _dated(self, params: Fields) -> Fields:
-        return params | {"now": None if self._clock is None else self._clock()}
-
     async def _read(self, keys: Iterable[Key], *, journal: bool = False) -> Sequence[Row]:
         statement = self._statements.get_with_journal if journal else self._statements.get
-        return await self._fetch(statement, unique(keys), writing=False)
+        return await self._fetching.batch(statement, unique(keys), writing=False)
+
+    async def _due(self, keys: Iterable[Key]) -> dict[Key, bool]:
+        """The live ones, and whether their expiry has to be moved by an access."""
+        rows = await self._fetching.batch(self._statements.exists, unique(keys), writing=False)
+        return {key_of(row): bool(row[2]) for row in rows}
+
+    async def _move(self, keys: Collection[Key]) -> dict[Key, tuple[datetime, datetime | None]]:
+        """Moves the expiry of those that are due and that nobody holds: when they were accessed, and their expiry."""
+        rows = await self._fetching.batch(self._statements.touch, map(key_fields, keys), writing=True)
+        return {key_of(row): (row[2], row[3]) for row in rows}
+
+    async def _move_late(self, keys: Collection[Key]) -> Collection[Key]:
+        moved = await self._move(keys)
+        due = await self._due([key for key in keys if key not in moved])
+        return [key for key, is_due in due.items() if is_due]
+
+    async def _held(self, keys: Collection[Key]) -> Collection[Key]:
+        rows = await self._fetching.batch(self._statements.held, map(key_fields, keys), writing=True)
+        return [key_of(row) for row in rows]
 
     async def _access(self, rows: Sequence[Row], *, journal: bool = False) -> dict[Key, Document]:
-        """The documents of rows just read, as an access leaves them: moves the expiry of those that are due."""
-        found: dict[Key, Document] = {}
-        looks = 0
-        while rows:
-            looks += 1
-            read = {key_of(row): accessed(row) for row in rows}
-            due = [key_of(row) for row in rows if row[DUE]]
-            moved = await self._fetch(self._statements.touch, map(key_fields, due), writing=True)
-            for namespace, session_id, last_accessed_at, expires_at in moved:
-                key = Key(namespace, session_id)
-                summary = read[key].summary._replace(last_accessed_at=last_accessed_at, expires_at=expires_at)
-                read[key] = read[key]._replace(summary=summary)
-                due.remove(key)
-            if looks == _LOOKS:
-                due = []
-            # Whoever is due still was moved by somebody else, or is gone: only another look can tell.
-            found |= {key: document for key, document in read.items() if key not in due}
-            rows = await self._read(due, journal=journal)
+        """The documents of rows just read, as an access leaves them: moves the expiry of those that are due.
+
+        Where somebody else holds a row, its document is the answer as it was read, and the access is made up for later.
+        """
+        found = {key_of(row): accessed(row) for row in rows}
+        if not (due := [key_of(row) for row in rows if row[DUE]]):
+            return found
+        late = self._late.here()
+        due = [key for key in due if key not in late]
+        moved = await self._move(due)
+        for key, (last_accessed_at, expires_at) in moved.items():
+            summary = found[key].summary._replace(last_accessed_at=last_accessed_at, expires_at=expires_at)
+            found[key] = found[key]._replace(summary=summary)
+        # The others were moved by somebody else, or are gone, or are held: only another look can tell.
+        if others := [key for key in due if key not in moved]:
+            again = await self._read(others, journal=journal)
+            late.add(key_of(row) for row in again if row[DUE])
+            for key in others:
+                del found[key]
+            found |= {key_of(row): accessed(row) for row in again}
         return found
 
 

@@ -16,8 +16,13 @@ Fields: TypeAlias = dict[str, Any]
 """The values of one row, by their names in the statement; documents as text."""
 
 _LAST_ACCESSED_AT: Final = 5
+_EXPIRES_AT: Final = 6
+OWNER_ID: Final = 10
 _SUMMARY_COLUMNS: Final = 12
 """The key takes two. Where a row reads a document, its state and what tells how the access went come after these."""
+
+SET_AT: Final = _SUMMARY_COLUMNS
+"""Where a row that was set has the time at the end of its statement; then comes whether its expiry has to be moved."""
 
 STATE, NOW, DUE, CREATED, _JOURNAL = range(_SUMMARY_COLUMNS, _SUMMARY_COLUMNS + 5)
 
@@ -62,6 +67,11 @@ def draft_fields(draft: Draft) -> Fields:
     }
 
 
+def deletion_fields(key: Key, receipt: str, owner_id: str | None) -> Fields:
+    """What delete takes."""
+    return key_fields(key) | {"receipt": receipt, "owner_id": owner_id}
+
+
 def set_fields(draft: Draft) -> Fields:
     """What set takes."""
     return draft_fields(draft) | {"write": entry(new_write_id(), 1)}
@@ -73,10 +83,8 @@ def packed(batch: Iterable[Fields]) -> str:
 
 
 def _embedded(fields: Fields) -> Fields:
-    for name in ("state", "origin"):
-        if fields.get(name) is not None:
-            fields[name] = orjson.Fragment(fields[name])
-    return fields
+    documents = {name: fields[name] for name in ("state", "origin") if fields.get(name) is not None}
+    return fields | {name: orjson.Fragment(document) for name, document in documents.items()}
 
 
 def key_of(row: Row) -> Key:
@@ -106,6 +114,12 @@ def accessed(row: Row) -> Document:
     rest = row[_LAST_ACCESSED_AT + 1 : _SUMMARY_COLUMNS]
     summary = _new(Summary, (_new(Key, row[:2]), *row[2:_LAST_ACCESSED_AT], row[NOW], *rest))
     return _new(Document, (row[STATE], summary, _journal_of(row)))
+
+
+def over(row: Row, *, now: int = NOW) -> bool:
+    """Whether the session of a row that tells the time had expired by then."""
+    expires_at = row[_EXPIRES_AT]
+    return expires_at is not None and expires_at <= row[now]
 
 
 def _journal_of(row: Row) -> Journal | None:

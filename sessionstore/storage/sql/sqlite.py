@@ -25,7 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.sql.dml import Delete
 from sqlalchemy.types import TypeEngine
 
-from .dialect import Fields, Inserting, batch_parameter, between
+from .dialect import Fields, batch_parameter, between
 from .drivers import Aiosqlite, Driver
 from .faults import Fault, code_of, driver_error, fault_without_code
 from .prepared import Statement
@@ -58,6 +58,12 @@ class SQLite:
     def now(self, given: BindParameter[Any]) -> ColumnElement[Any]:
         return func.coalesce(given, literal_column(_NOW), type_=given.type)
 
+    def once(self, now: ColumnElement[Any]) -> ColumnElement[Any]:
+        return now  # the same throughout a statement, from after it has locked the file
+
+    def started(self, given: BindParameter[Any]) -> ColumnElement[Any]:
+        return self.now(given)
+
     def interval(self, microseconds: ColumnElement[Any]) -> ColumnElement[Any]:
         return microseconds
 
@@ -77,12 +83,18 @@ class SQLite:
     def text(self, document: ColumnElement[Any]) -> ColumnElement[Any]:
         return document
 
-    def batch(self, fields: Fields) -> FromClause:
+    def batch(self, fields: Fields, now: ColumnElement[Any]) -> FromClause:
         each = func.json_each(batch_parameter()).table_valued("value", name="each")
-        return select(*(_member(each.c.value, name, type_) for name, type_ in fields.items())).subquery("batch")
+        members = (_member(each.c.value, name, type_) for name, type_ in fields.items())
+        return select(*members, now.label("now")).subquery("batch")
 
-    def locked(self, batch: FromClause, table: Table, *, skip_locked: bool = False) -> FromClause:
+    def locked(
+        self, batch: FromClause, table: Table, *conditions: ColumnElement[bool], deleting: bool = False
+    ) -> FromClause:
         return batch  # a writer has the whole file
+
+    def lockable(self, rows: FromClause, *conditions: ColumnElement[bool]) -> ColumnElement[bool]:
+        return true()
 
     def among(self, table: Table, batch: FromClause) -> ColumnElement[bool]:
         return tuple_(table.c.namespace, table.c.session_id).in_(select(batch.c.namespace, batch.c.session_id))
@@ -92,12 +104,6 @@ class SQLite:
 
     def one_of(self, row_id: ColumnElement[Any], rows: Select[Any]) -> ColumnElement[bool]:
         return row_id.in_(rows)
-
-    def create(self, insert: Inserting, found: Select[Any], batch: FromClause) -> Statement:
-        return insert(true())
-
-    def cleared(self, deleted: Delete, live: ColumnElement[bool]) -> Statement:
-        return deleted.returning(literal_column("1").label("deleted"), live.label("live"))
 
     def purged(self, deleted: Delete, table: Table, found: ColumnElement[bool]) -> Statement:
         # A writer has the whole file: there is nothing that it has to leave.

@@ -1,0 +1,58 @@
+"""The statements that change sessions: updates and touches. A row that somebody else holds is passed over."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import ColumnElement, FromClause, Text, func, literal_column, update
+from sqlalchemy.sql.dml import Update
+
+from ...journal import JOURNAL_CHARS
+from .columns import Columns, last_write
+from .terms import Element, Rows, Terms
+
+
+class Writing:
+    """Builds them."""
+
+    def __init__(self, terms: Terms) -> None:
+        self._terms = terms
+        self._table = terms.table
+
+    def as_read(self, rows: Rows, batch: Rows, columns: Columns) -> list[ColumnElement[bool]]:
+        """Whether a row is still as the batch says that it was read.
+
+        By the last write too: after a restore, a version comes back with another state.
+        """
+        return [rows.c.version == batch.c.version, last_write(rows) == batch.c.last_write]
+
+    def update(self, batch: FromClause, columns: Columns) -> Update:
+        t, now = self._table, batch.c.now
+        matched = update(t).where(self._terms.matches(batch), *self.as_read(t, batch, columns), self._terms.live(now))
+        return matched.values(
+            state=batch.c.state,
+            version=t.c.version + batch.c["count"],
+            writes=noted(batch.c.write, t),
+            keys=func.coalesce(batch.c["keys"], t.c["keys"]),
+            updated_at=now,
+            last_accessed_at=now,
+            expires_at=columns.sliding(t, now).slid,
+        ).returning(*self._terms.key, t.c.updated_at, self._terms.expires_at)
+
+    def to_move(self, rows: Rows, batch: Rows, columns: Columns) -> list[ColumnElement[bool]]:
+        """Whether a row is live and its expiry has to be moved. A row that has not is not to be locked: that writes."""
+        now = batch.c.get("now", self._terms.now)
+        return [self._terms.live(now, rows), columns.sliding(rows, now).due]
+
+    def touch(self, batch: FromClause, columns: Columns) -> Update:
+        t, now = self._table, batch.c.now
+        sliding = columns.sliding(t, now)
+        touched = update(t).where(self._terms.matches(batch), self._terms.live(now), sliding.due)
+        slid = touched.values(expires_at=sliding.slid, last_accessed_at=now)
+        return slid.returning(*self._terms.key, t.c.last_accessed_at, self._terms.expires_at)
+
+
+def noted(made: Element, rows: Rows) -> Element:
+    """The journal of a row with one entry more."""
+    entries: Any = made.concat(rows.c.writes)
+    return func.substr(entries, literal_column("1"), literal_column(str(JOURNAL_CHARS)), type_=Text())
