@@ -38,6 +38,8 @@ R = TypeVar("R")
 
 DEFAULT_TTL: Final = timedelta(minutes=30)
 DEFAULT_MAX_STATE_BYTES: Final = 1_048_576
+_MOST_STATE_BYTES: Final = 268_435_455
+"""Of an object or an array in PostgreSQL's jsonb. Beyond, the server works for half a minute before it refuses."""
 DEFAULT_IDEMPOTENCY_KEYS: Final = 64
 
 _MOST_KEYS: Final = 4096
@@ -90,6 +92,11 @@ class SessionManager(Generic[T]):
                 raise ConfigurationError(f"{name} must be a whole number, not {type(count).__name__}")
         if max_state_bytes < 1:
             raise ConfigurationError(f"max_state_bytes must be positive, not {max_state_bytes}")
+        if max_state_bytes > _MOST_STATE_BYTES:
+            raise ConfigurationError(
+                f"max_state_bytes must be at most {_MOST_STATE_BYTES:,}, which is what PostgreSQL's jsonb holds, not "
+                f"{max_state_bytes:,}"
+            )
         if not 1 <= idempotency_keys <= _MOST_KEYS:
             raise ConfigurationError(f"idempotency_keys must be from 1 to {_MOST_KEYS}, not {idempotency_keys}")
         if unstorable_text not in get_args(UnstorableText):

@@ -34,6 +34,12 @@ def test_a_limit_under_which_no_state_fits_is_refused(size: int) -> None:
         SessionManager(new_chat, max_state_bytes=size)
 
 
+def test_a_limit_beyond_what_jsonb_holds_is_refused() -> None:
+    SessionManager(new_chat, max_state_bytes=268_435_455)
+    with pytest.raises(ConfigurationError, match="max_state_bytes must be at most 268,435,455"):
+        SessionManager(new_chat, max_state_bytes=268_435_456)
+
+
 @pytest.mark.parametrize("bad", ["", "x" * 256, "a\n", "\ud800", 5, None], ids=ascii)
 def test_what_cannot_be_a_namespace_is_told_with_the_reason(bad: Any) -> None:
     with pytest.raises(ConfigurationError, match=r"^namespace .* must ") as raised:

@@ -166,3 +166,29 @@ async def test_a_sqlite_file_that_may_only_be_read_is_read(file: Path) -> None:
         assert raised.value.code == "SQLITE_READONLY"
         # SQLite knows no roles and no grants.
         assert "grant" not in str(raised.value)
+
+
+_LIMITS = {
+    "54000": (StorageError, "268,435,455 bytes"),
+    "54001": (StorageError, "max_stack_depth"),
+    "53100": (StorageUnavailableError, "no room left on its disk"),
+    "53200": (StorageUnavailableError, "no memory left"),
+    "53400": (StorageUnavailableError, "temp_file_limit"),
+}
+
+
+@pytest.mark.parametrize(("code", "error", "limit"), [(code, *said) for code, said in _LIMITS.items()])
+async def test_a_limit_of_the_server_stands_in_the_message(
+    url: str, postgres: Database, code: str, error: type[StorageError], limit: str
+) -> None:
+    raising = f"BEGIN RAISE EXCEPTION 'a limit' USING ERRCODE = '{code}'; END"
+    ask(postgres, f"CREATE FUNCTION sessionstore.refuse() RETURNS trigger LANGUAGE plpgsql AS $${raising}$$")
+    ask(
+        postgres,
+        "CREATE TRIGGER refuse BEFORE INSERT ON sessionstore.sessions FOR EACH ROW EXECUTE FUNCTION "
+        "sessionstore.refuse()",
+    )
+    async with open_storage(url) as storage:
+        raised = await refusal(error, lambda: secretive(storage).create_session("s"))
+    assert limit in str(raised)
+    assert raised.code == code

@@ -26,7 +26,19 @@ _REFUSALS: Final = {
     "53300": "is overloaded, with no connection left for this role; lower pool_size, raise the limit, "
     "or put a pooler before it",
     "57P03": "is starting up, shutting down or a standby that takes no connections; try again in a moment",
+    "53100": "has no room left on its disk, and nothing was written; make some, then try again",
+    "53200": "has no memory left for this, and nothing was written; give it more, or ask for less at once",
+    "53400": "would have used more than it is allowed to, such as temp_file_limit for temporary files, and nothing was "
+    "written; raise the limit, or ask for less at once, then try again",
 }
+
+_LIMITS: Final = {
+    "54000": "has a limit that this exceeds, and nothing was written: a state, and each object and array in it, takes "
+    "268,435,455 bytes (256 MB) of jsonb at most; keep less in the session, or lower max_state_bytes to have it "
+    "refused before it is sent",
+    "54001": "cannot take apart what is nested so deeply, and nothing was written; nest less, or raise max_stack_depth",
+}
+"""What no second try makes smaller."""
 
 _NOT_PREPARED: Final = {"26000", "42P05"}
 
@@ -128,6 +140,8 @@ def storage_error(
         )
     if fault is Fault.REFUSED and code in _REFUSALS:
         return StorageUnavailableError(f"{backend} {_REFUSALS[code]}", code=code)
+    if code in _LIMITS:
+        return StorageError(f"{backend} {_LIMITS[code]}", code=code)
     if code in _NOT_PREPARED:
         return StorageError(
             f"{backend} does not know the statements that were prepared on this connection: behind a pooler in "
