@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import Final, Protocol
 from weakref import WeakSet
 
@@ -20,10 +21,20 @@ def forget_in_children(bound: BoundToProcess) -> None:
     _BOUND.add(bound)
 
 
+def was_made_by_parent(moment: float) -> bool:
+    """Whether something that was made at this time, by the clock of `time.time()`, was made before this process."""
+    return moment < _born
+
+
 def _forget() -> None:
+    global _born  # noqa: PLW0603
+    _born = time.time()
     for bound in list(_BOUND):
         bound.forget_parent()
 
+
+_born = 0.0
+"""When this process was forked."""
 
 _BOUND: Final[WeakSet[BoundToProcess]] = WeakSet()
 

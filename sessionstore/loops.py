@@ -81,6 +81,13 @@ class PerLoop(Generic[S]):
         if last is not None and last[0].is_closed():
             self._last = None
 
+    def end(self, ended: S) -> None:
+        """Forgets an object that is used no more, also if its loop goes on."""
+        for loop, found in list(self._objects.items()):
+            if found is ended:
+                self._objects.pop(loop, None)
+        self._last = None
+
     def all(self) -> Mapping[asyncio.AbstractEventLoop, S]:
         """A copy: the objects by their loops, some of which may be closed."""
         return dict(self._objects)

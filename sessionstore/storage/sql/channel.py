@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import nullcontext
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import nullcontext, suppress
 from typing import Final
 
 from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
 
 from .connections import Connections
 from .dialect import Backend
 from .engine import BUSY_SECONDS
+from .faults import Errors
 from .modes import MODES
+from .pools import LoopPool
 from .turns import Turns
 
 _BUSY: Final = "other writers kept the SQLite file for too long; write less at once, or use PostgreSQL"
 
 NO_TURN: Final = nullcontext()
+
+_FAREWELL_SECONDS: Final = 2.0
+"""How long the end of a loop waits for connections to be closed."""
 
 
 class Channel:
@@ -32,22 +39,49 @@ class Channel:
         engine: The engine whose connections are used.
         backend: The database.
         owned: Whether the engine is ours, see Connections.
-        first: Whether no other channel uses the engine's own pool. Others use a pool with the same settings.
+        ended: Called when the channel was closed because its loop ends.
     """
 
-    def __init__(self, engine: Engine, backend: Backend, *, owned: bool, first: bool) -> None:
-        own = engine.pool if first else engine.pool.recreate()
-        pool = (lambda: own) if owned else (lambda: engine.pool)
-        mode = MODES[engine.dialect.driver]()
-        self.connections = Connections(pool, mode, backend.driver.errors, owned=owned)
-        self.turns = Turns.of_pool(own)
+    def __init__(self, engine: Engine, backend: Backend, *, owned: bool, ended: Callable[[Channel], None]) -> None:
+        pool = LoopPool(engine, owned=owned)
+        errors = backend.driver.errors
+        self._errors: Errors = (*errors, SQLAlchemyError, OSError)  # a TimeoutError is an OSError
+        self.connections = Connections(pool, MODES[engine.dialect.driver](), errors, owned=owned)
+        self.turns = Turns.of_pool(pool())
         self.write_turns = Turns(1, BUSY_SECONDS, _BUSY) if backend.one_writer else NO_TURN
         self.check_turn = asyncio.Lock()
+        self._ended = ended
+        self._closed = False
+        self._last_act = _last_act(self._end)
+        # Up to its first step, which waits for nothing: from then on the loop knows it.
+        with suppress(StopIteration):
+            self._last_act.__anext__().send(None)
 
     async def close(self) -> None:
         """Gives back what is idle, and closes it if it is ours."""
+        self._closed = True
         await self.connections.close()
 
     def abandon(self) -> None:
-        """Drops everything after the loop was closed."""
+        """Drops everything after the loop was closed, or when nobody can wait for it."""
+        self._closed = True
         self.connections.abandon()
+
+    async def _end(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        self._ended(self)
+        try:
+            async with asyncio.timeout(_FAREWELL_SECONDS):
+                await self.connections.end()
+        except self._errors:
+            self.connections.abandon()
+
+
+async def _last_act(act: Callable[[], Awaitable[None]]) -> AsyncGenerator[None]:
+    """Does something when the loop ends: asyncio.run() and its like close all generators while the loop still runs."""
+    try:
+        yield
+    finally:
+        await act()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Coroutine, Iterable
 from typing import Any, Final, TypeVar
+from weakref import WeakSet
 
 from sqlalchemy import PoolProxiedConnection, QueuePool, StaticPool
 from sqlalchemy.exc import SQLAlchemyError
@@ -13,7 +14,9 @@ from sqlalchemy.util import greenlet_spawn
 from ...deadline import ended
 from ...errors import ConfigurationError, SessionStoreError, StorageError
 from .faults import Errors
+from .fork_gate import GATE
 from .modes import Mode
+from .pools import LoopPool, belongs_to, died_with_its_loop, idle, made_in
 
 R = TypeVar("R")
 
@@ -43,6 +46,14 @@ class Lease:
         """Gives it back to the pool."""
         self.pooled.close()
 
+    def let_go(self) -> None:
+        """Gives its place in the pool back, and leaves the connection to itself. Waits for nothing."""
+        pooled: Any = self.pooled
+        if pooled.is_valid and not pooled.is_detached:
+            pooled.detach()
+            # There is no public name for it. Else the garbage collector would try to close it with the loop's help.
+            pooled._finalizer.detach()  # noqa: SLF001
+
     def discard(self) -> None:
         """Closes it for good."""
         if self.pooled.is_valid:
@@ -58,20 +69,22 @@ class Connections:
     as they came.
 
     Args:
-        pool: Gives the pool. That of a service's engine is another one after the service disposed of the first.
+        pool: Says which pool.
         mode: Puts connections into AUTOCOMMIT.
         errors: What the driver raises.
         owned: Whether engine.py made the engine.
     """
 
-    def __init__(self, pool: Callable[[], Any], mode: Mode, errors: Errors, *, owned: bool) -> None:
+    def __init__(self, pool: LoopPool, mode: Mode, errors: Errors, *, owned: bool) -> None:
         self._pool = pool
         self._mode = mode
         self._known: Errors = (*errors, SQLAlchemyError, SessionStoreError, OSError, TimeoutError)
         self._owned = owned
         self._idle: list[Lease] = []
         self._most_idle = _most_idle(pool()) if owned else 0
-        self._closed = False
+        self._closed = self._inherited = False
+        self._in_use: set[Lease] = set()
+        self._made: WeakSet[Any] = WeakSet()
 
     @property
     def idle(self) -> int:
@@ -85,10 +98,13 @@ class Connections:
             ConfigurationError: The connection has a setting with which nothing would be committed, or read as it is.
             StorageError: The engine's own events, creator or pool failed.
         """
-        return self._idle.pop() if self._idle else await self._take()
+        lease = self._idle.pop() if self._idle else await self._take()
+        self._in_use.add(lease)
+        return lease
 
     async def give_back(self, lease: Lease) -> None:
         """Takes a connection back that is as good as it was."""
+        self._in_use.discard(lease)
         if self._closed and self._owned:
             await to_its_end(_discard([lease]))  # its pool is disposed of, or about to be
         elif len(self._idle) < self._most_idle:
@@ -105,6 +121,7 @@ class Connections:
             lease: Which.
             lost: Whether it broke. Then those that lay idle meanwhile are as suspicious, and are replaced as well.
         """
+        self._in_use.discard(lease)
         if lost:
             # There is no public name for it; SQLAlchemy itself does it where it sees a connection break.
             lease.pool._invalidate(lease.pooled, _checkin=False)  # noqa: SLF001
@@ -117,25 +134,64 @@ class Connections:
         self._most_idle = 0
         for lease in self._forget_idle():
             await greenlet_spawn(lease.close)
-        if self._owned:
-            await greenlet_spawn(self._pool().dispose)
+        if self._pool.made:
+            await greenlet_spawn(self._pool.last.dispose)
+        await self._dispose_outdated()
+
+    async def end(self) -> None:
+        """Closes what cannot outlive the event loop, in the last moment that the loop gives."""
+        await self.close()
+        loop = asyncio.get_running_loop()
+        for record in idle(self._pool.last):
+            # Those of a service's pool that work in no other loop. They are made anew in the next one.
+            if belongs_to(loop, record.driver_connection):
+                await greenlet_spawn(record.close)
 
     def abandon(self) -> None:
-        """Forgets the connections of a loop that was closed."""
+        """Closes the connections of a loop that was closed, without the loop."""
         self._closed = True
         self._most_idle = 0
-        self._forget_idle()
+        leases = [*self._forget_idle(), *self._in_use]
+        self._in_use.clear()
+        for lease in leases:
+            self._mode.sever(lease.driver)
+            lease.let_go()
+        if self._pool.made:
+            for driver in list(self._made):
+                self._mode.sever(driver)
+            return
+        for record in idle(self._pool.last):
+            if died_with_its_loop(record.driver_connection):
+                self._mode.sever(record.driver_connection)
+                record.dbapi_connection = None  # so that the next one who takes it connects anew
+
+    def leave(self, lease: Lease) -> None:
+        """Forgets a connection in the middle of an operation whose loop or process is gone."""
+        if lease in self._in_use and not self._inherited:
+            self._in_use.discard(lease)
+            self._mode.sever(lease.driver)
+            lease.let_go()
+
+    def disown(self) -> None:
+        """Touches nothing from now on: this is a child, and all belongs to its parent."""
+        self._inherited = True
 
     def _forget_idle(self) -> list[Lease]:
         forgotten, self._idle = self._idle, []
         return forgotten
 
     async def _take(self) -> Lease:
+        await self._dispose_outdated()
+        GATE.close_inherited()
         pool = self._pool()
         if isinstance(pool, StaticPool) and not self._owned:
             self._check_shared(pool)
         try:
             lease = Lease(pool, await greenlet_spawn(pool.connect))
+            if not self._pool.made and not made_in(asyncio.get_running_loop(), lease.driver):
+                await greenlet_spawn(lease.close)
+                self._pool.leave()
+                return await self._take()
         except self._known:
             raise
         except Exception as error:
@@ -143,12 +199,19 @@ class Connections:
                 "the engine could not make a connection: its pool, its creator, its events or its connect_args "
                 f"(say row_factory or cursor_factory) raised {type(error).__name__}; the cause has the details"
             ) from error
+        self._made.add(lease.driver)
         try:
             await self._prepare(lease)
+        except GeneratorExit:
+            raise  # nothing can be waited for
         except BaseException:
             await to_its_end(_discard([lease]))
             raise
         return lease
+
+    async def _dispose_outdated(self) -> None:
+        while self._pool.outdated:
+            await greenlet_spawn(self._pool.outdated.pop().dispose)
 
     def _check_shared(self, pool: StaticPool) -> None:
         """Looks at the one connection before it is taken, because giving it back would end a transaction on it."""

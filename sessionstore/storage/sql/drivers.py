@@ -16,6 +16,7 @@ from typing import Any, Final, Protocol, TypeAlias
 from sqlalchemy import Dialect
 
 from .faults import Errors, code_of
+from .fork_gate import GATE
 
 Row: TypeAlias = Sequence[Any]
 Params: TypeAlias = dict[str, Any] | tuple[Any, ...]
@@ -192,13 +193,19 @@ _ANY_TEXT: Final = partial(str, encoding="utf-8", errors="backslashreplace")
 
 def _fetch_all(raw: Any, sql: str, params: Params) -> Sequence[Row]:
     """Runs a statement in the thread of its connection, with no row factory and our own text factory."""
-    before = raw.text_factory
-    raw.text_factory = _ANY_TEXT
-    try:
-        rows: Sequence[Row] = sqlite3.Cursor(raw).execute(sql, params).fetchall()
-        return rows
-    finally:
-        raw.text_factory = before
+    with GATE:
+        before = raw.text_factory
+        raw.text_factory = _ANY_TEXT
+        try:
+            return _run(raw, sql, params)
+        finally:
+            raw.text_factory = before
+
+
+def _run(raw: Any, sql: str, params: Params) -> Sequence[Row]:
+    # A function of its own, so that the cursor is gone before the gate is left.
+    rows: Sequence[Row] = sqlite3.Cursor(raw).execute(sql, params).fetchall()
+    return rows
 
 
 def _in_transaction(connection: Any) -> bool | None:

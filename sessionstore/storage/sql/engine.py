@@ -10,6 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from ...errors import ConfigurationError
+from .fork_gate import GatedConnection
 from .options import PREPARED, own_options
 from .url import read_url
 
@@ -47,7 +48,8 @@ def make_engine(url: str, **options: Any) -> AsyncEngine:
     driver = address.driver
     prepared = own_options(address.backend, address.own, options).get(PREPARED, True)
     timeouts = {"psycopg": {"connect_timeout": CONNECT_SECONDS}, "asyncpg": {"timeout": CONNECT_SECONDS}}
-    connect_args: dict[str, Any] = dict(timeouts.get(driver, {"timeout": BUSY_SECONDS}))
+    sqlite = {"timeout": BUSY_SECONDS, "factory": GatedConnection}
+    connect_args: dict[str, Any] = dict(timeouts.get(driver, sqlite))
     if not prepared:
         connect_args |= _UNPREPARED[driver]
     connect_args |= address.connect_args

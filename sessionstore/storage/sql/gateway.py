@@ -76,7 +76,7 @@ class Gateway:
         self._async_engine = engine
         self._owned = owned
         self._backend: Backend = backend(engine.dialect)
-        self._channels = PerLoop(self._open_channel, drop=Channel.abandon)
+        self._channels = PerLoop(self._open_channel, drop=Channel.abandon, inherit=_disown)
         sqlite = engine.dialect.name == "sqlite"
         self.schema = None if sqlite else config.schema_name(schema)
         metadata = MetaData(schema=self.schema)
@@ -124,16 +124,21 @@ class Gateway:
         await driver.command(lease.driver, "COMMIT")
 
     async def close(self) -> None:
-        """Ends the engine, if it is ours."""
+        """Ends the connections of all event loops, if they are ours."""
         self._closed = True
-        for channel in self._channels.all().values():
-            await channel.close()
-        if self._owned:
-            await self._async_engine.dispose()
+        here = asyncio.get_running_loop()
+        for loop, channel in self._channels.all().items():
+            if loop is here:
+                await channel.close()
+            elif loop.is_running():
+                await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(channel.close(), loop))
+            else:
+                channel.abandon()
+            self._channels.end(channel)
 
     def _open_channel(self) -> Channel:
-        first = not self._channels.all()
-        return Channel(self._async_engine.sync_engine, self._backend, owned=self._owned, first=first)
+        engine = self._async_engine.sync_engine
+        return Channel(engine, self._backend, owned=self._owned, ended=self._channels.end)
 
     async def _check_schema(self) -> None:
         async with self.channel.check_turn:
@@ -191,6 +196,9 @@ class Gateway:
             else:
                 await channel.connections.give_back(lease)
             raise _Failure(error, fault, Stage.CONNECTED if alive else Stage.LOST) from error
+        except GeneratorExit:
+            channel.connections.leave(lease)  # the loop or the process of this call is gone
+            raise
         except BaseException:
             # Cancelled in the middle of a statement: nobody knows what is still to come on this connection.
             await channel.connections.discard(lease, lost=False)
@@ -202,3 +210,8 @@ class Gateway:
         """What to say where a table or column was missed: the tables moved on, or are gone; None: it is a defect."""
         seen = await self._attempt(self._first_call.look, writing=False, diagnosing=False)
         return self._first_call.missing(seen)
+
+
+def _disown(channels: Mapping[asyncio.AbstractEventLoop, Channel]) -> None:
+    for channel in channels.values():
+        channel.connections.disown()

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Mapping
+from functools import partial
+from importlib import import_module
 from typing import Any, Final, Protocol
 
 from sqlalchemy import PoolProxiedConnection
 from sqlalchemy.util import greenlet_spawn
 
 from ...errors import ConfigurationError
+from .fork_gate import GATE
 
 _LEGACY: Final = getattr(sqlite3, "LEGACY_TRANSACTION_CONTROL", -1)  # since Python 3.12
 
@@ -63,6 +66,10 @@ class Mode(Protocol):
         """
         ...
 
+    def sever(self, driver: Any) -> None:
+        """Closes a connection of a loop that was closed, without the loop and without waiting."""
+        ...
+
 
 class PsycopgMode:
     """psycopg begins a transaction by itself, unless `autocommit` is set."""
@@ -90,6 +97,9 @@ class PsycopgMode:
         # Our cursors are made with adapters and row factories of their own. The server reported the encodings.
         told = driver.info.parameter_status
         _check_encodings(told("server_encoding"), told("client_encoding"))
+
+    def sever(self, driver: Any) -> None:
+        driver.pgconn.finish()
 
 
 class AsyncpgMode:
@@ -127,6 +137,22 @@ class AsyncpgMode:
                     "sessions cannot be read; give sessionstore an engine without it"
                 )
 
+    def sever(self, driver: Any) -> None:
+        if not driver._loop.is_closed():  # noqa: SLF001
+            driver.terminate()
+            return
+        # terminate() and the transport would ask the loop. Without a word from either, the socket is closed here.
+        driver._aborted = True  # noqa: SLF001
+        transport = driver._transport  # noqa: SLF001
+        while transport is not None:
+            if (found := getattr(transport, "_sock", None)) is not None:
+                transport._sock = None  # noqa: SLF001
+                found.close()
+            ssl = getattr(transport, "_ssl_protocol", None)
+            if ssl is not None:
+                transport._closed = True  # noqa: SLF001
+            transport = getattr(ssl, "_transport", None)
+
 
 class SqliteMode:
     """Python begins a transaction before a statement that writes, unless `isolation_level` is None."""
@@ -153,6 +179,7 @@ class SqliteMode:
         await driver._execute(_put_back_sqlite, driver._conn, before)  # noqa: SLF001
 
     async def check(self, driver: Any) -> None:
+        GATE.note(driver)
         for name, plain in _SQLITE_TYPES.items():
             if name in sqlite3.converters and await driver._execute(_converts, driver._conn, name, plain):  # noqa: SLF001
                 raise ConfigurationError(
@@ -160,6 +187,12 @@ class SqliteMode:
                     "that sqlite3.register_converter was given), with which sessions cannot be read; give sessionstore "
                     "an engine without detect_types"
                 )
+
+    def sever(self, driver: Any) -> None:
+        raw, driver._connection = driver._connection, None  # noqa: SLF001
+        if raw is not None:
+            driver._running = False  # noqa: SLF001
+            driver._tx.put_nowait((_Nobody(), partial(_end_sqlite, raw)))  # noqa: SLF001
 
 
 def _check_encodings(server: str | None, client: str | None) -> None:
@@ -174,6 +207,22 @@ def _check_encodings(server: str | None, client: str | None) -> None:
             f"the engine's connections speak {client}, which cannot send all characters; let them speak UTF-8: "
             "client_encoding=utf8 in connect_args for psycopg, no client_encoding in server_settings for asyncpg"
         )
+
+
+class _Nobody:
+    """Stands for the future of a caller who is not there any more, in a loop that is not there either."""
+
+    def get_loop(self) -> _Nobody:
+        return self
+
+    def call_soon_threadsafe(self, *_: object) -> None:
+        """Tells nobody."""
+
+
+def _end_sqlite(raw: sqlite3.Connection) -> object:
+    """Closes a connection in its thread, and ends the thread."""
+    raw.close()
+    return getattr(import_module("aiosqlite.core"), "_STOP_RUNNING_SENTINEL", None)
 
 
 def _set_sqlite(raw: Any) -> object:
