@@ -21,7 +21,10 @@ def dump(adapter: TypeAdapter[Any], state: object) -> Any:
     try:
         return _dump(adapter, state)
     except Exception as error:  # noqa: BLE001  # whatever a user's serializer raises; its text and cause may hold the state
-        refused = _located(adapter, state, _class_of(error))
+        raised = _cause_of(error)
+        refused = _located(adapter, state, type(raised).__name__) if isinstance(raised, Exception) else None
+    if refused is None:  # pydantic wraps also a KeyboardInterrupt
+        raise raised
     raise refused
 
 
@@ -29,11 +32,11 @@ def _dump(adapter: TypeAdapter[Any], state: object, include: Any = None) -> Any:
     return adapter.dump_python(state, mode="json", include=include, by_alias=False, round_trip=True, warnings=False)
 
 
-def _class_of(error: BaseException) -> str:
-    """The name of the class of what a serializer raised, which pydantic wraps."""
+def _cause_of(error: BaseException) -> BaseException:
+    """What a serializer raised, which pydantic wraps."""
     while isinstance(error, PydanticSerializationError) and error.__cause__ is not None:
         error = error.__cause__
-    return type(error).__name__
+    return error
 
 
 def _located(adapter: TypeAdapter[Any], state: object, error: str) -> Refused:

@@ -4,10 +4,10 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import pytest
-from pydantic import BaseModel, Field, RootModel
+from pydantic import BaseModel, Field, PlainSerializer, PlainValidator, RootModel
 
 from sessionstore import InvalidStateError
 from sessionstore.codec import Codec
@@ -186,3 +186,20 @@ def test_a_typed_state_that_contains_itself_is_refused_with_where_it_begins_agai
     error = refusal_of(loop)
     assert error.path == "$.body.body.x[0]"
     assert "contains itself" in error.reason
+
+
+@pytest.mark.parametrize("raised", [KeyboardInterrupt(), SystemExit(3)], ids=repr)
+def test_what_is_no_exception_passes(raised: BaseException) -> None:
+    def fail(_: object) -> Any:
+        raise raised
+
+    class Written(BaseModel):
+        body: Annotated[Any, PlainSerializer(fail)] = None
+
+    class Read(BaseModel):
+        body: Annotated[Any, PlainValidator(fail)] = None
+
+    with pytest.raises(type(raised)):
+        Codec(Written, 10_000).encode(Written(), "s")
+    with pytest.raises(type(raised)):
+        Codec(Read, 10_000).decode('{"body":1}', "s")

@@ -1,0 +1,374 @@
+"""A typed state that would come back as another one is refused with the first place that differs, on every provider."""
+
+from __future__ import annotations
+
+import re
+from collections import OrderedDict, defaultdict, deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from enum import Enum, StrEnum
+from typing import Annotated, Any, Generic, NamedTuple, TypeVar
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import pytest
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    PrivateAttr,
+    RootModel,
+    Secret,
+    SecretBytes,
+    SecretStr,
+    SerializeAsAny,
+    field_serializer,
+    field_validator,
+)
+from typing_extensions import TypedDict
+
+from sessionstore import InvalidStateError, SessionNotFoundError
+
+from .conftest import Managed
+
+T = TypeVar("T")
+
+
+class Colour(StrEnum):
+    RED = "red"
+
+
+class Text(str):
+    __slots__ = ()
+
+
+class Base(BaseModel):
+    a: int = 1
+
+
+class Derived(Base):
+    b: int = 2
+
+
+class Account(BaseModel):
+    token: SecretStr = SecretStr("")
+    raw: SecretBytes = SecretBytes(b"")
+    number: Secret[str] = Secret("")
+
+
+class Family(BaseModel):
+    members: list[Base] = []
+    shown: list[SerializeAsAny[Base]] = []
+    by_name: dict[str, tuple[Base, ...]] = {}
+
+
+@dataclass
+class Counted:
+    name: str = ""
+    n: int = field(init=False, default=0)
+
+
+class Named(TypedDict):
+    a: int
+
+
+class Loose(BaseModel):
+    model_config = ConfigDict(extra="allow")
+
+    body: Any = None
+    keyed: dict[Any, str] = {}
+    either: dict[int | str, str] = {}
+
+
+class Normal(BaseModel):
+    text: str
+
+    @field_validator("text")
+    @classmethod
+    def shouted(cls, text: str) -> str:
+        return f"{text}!"
+
+
+class Kept(BaseModel):
+    order: OrderedDict[str, int] = Field(default_factory=OrderedDict)
+    newest: deque[int] = Field(default_factory=deque)
+    lists: defaultdict[str, list[int]] = Field(default_factory=lambda: defaultdict[str, list[int]](list))
+    pattern: re.Pattern[str] = re.compile("a")
+    several: Sequence[int] = []
+
+
+class Lazy(BaseModel):
+    some: Iterable[int]
+
+
+class Numbers(BaseModel):
+    whole: int = 0
+    ratio: float = 0.0
+    yes: bool = False
+    text: str = ""
+    price: Decimal = Decimal(0)
+    either: int | float | bool | str = 0
+    on: date = date(2031, 1, 1)
+    at: datetime = datetime(2031, 1, 1, tzinfo=UTC)
+
+
+class Pair(NamedTuple):
+    a: Any
+    b: Any = None
+
+
+class Box(BaseModel, Generic[T]):
+    content: T
+
+
+class Names(RootModel[list[Base]]):
+    pass
+
+
+class Own:
+    """A class of a service's own, which has no == and is written as its number."""
+
+    def __init__(self, number: Any, note: str = "") -> None:
+        self.number = number
+        self.note = note
+
+
+OwnField = Annotated[Own, PlainValidator(Own), PlainSerializer(lambda own: own.number)]
+
+
+class Holder(BaseModel):
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    own: OwnField = Field(default_factory=lambda: Own(0))
+
+
+class Equal(BaseModel):
+    """A model that calls itself equal to whatever has its id."""
+
+    id: int = 0
+    parts: list[Base] = []
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Equal) and self.id == other.id
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+class Lossy(BaseModel):
+    text: str = ""
+
+    @field_serializer("text")
+    def cut(self, text: str) -> str:
+        return text[:3]
+
+
+@dataclass(slots=True)
+class Slotted:
+    x: Any = None
+
+
+def loose(**extra: Any) -> Loose:
+    return Loose(**extra)
+
+
+def changed(made: T, **values: Any) -> T:
+    for name, value in values.items():
+        setattr(made, name, value)
+    return made
+
+
+def without(model: T, name: str) -> T:
+    del vars(model)[name]
+    return model
+
+
+# The type, what makes a state of it, and the first place that would differ.
+DIFFERING: dict[str, tuple[Any, Callable[[], Any], str]] = {
+    "secret text": (Account, lambda: Account(token=SecretStr("hunter2")), "$.token"),
+    "secret bytes": (Account, lambda: Account(raw=SecretBytes(b"hunter2")), "$.raw"),
+    "secret of a type": (Account, lambda: Account(number=Secret[str]("hunter2")), "$.number"),
+    "subclass in a list": (Family, lambda: Family(members=[Base(), Derived()]), "$.members[1]"),
+    "subclass that is written whole": (Family, lambda: Family(shown=[Derived()]), "$.shown[0]"),
+    "subclass in a mapping of tuples": (Family, lambda: Family(by_name={"x": (Derived(),)}), "$.by_name.x[0]"),
+    "subclass as the state": (Base, Derived, "$"),
+    "subclass in a root model": (Names, lambda: Names([Base(), Derived()]), "$[1]"),
+    "subclass in a typed dict": (dict[str, Base], lambda: {"x": Derived()}, "$.x"),
+    "field that is no argument": (Counted, lambda: changed(Counted("x"), n=5), "$.n"),
+    "attribute beside the fields": (Counted, lambda: changed(Counted("x"), more=5), "$.more"),
+    "key without a name": (Named, lambda: {"a": 1, "typo": 2}, "$.typo"),
+    "keys that collide under Any": (Loose, lambda: Loose(keyed={1: "a", "1": "b"}), "$.keyed[1]"),
+    "keys that collide in a union": (Loose, lambda: Loose(either={1: "a", "1": "b"}), "$.either[1]"),
+    "keys that collide in a body": (Loose, lambda: Loose(body={1: "a", "1": "b"}), "$.body[1]"),
+    "number as a key": (Loose, lambda: Loose(body=[{1: "a"}]), "$.body[0][1]"),
+    "bool as a key": (Loose, lambda: Loose(body={True: "a"}), '$.body["<bool>"]'),
+    "None as a key": (Loose, lambda: Loose(keyed={None: "a"}), '$.keyed["<NoneType>"]'),
+    "enum as a key": (Loose, lambda: Loose(keyed={Colour.RED: "a"}), "$.keyed.red"),
+    "tuple under Any": (Loose, lambda: Loose(body=(1, 2)), "$.body"),
+    "set under Any": (Loose, lambda: Loose(body={1}), "$.body"),
+    "Decimal under Any": (Loose, lambda: Loose(body=Decimal("1.5")), "$.body"),
+    "datetime under Any": (Loose, lambda: Loose(body=[datetime(2031, 1, 1, tzinfo=UTC)]), "$.body[0]"),
+    "bytes under Any": (Loose, lambda: Loose(body=b"x"), "$.body"),
+    "UUID under Any": (Loose, lambda: Loose(body={"k": UUID(int=1)}), "$.body.k"),
+    "enum under Any": (Loose, lambda: Loose(body=Colour.RED), "$.body"),
+    "model under Any": (Loose, lambda: Loose(body=Base()), "$.body"),
+    "dataclass under Any": (Loose, lambda: Loose(body=Slotted()), "$.body"),
+    "named tuple under Any": (Loose, lambda: Loose(body=Pair(1)), "$.body"),
+    "tuple as an extra field": (Loose, lambda: loose(more=(1,)), "$.more"),
+    "set within an extra field": (Loose, lambda: loose(more=[{"a": {1}}]), "$.more[0].a"),
+    "tuple within a named tuple": (Pair, lambda: Pair(1, (2,)), "$[1]"),
+    "tuple in slots": (Slotted, lambda: Slotted([(1,)]), "$.x[0]"),
+    "validator that is not idempotent": (Normal, lambda: Normal(text="a"), "$.text"),
+    "serializer that leaves out": (Lossy, lambda: Lossy(text="longer"), "$.text"),
+    "order of keys": (Kept, lambda: Kept(order=OrderedDict(zz=1, a=2)), "$.order"),
+    "longest list": (Kept, lambda: Kept(newest=deque([1], maxlen=3)), "$.newest"),
+    "factory": (Kept, lambda: Kept().model_copy(update={"lists": defaultdict(lambda: [1])}), "$.lists"),
+    "flags of a pattern": (Kept, lambda: Kept(pattern=re.compile("a", re.IGNORECASE)), "$.pattern"),
+    "iterator": (Lazy, lambda: Lazy(some=iter([1])), "$.some"),
+    "generator": (Lazy, lambda: Lazy.model_construct(some=(n for n in [1])), "$.some"),
+    "tuple as a sequence": (Kept, lambda: Kept(several=(1, 2)), "$.several"),
+    "bool as an int": (Numbers, lambda: changed(Numbers(), whole=True), "$.whole"),
+    "int as a float": (Numbers, lambda: changed(Numbers(), ratio=1), "$.ratio"),
+    "int as a bool": (Numbers, lambda: changed(Numbers(), yes=1), "$.yes"),
+    "subclass of str": (Numbers, lambda: changed(Numbers(), text=Text("a")), "$.text"),
+    "enum as a str": (Numbers, lambda: changed(Numbers(), text=Colour.RED), "$.text"),
+    "NaN as a Decimal": (Numbers, lambda: changed(Numbers(), price=Decimal("NaN")), "$.price"),
+    "signaling NaN": (Numbers, lambda: changed(Numbers(), price=Decimal("sNaN")), "$.price"),
+    "time as a date": (Numbers, lambda: changed(Numbers(), on=datetime(2031, 1, 1, tzinfo=UTC)), "$.on"),
+    "text as a time": (Numbers, lambda: changed(Numbers(), at="2031-01-01T00:00:00Z"), "$.at"),
+    "text that looks like a date": (dict[str, date | str], lambda: {"on": "2031-01-01"}, "$.on"),
+    "generic of another type": (Box[int], lambda: Box(content=1), "$"),
+    "own class": (Holder, lambda: Holder.model_construct(own=Own(1, "lost")), "$.own.note"),
+    "own class with a tuple": (Holder, lambda: Holder.model_construct(own=Own((1,))), "$.own.number"),
+    "== that is always true": (Equal, lambda: Equal(id=1, parts=[Derived()]), "$.parts[0]"),
+    "field that is not there": (Family, lambda: without(Family(), "members"), "$.members"),
+}
+
+
+@pytest.mark.parametrize(("state_type", "make", "path"), list(DIFFERING.values()), ids=list(DIFFERING))
+async def test_a_state_that_would_come_back_as_another_one_is_refused_with_its_place(
+    managed: Managed, state_type: Any, make: Callable[[], Any], path: str
+) -> None:
+    chats = managed(default_state=lambda _: make(), state_type=state_type)
+    created = await chats.create_session("s")
+    assert isinstance(created.error, InvalidStateError)
+    assert created.error.path == path
+    assert "hunter2" not in str(created.error)
+    assert isinstance((await chats.get_session("s")).error, SessionNotFoundError)
+
+    lists = managed(default_state=lambda _: [], state_type=list[state_type])
+    before = await lists.create_session("s")
+    refused = await lists.update_session("s", lambda states: states.append(make()))
+    assert isinstance(refused.error, InvalidStateError)
+    assert refused.error.path == path.replace("$", "$[0]", 1)
+    after = await lists.get_session("s")
+    assert (after.data, after.version) == (before.data, before.version)
+
+
+class Stored(BaseModel):
+    kept: int = 0
+    dropped: int = Field(default=0, exclude=True)
+    _private: int = PrivateAttr(default=0)
+
+
+class StoredDict(TypedDict, total=False):
+    kept: int
+    dropped: Annotated[int, Field(exclude=True)]
+
+
+@dataclass
+class StoredRecord:
+    kept: int = 0
+    dropped: Annotated[int, Field(exclude=True)] = 0
+
+
+class AllStored(BaseModel):
+    models: list[Stored] = []
+    records: dict[str, StoredRecord] = {}
+
+
+def stored() -> Stored:
+    made = Stored(kept=1, dropped=2)
+    made._private = 3
+    return made
+
+
+@pytest.mark.parametrize(
+    ("state_type", "given", "kept"),
+    [
+        (Stored, stored(), Stored(kept=1)),
+        (StoredRecord, StoredRecord(1, 2), StoredRecord(1)),
+        (StoredDict, StoredDict(kept=1, dropped=2), StoredDict(kept=1)),
+        (
+            AllStored,
+            AllStored(models=[stored()], records={"a": StoredRecord(1, 2)}),
+            AllStored(models=[Stored(kept=1)], records={"a": StoredRecord(1)}),
+        ),
+    ],
+    ids=["model", "dataclass", "typed dict", "within others"],
+)
+async def test_what_a_type_declares_as_not_stored_comes_back_as_its_default(
+    managed: Managed, state_type: Any, given: Any, kept: Any
+) -> None:
+    chats = managed(default_state=lambda _: given, state_type=state_type)
+    assert (await chats.create_session("s")).unwrap() == kept
+    assert (await chats.update_session("s", lambda _: given)).unwrap() == kept
+    assert (await chats.get_session("s")).unwrap() == kept
+
+
+class Account2(BaseModel):
+    token: SecretStr
+
+    @field_serializer("token", when_used="json")
+    def reveal(self, token: SecretStr) -> str:
+        return token.get_secret_value()
+
+
+BERLIN = ZoneInfo("Europe/Berlin")
+EQUAL: dict[str, tuple[Any, Any]] = {
+    "secret that a serializer reveals": (Account2, Account2(token=SecretStr("hunter2"))),
+    "keys in the order of jsonb": (Kept, Kept(order=OrderedDict(a=1, zz=2))),
+    "order of a dict, which does not matter": (dict[str, int], {"zz": 1, "a": 2}),
+    "time zone": (list[datetime], [datetime(2031, 7, 15, 12, 0, 0, 1, BERLIN)]),
+    "naive time": (list[datetime], [datetime(2031, 7, 15, 12, 0, 0, 1)]),  # noqa: DTZ001
+    "NaN where the type takes it": (list[Annotated[Decimal, Field(allow_inf_nan=True)]], [Decimal("-Infinity")]),
+    "durations": (dict[timedelta, timedelta], {timedelta.max: timedelta.min}),
+    "frozen": (set[tuple[Colour, int]], {(Colour.RED, 1)}),
+    "generic": (Box[list[Colour]], Box[list[Colour]](content=[Colour.RED])),
+    "extra": (Loose, loose(more={"a": [1, 2.5, None, "x"]})),
+    "slots": (Slotted, Slotted([{"a": 1.0}])),
+}
+
+
+@pytest.mark.parametrize(("state_type", "state"), list(EQUAL.values()), ids=list(EQUAL))
+async def test_what_pydantic_gives_back_as_it_was_is_taken(managed: Managed, state_type: Any, state: Any) -> None:
+    chats = managed(default_state=lambda _: state, state_type=state_type)
+    for written in (
+        await chats.create_session("s"),
+        await chats.update_session("s", lambda _: state),
+        await chats.get_session("s"),
+    ):
+        assert written.unwrap() == state
+        assert type(written.unwrap()) is type(state)
+
+
+async def test_an_instant_that_comes_twice_a_year_is_the_same_instant(managed: Managed) -> None:
+    # Python calls it unequal to the same instant in any other time zone.
+    twice = datetime(2031, 10, 26, 2, 30, tzinfo=BERLIN, fold=1)
+    chats = managed(default_state=lambda _: [twice], state_type=list[datetime])
+    (read,) = (await chats.create_session("s")).unwrap()
+    assert read.timestamp() == twice.timestamp()
+
+
+class Mood(Enum):
+    CALM = 1
+
+
+async def test_the_copy_that_a_caller_gets_is_what_any_other_reads(managed: Managed) -> None:
+    chats = managed(default_state=lambda _: {}, state_type=dict[str, list[Mood]])
+    await chats.create_session("s")
+    updated = await chats.update_session("s", lambda _: {"a": [Mood.CALM]})
+    assert updated.unwrap() == (await chats.get_session("s")).unwrap() == {"a": [Mood.CALM]}
