@@ -2,20 +2,24 @@
 #
 #   VENV=...    where the virtual environment is made          (.venv)
 #   PYTHON=...  the interpreter that it is made with           (the first that works of python3.13 ... python3)
+#   WORKERS=... how many tests are run at once            (as many as there are processors; 0: in one process)
 #   ARGS=...    more for pytest, the demo or the benchmarks, as in make test ARGS="-k reaper"
 
 VENV ?= .venv
 PYTHON ?= python3.13 python3.12 python3.11 python3 python
+WORKERS ?= auto
 ARGS ?=
 
 PY := $(VENV)/bin/python
+QUICK := $(addprefix tests/,conformance core demo docs)
+PYTEST := $(PY) -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
 PIP_INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check --editable
 
 # What leaks in from the caller's shell must not decide which code is run.
 unexport PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench soak format clean
+.PHONY: help demo test quick check bench soak format clean
 
 help: ## List what can be made
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -24,7 +28,10 @@ demo: $(VENV)/.run-time ## Replay conversations against a store and show what ca
 	$(VENV)/bin/sessionstore demo $(ARGS)
 
 test: $(VENV)/.dev ## Run all tests, on memory, SQLite and PostgreSQL, and through PgBouncer where it is installed
-	$(PY) -m pytest $(ARGS)
+	$(PYTEST) $(ARGS)
+
+quick: $(VENV)/.dev ## Run the tests that start no server and are not slow, on memory and SQLite, within a minute
+	$(PYTEST) -m "not postgresql and not slow" $(QUICK) $(ARGS)
 
 # Cheap checks first, and one after the other also under `make -j`.
 check: $(VENV)/.dev ## Run what CI runs: lint, types, import rules, all tests with coverage
@@ -33,7 +40,7 @@ check: $(VENV)/.dev ## Run what CI runs: lint, types, import rules, all tests wi
 	$(VENV)/bin/lint-imports --no-logo
 	$(PY) -m mypy
 	$(PY) -m basedpyright --warnings
-	$(PY) -m pytest --cov $(ARGS)
+	$(PYTEST) --cov $(ARGS)
 
 bench: $(VENV)/.bench ## Measure the library beside others and write docs/benchmarks.md; or with ARGS=--full at length
 	$(PY) -m benchmarks $(ARGS)

@@ -1,4 +1,4 @@
-"""Fixtures of the whole suite: a database server per session, an empty storage per test."""
+"""Fixtures of the whole suite: a database server per session or worker, an empty storage per test."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 
 from sessionstore import StorageProvider, open_storage
 
+from .support import distribution, embedded
 from .support.clock import ManualClock
 from .support.pgbouncer import PGBOUNCER, Bouncer, pgbouncer
 from .support.postgres import Database, PostgresServer, asyncpg_url, postgres_server
@@ -26,10 +27,17 @@ def server() -> Iterator[PostgresServer]:
 
 
 @pytest.fixture(scope="session")
-def database(server: PostgresServer) -> Iterator[Database]:
-    """The session's own migrated database on the server."""
+def template(server: PostgresServer) -> Iterator[Database]:
+    """A migrated database that nobody uses: a copy of it is made sooner than a migration."""
     with server.fresh_database() as database:
         yield database.migrate()
+
+
+@pytest.fixture(scope="session")
+def database(server: PostgresServer, template: Database) -> Iterator[Database]:
+    """The session's own migrated database on the server."""
+    with server.fresh_database(template) as database:
+        yield database
 
 
 @pytest.fixture(scope="session")
@@ -93,7 +101,26 @@ async def storage(open_another: OpenAnother) -> StorageProvider:
     return await open_another()
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    for marker in distribution.MARKERS:
+        config.addinivalue_line("markers", marker)
+    embedded.share_runtime()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    distribution.mark_what_is_needed(items)
+    if _is_worker(config):
+        distribution.keep_together_what_shares_a_fixture(items)
+        distribution.longest_first(items)
+
+
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Says below the counts what was not tested, since tests that are not there are not counted."""
-    if PGBOUNCER is None and not config.option.collectonly:
+    if PGBOUNCER is None and not config.option.collectonly and not _is_worker(config):
         config.get_terminal_writer().line("not tested: PgBouncer, which is not installed (apt-get install pgbouncer)")
+
+
+def _is_worker(config: pytest.Config) -> bool:
+    """Whether this process runs a part of the tests, for another one that reports them."""
+    return hasattr(config, "workerinput")

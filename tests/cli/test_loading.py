@@ -27,10 +27,7 @@ def loaded_by(*arguments: str) -> set[str]:
     return set(ended.stderr.splitlines()[-1].split())
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [["--version"], ["--help"], ["migrate", "--help"], ["migrate", "upgrade", "--help"], ["demo", "--help"]],
-)
+@pytest.mark.parametrize("arguments", [["--version"], ["--help"], ["migrate", "upgrade", "--help"]])
 def test_the_version_and_help_load_no_slow_package(arguments: list[str]) -> None:
     assert loaded_by(*arguments) == set()
 

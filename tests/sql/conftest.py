@@ -26,9 +26,10 @@ def bare_database(server: PostgresServer) -> Iterator[Database]:
 
 
 @pytest.fixture
-def postgres(bare_database: Database) -> Database:
+def postgres(server: PostgresServer, template: Database) -> Iterator[Database]:
     """A migrated database that is the test's own to spoil."""
-    return bare_database.migrate()
+    with server.fresh_database(template) as database:
+        yield database
 
 
 @pytest.fixture(params=["psycopg", "asyncpg"])

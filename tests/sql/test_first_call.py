@@ -55,9 +55,10 @@ class Place:
         self._driver = driver
 
     def nobody_listens(self) -> str:
-        with closing(socket.socket()) as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+        # Bound for as long as the test runs, so that no other worker's server gets the port.
+        bound = self._stack.enter_context(closing(socket.socket()))
+        bound.bind(("127.0.0.1", 0))
+        port = bound.getsockname()[1]
         return driven(f"postgresql+psycopg://app:{PASSWORD}@127.0.0.1:{port}/app", self._driver)
 
     def no_socket(self) -> str:

@@ -9,6 +9,18 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from typing import Final
+
+_VARIABLE: Final = "PYTEST_SHARED_RUNTIME_DIRECTORY"
+
+
+def share_runtime() -> None:
+    """Makes the runtime directory that this process and its children use.
+
+    The package keeps a lock there, without which two workers would make its system user at the same time.
+    """
+    if _VARIABLE not in os.environ:
+        os.environ[_VARIABLE] = _directory()
 
 
 @contextmanager
@@ -19,7 +31,7 @@ def own_runtime() -> Iterator[None]:
     process ends: so it gets one that lasts for as long.
     """
     before = os.environ.get("XDG_RUNTIME_DIR")
-    os.environ["XDG_RUNTIME_DIR"] = _directory()
+    os.environ["XDG_RUNTIME_DIR"] = os.environ.get(_VARIABLE) or _directory()
     try:
         yield
     finally:

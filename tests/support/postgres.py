@@ -42,12 +42,13 @@ class PostgresServer:
                 connection.execute(text(statement))
 
     @contextmanager
-    def fresh_database(self) -> Iterator[Database]:
-        """A new, empty database, dropped at the end with whoever is still connected."""
+    def fresh_database(self, template: Database | None = None) -> Iterator[Database]:
+        """A new database, empty or a copy of another, dropped at the end with whoever is still connected."""
         name = f"sessionstore_test_{secrets.token_hex(6)}"
         # A time zone with summer time, and half an hour off, shows whoever computes in local time.
         zone = f"ALTER DATABASE \"{name}\" SET TimeZone = 'Australia/Adelaide'"
-        self.execute(f'CREATE DATABASE "{name}"', zone)
+        copied = "" if template is None else f' TEMPLATE "{make_url(template.url).database}"'
+        self.execute(f'CREATE DATABASE "{name}"{copied}', zone)
         try:
             yield Database(_render(make_url(self.url).set(database=name)))
         finally:

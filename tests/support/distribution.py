@@ -1,0 +1,77 @@
+"""How tests are divided: among the workers of pytest-xdist, and into those that `make quick` runs and the others.
+
+Each worker is a process with a PostgreSQL server of its own, since tests look at all connections of their server, and
+end some. What a test may count on is so the same with one worker and with many.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+import pytest
+
+POSTGRESQL: Final = "postgresql"
+SLOW: Final = "slow"
+
+MARKERS: Final = (
+    f"{POSTGRESQL}: needs a PostgreSQL server; given to the tests that do",
+    f"{SLOW}: takes seconds, alone or with its fixtures; given to whole folders and modules",
+)
+
+# The longest first: what is begun last must not keep one worker busy while the others have nothing left to do.
+_LONG: Final = ("faults", "model", "input", "packaging", "benchmarks", "sql")
+_SLOW: Final = (
+    "tests/benchmarks/",
+    "tests/faults/",
+    "tests/input/",
+    "tests/model/",
+    "tests/packaging/",
+    "tests/sql/test_alembic.py",
+    "tests/sql/test_cancelled_everywhere.py",
+)
+_SERVERS: Final = frozenset({"server", "cluster"})
+_NAMES: Final = ("postgresql", "psycopg", "asyncpg", "pgbouncer")
+
+
+def mark_what_is_needed(items: Iterable[pytest.Item]) -> None:
+    """Marks the tests that need a PostgreSQL server, and those that are slow."""
+    for item in items:
+        if item.nodeid.startswith(_SLOW):
+            item.add_marker(SLOW)
+        if _SERVERS.intersection(_fixtures(item)) or any(map(_names_postgresql, _parameters(item).values())):
+            item.add_marker(POSTGRESQL)
+
+
+def keep_together_what_shares_a_fixture(items: Iterable[pytest.Item]) -> None:
+    """Gives all tests of one instance of a module's fixture to one worker, so that it is made once."""
+    for item in items:
+        shared = {name: _parameters(item).get(name) for name in _fixtures(item) if _is_the_modules(item, name)}
+        if shared:
+            instance = [str(parameter) for parameter in shared.values() if parameter is not None]
+            item.add_marker(pytest.mark.xdist_group("-".join([item.path.parent.name, item.path.stem, *instance])))
+
+
+def longest_first(items: list[pytest.Item]) -> None:
+    """Puts the folders with the longest tests before the others."""
+    order = {f"tests/{folder}": place for place, folder in enumerate(_LONG)}
+    items.sort(key=lambda item: order.get("/".join(item.nodeid.split("/")[:2]), len(order)))
+
+
+def _fixtures(item: pytest.Item) -> list[str]:
+    return list(getattr(item, "fixturenames", ()))
+
+
+def _parameters(item: pytest.Item) -> dict[str, object]:
+    callspec = getattr(item, "callspec", None)
+    return {} if callspec is None else dict(callspec.params)
+
+
+def _is_the_modules(item: pytest.Item, name: str) -> bool:
+    info = getattr(item, "_fixtureinfo", None)
+    found = [] if info is None else info.name2fixturedefs.get(name, [])
+    return bool(found) and found[-1].scope == "module"
+
+
+def _names_postgresql(parameter: object) -> bool:
+    return isinstance(parameter, str) and parameter.startswith(_NAMES)
