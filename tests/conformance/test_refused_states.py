@@ -200,3 +200,14 @@ async def test_a_megabyte_is_accepted_unless_told_otherwise(managed: Managed) ->
     assert (await chats.create_session("long")).success
     assert (await chats.get_session("long")).unwrap() == text_of(1_048_576)
     assert isinstance(await refusal_of(managed, text_of(1_048_577)), StateTooLargeError)
+
+
+async def test_an_origin_has_the_limit_of_a_state(managed: Managed) -> None:
+    chats = managed(default_state=lambda _: {}, max_state_bytes=1000)
+    created = await chats.create_session("s", origin=text_of(1000))
+    assert created.metadata is not None
+    assert created.metadata.origin == text_of(1000)
+    refused = await chats.create_session("t", origin=text_of(1001))
+    assert isinstance(refused.error, StateTooLargeError)
+    assert (refused.error.size, refused.error.limit, refused.error.path) == (1001, 1000, "origin")
+    assert isinstance((await chats.get_session("t")).error, SessionNotFoundError)

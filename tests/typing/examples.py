@@ -23,6 +23,7 @@ from sessionstore import (
     Reaper,
     ReapProgress,
     ReapReport,
+    ReplaceState,
     SchemaError,
     SessionConflictError,
     SessionId,
@@ -88,6 +89,14 @@ def replaced_or_not(chat: Chat) -> Chat | None:
     return replaced(chat) if chat["turns"] else None
 
 
+def replaced_by_all_means(chat: Chat) -> ReplaceState[Chat]:
+    return ReplaceState({"turns": []})
+
+
+def replaced_by_another(chat: Chat) -> ReplaceState[Basket]:
+    return ReplaceState(Basket(items=[]))
+
+
 def counted(chat: Chat) -> int:
     return len(chat["turns"])
 
@@ -130,6 +139,8 @@ async def every_kind_of_state_keeps_its_type() -> None:
     assert_type((await profiles.get_session("s")).unwrap(), Profile)
     tickets = SessionManager(new_ticket, state_type=Ticket, max_state_bytes=1000)
     assert_type((await tickets.get_session("s")).unwrap().session_id, str)
+    SessionManager(new_document, unstorable_text="replace")
+    SessionManager(new_document, unstorable_text="ignore")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     adapted = SessionManager(new_basket, state_type=TypeAdapter(Basket))
     assert_type(adapted, SessionManager[Basket])
 
@@ -138,12 +149,14 @@ async def an_update_returns_the_state_or_changes_it_in_place(chats: SessionManag
     await chats.update_session("s", changed_in_place)
     await chats.update_session("s", replaced)
     await chats.update_session("s", replaced_or_not)
+    await chats.update_session("s", replaced_by_all_means)
     await chats.update_session("s", lambda chat: {"turns": chat["turns"][-10:]})
 
 
 async def what_is_no_update_of_this_state_is_refused(chats: SessionManager[Chat]) -> None:
     await chats.update_session("s", counted)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     await chats.update_session("s", changed_later)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    await chats.update_session("s", replaced_by_another)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     await chats.update_session("s", change_of_another_state)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
