@@ -60,10 +60,16 @@ def started_at(version: int, first: int) -> bool:
     return 0 <= version - first < _MOST_WRITES
 
 
+def plain_text(name: str) -> str:
+    """The characters of a string, without what a class of it makes of them: one may compare without regard to case."""
+    return name if type(name) is str else str.__str__(name)
+
+
 def fault_of(name: object) -> str | None:
     """Why this cannot be an id or a namespace, as the end of a sentence; None where it can."""
     if not isinstance(name, str):
         return "must be a string"
+    name = plain_text(name)
     if not name:
         return "must not be empty"
     if len(name) > MAX_LENGTH:
@@ -78,7 +84,7 @@ def check_session_id(session_id: object) -> SessionId:
     if fault := fault_of(session_id):
         raise InvalidSessionIdError(session_id, fault)
     assert isinstance(session_id, str)
-    return session_id
+    return plain_text(session_id)
 
 
 def check_namespace(namespace: object) -> str:
@@ -86,7 +92,7 @@ def check_namespace(namespace: object) -> str:
     if fault := fault_of(namespace):
         raise ConfigurationError(f"namespace {ascii(namespace)[:100]} {fault}")
     assert isinstance(namespace, str)
-    return namespace
+    return plain_text(namespace)
 
 
 def check_filters(**filters: object) -> None:

@@ -98,7 +98,7 @@ def fate(write_id: str, read: int, version: int, writes: str | None) -> Fate:
 
 def key_digest(idempotency_key: str) -> str:
     """An idempotency key as rows remember it: 72 bits of its BLAKE2b (RFC 7693)."""
-    return urlsafe_b64encode(blake2b(idempotency_key.encode(), digest_size=_KEY_BYTES).digest()).decode()
+    return urlsafe_b64encode(blake2b(str.__str__(idempotency_key).encode(), digest_size=_KEY_BYTES).digest()).decode()
 
 
 def has_key(keys: str, digest: str) -> bool:

@@ -22,14 +22,15 @@ from .errors import (
     InvalidStateError,
     SessionConflictError,
     SessionNotFoundError,
+    SessionOwnerError,
 )
 from .facts import encode_origin, metadata_of
-from .ids import SessionId, Version, check_namespace, check_session_id, fault_of, new_session_id
+from .ids import SessionId, Version, check_namespace, check_session_id, fault_of, new_session_id, plain_text
 from .replacement import ReplaceState
 from .request import AlreadyApplied
 from .sent import Sent, noting
 from .session import SessionMetadata, SessionResult
-from .storage import Document, Draft, Key, StorageProvider, Summary
+from .storage import Document, Draft, Key, StorageProvider, Summary, owned
 from .storage.memory import MemoryStorageProvider
 from .update import UpdateLoop
 
@@ -129,13 +130,16 @@ class SessionManager(Generic[T]):
         Args:
             session_id: None: a new one, from the operating system's random source.
             origin: Where the session comes from: a JSON object, kept as it is.
-            owner_id: Whose it is, to list or clear a user's sessions by. The same rule as for ids.
+            owner_id: Whose it is. The same rule as for ids. Give it to the other calls too, where the id comes from
+                outside: an id alone does not tell who asks.
             ttl: This session's own time to live, which later accesses extend by. ``...``: the manager's.
             timeout: How long to wait for the storage; None: for as long as it takes.
 
         Returns:
-            The session, or InvalidSessionIdError or InvalidStateError in the result. If a connection is lost while
-            creating, another one tells whether this call created it, and it is created if not.
+            The session, or InvalidSessionIdError or InvalidStateError in the result, or SessionOwnerError: with an
+            ``owner_id``, where a live session of another owner, or of none, has this id. Nothing of that session is
+            shown, and it was not accessed. If a connection is lost while creating, another one tells whether this
+            call created it, and it is created if not.
 
         Raises:
             ConfigurationError: A ``ttl`` or ``timeout`` that is not positive.
@@ -161,6 +165,8 @@ class SessionManager(Generic[T]):
         except InvalidStateError as error:
             return SessionResult(name, success=False, error=error)
         creation = await _in_time(timeout, self._storage.create(draft), writing=True)
+        if not creation.created and owned(creation.document, draft.owner_id) is None:
+            return SessionResult(name, success=False, error=SessionOwnerError(name))
         return self._result(creation.document, created=creation.created)
 
     async def get_session(
@@ -168,13 +174,17 @@ class SessionManager(Generic[T]):
         session_id: SessionId,
         *,
         touch: bool = True,
+        owner_id: str | None = None,
         timeout: timedelta | None = None,  # noqa: ASYNC109
     ) -> SessionResult[T]:
         """Reads a session.
 
         Args:
             session_id: Which one.
-            touch: A read is an access and slides the expiry; False: only look. Neither changes the version.
+            touch: A read is an access and slides the expiry; False: only look. Neither changes the version. Where
+                another transaction holds the row, the read is answered at once and the expiry moved later.
+            owner_id: Whose session it has to be: that of another owner, or of none, is not found, and this is no
+                access of it. None: anybody's.
             timeout: How long to wait for the storage; None: for as long as it takes.
 
         Returns:
@@ -182,15 +192,17 @@ class SessionManager(Generic[T]):
             CorruptStateError (what is stored does not fit the state type).
 
         Raises:
+            ConfigurationError: An ``owner_id`` or a ``timeout`` that cannot be one.
             StorageError: The storage could not be asked.
         """
+        owner = _owner(owner_id)
         try:
             key = Key(self._namespace, check_session_id(session_id))
         except InvalidSessionIdError as error:
             return SessionResult(_named(session_id), success=False, error=error)
-        document = await _in_time(timeout, self._storage.get(key, touch=touch), writing=False)
+        document = await _in_time(timeout, self._storage.get(key, touch=touch, **owner), writing=False)
         if document is None:
-            return SessionResult(session_id, success=False, error=SessionNotFoundError(session_id))
+            return SessionResult(key.session_id, success=False, error=SessionNotFoundError(key.session_id))
         return self._result(document)
 
     async def update_session(
@@ -200,6 +212,7 @@ class SessionManager(Generic[T]):
         *,
         expected_version: int | None = None,
         idempotency_key: str | None = None,
+        owner_id: str | None = None,
         timeout: timedelta | None = None,  # noqa: ASYNC109
     ) -> SessionResult[T]:
         """Changes a session's state; no update is ever lost.
@@ -224,6 +237,8 @@ class SessionManager(Generic[T]):
                 has the current state and ``applied`` False. The same rule as for ids. It is seen when the update has
                 landed, and remembered for as long as the session lives, but not for more than the
                 ``idempotency_keys`` last of them.
+            owner_id: Whose session it has to be: that of another owner, or of none, is not found, and this is no
+                access of it. None: anybody's.
             timeout: How long to wait for the storage; None: for as long as it takes.
 
         Returns:
@@ -234,7 +249,7 @@ class SessionManager(Generic[T]):
         Raises:
             Exception: What ``update_fn`` raises, unchanged; nothing was written.
             TypeError: ``update_fn`` is a coroutine function.
-            ConfigurationError: An ``idempotency_key`` or a ``timeout`` that cannot be one.
+            ConfigurationError: An ``idempotency_key``, an ``owner_id`` or a ``timeout`` that cannot be one.
             StorageError: The storage could not do it. UpdateOutcomeUnknownError: the connection was lost while
                 writing, and it cannot be told whether that landed: the storage did not come back within 10 seconds, or
                 16 other writes came in between, or the session is gone meanwhile; or the ``timeout`` was over.
@@ -242,6 +257,7 @@ class SessionManager(Generic[T]):
         change = Change(update_fn, self._codec, session_id)
         if idempotency_key is not None and (fault := fault_of(idempotency_key)):
             raise ConfigurationError(f"the idempotency_key {fault}")
+        owner = _owner(owner_id)
         end = None if timeout is None else monotonic() + timeout.total_seconds()
         try:
             key = Key(self._namespace, check_session_id(session_id))
@@ -251,11 +267,13 @@ class SessionManager(Generic[T]):
                 expected_version=expected_version,
                 idempotency_key=idempotency_key,
                 keys=self._idempotency_keys,
+                **owner,
                 timeout=config.check_duration(timeout, "timeout"),
             )
         except AlreadyApplied:
             left = None if end is None else max(end - monotonic(), _MOMENT)
-            return await self.get_session(session_id, timeout=None if left is None else timedelta(seconds=left))
+            timeout = None if left is None else timedelta(seconds=left)
+            return await self.get_session(session_id, owner_id=owner_id, timeout=timeout)
         except (InvalidSessionIdError, InvalidStateError, SessionNotFoundError, SessionConflictError) as error:
             if any(error is raised for raised in change.raised):
                 raise
@@ -266,6 +284,7 @@ class SessionManager(Generic[T]):
         self,
         session_id: SessionId,
         *,
+        owner_id: str | None = None,
         timeout: timedelta | None = None,  # noqa: ASYNC109
     ) -> SessionResult[bool]:
         """Deletes a session; ``data`` is whether a live one was deleted. Deleting an absent one is a success.
@@ -275,19 +294,21 @@ class SessionManager(Generic[T]):
 
         Args:
             session_id: Which one.
+            owner_id: Whose session it has to be: that of another owner, or of none, is not found, and this is no
+                access of it. None: anybody's.
             timeout: How long to wait for the storage; None: for as long as it takes.
 
         Raises:
-            ConfigurationError: A ``timeout`` that is not positive.
+            ConfigurationError: An ``owner_id`` or a ``timeout`` that cannot be one.
             StorageError: The storage could not do it. UpdateOutcomeUnknownError: whether it was deleted is not known.
         """
+        owner = _owner(owner_id)
         try:
             key = Key(self._namespace, check_session_id(session_id))
         except InvalidSessionIdError as error:
             return SessionResult(_named(session_id), success=False, error=error)
-        return SessionResult(
-            session_id, success=True, data=await _in_time(timeout, self._storage.delete(key), writing=True)
-        )
+        deleted = await _in_time(timeout, self._storage.delete(key, **owner), writing=True)
+        return SessionResult(key.session_id, success=True, data=deleted)
 
     def _result(self, document: Document, *, created: bool = False) -> SessionResult[T]:
         summary = document.summary
@@ -334,7 +355,7 @@ def _version(summary: Summary) -> Version:
 
 
 def _named(session_id: object) -> SessionId:
-    return session_id if isinstance(session_id, str) else ""
+    return plain_text(session_id) if isinstance(session_id, str) else ""
 
 
 def _readable_metadata(summary: Summary) -> SessionMetadata:
@@ -347,4 +368,13 @@ def _readable_metadata(summary: Summary) -> SessionMetadata:
 def _check_owner(owner_id: str | None, session_id: SessionId) -> str | None:
     if owner_id is not None and (fault := fault_of(owner_id)):
         raise InvalidStateError(fault, path="owner_id", session_id=session_id)
-    return owner_id
+    return None if owner_id is None else plain_text(owner_id)
+
+
+def _owner(owner_id: str | None) -> dict[str, str]:
+    """The owner as an argument of a provider, where one is named: providers of others need not know owners."""
+    if owner_id is None:
+        return {}
+    if fault := fault_of(owner_id):
+        raise ConfigurationError(f"the owner_id {fault}")
+    return {"owner_id": plain_text(owner_id)}

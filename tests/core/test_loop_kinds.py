@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from sessionstore import MemoryStorageProvider, SessionManager
-from sessionstore.storage import Document, Key, Summary, Write
+from sessionstore.storage import Document, Key, Owners, Summary, Write
 from tests.support.documents import append, increment, new_chat
 
 LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {"asyncio": asyncio.new_event_loop}
@@ -33,9 +33,11 @@ if sys.version_info >= (3, 12):
 class Slow(MemoryStorageProvider):
     """Lets others run before it answers, as a database does."""
 
-    async def get_many(self, keys: Any, *, touch: bool = True, journal: bool = False) -> list[Document | None]:
+    async def get_many(
+        self, keys: Any, *, touch: bool = True, journal: bool = False, owners: Owners = None
+    ) -> list[Document | None]:
         await asyncio.sleep(0)
-        return list(await super().get_many(keys, touch=touch, journal=journal))
+        return list(await super().get_many(keys, touch=touch, journal=journal, owners=owners))
 
     async def update_many(self, writes: list[Write]) -> list[Summary | None]:  # type: ignore[override]
         await asyncio.sleep(0)
