@@ -37,8 +37,11 @@ class Backend(Protocol):
     driver: Driver
     """What it is talked to through."""
 
-    def relations(self, schema: str | None) -> Select[Any]:
-        """The names of the tables in a schema, from the catalogue."""
+    def relations(self, schema: str | None) -> Statement:
+        """The tables in a schema, from the catalogue: names, whether policies may hide rows from us, and rules.
+
+        The rules are those that put something else in the place of what is written.
+        """
         ...
 
     def now(self, given: BindParameter[Any]) -> ColumnElement[Any]:

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from sqlalchemy import (
     BindParameter,
+    Boolean,
     ColumnElement,
     Dialect,
     FromClause,
@@ -14,13 +15,14 @@ from sqlalchemy import (
     Text,
     and_,
     any_,
+    bindparam,
     cast,
     column,
     extract,
     func,
     literal_column,
     select,
-    table,
+    text,
     true,
 )
 from sqlalchemy.dialects.postgresql import JSONB
@@ -40,6 +42,34 @@ _ENDED: Final = {"25P03", "25P04"}
 _REFUSED_CLASSES: Final = ("08", "53")
 _SCHEMA: Final = {"42P01", "3F000", "42703"}
 _DENIED: Final = "42501"
+
+# A policy hides no row where its expressions are the constant true. Each command needs a permissive one that lets all
+# pass, and no restrictive one may take any away.
+_RELATIONS: Final = """
+WITH policy AS (
+    SELECT polrelid, CAST(polcmd AS text) AS command, polpermissive AS permissive,
+        coalesce(pg_get_expr(polqual, polrelid), 'true') = 'true'
+            AND coalesce(pg_get_expr(polwithcheck, polrelid), 'true') = 'true' AS passes
+    FROM pg_catalog.pg_policy
+    WHERE EXISTS (
+        SELECT FROM unnest(polroles) AS role
+        WHERE CASE WHEN role = 0 THEN true ELSE pg_has_role(current_user, role, 'USAGE') END
+    )
+)
+SELECT CAST(c.relname AS text) AS name,
+    CASE WHEN c.relkind NOT IN ('r', 'p') OR NOT row_security_active(c.oid) THEN false ELSE
+        EXISTS (SELECT FROM policy WHERE polrelid = c.oid AND NOT permissive AND NOT passes)
+        OR EXISTS (
+            SELECT FROM unnest(ARRAY['r', 'a', 'w', 'd']) AS needed
+            WHERE NOT EXISTS (
+                SELECT FROM policy WHERE polrelid = c.oid AND permissive AND passes AND command IN ('*', needed)
+            )
+        )
+    END AS hides,
+    c.relkind IN ('r', 'p') AND EXISTS (SELECT FROM pg_catalog.pg_rewrite WHERE ev_class = c.oid) AS ruled
+FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+WHERE n.nspname = :schema
+"""
 
 # Sent together with BEGIN, so that it is no round trip more. A lower timeout of the role stays.
 _LOCK_TIMEOUT: Final = (
@@ -63,11 +93,9 @@ class PostgreSQL:
     def __init__(self, dialect: Dialect) -> None:
         self.driver: Driver = Asyncpg(dialect) if dialect.driver == "asyncpg" else Psycopg(dialect)
 
-    def relations(self, schema: str | None) -> Select[Any]:
-        relation = table("pg_class", column("relname", Text()), column("relnamespace"), schema="pg_catalog")
-        namespace = table("pg_namespace", column("oid"), column("nspname", Text()), schema="pg_catalog")
-        joined = relation.join(namespace, relation.c.relnamespace == namespace.c.oid)
-        return select(relation.c.relname).select_from(joined).where(namespace.c.nspname == schema)
+    def relations(self, schema: str | None) -> Statement:
+        found = text(_RELATIONS).bindparams(bindparam("schema", schema, type_=Text()))
+        return found.columns(column("name", Text()), column("hides", Boolean()), column("ruled", Boolean()))
 
     def now(self, given: BindParameter[Any]) -> ColumnElement[Any]:
         # now() is from the beginning of the transaction and statement_timestamp() from that of the statement: from

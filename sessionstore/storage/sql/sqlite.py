@@ -15,6 +15,7 @@ from sqlalchemy import (
     Text,
     cast,
     column,
+    false,
     func,
     literal_column,
     select,
@@ -52,8 +53,8 @@ class SQLite:
     def __init__(self, dialect: Dialect) -> None:
         self.driver: Driver = Aiosqlite(dialect)
 
-    def relations(self, schema: str | None) -> Select[Any]:
-        return select(column("name", Text())).select_from(table("sqlite_master"))
+    def relations(self, schema: str | None) -> Statement:
+        return select(column("name", Text()), false(), false()).select_from(table("sqlite_master"))
 
     def now(self, given: BindParameter[Any]) -> ColumnElement[Any]:
         return func.coalesce(given, literal_column(_NOW), type_=given.type)

@@ -27,6 +27,9 @@ REVISIONS: Final = ("0001",)
 VERSION_TABLE: Final = "sessionstore_version"
 """Where Alembic notes the revision; a name of its own, so that it never meets the service's."""
 
+DELETIONS: Final = "deletions"
+"""The table of the receipts of deletions."""
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -159,7 +162,7 @@ def deletions_table(metadata: MetaData) -> Table:
     SQLite has none: there is no connection between a caller and a file that could break.
     """
     table = Table(
-        "deletions",
+        DELETIONS,
         metadata,
         Column("id", KEY, primary_key=True),
         Column("deleted_at", Instant(), nullable=False),
