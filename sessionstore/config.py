@@ -47,6 +47,19 @@ def database_url(url: str | None = None) -> str:
     return text
 
 
+def driver_advice(scheme: str) -> str | None:
+    """What to say of a scheme that names a driver of PostgreSQL or SQLite which is not used; None: it names none."""
+    backend, _, driver = scheme.lower().partition("+")
+    if driver and backend in ("postgres", "postgresql"):
+        return (
+            f"PostgreSQL is reached through psycopg 3 and asyncpg, not through {driver!a}: begin the storage URL with "
+            "postgresql:// or postgresql+asyncpg://"
+        )
+    if driver and backend == "sqlite":
+        return f"SQLite is reached through aiosqlite, not through {driver!a}: begin the storage URL with sqlite:///"
+    return None
+
+
 def schema_name(schema: str | None = None) -> str:
     """The PostgreSQL schema given, else ``SESSIONSTORE_SCHEMA``, else "sessionstore".
 

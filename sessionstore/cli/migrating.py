@@ -7,6 +7,7 @@ not for the other commands.
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
@@ -188,4 +189,7 @@ def _refuse_going_up(found: str | None, revision: str) -> None:
 def _say_revision(database_url: str | None, schema: str | None) -> None:
     from .. import migrate
 
-    say(f"the database is at revision {migrate.current(database_url, schema=schema) or BASE}")
+    # Where nobody named a database, it may not be the one that was meant.
+    named = database_url is not None or "SESSIONSTORE_DATABASE_URL" in os.environ
+    place = "the database" if named else migrate.Target.of(None, schema).place
+    say(f"{place} is at revision {migrate.current(database_url, schema=schema) or BASE}")

@@ -145,7 +145,7 @@ def _compare(target: Target, wanted: str) -> None:
         found = _revision(context, target)
         if found != wanted:
             known = found is None or found in REVISIONS
-            remedy = "run `sessionstore migrate upgrade`" if known else "upgrade sessionstore"
+            remedy = f"run `sessionstore migrate upgrade{target.option}`" if known else "upgrade sessionstore"
             raise SchemaError(
                 f"{target.place} is at revision {found}, and this version wants {wanted}: {remedy}",
                 found=found,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -65,6 +66,11 @@ class Target:
     def place(self) -> str:
         """What to call it in a message."""
         return f"the SQLite file {str(self.file)!r}" if self.schema is None else f"schema {self.schema!r}"
+
+    @property
+    def option(self) -> str:
+        """What the command has to be given so that it means this schema."""
+        return "" if self.schema in (None, config.DEFAULT_SCHEMA) else f" --schema {shlex.quote(str(self.schema))}"
 
     @property
     def version_table(self) -> str:

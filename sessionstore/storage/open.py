@@ -71,15 +71,9 @@ def _open_sql(url: str, **options: Any) -> StorageProvider:
 
 
 def _unknown(scheme: str) -> str:
-    backend, _, driver = scheme.partition("+")
-    if driver and backend in ("postgres", "postgresql"):
-        return (
-            f"PostgreSQL is reached through psycopg 3 and asyncpg, not through {driver!a}: begin the storage URL with "
-            "postgresql:// or postgresql+asyncpg://"
-        )
-    if driver and backend == "sqlite":
-        return f"SQLite is reached through aiosqlite, not through {driver!a}: begin the storage URL with sqlite:///"
-    return f"no storage provider for the scheme {scheme!a}; known are {', '.join(sorted(_FACTORIES))}"
+    known = ", ".join(sorted(name for name in _FACTORIES if not name.startswith("postgres+")))
+    advice = config.driver_advice(scheme)
+    return f"no storage provider for the scheme {scheme!a}{f': {advice}' if advice else ''}; known are {known}"
 
 
 def _from_entry_point(scheme: str) -> StorageFactory | None:
@@ -91,6 +85,8 @@ def _from_entry_point(scheme: str) -> StorageFactory | None:
 _FACTORIES: dict[str, StorageFactory] = {
     "memory": _open_memory,
     "postgres": _open_sql,
+    "postgres+asyncpg": _open_sql,
+    "postgres+psycopg": _open_sql,
     "postgresql": _open_sql,
     "postgresql+psycopg": _open_sql,
     "postgresql+psycopg_async": _open_sql,

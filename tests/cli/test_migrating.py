@@ -164,3 +164,9 @@ def test_a_file_that_cannot_be_made_is_told_with_its_directory(tmp_path: Path) -
     for command in ("upgrade", "current", "check"):
         outcome = call("migrate", command, "--database-url", sqlite_url(tmp_path / "missing" / "deeper" / "new.db"))
         assert f"the directory '{tmp_path}/missing' of the SQLite file does not exist" in told(outcome)
+
+
+def test_the_default_file_is_named(tmp_path: Path) -> None:
+    place = f"the SQLite file '{tmp_path}/sessionstore.db'"
+    assert f"{place} is at revision None" in told(call("migrate", "check"))
+    assert call("migrate", "upgrade").stderr == f"{place} is at revision {HEAD}\n"

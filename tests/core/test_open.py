@@ -122,6 +122,8 @@ DRIVERS: dict[str, type[Exception]] = {
     "postgresql+psycopg_async": psycopg.OperationalError,
     "PostgreSQL": psycopg.OperationalError,
     "POSTGRESQL+asyncpg": FileNotFoundError,
+    "postgres+asyncpg": FileNotFoundError,
+    "postgres+psycopg": psycopg.OperationalError,
 }
 
 
@@ -213,7 +215,10 @@ def test_a_url_for_java_is_told_so() -> None:
 @pytest.mark.parametrize("driver", ["psycopg2", "psycopg2cffi", "pg8000", "aiopg"])
 def test_a_driver_that_is_not_used_is_told_with_those_that_are(driver: str) -> None:
     for backend in ("postgresql", "postgres"):
-        assert "postgresql:// or postgresql+asyncpg://" in refusal_of(f"{backend}+{driver}://app:s3cret@db/app")
+        url = f"{backend}+{driver}://app:s3cret@db/app"
+        assert "postgresql:// or postgresql+asyncpg://" in refusal_of(url)
+        with pytest.raises(ConfigurationError, match="postgresql:// or postgresql"):
+            migrate.upgrade(url)
 
 
 def test_a_driver_of_sqlite_that_is_not_used_is_told() -> None:

@@ -71,6 +71,8 @@ _FORMS: Final = {
     "socket and port": "{scheme}://{user}@{quoted}:5432/{db}",
     "socket as a parameter, port before": "{scheme}://{user}@:5432/{db}?host={directory}",
     "socket and port as parameters": "{scheme}://{user}@/{db}?host={directory}&port=5432",
+    "socket, where TLS is not asked for": "{scheme}://{user}@{quoted}/{db}?sslmode=require",
+    "socket, where TLS is not verified": "{scheme}://{user}@/{db}?host={directory}&sslmode=verify-ca&sslrootcert={root}",
     "host": _TCP,
     "host by name": "{scheme}://{user}@localhost:{port}/{db}",
     "everything as a parameter": "{scheme}://?host=127.0.0.1&port={port}&user={user}&dbname={db}",
@@ -362,6 +364,27 @@ def test_what_asyncpg_cannot_do_is_refused_by_its_name_and_left_to_psycopg(param
     assert open_storage(f"postgresql://app@127.0.0.1/app?{parameters}") is not None
 
 
+_OF_HOSTS: Final = {
+    "Heroku": "postgres://u4k2:p0a9@ec2-1-2-3-4.compute-1.amazonaws.com:5432/d7f6",
+    "Supabase, session": "postgres://postgres.abcdef:p%21w@aws-0-eu-central-1.pooler.supabase.com:5432/postgres",
+    "Neon": "postgresql://app:p0a9@ep-cool-1.eu-central-1.aws.neon.tech/app?sslmode=require",
+    "Neon, without SNI": "postgresql://app:p0a9@ep-cool-1.neon.tech/app?sslmode=require&options=endpoint%3Dep-cool-1",
+    "DigitalOcean": "postgresql://doadmin:AVNS_x@db-1-do-user-1-0.b.db.ondigitalocean.com:25060/defaultdb?sslmode=require",
+    "Azure": "postgresql://me%40server:p%40w@server.postgres.database.azure.com:5432/postgres?sslmode=require",
+    "Cloud SQL": "postgresql://app:pw@/app?host=/cloudsql/project:region:instance",
+    "Railway": "postgresql://postgres:pw@containers-us-west-1.railway.app:6543/railway",
+    "Crunchy": "postgres://application:pw@p.abc.db.postgresbridge.com:5432/postgres",
+    "IPv6": "postgresql://app:pw@[2001:db8::1234]:5432/app",
+}
+
+
+@pytest.mark.parametrize("url", _OF_HOSTS.values(), ids=_OF_HOSTS)
+def test_the_urls_of_hosting_providers_are_taken(driver: str, url: str) -> None:
+    url = f"{_SCHEMES[driver]}://{url.partition('://')[2]}"
+    assert open_storage(f"{url}\n") is not None
+    assert "CREATE TABLE" in migrate.sql(f"{url}\n")
+
+
 _UNPARSED: Final = {
     "@ in the password": "app:s3c@ret@db/app",
     "/ in the password": "app:s3c/ret@db/app",
@@ -379,6 +402,7 @@ _UNPARSED: Final = {
     "port zero": "app:s3cret@db:0/app",
     "ports": "app:s3cret@db:5432:5433/app",
     "brackets": "app:s3cret@[::1/app",
+    "blank in the host": "app:s3cret@db /app",
     "parameter without a value": "app:s3cret@db/app?s3cret",
     "parameter without a name": "app:s3cret@db/app?=s3cret",
     "parameter that is none": "app:s3cret@db/app?s3 cret=1",

@@ -89,8 +89,10 @@ def _host(text: str, form: re.Pattern[str]) -> tuple[str, str]:
             return text, ""
         _does_not_parse(f"a host is a name, or an address, which stands in [ ] where it is one of IPv6; {_ENCODE}")
     address, name, port = match.groups(default="")
-    host = address or name
-    return _decoded(host) if form is _HOST else host, _port(port)
+    host = _decoded(address or name) if form is _HOST else address or name
+    if not host.startswith("/") and re.search(r"\s", host):
+        _does_not_parse(f"a host has a blank in it; {_ENCODE}")
+    return host, _port(port)
 
 
 def _port(text: str) -> str:

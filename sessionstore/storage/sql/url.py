@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from sqlalchemy import URL
 
+from ...config import driver_advice
 from ...errors import ConfigurationError
 from .asyncpg_url import asyncpg_arguments
 from .libpq import Place, read_place
@@ -18,6 +19,8 @@ from .sqlite_url import read_sqlite_url
 
 DRIVERS: Final[Mapping[str, str]] = {
     "postgres": "postgresql+psycopg",
+    "postgres+asyncpg": "postgresql+asyncpg",
+    "postgres+psycopg": "postgresql+psycopg",
     "postgresql": "postgresql+psycopg",
     "postgresql+psycopg": "postgresql+psycopg",
     "postgresql+psycopg_async": "postgresql+psycopg",
@@ -69,7 +72,8 @@ def read_url(text: str, *, synchronous: bool = False) -> Address:
     scheme, _, rest = text.strip().partition("://")
     driver = DRIVERS.get(scheme.lower())
     if driver is None:
-        raise ConfigurationError(f"there are no tables in {scheme.lower()!a}: they are in PostgreSQL and SQLite")
+        elsewhere = f"there are no tables in {scheme.lower()!a}: they are in PostgreSQL and SQLite"
+        raise ConfigurationError(driver_advice(scheme) or elsewhere)
     if driver.startswith("sqlite"):
         return Address(*read_sqlite_url(f"{'sqlite' if synchronous else driver}://{rest}"))
     if synchronous:
