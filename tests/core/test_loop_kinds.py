@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 
 from sessionstore import MemoryStorageProvider, SessionManager
-from sessionstore.storage import Document, Key, Owners, Summary, Write
+from sessionstore.storage import Document, Key, Summary, Write
 from tests.support.documents import append, increment, new_chat
 
 LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {"asyncio": asyncio.new_event_loop}
@@ -33,15 +33,13 @@ if sys.version_info >= (3, 12):
 class Slow(MemoryStorageProvider):
     """Lets others run before it answers, as a database does."""
 
-    async def get_many(
-        self, keys: Any, *, touch: bool = True, journal: bool = False, owners: Owners = None
-    ) -> list[Document | None]:
+    async def get_many(self, keys: Sequence[Key], **options: Any) -> Sequence[Document | None]:
         await asyncio.sleep(0)
-        return list(await super().get_many(keys, touch=touch, journal=journal, owners=owners))
+        return await super().get_many(keys, **options)
 
-    async def update_many(self, writes: list[Write]) -> list[Summary | None]:  # type: ignore[override]
+    async def update_many(self, writes: Sequence[Write]) -> Sequence[Summary | None]:
         await asyncio.sleep(0)
-        return list(await super().update_many(writes))
+        return await super().update_many(writes)
 
 
 @pytest.mark.parametrize("make", LOOPS.values(), ids=list(LOOPS))

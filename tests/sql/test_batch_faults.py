@@ -12,7 +12,7 @@ from sessionstore import SessionManager, SqlStorageProvider, StorageError, open_
 from tests.support.documents import Chat, increment, key, new_chat
 from tests.support.postgres import Database
 
-from .bystander import ask, locked, until, until_blocked, until_quiet, unwritable
+from .bystander import ask, locked, set_for_everybody, until, until_blocked, until_quiet, unwritable
 from .opening import WAYS, in_use, opened
 
 NAMES = [f"s{n}" for n in range(6)]
@@ -160,3 +160,23 @@ async def test_closing_finishes_or_fails_all_calls_and_drops_none(url: str, post
     # The one that was under way is finished, and those behind it are not begun.
     assert [isinstance(end, BaseException) for end in ends[:5]] == [False, True, True, True, True]
     assert ask(postgres, "SELECT (state ->> 'n')::int FROM sessionstore.sessions") == [(1,)]
+
+
+@pytest.mark.usefixtures("chats")
+async def test_a_row_that_takes_too_long_fails_only_its_callers(url: str, postgres: Database) -> None:
+    ask(
+        postgres,
+        "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(30); RETURN NEW; END'",
+    )
+    ask(
+        postgres,
+        "CREATE TRIGGER slow BEFORE UPDATE ON sessionstore.sessions FOR EACH ROW "
+        "WHEN (OLD.session_id = 's3') EXECUTE FUNCTION slow()",
+    )
+    set_for_everybody(postgres, "statement_timeout = '300ms'")
+    async with open_storage(url) as storage:
+        others: SessionManager[Chat] = SessionManager(new_chat, storage, "chat")
+        calls = [others.update_session(name, increment) for name in ("x", "y", *NAMES, "s3")]
+        told: list[Any] = await asyncio.gather(*calls, return_exceptions=True)
+    assert [getattr(told[n], "code", None) for n in (5, 8)] == ["57014", "57014"]
+    assert [result.unwrap()["n"] for n, result in enumerate(told) if n not in (5, 8)] == [1] * 7

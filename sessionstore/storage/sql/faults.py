@@ -174,3 +174,14 @@ def storage_error(
 
 def _failed_in_python(error: BaseException, backend: str) -> str:
     return f"the driver of {backend} failed with {type(driver_error(error)).__name__}"
+
+
+def of_one_statement(error: BaseException) -> bool:
+    """Whether the server refused a statement for the time, memory or room that it takes, or for one of its rows.
+
+    A smaller one may be done. What a server that is full or only reads refuses, it refuses of all.
+    """
+    return code_of(error) in _SMALLER
+
+
+_SMALLER: Final = {"57014", "55P03", "53000", "53200", "53400"}

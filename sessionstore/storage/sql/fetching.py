@@ -35,7 +35,9 @@ class Fetching:
         bound = self._dated(params)
         return await self._gateway.run(lambda lease: statement.fetch(lease.driver, bound), writing=writing)
 
-    async def batch(self, pair: Pair, fields: Iterable[Fields], *, writing: bool, keyed: bool = True) -> Sequence[Row]:
+    async def batch(
+        self, pair: Pair, fields: Iterable[Fields], *, writing: bool, keyed: bool = True, divisible: bool = True
+    ) -> Sequence[Row]:
         """Runs a statement on a batch.
 
         Args:
@@ -43,10 +45,11 @@ class Fetching:
             fields: The batch.
             writing: Whether it writes.
             keyed: Whether its rows begin with keys, which then have to be among those of the batch.
+            divisible: Whether halves may be tried where the database refuses the batch for its size. Then a half may
+                have been done when the other one fails.
 
         Raises:
-            StorageError: It was refused, also for a single row. Where the database refuses the batch for its size, the
-                halves are tried: nothing of what was refused was done.
+            StorageError: It was refused, also for a single row.
         """
         given = list(fields)
         if not given:
@@ -55,7 +58,7 @@ class Fetching:
         try:
             rows = await self._gateway.run(lambda lease: statement.fetch(lease.driver, bound), writing=writing)
         except StorageError as error:
-            if len(given) == 1 or not (error.code or "").startswith(_TOO_MUCH):
+            if len(given) == 1 or not divisible or not (error.code or "").startswith(_TOO_MUCH):
                 raise
         else:
             if keyed:

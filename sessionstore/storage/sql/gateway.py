@@ -20,7 +20,7 @@ from .causes import Stage, clean_cause
 from .channel import NO_TURN, Channel
 from .connections import Lease, to_its_end
 from .dialect import Backend
-from .faults import Fault, code_of, driver_error, storage_error
+from .faults import Fault, code_of, driver_error, of_one_statement, storage_error
 from .first_call import FirstCall
 from .modes import MODES
 from .postgresql import PostgreSQL
@@ -175,7 +175,9 @@ class Gateway:
     def _translated(self, error: Exception, fault: Fault | None, *, writing: bool) -> StorageError:
         url = self._async_engine.url
         trouble = trouble_with(url, code_of(driver_error(error))) if self.schema is None else None
-        return storage_error(error, fault, backend=self._backend.name, writing=writing, trouble=trouble)
+        failed = storage_error(error, fault, backend=self._backend.name, writing=writing, trouble=trouble)
+        failed.refused = failed.refused or of_one_statement(error)
+        return failed
 
     async def _operate(self, operation: Operation[R], channel: Channel, *, writing: bool) -> R:
         try:

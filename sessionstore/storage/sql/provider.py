@@ -156,7 +156,10 @@ class SqlStorageProvider(StorageProvider):
         return await self._touches.call(key, None)
 
     async def update_many(self, writes: Sequence[Write]) -> Sequence[Summary | None]:
-        rows = await self._fetching.batch(self._statements.update, map(write_fields, writes), writing=True)
+        # Whole or not at all: the update loop does what was refused again, and would do a half of it twice.
+        rows = await self._fetching.batch(
+            self._statements.update, map(write_fields, writes), writing=True, divisible=False
+        )
         return _written(writes, rows)
 
     async def update_locked_many(self, keys: Sequence[Key], apply: Apply) -> Sequence[Summary | None]:
