@@ -114,11 +114,11 @@ class _Typed(Generic[T]):
         self._ordered = False
 
     def written(self, state: T) -> bytes:
+        tree = dump(self._adapter, state)
         if self._equality is None:
-            # Not in the constructor, where a type may still name others that are defined below it.
+            # Not before: a type may name others that are defined later, and pydantic may make its schema at first use.
             self._equality = Equality(Unstored(self._adapter))
             self._ordered = order_matters(self._adapter)
-        tree = dump(self._adapter, state)
         # jsonb keeps keys in an order of its own. Where that may matter, every storage gets them in that order.
         return dumps(in_jsonb_order(tree) if self._ordered else tree)
 
