@@ -50,9 +50,18 @@ def new_state(given: T, returned: Any, original: Callable[[], T]) -> T:
     if kind in _KINDS:
         if type(returned) is not kind:
             raise Refused(f"is an {_KINDS[kind]}, and the update would make it {named(type(returned))}; {_ADVICE}")
-        if _is_part(returned, given) or _is_left_over(returned, given, original):
+        # In this order, because nearly all are copies, and to tell those takes no look into the state.
+        if not _shares(returned, given) and (_is_part(returned, given) or _is_left_over(returned, given, original)):
             raise Refused(f"would become a part of what it was; {_ADVICE}")
     return returned  # type: ignore[no-any-return]
+
+
+def _shares(returned: Any, given: Any) -> bool:
+    """Whether what was returned has objects or arrays of the state as its own members, as a copy has."""
+    if isinstance(returned, dict):
+        return any(type(member) in _KINDS and returned.get(key) is member for key, member in given.items())
+    own = {id(member) for member in given if type(member) in _KINDS}
+    return any(id(member) in own for member in returned)
 
 
 def _is_part(returned: Any, given: Any) -> bool:
