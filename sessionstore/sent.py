@@ -49,4 +49,11 @@ def noted() -> Sent | None:
     return _SENT.get()
 
 
+def nothing_written() -> None:
+    """For storages: all that the call sent that runs here is known not to have been written."""
+    sent = _SENT.get()
+    if sent is not None:
+        sent.refuse()
+
+
 _SENT: Final[ContextVar[Sent | None]] = ContextVar("sessionstore.sent", default=None)

@@ -64,7 +64,7 @@ class Creations:
             documents = await self._access(found, drafts)
             self._settle({key: Creation(it, self._is_ours(key, it)) for key, it in documents.items()})
             if self._pending:
-                await self._rounds.again(self._pending)
+                await self._rounds.again(self._pending, unwritten=not (self._lost or self._made))
 
     def _start_anew(self) -> None:
         for key, draft in self._pending.items():

@@ -58,4 +58,4 @@ class Deletions:
             self._live |= live
             self._pending = {key: receipt for key, receipt in self._pending.items() if key not in done}
             if self._pending:
-                await self._rounds.pause(self._pending)
+                await self._rounds.pause(self._pending, unwritten=not (self._lost or self._live))

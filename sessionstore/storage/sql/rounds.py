@@ -10,6 +10,7 @@ from time import monotonic
 from typing import Final, TypeAlias
 
 from ...errors import StorageError
+from ...sent import nothing_written
 from .. import Key
 from .answers import held, not_kept
 
@@ -37,8 +38,12 @@ class Rounds:
         self._fruitless: Counter[Key] = Counter()
         self._duplicates = 0
 
-    async def again(self, pending: Collection[Key]) -> None:
+    async def again(self, pending: Collection[Key], *, unwritten: bool = False) -> None:
         """Waits a while before the next round for these.
+
+        Args:
+            pending: What is to be written.
+            unwritten: Whether nothing of the call was written so far.
 
         Raises:
             StorageError: The database does not keep what is written, and nobody is in the way.
@@ -49,10 +54,14 @@ class Rounds:
             self._fruitless[key] = 0 if key in taken else self._fruitless[key] + 1
         if swallowed := [key for key in pending if self._fruitless[key] >= _FRUITLESS]:
             raise not_kept(swallowed)
-        await self.pause(pending)
+        await self.pause(pending, unwritten=unwritten)
 
-    async def pause(self, waiting: Collection[Key]) -> None:
+    async def pause(self, waiting: Collection[Key], *, unwritten: bool = False) -> None:
         """Waits a while for rows that others hold.
+
+        Args:
+            waiting: The rows.
+            unwritten: Whether nothing of the call was written so far.
 
         Raises:
             StorageUnavailableError: It has been too long.
@@ -60,6 +69,8 @@ class Rounds:
         waited = monotonic() - self._began
         if waited >= HELD_SECONDS:
             raise held(waiting, round(waited, 1))
+        if unwritten:
+            nothing_written()
         # Random, so that those who wait for one row do not come back at once; no secret.
         await asyncio.sleep(self._pause * random.uniform(0.5, 1))  # noqa: S311
         self._pause = min(_LONGEST_PAUSE, 2 * self._pause)
