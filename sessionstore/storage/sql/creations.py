@@ -12,7 +12,7 @@ from ...patience import until_told
 from .. import Creation, Document, Draft, Key
 from .drivers import Row
 from .rounds import Rounds
-from .rows import CREATED, document_of, key_of, over
+from .rows import CREATED, DUE, document_of, key_of, over
 
 Insert: TypeAlias = Callable[[Iterable[Draft]], Awaitable[Sequence[Row]]]
 """Writes drafts where no live session is: rows of those that it made, and of the sessions that it found instead."""
@@ -56,9 +56,13 @@ class Creations:
             except StorageError as error:
                 await self._rounds.refused(error)
                 continue
-            created = [row for row in rows if row[CREATED]]
-            # Where the INSERT waited for another one, the session may have expired before it was there.
-            self._settle({key_of(row): Creation(document_of(row), created=True) for row in created if not over(row)})
+            # Where the INSERT waited for another one, times are from before: the session may have expired before it
+            # was there, or it is to live longer.
+            created = [row for row in rows if row[CREATED] and not over(row)]
+            made = {key_of(row): document_of(row) for row in created}
+            if late := [row for row in created if row[DUE]]:
+                made |= await self._access(late, {})
+            self._settle({key: Creation(document, created=True) for key, document in made.items()})
             found = [row for row in rows if not row[CREATED]]
             drafts = {key: draft for key, draft in self._pending.items() if key not in set(map(key_of, found))}
             documents = await self._access(found, drafts)
