@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import secrets
 import sqlite3
 import threading
 from collections.abc import Generator
@@ -14,6 +15,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from sqlalchemy.engine import make_url
 
 from sessionstore import ConfigurationError, StorageError, StorageUnavailableError, migrate
 from sessionstore.migrate import patience as waiting
@@ -147,12 +149,12 @@ def test_a_lock_timeout_that_is_none_is_refused(bad: Any, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII", "EUC_JP"])
 def test_a_database_that_cannot_hold_every_text_is_refused_with_the_remedy(
-    server: PostgresServer, encoding: str, monkeypatch: pytest.MonkeyPatch
+    server: PostgresServer, encoding: str
 ) -> None:
-    name = f"sessionstore_test_{encoding.lower()}"
+    name = f"sessionstore_test_{secrets.token_hex(6)}"
     server.execute(f"CREATE DATABASE {name} ENCODING '{encoding}' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'")
     try:
-        url = server.url.replace("/postgres?", f"/{name}?")
+        url = make_url(server.url).set(database=name).render_as_string(hide_password=False)
         for command in (migrate.upgrade, migrate.current, migrate.check):
             with pytest.raises(ConfigurationError, match=f"keeps texts in {encoding}, .*ENCODING 'UTF8'"):
                 command(url)
