@@ -265,6 +265,14 @@ async def test_the_server_is_told_what_the_variables_of_libpq_say(
         assert ask(database, _SEEN) == [(1,)]
 
 
+@pytest.mark.parametrize("driver", ["asyncpg"], indirect=True)
+async def test_settings_of_the_server_go_beside_those_of_the_url(places: Places, database: Database) -> None:
+    url = places.url(f"{_TCP}?application_name=chat")
+    async with open_storage(url, connect_args={"server_settings": {"geqo": "off"}}) as storage:
+        await storage.exists(key("s"))
+        assert ask(database, _SEEN) == [(1,)]
+
+
 async def test_what_a_url_leaves_out_comes_from_the_variables_of_libpq(
     places: Places, monkeypatch: pytest.MonkeyPatch
 ) -> None:

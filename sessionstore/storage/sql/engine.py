@@ -54,7 +54,11 @@ def make_engine(url: str, **options: Any) -> AsyncEngine:
         connect_args |= _UNPREPARED[driver]
     connect_args |= address.connect_args
     options = {name: value for name, value in options.items() if not (name == "isolation_level" and value is None)}
-    connect_args |= dict(options.pop("connect_args", None) or {})
+    given = dict(options.pop("connect_args", None) or {})
+    if isinstance(settings := given.get("server_settings"), Mapping):
+        # Beside those of the URL, which it would put an end to without a word.
+        given["server_settings"] = {**address.connect_args.get("server_settings", {}), **settings}
+    connect_args |= given
     _refuse(options, connect_args)
     if driver == "psycopg":
         # Also over connect_args. asyncpg asks for it by itself.
