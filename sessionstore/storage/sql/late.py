@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection, Iterable
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable
 from contextvars import Context
 from itertools import islice
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypeVar
 
-from ...errors import SessionStoreError
+from ...errors import SessionStoreError, StorageUnavailableError
 from .. import Key
+
+M = TypeVar("M")
 
 logger = logging.getLogger(__name__)
 
 Move: TypeAlias = Callable[[Collection[Key]], Awaitable[Collection[Key]]]
 """Moves the expiry of live sessions that are due for it; returns those that are due still."""
 
+_MOMENT: Final = 0.05
 _FIRST_PAUSE: Final = 0.01
 _LONGEST_PAUSE: Final = 0.5
 _AT_ONCE: Final = 128
@@ -41,6 +44,7 @@ class LateAccesses:
         self._pause = _FIRST_PAUSE
         self._timer: asyncio.TimerHandle | None = None
         self._attempt: asyncio.Task[None] | None = None
+        self._moving: set[asyncio.Task[Any]] = set()
         self._closed = False
 
     def __contains__(self, key: Key) -> bool:
@@ -55,9 +59,32 @@ class LateAccesses:
                 self._until.setdefault(key, until)
         self._schedule(loop)
 
+    async def soon(self, moving: Coroutine[Any, Any, M]) -> M | None:
+        """What moves the expiry of sessions, if that is done in a moment; None: it is not, or could not be.
+
+        For a database that has one writer: whoever has the file now must not keep up the reads.
+        """
+        task = asyncio.ensure_future(moving)
+        self._moving.add(task)
+        task.add_done_callback(self._moved)
+        await asyncio.wait([task], timeout=_MOMENT)
+        if not task.done():
+            return None
+        try:
+            return task.result()
+        except StorageUnavailableError:
+            return None
+
+    def _moved(self, task: asyncio.Task[Any]) -> None:
+        self._moving.discard(task)
+        if not task.cancelled():
+            task.exception()  # whether it was raised is not for the log of the event loop
+
     async def close(self) -> None:
         """Forgets them all."""
         self._closed = True
+        if mine := [task for task in self._moving if task.get_loop() is asyncio.get_running_loop()]:
+            await asyncio.wait(mine)
         self._until.clear()
         if self._timer is not None:
             self._timer.cancel()

@@ -326,7 +326,8 @@ class SqlStorageProvider(StorageProvider):
             return found
         late = self._late.here()
         due = [key for key in due if key not in late]
-        moved = await self._move(due)
+        moving = self._move(due)
+        moved = (await late.soon(moving) or {}) if self._statements.one_writer else await moving
         for key, (last_accessed_at, expires_at) in moved.items():
             summary = found[key].summary._replace(last_accessed_at=last_accessed_at, expires_at=expires_at)
             found[key] = found[key]._replace(summary=summary)

@@ -50,11 +50,16 @@ class Pair(NamedTuple):
 
 
 class Statements:
-    """The statements for one table of one database."""
+    """The statements for one table of one database.
+
+    Attributes:
+        one_writer: Whether statements that write wait for each other, whichever rows they write.
+    """
 
     def __init__(self, table: Table, deletions: Table | None, backend: Backend) -> None:
         self._table = table
         self._backend = backend
+        self.one_writer = backend.one_writer
         self._terms = Terms(table, deletions, backend)
         reading, writing = Reading(self._terms), Writing(self._terms)
         creating, deleting = Creating(self._terms, reading), Deleting(self._terms)
