@@ -120,7 +120,8 @@ async def test_others_have_a_turn_between_two_functions(batching: Batching | Non
     tasks = await begun(*(desk.update_session(name, ran.count) for name in names))
     storage.reading.release()
     await asyncio.gather(ran.others(tasks), *tasks)
-    assert max(ran.stretches) == 1
+    # In one turn of the event loop the others come first, in the next one perhaps last.
+    assert max(ran.stretches) <= 2
     assert sum([(await desk.get_session(name)).unwrap()["n"] for name in set(names)]) == len(names)
 
 
@@ -138,7 +139,8 @@ async def test_others_have_a_turn_between_functions_on_what_was_just_written(sto
     storage.writing.release()
     await asyncio.gather(ran.others(tasks), *blocker, *tasks)
     assert storage.reads == []
-    assert max(ran.stretches) == 1
+    # In one turn of the event loop the others come first, in the next one perhaps last.
+    assert max(ran.stretches) <= 2
 
 
 @pytest.mark.usefixtures("no_time")

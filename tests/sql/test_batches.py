@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from typing import NamedTuple
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, NamedTuple
 
 import pytest
 
 from sessionstore import SessionManager, SqlStorageProvider, open_storage
 from sessionstore.batching import Batching
+from sessionstore.storage import Document
 from tests.support.clock import ManualClock
 from tests.support.documents import TTL, Chat, append, increment, key, new_chat
 from tests.support.postgres import Database
@@ -193,3 +194,30 @@ async def test_processes_that_update_overlapping_sessions_lose_nothing_and_meet_
 def _deadlocks(database: Database) -> int:
     ((count,),) = ask(database, "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
     return int(count)
+
+
+async def test_the_first_calls_of_a_process_on_heavy_states_go_in_small_batches(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = NAMES[:12]
+    async with open_storage(url) as storage:
+        heavy = SessionManager(lambda _: {"n": 0, "said": "x" * 900_000}, storage, "chat")
+        for name in names:
+            assert (await heavy.create_session(name)).created
+    read: list[int] = []
+    plain = SqlStorageProvider.get_many
+
+    async def counted(self: SqlStorageProvider, *args: Any, **options: Any) -> Sequence[Document | None]:
+        documents = await plain(self, *args, **options)
+        read.append(sum(len(document.state) for document in documents if document is not None))
+        return documents
+
+    monkeypatch.setattr(SqlStorageProvider, "get_many", counted)
+    for call in ("get_session", "update_session"):
+        read.clear()
+        async with open_storage(url) as storage:
+            chats: SessionManager[Chat] = SessionManager(new_chat, storage, "chat")
+            given = (increment,) if call == "update_session" else ()
+            results = await asyncio.gather(*(getattr(chats, call)(name, *given) for name in names))
+        assert all(result.success for result in results)
+        assert max(read) <= 4_000_000
