@@ -12,8 +12,9 @@ import itertools
 import os
 import random
 import sys
+from collections.abc import Iterable, Iterator, Sequence
 
-from sessionstore import StorageUnavailableError, UpdateOutcomeUnknownError, open_storage
+from sessionstore import SessionManager, StorageUnavailableError, UpdateOutcomeUnknownError, open_storage
 
 from .tally import State, leave_mark
 from .writers import sessions_of
@@ -25,34 +26,39 @@ def tell(*words: object) -> None:
     os.write(1, f"{' '.join(map(str, words))}\n".encode())
 
 
+async def write(
+    manager: SessionManager[State], session_ids: Sequence[str], writer: str, numbers: Iterable[int]
+) -> None:
+    """Updates the sessions, at random, and tells of each update."""
+    for number in numbers:
+        session = random.choice(session_ids)  # noqa: S311
+        tell("try", session, writer, number)
+
+        def mark(state: State, number: int = number) -> None:
+            leave_mark(state, writer, number)
+
+        try:
+            (await manager.update_session(session, mark)).unwrap()
+        except UpdateOutcomeUnknownError:
+            tell("unknown", session, writer, number)
+        except StorageUnavailableError:
+            tell("refused", session, writer, number)
+        except Exception as error:  # noqa: BLE001  # whatever it is, it is what is looked for
+            tell("unexpected", session, writer, number, repr(error))
+        else:
+            tell("landed", session, writer, number)
+
+
 async def main(url: str, name: str, *session_ids: str) -> None:
     async with open_storage(url) as storage:
         manager = sessions_of(storage)
         over = asyncio.Event()
         asyncio.get_running_loop().add_reader(0, over.set)
 
-        async def write(writer: str) -> None:
-            for number in itertools.count(1):
-                if over.is_set():
-                    return
-                session = random.choice(session_ids)  # noqa: S311
-                tell("try", session, writer, number)
+        def numbers() -> Iterator[int]:
+            return itertools.takewhile(lambda _: not over.is_set(), itertools.count(1))
 
-                def mark(state: State, number: int = number) -> None:
-                    leave_mark(state, writer, number)
-
-                try:
-                    (await manager.update_session(session, mark)).unwrap()
-                except UpdateOutcomeUnknownError:
-                    tell("unknown", session, writer, number)
-                except StorageUnavailableError:
-                    tell("refused", session, writer, number)
-                except Exception as error:  # noqa: BLE001  # whatever it is, it is what is looked for
-                    tell("unexpected", session, writer, number, repr(error))
-                else:
-                    tell("landed", session, writer, number)
-
-        await asyncio.gather(*(write(f"{name}-{n}") for n in range(_WRITERS)))
+        await asyncio.gather(*(write(manager, session_ids, f"{name}-{n}", numbers()) for n in range(_WRITERS)))
 
 
 if __name__ == "__main__":

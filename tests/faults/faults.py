@@ -11,6 +11,7 @@ from .full_disk import full_disk
 from .killed_client import killed_client
 from .killed_server import killed_server
 from .server import Cluster
+from .succession import ended_loops, forked
 from .tally import Row
 from .terminated import terminated
 from .wrong_clock import wrong_clock
@@ -38,4 +39,6 @@ SOAKS: Final[Mapping[str, Soak]] = {
     "client": Soak(killed_client, 50, 4),
     "disk": Soak(full_disk, 10, 1),
     "clock": Soak(wrong_clock, 50, 4),
+    "fork": Soak(forked, 100, 6),
+    "loop": Soak(ended_loops, 200, 6),
 }

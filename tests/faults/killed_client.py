@@ -106,17 +106,7 @@ class _Client:
                 self._log.unexpected.append(f"a client ended with status {status}")
 
     async def _listen(self) -> None:
-        log = self._log
-        told = {"landed": log.acknowledged, "refused": log.refused}
         assert self._process.stdout is not None
         async for line in self._process.stdout:
-            word, session, writer, number, *more = line.decode().split(maxsplit=4)
-            if word == "try":
-                log.unknown[session, writer].add(int(number))
-                continue
-            if word in told:
-                log.unknown[session, writer].discard(int(number))
-                told[word][session, writer].add(int(number))
-            log.unexpected += more
-            if word == "landed":
+            if self._log.note(line.decode()):
                 self._landed.release()

@@ -56,6 +56,19 @@ class Log:
     refused: Numbers = field(default_factory=lambda: defaultdict(set))
     unexpected: list[str] = field(default_factory=list)
 
+    def note(self, line: str) -> bool:
+        """Notes what a process said of an update, in the words of client.py; returns whether it landed."""
+        word, session, writer, number, *more = line.split(maxsplit=4)
+        if word == "try":
+            self.unknown[session, writer].add(int(number))
+            return False
+        told = {"landed": self.acknowledged, "refused": self.refused}
+        if word in told:
+            self.unknown[session, writer].discard(int(number))
+            told[word][session, writer].add(int(number))
+        self.unexpected += more
+        return word == "landed"
+
 
 @dataclass
 class Row:

@@ -1,0 +1,96 @@
+"""A process that is succeeded by itself: python -m tests.faults.successor forks|loops TIMES URL SESSION_ID...
+
+It forks under traffic, and its children use the storage of their parent; or its event loop ends under traffic, and the
+next one goes on with the storage. It tells of each update in the words of client.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+
+from sessionstore import SessionManager, open_storage
+
+from .client import tell, write
+from .tally import State
+from .writers import sessions_of
+
+_WRITERS = 6
+_OWN = 4
+"""How many updates each writer of a child makes."""
+_AT_ONCE = 3
+
+
+def fork_under_traffic(manager: SessionManager[State], times: int, session_ids: Sequence[str]) -> None:
+    over = threading.Event()
+    warm = threading.Barrier(2)
+
+    def numbers() -> Iterator[int]:
+        return itertools.takewhile(lambda _: not over.is_set(), itertools.count(1))
+
+    async def traffic() -> None:
+        await write(manager, session_ids, "first", [1])
+        warm.wait()
+        await asyncio.gather(*(write(manager, session_ids, f"parent-{n}", numbers()) for n in range(_WRITERS)))
+
+    parent = threading.Thread(target=asyncio.run, args=(traffic(),))
+    parent.start()
+    warm.wait()
+    children: list[int] = []
+    for at in range(times):
+        pid = os.fork()
+        if pid == 0:
+            _be_a_child(manager, session_ids, f"child{at}")
+        children.append(pid)
+        if len(children) == _AT_ONCE:
+            _wait_for(children)
+    _wait_for(children)
+    over.set()
+    parent.join()
+
+
+def _be_a_child(manager: SessionManager[State], session_ids: Sequence[str], name: str) -> None:
+    async def traffic() -> None:
+        own = range(1, _OWN + 1)
+        await asyncio.gather(*(write(manager, session_ids, f"{name}-{n}", own) for n in range(_WRITERS)))
+
+    status = 1
+    try:
+        asyncio.run(asyncio.wait_for(traffic(), 60))
+        status = 0
+    finally:
+        os._exit(status)
+
+
+def _wait_for(children: list[int]) -> None:
+    while children:
+        if status := os.waitpid(children.pop(), 0)[1]:
+            tell("unexpected", "-", "child", 0, f"a child ended with status {status}")
+
+
+def end_loops_under_traffic(manager: SessionManager[State], times: int, session_ids: Sequence[str]) -> None:
+    async def traffic(at: int) -> None:
+        writers = [
+            asyncio.create_task(write(manager, session_ids, f"loop{at}-{n}", itertools.count(1)))
+            for n in range(_WRITERS)
+        ]
+        await write(manager, session_ids, f"loop{at}", range(1, _OWN + 1))
+        del writers  # asyncio.run() cancels them
+
+    for at in range(times):
+        asyncio.run(traffic(at))
+
+
+def main(kind: str, times: str, url: str, *session_ids: str) -> None:
+    storage = open_storage(url)
+    act = fork_under_traffic if kind == "forks" else end_loops_under_traffic
+    act(sessions_of(storage), int(times), session_ids)
+    asyncio.run(storage.close())
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
