@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 from .broken_wire import broken_wire
 from .failover import failover
 from .full_disk import full_disk
+from .held_row import held_row
 from .killed_client import killed_client
 from .killed_server import killed_server
 from .server import Cluster
@@ -35,6 +36,7 @@ SOAKS: Final[Mapping[str, Soak]] = {
     "server": Soak(killed_server, 50, 3),
     "terminate": Soak(terminated, 500, 40),
     "wire": Soak(broken_wire, 200, 20),
+    "held": Soak(held_row, 200, 10),
     "failover": Soak(failover, 5, 1),
     "client": Soak(killed_client, 50, 4),
     "disk": Soak(full_disk, 10, 1),

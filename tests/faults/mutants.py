@@ -35,23 +35,19 @@ class Mutant(NamedTuple):
 MUTANTS: Final = (
     Mutant(
         "a write does not look at the version",
-        "sessionstore/storage/sql/statements.py",
-        {
-            "t.c.version == batch.c.version, self._live": "self._live",
-        },
+        "sessionstore/storage/sql/writing.py",
+        {"return [rows.c.version == batch.c.version, last_write(rows) == batch.c.last_write]": "return []"},
         ("tests/conformance/test_update.py",),
     ),
     Mutant(
         "what has expired is still live",
-        "sessionstore/storage/sql/statements.py",
-        {
-            "or_(t.c.expires_at.is_(None), t.c.expires_at > self._now)": "or_(true(), t.c.expires_at > self._now)",
-        },
+        "sessionstore/storage/sql/terms.py",
+        {"or_(expires_at.is_(None), expires_at > now)": "or_(true(), expires_at > now)"},
         ("tests/conformance/test_expiry.py",),
     ),
     Mutant(
         "the reaper does not pass over the rows that others hold",
-        "sessionstore/storage/sql/statements.py",
+        "sessionstore/storage/sql/deleting.py",
         {"rows.with_for_update(skip_locked=True).correlate(None)": "rows.correlate(None)"},
         ("tests/sql/test_reaper.py", "-k", "held or hold"),
     ),
@@ -60,7 +56,7 @@ MUTANTS: Final = (
     Mutant(
         "a write that was lost is not looked for by its id",
         "sessionstore/journal.py",
-        {"if writes[at : at + _ID_CHARS] == write_id:": "if not write_id:"},
+        {"if writes[at : at + ID_CHARS] == write_id:": "if not write_id:"},
         ("tests/core/test_updates_lost.py",),
     ),
     Mutant(
@@ -72,7 +68,7 @@ MUTANTS: Final = (
     Mutant(
         "a deletion that was lost does not look for its receipt",
         "sessionstore/storage/sql/deletions.py",
-        {"self._receipt[key] in noted": "False"},
+        {"done[key] in noted": "False"},
         ("tests/faults/test_lost_answers.py", "-k", "deletion"),
     ),
     Mutant(

@@ -16,7 +16,7 @@ from tests.support.documents import key, rewrite
 from tests.support.postgres import Database
 from tests.support.sqlite import copied_file, sqlite_url
 
-from .bystander import ask, locked, role, set_for_everybody, states_of_others, until_blocked, until_quiet, unwritable
+from .bystander import ask, role, set_for_everybody, states_of_others, until_blocked, until_quiet, unwritable
 from .conftest import driven
 from .discretion import SECRET, refusal, say_more, secretive
 from .opening import WAYS, opened
@@ -68,7 +68,7 @@ async def test_a_write_that_took_too_long_did_not_happen(url: str, postgres: Dat
     async with open_storage(url, pool_size=1) as storage:
         desk = secretive(storage)
         before = (await desk.create_session("s")).version
-        with locked(postgres, "s"):
+        with unwritable(postgres):
             error = await refusal(StorageUnavailableError, lambda: desk.update_session("s", say_more))
             assert error.code == code
             error = await refusal(StorageUnavailableError, lambda: desk.delete_session("s"))
