@@ -9,6 +9,7 @@ from contextvars import Context
 from itertools import islice
 from typing import Any, Final, TypeAlias, TypeVar
 
+from ...deadline import ended
 from ...errors import SessionStoreError, StorageUnavailableError
 from .. import Key
 
@@ -67,7 +68,12 @@ class LateAccesses:
         task = asyncio.ensure_future(moving)
         self._moving.add(task)
         task.add_done_callback(self._moved)
-        await asyncio.wait([task], timeout=_MOMENT)
+        try:
+            await asyncio.wait([task], timeout=_MOMENT)
+        except asyncio.CancelledError:
+            task.cancel()
+            await ended(task)
+            raise
         if not task.done():
             return None
         try:
