@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import nullcontext, suppress
+from pathlib import Path
 from typing import Final
 
-from sqlalchemy import Engine
+from sqlalchemy import URL, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from .connections import Connections
@@ -16,6 +17,7 @@ from .engine import BUSY_SECONDS
 from .faults import Errors
 from .modes import MODES
 from .pools import LoopPool
+from .sqlite_url import file_of
 from .turns import Turns
 
 _BUSY: Final = "other writers kept the SQLite file for too long; write less at once, or use PostgreSQL"
@@ -46,7 +48,8 @@ class Channel:
         pool = LoopPool(engine, owned=owned)
         errors = backend.driver.errors
         self._errors: Errors = (*errors, SQLAlchemyError, OSError)  # a TimeoutError is an OSError
-        self.connections = Connections(pool, MODES[engine.dialect.driver](), errors, owned=owned)
+        mode = MODES[engine.dialect.driver]()
+        self.connections = Connections(pool, mode, errors, owned=owned, file=_file(engine.url))
         self.turns = Turns.of_pool(pool())
         self.write_turns = Turns(1, BUSY_SECONDS, _BUSY) if backend.one_writer else NO_TURN
         self.check_turn = asyncio.Lock()
@@ -77,6 +80,12 @@ class Channel:
                 await self.connections.end()
         except self._errors:
             self.connections.abandon()
+
+
+def _file(url: URL) -> Path | None:
+    """The file of a SQLite database that is one."""
+    in_memory = not url.database or ":memory:" in url.database or url.query.get("mode") == "memory"
+    return None if url.get_backend_name() != "sqlite" or in_memory else file_of(url)
 
 
 async def _last_act(act: Callable[[], Awaitable[None]]) -> AsyncGenerator[None]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Coroutine, Iterable
+from pathlib import Path
 from typing import Any, Final, TypeVar
 from weakref import WeakSet
 
@@ -73,9 +75,15 @@ class Connections:
         mode: Puts connections into AUTOCOMMIT.
         errors: What the driver raises.
         owned: Whether engine.py made the engine.
+        file: The file of SQLite, if there is one.
     """
 
-    def __init__(self, pool: LoopPool, mode: Mode, errors: Errors, *, owned: bool) -> None:
+    def __init__(self, pool: LoopPool, mode: Mode, errors: Errors, *, owned: bool, file: Path | None = None) -> None:
+        self._file = file
+        self._opened: object = None
+        self._log: object = None
+        self._following = asyncio.Lock()
+        self._returned = asyncio.Event()
         self._pool = pool
         self._mode = mode
         self._known: Errors = (*errors, SQLAlchemyError, SessionStoreError, OSError, TimeoutError)
@@ -98,13 +106,21 @@ class Connections:
             ConfigurationError: The connection has a setting with which nothing would be committed, or read as it is.
             StorageError: The engine's own events, creator or pool failed.
         """
+        if self._file is not None:
+            await self._follow(self._file)
         lease = self._idle.pop() if self._idle else await self._take()
         self._in_use.add(lease)
         return lease
 
     async def give_back(self, lease: Lease) -> None:
         """Takes a connection back that is as good as it was."""
-        self._in_use.discard(lease)
+        try:
+            await self._put(lease)
+        finally:
+            self._in_use.discard(lease)
+            self._returned.set()
+
+    async def _put(self, lease: Lease) -> None:
         if self._closed and self._owned:
             await to_its_end(_discard([lease]))  # its pool is disposed of, or about to be
         elif len(self._idle) < self._most_idle:
@@ -121,12 +137,15 @@ class Connections:
             lease: Which.
             lost: Whether it broke. Then those that lay idle meanwhile are as suspicious, and are replaced as well.
         """
-        self._in_use.discard(lease)
         if lost:
             # There is no public name for it; SQLAlchemy itself does it where it sees a connection break.
             lease.pool._invalidate(lease.pooled, _checkin=False)  # noqa: SLF001
         # Also where the operation is cancelled meanwhile: closing says goodbye to the server, and may take its time.
-        await to_its_end(_discard([lease, *(self._forget_idle() if lost else ())]))
+        try:
+            await to_its_end(_discard([lease, *(self._forget_idle() if lost else ())]))
+        finally:
+            self._in_use.discard(lease)
+            self._returned.set()
 
     async def close(self) -> None:
         """Gives the idle ones back to the pool. Those in use are closed when they are given back, if they are ours."""
@@ -209,6 +228,42 @@ class Connections:
             raise
         return lease
 
+    async def _follow(self, file: Path) -> None:
+        """Replaces all connections where somebody put another file in the place of the one that they have open.
+
+        Raises:
+            StorageError: The file is gone, or the log of the old one lies beside the new one, which SQLite would apply.
+        """
+        if self._opened is not None and (identity := _identity(file)) == self._opened:
+            self._log = _identity(_log_of(file))
+            return
+        async with self._following:
+            identity = _identity(file)
+            if identity is None:
+                if self._opened is None:
+                    return  # it was never there: SQLite tells
+                raise StorageError(
+                    f"the SQLite file {str(file)!r} is gone, and nothing was written; put it back, or make another "
+                    "one with `sessionstore migrate upgrade`"
+                )
+            if self._opened not in (None, identity):
+                await self._close_all()
+                if self._log is not None and _identity(_log_of(file)) == self._log:
+                    raise StorageError(
+                        f"the SQLite file {str(file)!r} was replaced, and the log of the old one still lies beside it; "
+                        "nothing was written; remove the files that end in -wal and -shm, or put the old one back"
+                    )
+            self._opened = identity
+
+    async def _close_all(self) -> None:
+        """Closes all connections, those in use when they are given back. Nobody takes one meanwhile."""
+        while self._in_use:
+            self._returned.clear()
+            await self._returned.wait()
+        await to_its_end(_discard(self._forget_idle()))
+        for record in idle(self._pool()):
+            await greenlet_spawn(record.close)
+
     async def _dispose_outdated(self) -> None:
         while self._pool.outdated:
             await greenlet_spawn(self._pool.outdated.pop().dispose)
@@ -251,6 +306,19 @@ class Connections:
                 await greenlet_spawn(lease.discard)
                 raise
         await greenlet_spawn(lease.close)
+
+
+def _identity(file: Path) -> object:
+    """Which file it is, whatever its name; None: it is not there."""
+    try:
+        found = os.stat(file)  # noqa: PTH116  # a call of some microseconds
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _log_of(file: Path) -> Path:
+    return Path(f"{file}-wal")
 
 
 async def _discard(leases: Iterable[Lease]) -> None:
