@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Coroutine, Iterable
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -18,6 +17,7 @@ from ...errors import ConfigurationError, SessionStoreError, StorageError
 from .faults import Errors
 from .fork_gate import GATE
 from .modes import Mode
+from .opened_file import identity_of, log_of
 from .pools import LoopPool, belongs_to, died_with_its_loop, idle, made_in
 
 R = TypeVar("R")
@@ -234,11 +234,11 @@ class Connections:
         Raises:
             StorageError: The file is gone, or the log of the old one lies beside the new one, which SQLite would apply.
         """
-        if self._opened is not None and (identity := _identity(file)) == self._opened:
-            self._log = _identity(_log_of(file))
+        if self._opened is not None and (identity := identity_of(file)) == self._opened:
+            self._log = identity_of(log_of(file))
             return
         async with self._following:
-            identity = _identity(file)
+            identity = identity_of(file)
             if identity is None:
                 if self._opened is None:
                     return  # it was never there: SQLite tells
@@ -248,7 +248,7 @@ class Connections:
                 )
             if self._opened not in (None, identity):
                 await self._close_all()
-                if self._log is not None and _identity(_log_of(file)) == self._log:
+                if self._log is not None and identity_of(log_of(file)) == self._log:
                     raise StorageError(
                         f"the SQLite file {str(file)!r} was replaced, and the log of the old one still lies beside it; "
                         "nothing was written; remove the files that end in -wal and -shm, or put the old one back"
@@ -306,19 +306,6 @@ class Connections:
                 await greenlet_spawn(lease.discard)
                 raise
         await greenlet_spawn(lease.close)
-
-
-def _identity(file: Path) -> object:
-    """Which file it is, whatever its name; None: it is not there."""
-    try:
-        found = os.stat(file)  # noqa: PTH116  # a call of some microseconds
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
-
-
-def _log_of(file: Path) -> Path:
-    return Path(f"{file}-wal")
 
 
 async def _discard(leases: Iterable[Lease]) -> None:
