@@ -46,6 +46,8 @@ class _Connection:
     """By name: whether a prepared one writes."""
     fault: Fault | None = None
     """What is to happen to the answer that comes next."""
+    silent: bool = False
+    """Whether nothing passes any more, in either direction."""
 
     def abort(self) -> None:
         self.client.transport.abort()
@@ -66,6 +68,7 @@ class Proxy:
         self._healed = asyncio.Event()
         self._healed.set()
         self._clients: dict[asyncio.Task[None], StreamWriter] = {}
+        self._connections: list[_Connection] = []
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
@@ -103,6 +106,17 @@ class Proxy:
         """Ends what stalls."""
         self._healed.set()
 
+    def silence(self) -> int:
+        """Lets all connections of now go silent, without a word to either side; how many it were. New ones work."""
+        silenced = [each for each in self._connections if not (each.silent or each.client.is_closing())]
+        for connection in silenced:
+            connection.silent = True
+        return len(silenced)
+
+    def lead_to(self, target: str) -> None:
+        """Leads those who connect from now on to another server, as a name that was switched does."""
+        self._target = make_url(target)
+
     async def _accept(self, reader: StreamReader, writer: StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
@@ -118,6 +132,7 @@ class Proxy:
             return
         server_writer.write(first)
         connection = _Connection(writer, server_writer)
+        self._connections.append(connection)
         await asyncio.gather(
             self._to_its_end(connection, self._requests(reader, connection)),
             self._to_its_end(connection, self._answers(server_reader, connection)),
@@ -137,6 +152,8 @@ class Proxy:
         while kind := await client.read(1):
             head = await client.readexactly(4)
             message = kind + head + await client.readexactly(struct.unpack("!I", head)[0] - 4)
+            if connection.silent:
+                continue
             if _writes(message, connection.statements) and self._armed is not None:
                 connection.fault, self._armed = self._armed, None
             if connection.fault is Fault.CUT:
@@ -155,6 +172,9 @@ class Proxy:
                 return
             head = await server.readexactly(4)
             held += kind + head + await server.readexactly(struct.unpack("!I", head)[0] - 4)
+            if connection.silent:
+                held = b""
+                continue
             # ReadyForQuery: all of an answer is there; "I": and no transaction is open, so that it is committed.
             if connection.fault is not None and kind != b"Z":
                 continue

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import pytest
@@ -61,7 +62,9 @@ def everything_said(error: BaseException) -> str:
         seen.add(id(each))
         waiting += [each.__cause__, each.__context__]
         said += [str(each), repr(each), repr(each.args)]
-        said += [f"{name}={getattr(each, name, None)!r}" for name in dir(each) if not name.startswith("__")]
+        for name in dir(each):
+            with suppress(ValueError):  # of SQLAlchemy, where an error came from no other one
+                said += [] if name.startswith("__") else [f"{name}={getattr(each, name, None)!r}"]
         diag = getattr(each, "diag", None)
         said += [f"{name}={getattr(diag, name, None)!r}" for name in dir(diag) if not name.startswith("_")]
     return "\n".join(said)

@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 from ...errors import ConfigurationError
 from .libpq import Place
 from .parameters import add_from_environment
-from .sockets import SOCKET_PARAMETERS, tune
+from .sockets import SILENCE, SOCKET_PARAMETERS, tune
 
 # What asyncpg calls the same, and does the same with.
 _SAME: Final = ("user", "password", "passfile", "krbsrvname", "gsslib", "target_session_attrs")
@@ -109,9 +109,7 @@ def _hosts(place: Place, given: Mapping[str, str]) -> dict[str, Any]:
     named = [{name: value for name, value in (("host", host), ("port", port)) if value} for host, port in hosts]
     if len(named) > 1 and not all("host" in each for each in named):
         raise ConfigurationError(f"asyncpg has no default for a host without a name in the storage URL. {_PSYCOPG}")
-    sockets = {name: given[name] for name in _SOCKETS if name in given}
-    if len(named) <= 1 and not sockets:
-        return dict(*named)
+    sockets = {**SILENCE, **{name: given[name] for name in _SOCKETS if name in given}}
     balanced = given.get("load_balance_hosts") == "random"
     return {"async_creator_fn": partial(_connect_in_turn, named or [{}], balanced, sockets)}
 
@@ -136,8 +134,7 @@ async def _connect_in_turn(
         except (OSError, TimeoutError, asyncpg.CannotConnectNowError, asyncpg.TargetServerAttributeNotMatched) as error:
             failure = error
         else:
-            if sockets:
-                # There is no public name for it.
-                tune(connection._transport.get_extra_info("socket"), sockets)  # noqa: SLF001
+            # There is no public name for it.
+            tune(connection._transport.get_extra_info("socket"), sockets)  # noqa: SLF001
             return connection
     raise failure or AssertionError("there are several hosts")

@@ -13,7 +13,7 @@ from itertools import pairwise
 from pathlib import PurePath
 from typing import Any, Final
 
-from .faults import code_of, driver_error
+from .faults import code_of, driver_error, source_of
 
 _QUOTING_CLASSES: Final = ("22", "38", "39", "HV", "P0")
 """Data exceptions, which name the value, and errors of functions, which may say anything."""
@@ -127,8 +127,7 @@ def _may_quote(error: BaseException, stage: Stage) -> bool:
         return False
     if hasattr(error, "sqlite_errorname"):
         return code in _SQLITE_QUOTING
-    diag = getattr(error, "diag", None)
-    function = getattr(error, "server_source_function", None) or getattr(diag, "source_function", None)
+    function = source_of(error)
     return code.startswith(_QUOTING_CLASSES) or function is None or function in _RAISED_BY_HAND
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import nullcontext, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +16,7 @@ from .connections import Connections
 from .dialect import Backend
 from .engine import BUSY_SECONDS
 from .faults import Errors
+from .limits import Limits
 from .modes import MODES
 from .pools import LoopPool
 from .sqlite_url import file_of
@@ -40,17 +42,21 @@ class Channel:
     Args:
         engine: The engine whose connections are used.
         backend: The database.
+        limits: How long things may take.
         owned: Whether the engine is ours, see Connections.
         ended: Called when the channel was closed because its loop ends.
     """
 
-    def __init__(self, engine: Engine, backend: Backend, *, owned: bool, ended: Callable[[Channel], None]) -> None:
+    def __init__(
+        self, engine: Engine, backend: Backend, limits: Limits, *, owned: bool, ended: Callable[[Channel], None]
+    ) -> None:
         pool = LoopPool(engine, owned=owned)
         errors = backend.driver.errors
         self._errors: Errors = (*errors, SQLAlchemyError, OSError)  # a TimeoutError is an OSError
-        mode = MODES[engine.dialect.driver]()
-        self.connections = Connections(pool, mode, errors, owned=owned, file=_file(engine.url))
         self.turns = Turns.of_pool(pool())
+        limits = replace(limits, patience=self.turns.seconds)
+        mode, file = MODES[engine.dialect.driver](), _file(engine.url)
+        self.connections = Connections(pool, mode, backend.driver, limits, owned=owned, file=file)
         self.write_turns = Turns(1, BUSY_SECONDS, _BUSY) if backend.one_writer else NO_TURN
         self.check_turn = asyncio.Lock()
         self._ended = ended

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Iterable
+from contextlib import suppress
+from math import inf
 from pathlib import Path
+from time import monotonic
 from typing import Any, Final, TypeVar
 from weakref import WeakSet
 
@@ -12,15 +15,25 @@ from sqlalchemy import PoolProxiedConnection, QueuePool, StaticPool
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.util import greenlet_spawn
 
-from ...deadline import ended
+from ...deadline import ended as waited_for
 from ...errors import ConfigurationError, SessionStoreError, StorageError
+from .bounded import Left, bounded, ended
+from .drivers import Driver
 from .faults import Errors
 from .fork_gate import GATE
+from .limits import Limits
 from .modes import Mode
 from .opened_file import identity_of, log_of
 from .pools import LoopPool, belongs_to, died_with_its_loop, idle, made_in
+from .scarce import Scarce
 
 R = TypeVar("R")
+
+_GRACE_SECONDS: Final = 0.5
+"""How long a call that is over waits for the server to say that its statement is."""
+_PING_SECONDS: Final = 0.3
+_SUSPICIOUS_SECONDS: Final = 0.1
+"""A statement that had no answer for so long makes the other connections suspicious."""
 
 _SEEN: Final = "sessionstore"
 """The key in the `info` of a connection that says that our operations had it before."""
@@ -35,6 +48,8 @@ class Lease:
         pooled: The pool's connection.
         before: What was set before AUTOCOMMIT, to be put back; None: nothing.
         spoilt: Whether it must not be used again.
+        generation: Which of the generations of connections it is of, see Connections.discard().
+        rested: When it was given back last, by the monotonic clock.
     """
 
     def __init__(self, pool: Any, pooled: PoolProxiedConnection) -> None:
@@ -43,6 +58,8 @@ class Lease:
         self.pooled = pooled
         self.before: object = None
         self.spoilt = False
+        self.generation = 0
+        self.rested = 0.0
 
     def close(self) -> None:
         """Gives it back to the pool."""
@@ -73,12 +90,15 @@ class Connections:
     Args:
         pool: Says which pool.
         mode: Puts connections into AUTOCOMMIT.
-        errors: What the driver raises.
+        driver: Talks on them.
         owned: Whether engine.py made the engine.
+        limits: For how long connections may be idle, and calls wait for one.
         file: The file of SQLite, if there is one.
     """
 
-    def __init__(self, pool: LoopPool, mode: Mode, errors: Errors, *, owned: bool, file: Path | None = None) -> None:
+    def __init__(
+        self, pool: LoopPool, mode: Mode, driver: Driver, limits: Limits, *, owned: bool, file: Path | None = None
+    ) -> None:
         self._file = file
         self._opened: object = None
         self._log: object = None
@@ -86,7 +106,13 @@ class Connections:
         self._returned = asyncio.Event()
         self._pool = pool
         self._mode = mode
-        self._known: Errors = (*errors, SQLAlchemyError, SessionStoreError, OSError, TimeoutError)
+        self._driver = driver
+        self._limits = limits
+        self._generation = 0
+        self._suspected = -inf
+        self._ending: set[asyncio.Task[bool]] = set()
+        self._scarce = Scarce()
+        self._known: Errors = (*driver.errors, SQLAlchemyError, SessionStoreError, OSError, TimeoutError)
         self._owned = owned
         self._idle: list[Lease] = []
         self._most_idle = _most_idle(pool()) if owned else 0
@@ -108,12 +134,22 @@ class Connections:
         """
         if self._file is not None:
             await self._follow(self._file)
-        lease = self._idle.pop() if self._idle else await self._take()
+        while self._idle:
+            lease = self._idle.pop()
+            now = monotonic()
+            if lease.rested + self._limits.idle_seconds < now:
+                self._drop([lease])
+            elif lease.rested > self._suspected or await self._answers(lease):
+                self._scarce.used += 1
+                self._in_use.add(lease)
+                return lease
+        lease = await self._connected()
         self._in_use.add(lease)
         return lease
 
     async def give_back(self, lease: Lease) -> None:
         """Takes a connection back that is as good as it was."""
+        lease.rested = monotonic()
         try:
             await self._put(lease)
         finally:
@@ -122,35 +158,76 @@ class Connections:
 
     async def _put(self, lease: Lease) -> None:
         if self._closed and self._owned:
+            self._scarce.used -= 1
             await to_its_end(_discard([lease]))  # its pool is disposed of, or about to be
-        elif len(self._idle) < self._most_idle:
-            self._idle.append(lease)
-        elif _at_once(lease.pool):
-            await self._return(lease)
+        elif lease.generation != self._generation:
+            await self.discard(lease, lost=False)
+        elif self._scarce.hand_over(lease):
+            return
         else:
-            await to_its_end(self._return(lease))
+            self._scarce.used -= 1
+            if len(self._idle) < self._most_idle:
+                self._idle.append(lease)
+            elif _at_once(lease.pool):
+                await self._return(lease)
+            else:
+                await to_its_end(self._return(lease))
 
-    async def discard(self, lease: Lease, *, lost: bool) -> None:
+    async def discard(self, lease: Lease, *, lost: bool, others: bool = False) -> None:
         """Closes a connection of which nobody knows what is still to come on it.
 
         Args:
             lease: Which.
             lost: Whether it broke. Then those that lay idle meanwhile are as suspicious, and are replaced as well.
+            others: Whether those that are in use now are no better, and are replaced once they are given back.
         """
-        if lost:
+        self._scarce.used -= 1
+        if others:
+            self._generation += 1
+        if lost or others:
             # There is no public name for it; SQLAlchemy itself does it where it sees a connection break.
             lease.pool._invalidate(lease.pooled, _checkin=False)  # noqa: SLF001
         # Also where the operation is cancelled meanwhile: closing says goodbye to the server, and may take its time.
         try:
-            await to_its_end(_discard([lease, *(self._forget_idle() if lost else ())]))
+            await to_its_end(_discard([lease, *(self._forget_idle() if lost or others else ())]))
         finally:
             self._in_use.discard(lease)
             self._returned.set()
+            self._scarce.free_place()
+
+    async def part(self, lease: Lease, left: Left) -> bool:
+        """Ends an operation that was left in the middle of a statement, and closes its connection.
+
+        The server is asked to cancel the statement. Where that is not done soon, the place in the pool is given back
+        all the same, and the rest goes on beside everything else.
+
+        Returns:
+            Whether the server answered. If not, the connections that are idle are as suspicious, and are replaced.
+        """
+        since = monotonic()
+        if left.waited > _SUSPICIOUS_SECONDS:
+            self._suspected = since
+        task = self._end(lease, left)
+        answered = False
+        try:
+            await asyncio.wait([task], timeout=_GRACE_SECONDS)
+            answered = task.done() and not task.cancelled() and task.result()
+        finally:
+            self._give_up(lease)
+            if answered and self._suspected == since:
+                self._suspected = -inf
+            elif not answered and left.waited > _SUSPICIOUS_SECONDS:
+                self._replace_all(lease)
+        return answered
 
     async def close(self) -> None:
         """Gives the idle ones back to the pool. Those in use are closed when they are given back, if they are ours."""
         self._closed = True
         self._most_idle = 0
+        if ending := list(self._ending):
+            for task in ending:
+                task.cancel()
+            await asyncio.wait(ending)
         for lease in self._forget_idle():
             await greenlet_spawn(lease.close)
         if self._pool.made:
@@ -170,6 +247,9 @@ class Connections:
         """Closes the connections of a loop that was closed, without the loop."""
         self._closed = True
         self._most_idle = 0
+        for task in self._ending:
+            # Or asyncio says of each that it was pending, when there is nobody to do anything about it.
+            task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001  # pyright: ignore[reportAttributeAccessIssue]
         leases = [*self._forget_idle(), *self._in_use]
         self._in_use.clear()
         for lease in leases:
@@ -187,9 +267,8 @@ class Connections:
     def leave(self, lease: Lease) -> None:
         """Forgets a connection in the middle of an operation whose loop or process is gone."""
         if lease in self._in_use and not self._inherited:
-            self._in_use.discard(lease)
+            self._give_up(lease)
             self._mode.sever(lease.driver)
-            lease.let_go()
 
     def disown(self) -> None:
         """Touches nothing from now on: this is a child, and all belongs to its parent."""
@@ -198,6 +277,69 @@ class Connections:
     def _forget_idle(self) -> list[Lease]:
         forgotten, self._idle = self._idle, []
         return forgotten
+
+    async def _answers(self, lease: Lease) -> bool:
+        """Whether a suspicious connection answers at once; if not, all that are suspicious are replaced."""
+        try:
+            await bounded(self._driver.command(lease.driver, "SELECT 1"), _PING_SECONDS)
+        except Left as left:
+            _ = self._end(lease, left)
+            lease.let_go()
+            self._replace_all(lease)
+            if left.cancelled is not None:
+                raise left.cancelled from None
+            return False
+        except self._known:
+            self._drop([lease])
+            return False
+        return True
+
+    def _replace_all(self, lease: Lease) -> None:
+        """Replaces all that are idle, also those in the pool, when they are asked for next."""
+        self._drop(self._forget_idle())
+        lease.pool._invalidate(lease.pooled, _checkin=False)  # noqa: SLF001
+
+    def _end(self, lease: Lease, left: Left) -> asyncio.Task[bool]:
+        task = asyncio.get_running_loop().create_task(_end(left.rest, lease.driver, self._driver))
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)
+        return task
+
+    def _give_up(self, lease: Lease) -> None:
+        """Gives back the place in the pool of a connection that is going to be closed by somebody else."""
+        lease.let_go()
+        self._in_use.discard(lease)
+        self._returned.set()
+        self._scarce.used -= 1
+        self._scarce.free_place()
+
+    def _drop(self, leases: Iterable[Lease]) -> None:
+        """Closes connections and gives back their places, without waiting for anything."""
+        for lease in leases:
+            lease.let_go()
+            self._driver.drop(lease.driver)
+
+    async def _connected(self) -> Lease:
+        """A new connection, or where the database gives no more of them, the next one that is given back."""
+        scarce = self._scarce
+        while True:
+            if not scarce.known():
+                scarce.used += 1
+                try:
+                    lease = await self._take()
+                except BaseException as error:
+                    scarce.used -= 1
+                    if not isinstance(error, (*self._driver.errors, OSError)) or scarce.used == 0:
+                        scarce.free_place()
+                        raise
+                    scarce.note(error)
+                else:
+                    scarce.forget()
+                    lease.generation = self._generation
+                    return lease
+            handed: Lease | None = await scarce.next(self._limits.patience, self.give_back)
+            if handed is not None:
+                return handed
 
     async def _take(self) -> Lease:
         await self._dispose_outdated()
@@ -308,6 +450,13 @@ class Connections:
         await greenlet_spawn(lease.close)
 
 
+async def _end(rest: Coroutine[Any, Any, Any], connection: Any, driver: Driver) -> bool:
+    # Whatever it raises, nobody waits for its outcome any more.
+    with suppress(Exception, asyncio.CancelledError):
+        await ended(rest)
+    return await driver.end(connection)
+
+
 async def _discard(leases: Iterable[Lease]) -> None:
     for lease in leases:
         await greenlet_spawn(lease.discard)
@@ -338,5 +487,5 @@ async def to_its_end(running: Coroutine[Any, Any, R]) -> R:
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
-        await ended(task)
+        await waited_for(task)
         raise

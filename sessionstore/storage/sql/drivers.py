@@ -23,6 +23,7 @@ Params: TypeAlias = dict[str, Any] | tuple[Any, ...]
 
 # psycopg.pq.TransactionStatus, without an import of psycopg, which others than its users need not have
 _IDLE: Final = 0
+_END_SECONDS: Final = 5.0
 # datetime_field_overflow, interval_field_overflow
 _OVERFLOWS: Final = {"22008", "22015"}
 # https://www.sqlite.org/rescode.html#constraint_datatype, which Python 3.11 has no name for
@@ -57,6 +58,18 @@ class Driver(Protocol):
 
     def at_rest(self, connection: Any) -> bool:
         """Whether it is alive, nothing is under way on it and no transaction is open."""
+        ...
+
+    async def end(self, connection: Any) -> bool:
+        """Closes a connection on which a statement was cancelled, once the server said that the statement ended.
+
+        Returns:
+            Whether the server said so, within some seconds.
+        """
+        ...
+
+    def drop(self, connection: Any) -> None:
+        """Closes a connection without waiting for anything."""
         ...
 
     def out_of_range(self, error: Exception) -> bool:
@@ -97,6 +110,15 @@ class Psycopg:
     def at_rest(self, connection: Any) -> bool:
         return not connection.closed and connection.info.transaction_status == _IDLE
 
+    async def end(self, connection: Any) -> bool:
+        # psycopg waited for the server when the statement was cancelled, and closed a connection that said nothing.
+        answered = not connection.closed
+        await connection.close()
+        return answered
+
+    def drop(self, connection: Any) -> None:
+        connection.pgconn.finish()
+
     def out_of_range(self, error: Exception) -> bool:
         # Without a code where it was psycopg that found no value for it.
         unread = isinstance(error, self._data_error) and code_of(error) is None
@@ -132,6 +154,17 @@ class Asyncpg:
     def at_rest(self, connection: Any) -> bool:
         return not connection.is_closed() and not connection.is_in_transaction()
 
+    async def end(self, connection: Any) -> bool:
+        try:
+            await connection.close(timeout=_END_SECONDS)
+        except OSError:  # also TimeoutError
+            connection.terminate()
+            return False
+        return True
+
+    def drop(self, connection: Any) -> None:
+        connection.terminate()
+
     def out_of_range(self, error: Exception) -> bool:
         return _overflown(error)
 
@@ -158,6 +191,13 @@ class Aiosqlite:
 
     def at_rest(self, connection: Any) -> bool:
         return _in_transaction(connection) is False
+
+    async def end(self, connection: Any) -> bool:
+        await connection.close()
+        return True
+
+    def drop(self, connection: Any) -> None:
+        connection.stop()
 
     def out_of_range(self, error: Exception) -> bool:
         # A sum that is no integer any more, where the table takes nothing else.

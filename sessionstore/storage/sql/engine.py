@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import inf
 from typing import Any, Final
 
 from sqlalchemy import QueuePool, event
@@ -11,7 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from ...errors import ConfigurationError
 from .fork_gate import GatedConnection
-from .options import PREPARED, own_options
+from .limits import Limits
+from .options import IDLE_TIMEOUT, PREPARED, STATEMENT_TIMEOUT, own_options
+from .sockets import SILENCE
 from .url import read_url
 
 CONNECT_SECONDS: Final = 10
@@ -34,7 +37,12 @@ _UNPREPARED: Final[Mapping[str, Mapping[str, Any]]] = {
 
 
 def make_engine(url: str, **options: Any) -> AsyncEngine:
-    """Makes an engine in AUTOCOMMIT, for a Gateway to own.
+    """The engine of make_bounded_engine()."""
+    return make_bounded_engine(url, **options)[0]
+
+
+def make_bounded_engine(url: str, **options: Any) -> tuple[AsyncEngine, Limits]:
+    """Makes an engine in AUTOCOMMIT, for a Gateway to own, and says how long things may take on it.
 
     Args:
         url: PostgreSQL through psycopg 3 or asyncpg, or SQLite through aiosqlite.
@@ -46,9 +54,13 @@ def make_engine(url: str, **options: Any) -> AsyncEngine:
     """
     address = read_url(url)
     driver = address.driver
-    prepared = own_options(address.backend, address.own, options).get(PREPARED, True)
-    timeouts = {"psycopg": {"connect_timeout": CONNECT_SECONDS}, "asyncpg": {"timeout": CONNECT_SECONDS}}
-    sqlite = {"timeout": BUSY_SECONDS, "factory": GatedConnection}
+    own = own_options(address.backend, address.own, options)
+    prepared = own.get(PREPARED, True)
+    timeouts: dict[str, dict[str, Any]] = {
+        "psycopg": {"connect_timeout": CONNECT_SECONDS, **SILENCE},
+        "asyncpg": {"timeout": CONNECT_SECONDS},
+    }
+    sqlite: dict[str, Any] = {"timeout": BUSY_SECONDS, "factory": GatedConnection}
     connect_args: dict[str, Any] = dict(timeouts.get(driver, sqlite))
     if not prepared:
         connect_args |= _UNPREPARED[driver]
@@ -74,7 +86,11 @@ def make_engine(url: str, **options: Any) -> AsyncEngine:
         ) from None
     if driver == "psycopg" and prepared:
         event.listen(engine.sync_engine, "connect", _speak_utc)
-    return engine
+    limits = Limits(
+        statement_seconds=own.get(STATEMENT_TIMEOUT, inf),
+        idle_seconds=own.get(IDLE_TIMEOUT, inf),
+    )
+    return engine, limits
 
 
 def _defaults(options: Mapping[str, Any]) -> dict[str, Any]:

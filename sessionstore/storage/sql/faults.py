@@ -40,7 +40,7 @@ _LIMITS: Final = {
 }
 """What no second try makes smaller."""
 
-_NOT_PREPARED: Final = {"26000", "42P05"}
+NOT_PREPARED: Final = {"26000", "42P05"}
 
 
 class Fault(Enum):
@@ -54,6 +54,14 @@ class Fault(Enum):
     """Nothing of it stays, because of what others did at the same time: a deadlock, a serialization failure."""
     ENDED = auto()
     """The server ended the connection, and its transaction, of which nothing stays, for having lasted too long."""
+    SILENT = auto()
+    """There was no answer within the bound of a statement, and none when the statement was cancelled."""
+    SLOW = auto()
+    """There was no answer within the bound of a statement, and the server cancelled it."""
+    READ_ONLY = auto()
+    """This connection only reads: it leads to a standby, or to a server that was one when it was made."""
+    STALE = auto()
+    """What was prepared on this connection does not fit any more: the server refused it before it ran."""
     SCHEMA = auto()
     """A table or column may not be there."""
     DENIED = auto()
@@ -74,6 +82,12 @@ def code_of(error: BaseException) -> str | None:
         if isinstance(code, str):
             return code
     return None
+
+
+def source_of(error: BaseException) -> str | None:
+    """The function of the server that raised the error, as PostgreSQL's source code names it."""
+    function = getattr(error, "server_source_function", None)  # asyncpg
+    return function or getattr(getattr(error, "diag", None), "source_function", None)  # psycopg
 
 
 def fault_without_code(
@@ -124,6 +138,16 @@ def storage_error(
             f"{_failed_in_python(error, backend)} during a write, which may or may not have landed; "
             "read before repeating it"
         )
+    if fault in (Fault.SILENT, Fault.SLOW) and writing:
+        return UpdateOutcomeUnknownError(
+            f"{backend} did not answer a write within its bound (statement_timeout), and it may or may not have "
+            "landed; read before repeating it"
+        )
+    if fault in (Fault.SILENT, Fault.SLOW):
+        return StorageUnavailableError(
+            f"{backend} did not answer within the bound of a statement (statement_timeout); try again, or allow more "
+            "time"
+        )
     if fault is Fault.LOST:
         return StorageUnavailableError(f"the connection to {backend} was lost; try again", code=code)
     if fault is Fault.ROLLED_BACK:
@@ -138,11 +162,11 @@ def storage_error(
             "update function faster, or raise idle_in_transaction_session_timeout or transaction_timeout",
             code=code,
         )
-    if fault is Fault.REFUSED and code in _REFUSALS:
+    if fault in (Fault.REFUSED, Fault.READ_ONLY) and code in _REFUSALS:
         return StorageUnavailableError(f"{backend} {_REFUSALS[code]}", code=code)
     if code in _LIMITS:
         return StorageError(f"{backend} {_LIMITS[code]}", code=code)
-    if code in _NOT_PREPARED:
+    if code in NOT_PREPARED:
         return StorageError(
             f"{backend} does not know the statements that were prepared on this connection: behind a pooler in "
             "transaction mode, add prepared_statements=false to the URL",

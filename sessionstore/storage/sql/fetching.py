@@ -14,6 +14,9 @@ from .prepared import Prepared
 from .rows import Fields, key_of, packed
 from .statements import Pair
 
+_LONG: Final = 60
+"""How many times the bound of a statement those may take that read or write many rows."""
+
 # program_limit_exceeded and its class; configuration_limit_exceeded (temp_file_limit); out_of_memory; query_canceled
 _TOO_MUCH: Final = ("54", "53400", "53200", "57014")
 
@@ -33,7 +36,10 @@ class Fetching:
     async def rows(self, statement: Prepared, params: Fields, *, writing: bool) -> Sequence[Row]:
         """Runs a statement that has no batch."""
         bound = self._dated(params)
-        return await self._gateway.run(lambda lease: statement.fetch(lease.driver, bound), writing=writing)
+        # Pages, counts and batches of rows: the statements of operators and of the reaper.
+        return await self._gateway.run(
+            lambda lease: statement.fetch(lease.driver, bound), writing=writing, statements=_LONG
+        )
 
     async def batch(
         self, pair: Pair, fields: Iterable[Fields], *, writing: bool, keyed: bool = True, divisible: bool = True

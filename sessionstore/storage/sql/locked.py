@@ -13,6 +13,8 @@ from .fetching import Fetching, check_keys
 from .gateway import Gateway
 from .rows import document_of, key_of, unique, write_fields, written
 
+_STATEMENTS: Final = 6
+"""How many times the bound of a statement a transaction may take: it waits for locks, and runs functions of callers."""
 _LOCK_NOT_AVAILABLE: Final = "55P03"
 
 
@@ -43,7 +45,7 @@ class LockedUpdates:
                 return await self._write(writes, lease) if writes else {}
 
         try:
-            outcome = await self._gateway.run(operation, writing=True)
+            outcome = await self._gateway.run(operation, writing=True, statements=_STATEMENTS)
         except StorageUnavailableError as error:
             if error.code != _LOCK_NOT_AVAILABLE:
                 raise

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
+from math import inf, nan
 from typing import Any, Final
 
 from ...errors import ConfigurationError
@@ -35,11 +37,34 @@ def truth(value: object) -> bool:
     return known
 
 
+def seconds(value: object) -> float:
+    """Reads a duration: a number of seconds, a timedelta, or None (in a URL: none) for no bound."""
+    if value is None or value == "none":
+        return inf
+    given: object = value.total_seconds() if isinstance(value, timedelta) else value
+    try:
+        read = nan if isinstance(given, bool) else float(given)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    except (TypeError, ValueError):
+        read = nan
+    if not 0 < read < inf:
+        raise ValueError("is a number of seconds above 0, or none")
+    return read
+
+
+STATEMENT_TIMEOUT: Final = "statement_timeout"
+"""For how long a statement may be without an answer before it is cancelled, and its connection closed."""
+
+IDLE_TIMEOUT: Final = "idle_timeout"
+"""For how long a connection may be idle before it is replaced."""
+
 PREPARED: Final = "prepared_statements"
 """Whether statements may be prepared on a connection, which is not so behind a pooler in transaction mode."""
 
 OPTIONS: Final[Mapping[str, Option]] = {
     PREPARED: Option(truth, default=True, backends=("postgresql",)),
+    STATEMENT_TIMEOUT: Option(seconds, default=10.0, backends=("postgresql",)),
+    # Less than the shortest after which clouds forget connections: 240 s.
+    IDLE_TIMEOUT: Option(seconds, default=200.0, backends=("postgresql",)),
 }
 """All of them, by name. Everything else in a URL is a driver's, and everything else of open_storage() the engine's."""
 

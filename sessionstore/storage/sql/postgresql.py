@@ -30,13 +30,18 @@ from sqlalchemy.sql.dml import Delete
 
 from .dialect import Fields, batch_parameter, between
 from .drivers import Asyncpg, Driver, Psycopg
-from .faults import Fault, code_of, driver_error, fault_without_code
+from .faults import Fault, code_of, driver_error, fault_without_code, source_of
 from .prepared import Statement
 from .tables import FIRST_READ, LAST_READ, LONGEST
 
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
 _LOST: Final = {"57P01", "57P02", "57P05", "08003", "08006", "08007", "08P01"}
-_REFUSED: Final = {"57P03", "57014", "55P03", "25006", "28000", "28P01", "3D000"}
+_REFUSED: Final = {"57P03", "57014", "55P03", "28000", "28P01", "3D000"}
+_READ_ONLY: Final = "25006"
+# A prepared statement that is gone or comes twice; an internal error, as where something was dropped meanwhile
+_STALE: Final = {"26000", "42P05", "XX000"}
+# Of feature_not_supported: "cached plan must not change result type"
+_REVALIDATING: Final = "RevalidateCachedQuery"
 _ROLLED_BACK: Final = {"40001", "40P01"}
 _ENDED: Final = {"25P03", "25P04"}
 _REFUSED_CLASSES: Final = ("08", "53")
@@ -194,6 +199,10 @@ class PostgreSQL:
             return Fault.DENIED
         if code in _LOST:
             return Fault.LOST
+        if code == _READ_ONLY:
+            return Fault.READ_ONLY
+        if code in _STALE or (code == "0A000" and source_of(original) == _REVALIDATING):
+            return Fault.STALE
         if code in _ROLLED_BACK:
             return Fault.ROLLED_BACK
         if code in _ENDED:

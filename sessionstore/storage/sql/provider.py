@@ -35,10 +35,11 @@ from .answers import not_kept
 from .creations import Creations
 from .deletions import Deletions
 from .drivers import Row
-from .engine import make_engine
+from .engine import make_bounded_engine
 from .fetching import Fetching
 from .gateway import Gateway
 from .late import LateAccesses
+from .limits import Limits
 from .locked import LockedUpdates
 from .rounds import Rounds
 from .rows import (
@@ -98,8 +99,9 @@ class SqlStorageProvider(StorageProvider):
         clock: Clock | None = None,
         batching: Batching | None = _BATCHING,
         _owned: bool = False,
+        _limits: Limits | None = None,
     ) -> None:
-        self._gateway = Gateway(engine, schema=schema, owned=_owned)
+        self._gateway = Gateway(engine, schema=schema, owned=_owned, limits=_limits)
         self._statements = self._gateway.statements
         self.batching = batching
         self._fetching = Fetching(self._gateway, clock)
@@ -118,7 +120,8 @@ class SqlStorageProvider(StorageProvider):
         **engine_options: Any,
     ) -> SqlStorageProvider:
         """Makes a provider with an engine of its own, which closing it disposes. See open_storage()."""
-        return cls(make_engine(url, **engine_options), schema=schema, clock=clock, batching=batching, _owned=True)
+        engine, limits = make_bounded_engine(url, **engine_options)
+        return cls(engine, schema=schema, clock=clock, batching=batching, _owned=True, _limits=limits)
 
     async def create_many(self, drafts: Sequence[Draft]) -> Sequence[Creation]:
         async def insert(pending: Iterable[Draft]) -> Sequence[Row]:

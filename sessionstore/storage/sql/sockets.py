@@ -15,6 +15,16 @@ SOCKET_PARAMETERS: Final[Mapping[str, str]] = {
 """libpq's names, and those of the operating system, which need not have all of them. 0: as the system has it."""
 
 
+SILENCE: Final[Mapping[str, str]] = {
+    "keepalives": "1",
+    "keepalives_idle": "10",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "20000",  # milliseconds
+}
+"""What is set where the URL says nothing: a peer that is gone is noticed within half a minute."""
+
+
 def tune(connection: socket.socket, parameters: Mapping[str, str]) -> None:
     """Sets what the parameters say, as libpq does; a Unix socket has nothing of it."""
     if connection.family not in (socket.AF_INET, socket.AF_INET6):

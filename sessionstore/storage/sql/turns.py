@@ -30,7 +30,7 @@ class Turns:
     def __init__(self, places: int, seconds: float, refusal: str = NO_CONNECTION) -> None:
         self._refusal = refusal
         self._semaphore = asyncio.Semaphore(places)
-        self._seconds = seconds
+        self.seconds = seconds
 
     @classmethod
     def of_pool(cls, pool: Pool) -> Turns:
@@ -48,7 +48,7 @@ class Turns:
             await self._semaphore.acquire()  # without a pause
             return
         try:
-            async with asyncio.timeout(self._seconds):
+            async with asyncio.timeout(self.seconds):
                 await self._semaphore.acquire()
         except TimeoutError:
             raise StorageUnavailableError(self._refusal) from None
