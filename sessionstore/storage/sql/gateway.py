@@ -188,7 +188,9 @@ class Gateway:
                     await asyncio.sleep(random.uniform(0, _FIRST_PAUSE * 2**rolled_back))  # noqa: S311
                     continue
             if isinstance(error, SessionStoreError):
-                raise error from (None if error.__cause__ is None else clean_cause(error.__cause__, stage))
+                cause = error.__cause__
+                error.__context__ = None  # the driver's error itself, which its copy stands for
+                raise error from (None if cause is None else clean_cause(cause, stage))
             translated: SessionStoreError = self._translated(error, fault, writing=writing)
             if fault is Fault.SCHEMA and diagnosing:
                 translated = await self._diagnosed() or translated
