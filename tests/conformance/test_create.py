@@ -24,7 +24,7 @@ async def test_a_new_session_has_the_default_state(chats: SessionManager[Chat]) 
 async def test_a_live_session_is_found_and_not_created_again(chats: SessionManager[Chat]) -> None:
     first = await chats.create_session("s", owner_id="u1", origin={"user": "u1"})
     updated = await chats.update_session("s", set_to(7))
-    found = await chats.create_session("s", owner_id="u2", origin={"user": "u2"}, ttl=None)
+    found = await chats.create_session("s", owner_id="u1", origin={"user": "u2"}, ttl=None)
     assert (found.success, found.created, found.version) == (True, False, updated.version)
     assert found.unwrap()["n"] == 7
     assert found.metadata is not None

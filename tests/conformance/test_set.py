@@ -68,3 +68,14 @@ async def test_of_a_repeated_key_the_last_draft_stays(storage: StorageProvider) 
     assert [document and document.state.replace(" ", "") for document in read] == ['{"n":2}', '{"n":3}']
     assert read[1] is not None
     assert summaries[2] == read[1].summary
+
+
+async def test_set_ends_a_session_that_is_older_than_its_new_lifetime(
+    storage: StorageProvider, clock: ManualClock
+) -> None:
+    created = (await storage.create(draft(ttl=None))).document.summary
+    clock.advance(timedelta(days=1))
+    summary = await storage.set(draft(ttl=None, max_lifetime=timedelta(minutes=40)))
+    assert (summary.version, summary.created_at) == (created.version + 1, created.created_at)
+    assert summary.expires_at == created.created_at + timedelta(minutes=40)
+    assert not await storage.exists(key())

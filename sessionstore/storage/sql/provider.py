@@ -128,9 +128,9 @@ class SqlStorageProvider(StorageProvider):
             return await self._fetching.batch(self._statements.create, map(draft_fields, pending), writing=True)
 
         async def access(rows: Sequence[Row], unread: Mapping[Key, Draft]) -> Mapping[Key, Document]:
-            owners = {draft.key: draft.owner_id for draft in drafts if draft.owner_id is not None}
+            asked = {(draft.key, draft.owner_id) for draft in drafts}
             rows = [*rows, *await self._read(unread)]
-            others = {key for row in rows if (key := key_of(row)) in owners and row[OWNER_ID] != owners[key]}
+            others = {key_of(row) for row in rows if not _may_access(row, asked)}
             found = {key: document_of(row) for row in rows if (key := key_of(row)) in others}
             return found | await self._access([row for row in rows if key_of(row) not in others])
 
@@ -147,7 +147,7 @@ class SqlStorageProvider(StorageProvider):
         rows = await self._read(keys, journal=journal)
         if owners is not None:
             asked = set(zip(keys, owners, strict=True))
-            rows = [row for row in rows if not asked.isdisjoint({(key_of(row), None), (key_of(row), row[OWNER_ID])})]
+            rows = [row for row in rows if _may_access(row, asked)]
         found = await self._access(rows, journal=journal) if touch else {key_of(row): document_of(row) for row in rows}
         documents = [found.get(key) for key in keys]
         return documents if owners is None else list(map(owned, documents, owners))
@@ -342,6 +342,12 @@ class SqlStorageProvider(StorageProvider):
                 del found[key]
             found |= {key_of(row): accessed(row) for row in again}
         return found
+
+
+def _may_access(row: Row, asked: Collection[tuple[Key, str | None]]) -> bool:
+    """Whether somebody asked for the session of a row without naming an owner, or naming the right one."""
+    key = key_of(row)
+    return (key, None) in asked or (key, row[OWNER_ID]) in asked
 
 
 def _written(writes: Sequence[Write], rows: Iterable[Row]) -> Sequence[Summary | None]:

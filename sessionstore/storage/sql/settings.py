@@ -34,8 +34,11 @@ async def settled(drafts: Sequence[Draft], write: Set, move: Move, rounds: Round
         moved = await move([key_of(row) for row in rows if row[SET_AT + 1]])
         for row in rows:
             key = key_of(row)
-            if not over(row, now=SET_AT):
-                summaries[key] = summary_of(row)
+            summary = summary_of(row)
+            # A live session that was overwritten keeps its age, so the draft's max_lifetime may well end it at once.
+            made = summary.created_at == summary.updated_at
+            if not (made and over(row, now=SET_AT)):
+                summaries[key] = summary
                 pending.pop(key, None)
             if key in summaries and key in moved:
                 summaries[key] = summaries[key]._replace(last_accessed_at=moved[key][0], expires_at=moved[key][1])
