@@ -19,7 +19,6 @@ _LEGACY: Final = getattr(sqlite3, "LEGACY_TRANSACTION_CONTROL", -1)  # since Pyt
 _OPEN: Final = (1, 2, 3)
 """PQTRANS_ACTIVE, PQTRANS_INTRANS and PQTRANS_INERROR, as PQtransactionStatus() of libpq gives them."""
 
-_UTF8: Final = "UTF8"
 
 _ASYNCPG_TYPES: Final[Mapping[str, int]] = {
     "bool": 16,
@@ -197,16 +196,21 @@ class SqliteMode:
 
 def _check_encodings(server: str | None, client: str | None) -> None:
     """None: the server, or a pooler before it, did not report it."""
-    if server not in (_UTF8, None):
+    if not _is_utf8(server):
         raise ConfigurationError(
             f"the database keeps texts in {server}, which cannot hold all characters; make one with "
             "CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0, and move the sessions there"
         )
-    if client not in (_UTF8, None):
+    if not _is_utf8(client):
         raise ConfigurationError(
             f"the engine's connections speak {client}, which cannot send all characters; let them speak UTF-8: "
             "client_encoding=utf8 in connect_args for psycopg, no client_encoding in server_settings for asyncpg"
         )
+
+
+def _is_utf8(encoding: str | None) -> bool:
+    # PgBouncer reports the client's encoding as the client spelled it. PostgreSQL knows all these spellings.
+    return encoding is None or encoding.upper().replace("-", "").replace("_", "") in ("UTF8", "UNICODE")
 
 
 class _Nobody:
