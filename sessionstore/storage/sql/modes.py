@@ -209,8 +209,9 @@ def _check_encodings(server: str | None, client: str | None) -> None:
 
 
 def _is_utf8(encoding: str | None) -> bool:
-    # PgBouncer reports the client's encoding as the client spelled it. PostgreSQL knows all these spellings.
-    return encoding is None or encoding.upper().replace("-", "").replace("_", "") in ("UTF8", "UNICODE")
+    # PgBouncer reports the client's encoding as the client spelled it, asyncpg's in quotes. PostgreSQL knows these all.
+    name = "UTF8" if encoding is None else encoding.strip("'").upper().replace("-", "").replace("_", "")
+    return name in ("UTF8", "UNICODE")
 
 
 class _Nobody:
