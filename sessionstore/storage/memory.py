@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import wraps
+from threading import RLock
+from typing import Any, TypeVar, cast
 
 from ..batching import Batching
 from ..errors import StorageError
+from ..forks import forget_in_children
 from ..ids import check_filters
 from ..journal import JOURNAL_CHARS, Journal, entry, new_write_id
 from . import (
@@ -28,15 +32,29 @@ from . import (
 )
 from .lifetime import deadline_of, first_expiry, slid_expiry
 
+M = TypeVar("M", bound=Callable[..., Any])
+
 
 def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-class MemoryStorageProvider(StorageProvider):
-    """Keeps sessions in a dictionary; they go with the process.
+def _one_thread_at_a_time(method: M) -> M:
+    """Makes a method atomic for all threads. No method awaits anything, so the lock is never kept across a pause."""
 
-    No method awaits anything, so each is atomic within its event loop. It is not for several threads.
+    @wraps(method)
+    async def call(self: MemoryStorageProvider, *args: Any, **kwargs: Any) -> Any:
+        with self._lock:  # pyright: ignore[reportPrivateUsage]
+            return await method(self, *args, **kwargs)
+
+    return cast("M", call)
+
+
+class MemoryStorageProvider(StorageProvider):
+    """Keeps sessions in a dictionary; they go with the process, and a forked child has a copy.
+
+    No method awaits anything, and one thread at a time is in any of them. So each call is atomic, also for several
+    event loops in several threads.
 
     Args:
         clock: Gives the aware UTC now; the process's clock where it is None.
@@ -48,7 +66,14 @@ class MemoryStorageProvider(StorageProvider):
         self._now: Callable[[], datetime] = clock or _utc_now
         self._documents: dict[Key, Document] = {}
         self._closed = False
+        self._lock = RLock()
+        forget_in_children(self)
 
+    def forget_parent(self) -> None:
+        """Makes the lock anew in a forked child, where the thread that held it does not exist."""
+        self._lock = RLock()
+
+    @_one_thread_at_a_time
     async def create_many(self, drafts: Sequence[Draft]) -> Sequence[Creation]:
         now = self._open_at()
         asked = {(draft.key, draft.owner_id) for draft in drafts}
@@ -61,6 +86,7 @@ class MemoryStorageProvider(StorageProvider):
             creations.append(Creation(document._replace(journal=None), created=found is None))
         return creations
 
+    @_one_thread_at_a_time
     async def get_many(
         self,
         keys: Sequence[Key],
@@ -75,16 +101,19 @@ class MemoryStorageProvider(StorageProvider):
         found = [self._access(it.summary.key, now) if touch and it is not None else it for it in seen]
         return found if journal else [document and document._replace(journal=None) for document in found]
 
+    @_one_thread_at_a_time
     async def update_many(self, writes: Sequence[Write]) -> Sequence[Summary | None]:
         now = self._open_at()
         return [self._write(write, now) for write in writes]
 
+    @_one_thread_at_a_time
     async def update_locked_many(self, keys: Sequence[Key], apply: Apply) -> Sequence[Summary | None]:
         now = self._open_at()
         found = [self._live(key, now) for key in keys]
         writes = [None if document is None else apply(document) for document in found]
         return [None if write is None else self._write(write, now) for write in writes]
 
+    @_one_thread_at_a_time
     async def delete_many(self, keys: Sequence[Key], *, owners: Owners = None) -> Sequence[bool]:
         now = self._open_at()
         deleted: list[bool] = []
@@ -94,19 +123,23 @@ class MemoryStorageProvider(StorageProvider):
                 self._documents.pop(key, None)
         return deleted
 
+    @_one_thread_at_a_time
     async def set_many(self, drafts: Sequence[Draft]) -> Sequence[Summary]:
         now = self._open_at()
         summaries = {key: self._set(draft, now) for key, draft in {draft.key: draft for draft in drafts}.items()}
         return [summaries[draft.key] for draft in drafts]
 
+    @_one_thread_at_a_time
     async def exists_many(self, keys: Sequence[Key]) -> Sequence[bool]:
         now = self._open_at()
         return [self._live(key, now) is not None for key in keys]
 
+    @_one_thread_at_a_time
     async def touch_many(self, keys: Sequence[Key]) -> Sequence[bool]:
         now = self._open_at()
         return [self._access(key, now) is not None for key in keys]
 
+    @_one_thread_at_a_time
     async def list(
         self,
         namespace: str | None = None,
@@ -128,6 +161,7 @@ class MemoryStorageProvider(StorageProvider):
         ]
         return Page(found[:limit], found[limit - 1].key if len(found) > limit else None)
 
+    @_one_thread_at_a_time
     async def clear(self, namespace: str | None = None, *, prefix: str = "") -> int:
         check_filters(namespace=namespace, prefix=prefix)
         now = self._open_at()
@@ -137,6 +171,7 @@ class MemoryStorageProvider(StorageProvider):
             del self._documents[key]
         return live
 
+    @_one_thread_at_a_time
     async def purge_batch(
         self, *, limit: int = 5000, grace: timedelta = timedelta(0), since: datetime | None = None
     ) -> Purge:
@@ -147,10 +182,12 @@ class MemoryStorageProvider(StorageProvider):
             del self._documents[key]
         return Purge(len(doomed), doomed[-1][0] if doomed else None, 0)
 
+    @_one_thread_at_a_time
     async def count_expired(self, *, grace: timedelta = timedelta(0), since: datetime | None = None) -> int:
         expired = self._expired(self._open_at() - grace)
         return sum(since is None or expires_at >= since for expires_at, _ in expired)
 
+    @_one_thread_at_a_time
     async def stats(self, namespace: str | None = None) -> Sequence[Stats]:
         check_filters(namespace=namespace)
         now = self._open_at()
@@ -168,6 +205,7 @@ class MemoryStorageProvider(StorageProvider):
             for name, expired in sorted(expiries.items())
         ]
 
+    @_one_thread_at_a_time
     async def close(self) -> None:
         self._closed = True
         self._documents.clear()

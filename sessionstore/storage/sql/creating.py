@@ -81,7 +81,7 @@ class Creating:
         # Usually nothing has expired here: then nobody looks for it.
         expired = select(func.bool_or(~found.c.live)).scalar_subquery()
         made = self._by_steps(batch, kind, found, expired, true().label("created"))
-        live: Select[Any] = select(*[column for column in found.c if column.key != "live"], false().label("created"))
+        live: Any = select(*[column for column in found.c if column.key != "live"], false().label("created"))
         return union_all(made, live.where(found.c.live))
 
     def set(self, batch: FromClause) -> Statement:
