@@ -25,7 +25,7 @@ async def failover(_: Cluster, times: int) -> list[Row]:
         await asyncio.to_thread(primary.initialize)
         await asyncio.to_thread(primary.start)
         await asyncio.to_thread(Database(primary.url).migrate)
-        url = _url(primary, standby)
+        url = url_of_both(primary, standby)
         async with open_storage(url) as storage:
             async with Writers(storage) as writers:
                 for _again in range(times):
@@ -48,7 +48,8 @@ async def _attach(standby: Cluster, primary: Cluster) -> None:
     await until(Database(primary.url), _SYNCHRONOUS)
 
 
-def _url(*hosts: Cluster) -> str:
+def url_of_both(*hosts: Cluster) -> str:
+    """A URL that leads to the one of them that writes."""
     query = {"host": [str(host.directory) for host in hosts], "target_session_attrs": "read-write"}
     url = make_url(hosts[0].url).difference_update_query(["host"]).update_query_dict(query)
     return url.render_as_string(hide_password=False)

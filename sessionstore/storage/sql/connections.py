@@ -325,6 +325,8 @@ class Connections:
         while True:
             if not scarce.known():
                 scarce.used += 1
+                # Before it connects: what is replaced meanwhile may lead to the same server as this one.
+                generation = self._generation
                 try:
                     lease = await self._take()
                 except BaseException as error:
@@ -335,7 +337,7 @@ class Connections:
                     scarce.note(error)
                 else:
                     scarce.forget()
-                    lease.generation = self._generation
+                    lease.generation = generation
                     return lease
             handed: Lease | None = await scarce.next(self._limits.patience, self.give_back)
             if handed is not None:
