@@ -8,6 +8,7 @@ from contextlib import suppress
 from math import inf
 from pathlib import Path
 from time import monotonic
+from traceback import clear_frames
 from typing import Any, Final, TypeVar
 from weakref import WeakSet
 
@@ -350,7 +351,7 @@ class Connections:
         if isinstance(pool, StaticPool) and not self._owned:
             self._check_shared(pool)
         try:
-            lease = Lease(pool, await greenlet_spawn(pool.connect))
+            lease = Lease(pool, await _of_pool(pool))
             if not self._pool.made and not made_in(asyncio.get_running_loop(), lease.driver):
                 await greenlet_spawn(lease.close)
                 self._pool.leave()
@@ -450,6 +451,17 @@ class Connections:
                 await greenlet_spawn(lease.discard)
                 raise
         await greenlet_spawn(lease.close)
+
+
+async def _of_pool(pool: Any) -> Any:
+    try:
+        return await greenlet_spawn(pool.connect)
+    except asyncio.CancelledError as error:
+        # psycopg does not close a connection that it was making. The frames that the error passed refer to the
+        # connection and to the error, which refers to the frames: the server would keep the connection until the next
+        # garbage collection.
+        clear_frames(error.__traceback__)  # those that still run are left alone
+        raise
 
 
 async def _end(rest: Coroutine[Any, Any, Any], connection: Any, driver: Driver) -> bool:
