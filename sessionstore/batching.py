@@ -9,7 +9,9 @@ from .errors import ConfigurationError
 from .journal import MOST_AT_ONCE
 
 BATCH_CHARS: Final = 4_000_000
-"""How much state is read or written together at most, unless a single state is more."""
+"""How much state goes together at most, unless a single state is more. A write is divided by the lengths of its states.
+For a read they are only known afterwards: its number of keys follows from what the batch before it read, so that the
+first read of heavy states after light ones may be larger, by as much as they are heavier."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Coroutine, Hashable, Iterable, Sequence
+from functools import partial
 from typing import Any, Final, Generic, TypeVar
 
 from .call import Batch, Call, Flight, Send, spawn, tell
@@ -246,7 +247,15 @@ class _Queue(Generic[K, Q, R]):
             return
         flight.task = task
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(partial(self._flown, flight, calls))
+
+    def _flown(self, flight: Flight, calls: Sequence[Call[Q, R]], task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if flight in self._flights and not self._loop.is_closed():
+            # A task that is cancelled before its first step runs nothing of its coroutine.
+            tell(calls, StorageUnavailableError(_CANCELLED))
+            self._land(flight)
+            self._depart_soon()
 
     def _abandon(self, flight: Flight) -> None:
         # What it keeps busy is wanted by others: the storage gives up the statement of a task that is cancelled.

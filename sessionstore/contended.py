@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Callable, Coroutine, Iterable, Sequence
+from functools import partial
 from typing import Any, Final
 
 from .call import spawn, tell, twin
@@ -18,55 +18,20 @@ from .errors import (
 from .fold import Fold
 from .halves import divisible
 from .pace import SLICE
-from .rounds import Rounds, beaten, left_open, parts
+from .rounds import CANCELLED, Rounds, beaten, left_open, parts
 from .sent import Sent, noting
 from .storage import Document, Key, StorageProvider, Write
+from .waiting import LONGEST_PAUSE, Entry
 
-_FIRST_PAUSE: Final = 0.002
-_LONGEST_PAUSE: Final = 0.1
 _REST: Final = 4
 """How many times as long as it tries it rests at least: what is tried again and again may be heavy."""
 _BOUND: Final = 30.0
 """For how many seconds a row is waited for that another transaction holds."""
 
 
-class _Entry:
-    """Updates of a session that wait for its row.
-
-    Attributes:
-        fold: The updates.
-        since: Since when they wait.
-        due: When they are tried next.
-        pause: How long they rest then.
-        moving: Whether others write the session, for all that is known; else somebody holds its row.
-        locks: How often its row could not be locked: 1 after it was tried with others, 2 by itself.
-        locking: Whether that is being tried now.
-        single: Whether it is tried by itself, because it was refused among others.
-    """
-
-    __slots__ = ("due", "fold", "locking", "locks", "moving", "pause", "since", "single")
-
-    def __init__(self, fold: Fold, now: float) -> None:
-        self.fold = fold
-        self.since = now
-        self.pause = _FIRST_PAUSE
-        self.due = now + random.uniform(0, _FIRST_PAUSE)  # noqa: S311  # spreads processes, no secret
-        self.moving = True
-        self.locks = 0
-        self.locking = False
-        self.single = fold.halved_until is not None
-
-    def rest(self, now: float) -> None:
-        """Puts the next trial off, each time for longer."""
-        self.due = now + self.pause * random.uniform(0.5, 1)  # noqa: S311
-        self.pause = min(2 * self.pause, _LONGEST_PAUSE)
-
-    def hurry(self, now: float) -> None:
-        """Notes that somebody else wrote: the row is free at times."""
-        self.moving = True
-        self.pause = _FIRST_PAUSE
-        self.due = now
-        self.locks = min(self.locks, 1)
+_NOT_WAITED: Final = (
+    "the task that waited for the row was cancelled by somebody else, and nothing was written; try again"
+)
 
 
 class Contended:
@@ -87,10 +52,10 @@ class Contended:
         self._storage = storage
         self._release = release
         self._loop = asyncio.get_running_loop()
-        self._entries: list[_Entry] = []
+        self._entries: list[Entry] = []
         self._keys: set[Key] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._polling = self._locking = False
+        self._poller: asyncio.Task[None] | None = None
+        self._locker: asyncio.Task[None] | None = None
         self._alarm: asyncio.Future[None] | None = None
 
     def holds(self, key: Key) -> bool:
@@ -101,54 +66,71 @@ class Contended:
         """Takes updates over. Those of a session go in the order in which they came."""
         now = self._loop.time()
         for fold in folds:
-            self._entries.append(_Entry(fold, now))
+            self._entries.append(Entry(fold, now))
             self._keys.add(fold.key)
-        if not self._polling:
-            self._polling = True
-            self._start(self._poll())
+        if self._poller is None:
+            try:
+                self._poller = self._start(self._poll(), self._polled)
+            except SessionStoreError as error:
+                self._abandon(error)
+                return
+            if self._poller.done():  # all in its first step, which is no turn of the event loop with eager tasks
+                self._poller = None
         self._wake()
 
-    def _start(self, running: Coroutine[Any, Any, None]) -> None:
-        try:
-            task = spawn(self._loop, running)
-        except SessionStoreError as error:
-            self._polling = False
-            for entry in self._entries:
+    def _start(
+        self, running: Coroutine[Any, Any, None], ended: Callable[[asyncio.Task[None]], None]
+    ) -> asyncio.Task[None]:
+        # A callback, because a task that is cancelled before its first step runs nothing of its coroutine.
+        task = spawn(self._loop, running)
+        task.add_done_callback(ended)
+        return task
+
+    def _abandon(self, error: SessionStoreError) -> None:
+        """Tells all but those that are being locked, whose task tells them, and lets their sessions go."""
+        for entry in self._entries:
+            if not entry.locking:
+                self._cut_off([entry])
                 tell(entry.fold.calls, error)
-            self._clear_away()
-            return
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._clear_away()
+
+    def _cut_off(self, entries: Iterable[Entry]) -> None:
+        """Tells those whose write may have landed: done again, an update would be there twice."""
+        for entry in entries:
+            for call in entry.fold.open:
+                if call.request.written():
+                    call.answer(UpdateOutcomeUnknownError(CANCELLED))
 
     def _wake(self) -> None:
         if self._alarm is not None and not self._alarm.done():
             self._alarm.set_result(None)
 
     async def _poll(self) -> None:
-        try:
-            while self._entries:
-                self._clear_away()
-                self._lock_some()
-                now = self._loop.time()
-                heads = self._heads()
-                due = [entry for entry in heads if entry.due <= now]
-                if due:
-                    await self._try(due)
-                    spent = self._loop.time() - now
-                    for entry in due:
-                        entry.due = max(entry.due, now + _REST * spent)
-                elif heads or self._entries:
-                    await self._sleep(min((entry.due for entry in heads), default=now + _LONGEST_PAUSE) - now)
-        finally:
-            self._polling = False
-            if not self._loop.is_closed():
-                for entry in self._entries:
-                    tell(entry.fold.calls, StorageUnavailableError("the task that waited for the row was cancelled"))
-                self._clear_away()
+        while self._entries:
+            self._clear_away()
+            self._lock_some()
+            now = self._loop.time()
+            heads = self._heads()
+            due = [entry for entry in heads if entry.due <= now]
+            if due:
+                await self._try(due)
+                spent = self._loop.time() - now
+                for entry in due:
+                    entry.due = max(entry.due, now + _REST * spent)
+            elif heads or self._entries:
+                await self._sleep(min((entry.due for entry in heads), default=now + LONGEST_PAUSE) - now)
+        self._poller = None
 
-    def _heads(self) -> list[_Entry]:
+    def _polled(self, task: asyncio.Task[None]) -> None:
+        """Ends what a task that was cancelled had begun."""
+        if task is self._poller:
+            self._poller = None
+            if not self._loop.is_closed():
+                self._abandon(StorageUnavailableError(_NOT_WAITED))
+
+    def _heads(self) -> list[Entry]:
         """Of each session the updates that came first, unless they are being locked."""
-        first: dict[Key, _Entry] = {}
+        first: dict[Key, Entry] = {}
         for entry in self._entries:
             first.setdefault(entry.fold.key, entry)
         return [entry for entry in first.values() if not entry.locking]
@@ -174,7 +156,7 @@ class Contended:
         for key in gone:
             self._release(key)
 
-    def _give_up(self, entry: _Entry) -> None:
+    def _give_up(self, entry: Entry) -> None:
         fold = entry.fold
         if fold.unsettled:
             fold.give_up()
@@ -186,7 +168,7 @@ class Contended:
         for call in fold.calls:
             call.answer(twin(error))
 
-    async def _try(self, entries: Sequence[_Entry]) -> None:
+    async def _try(self, entries: Sequence[Entry]) -> None:
         alone = [[entry] for entry in entries if entry.single]
         together = [entry for entry in entries if not entry.single]
         for group in ([together] if together else []) + alone:
@@ -195,9 +177,9 @@ class Contended:
             except Exception as error:  # noqa: BLE001  # whatever it is, those who called are told
                 self._refused(group, error)
 
-    async def _round(self, entries: Sequence[_Entry]) -> None:
+    async def _round(self, entries: Sequence[Entry]) -> None:
         documents = await self.rounds.read([entry.fold for entry in entries])
-        writing: dict[int, _Entry] = {}
+        writing: dict[int, Entry] = {}
         for entry, document in zip(entries, documents, strict=True):
             fold = entry.fold
             if document is None:
@@ -216,7 +198,7 @@ class Contended:
             for fold in lost:
                 writing[id(fold)].rest(now)
 
-    def _refused(self, entries: Sequence[_Entry], error: Exception) -> None:
+    def _refused(self, entries: Sequence[Entry], error: Exception) -> None:
         """What was refused together is tried one by one; who is refused alone is told."""
         now = self._loop.time()
         if not divisible(error):
@@ -235,13 +217,13 @@ class Contended:
             tell(entry.fold.calls, error)
         else:
             at = self._entries.index(entry)
-            alone = [_Entry(Fold(entry.fold.key, [call], entry.since), now) for call in entry.fold.open]
+            alone = [Entry(Fold(entry.fold.key, [call], entry.since), now) for call in entry.fold.open]
             for it in alone:
                 it.since, it.locks, it.fold.losses = entry.since, 1, entry.fold.losses
             self._entries[at : at + 1] = alone
 
     def _lock_some(self) -> None:
-        if self._locking:
+        if self._locker is not None:
             return
         ready = [entry for entry in self._heads() if beaten(entry.fold) and entry.locks < 2]
         together = [entry for entry in ready if not (entry.locks or entry.single)]
@@ -249,12 +231,30 @@ class Contended:
         chosen = together or sorted(ready, key=lambda entry: not entry.moving)[:1]
         if not chosen:
             return
+        try:
+            self._locker = self._start(self._lock(chosen), partial(self._unlocked, chosen))
+        except SessionStoreError as error:
+            for entry in chosen:
+                tell(entry.fold.calls, error)
+            self._clear_away()
+            return
         for entry in chosen:
             entry.locking = True
-        self._locking = True
-        self._start(self._lock(chosen))
 
-    async def _lock(self, entries: Sequence[_Entry]) -> None:
+    def _unlocked(self, entries: Iterable[Entry], task: asyncio.Task[None]) -> None:
+        self._locker = None
+        if self._loop.is_closed():
+            return
+        if task.cancelled():
+            self._cut_off(entries)
+        for entry in entries:
+            entry.locking = False
+        if self._poller is None:
+            self._abandon(StorageUnavailableError(_NOT_WAITED))
+        else:
+            self._wake()
+
+    async def _lock(self, entries: Sequence[Entry]) -> None:
         """Does them under row locks."""
         try:
             await self._locked(entries)
@@ -272,13 +272,8 @@ class Contended:
             for entry in entries:
                 entry.fold.refused()
             self._refused(entries, error)
-        finally:
-            self._locking = False
-            for entry in entries:
-                entry.locking = False
-            self._wake()
 
-    async def _locked(self, entries: Sequence[_Entry]) -> None:
+    async def _locked(self, entries: Sequence[Entry]) -> None:
         by_key = {entry.fold.key: entry for entry in entries}
         seen: set[Key] = set()
         sent = Sent()

@@ -30,7 +30,7 @@ OPTIMISTIC_ROUNDS: Final = 4
 
 _FIRST_PAUSE: Final = 0.002
 
-_CANCELLED: Final = (
+CANCELLED: Final = (
     "the task that wrote for several callers was cancelled by somebody else, and the write may or may not have landed; "
     "read before repeating it"
 )
@@ -80,7 +80,7 @@ class Rounds:
             for fold in folds:
                 for call in fold.open:
                     if call.request.written():
-                        call.answer(UpdateOutcomeUnknownError(_CANCELLED))
+                        call.answer(UpdateOutcomeUnknownError(CANCELLED))
             raise
         except Exception as error:  # noqa: BLE001  # whatever it is, those who called are told
             tell([call for fold in folds for call in fold.calls], error)
@@ -137,10 +137,12 @@ class Rounds:
                 held.append(fold)
             elif await self.applied(fold, document):
                 writing.append(fold)
+        lost = await self.write(writing)
         if held:
-            # Nobody wrote, and yet it could not be written: whoever holds the row may hold it for long.
+            # Nobody wrote, and yet it could not be written: whoever holds the row may hold it for long. Not before the
+            # others are written: if that fails, all of the round are told, or go on together.
             self._hand_over(held)
-        return await self.write(writing)
+        return lost
 
     async def read(self, folds: Sequence[Fold]) -> Sequence[Document | None]:
         """Reads the documents of updates; not an access."""

@@ -59,7 +59,9 @@ class SessionResult(Generic[T]):
         created: Whether this very call created the session.
         applied: Whether this very call changed the state: False also where an update's idempotency key had been seen.
         version: The version of the session after the call.
-        metadata: The facts about the session after the call.
+        metadata: The facts about the session after the call. In one case the times are later ones: the answer to an
+            update was lost, and others wrote before it was found to have landed. Then ``updated_at``,
+            ``last_accessed_at`` and ``expires_at`` are those that were found, and all else is as that update left it.
     """
 
     session_id: SessionId

@@ -166,6 +166,30 @@ async def test_a_batch_whose_task_is_cancelled_lets_its_callers_go_and_the_next_
     assert await waiting[0] == "next"
 
 
+async def test_a_batch_whose_task_is_cancelled_before_its_first_step_lets_its_callers_go(sender: Sender) -> None:
+    combined = combiner(sender, alone=True)
+    tasks = await begun(*(combined.call(key, key) for key in "xab"))
+    loop = asyncio.get_running_loop()
+
+    def cancelled_at_once(_: asyncio.AbstractEventLoop, running: Any, **options: Any) -> Any:
+        task = asyncio.Task(running, loop=loop, **options)
+        task.cancel()
+        return task
+
+    loop.set_task_factory(cancelled_at_once)
+    try:
+        await sender.land()
+    finally:
+        loop.set_task_factory(None)
+    async with asyncio.timeout(10):
+        await asyncio.wait(tasks)
+    assert await tasks[0] == "x"
+    assert [type(task.exception()) for task in tasks[1:]] == [StorageUnavailableError] * 2
+    waiting = await begun(combined.call("b", "next"))
+    await sender.land()
+    assert await waiting[0] == "next"
+
+
 class _Table:
     """A function of many keys, that refuses some of them."""
 

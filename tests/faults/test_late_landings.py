@@ -1,0 +1,84 @@
+"""A write that waits in the server lands after its connection broke, and after the update was applied once more."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import count
+
+import psycopg
+import pytest
+
+from sessionstore import SessionManager
+from tests.sql.bystander import ask, dsn, until_blocked
+from tests.support.documents import TTL, Chat, append, new_chat
+from tests.support.postgres import Database, PostgresServer
+
+from .proxy import Proxy
+from .ways import WAYS, migrated, through
+
+_LOCK = 4711
+# The row is locked by then, as it is while a write waits for a standby or for the disk.
+_WAITING = (
+    f"""
+    CREATE FUNCTION waiting() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN PERFORM pg_advisory_xact_lock({_LOCK}); RETURN new; END $$
+    """,
+    "CREATE TRIGGER waiting BEFORE UPDATE OF state ON sessionstore.sessions FOR EACH ROW EXECUTE FUNCTION waiting()",
+)
+
+
+@contextmanager
+def writes_waiting(database: Database) -> Iterator[None]:
+    """All who write a state wait."""
+    with psycopg.connect(dsn(database.url), autocommit=True) as connection:
+        connection.execute("SELECT pg_advisory_lock(%s)", [_LOCK])
+        yield
+
+
+@pytest.mark.parametrize("together", [1, 3])
+@pytest.mark.parametrize("way", WAYS)
+async def test_version_state_and_facts_are_those_of_one_write(server: PostgresServer, way: str, together: int) -> None:
+    async with (
+        migrated(server) as database,
+        Proxy(database.url) as proxy,
+        through(proxy.url, way) as storage,
+    ):
+        chats: SessionManager[Chat] = SessionManager(new_chat, storage, "chat", ttl=TTL)
+        first = (await chats.create_session("s")).version
+        assert first is not None
+        for statement in _WAITING:
+            await asyncio.to_thread(ask, database, statement)
+        words = count()
+        again = asyncio.Event()
+
+        def saying() -> Callable[[Chat], None]:
+            """An update that says something else each time that it is applied."""
+            times = count(1)
+
+            def say(state: Chat) -> None:
+                state["turns"].append(next(words))
+                if next(times) > 1:
+                    again.set()
+
+            return say
+
+        with writes_waiting(database):
+            updates = [asyncio.ensure_future(chats.update_session("s", saying())) for _ in range(together)]
+            await until_blocked(database)
+            proxy.leave()
+            async with asyncio.timeout(30):
+                await again.wait()
+        async with asyncio.timeout(30):
+            results = await asyncio.gather(*updates)
+        found = await chats.get_session("s", touch=False)
+        assert found.version == first + together
+        (last,) = [result for result in results if result.version == found.version]
+        assert (last.applied, last.data, last.metadata) == (True, found.data, found.metadata)
+        stored = found.unwrap()["turns"]
+        assert len(set(stored)) == together
+        for result in results:
+            assert result.version is not None
+            assert result.unwrap()["turns"] == stored[: result.version - first]
+        assert (await chats.update_session("s", append("next"))).unwrap()["turns"] == [*stored, "next"]
