@@ -7,19 +7,17 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
-from math import isfinite
 from typing import Any, Final, TypeAlias
 from uuid import UUID
 
 from pydantic import BaseModel, RootModel
 
+from .differences import added, lost, lost_key, of_another_type, once, other_value
 from .jsontext import Refused, named
 from .schema import Unstored
-from .shapes import ABSENT, attributes, layout, model_fields
+from .shapes import ABSENT, attributes, default, layout, model_fields
 
-EXACT: Final[frozenset[type]] = frozenset(
-    {str, int, bool, type(None), bytes, float, date, time, datetime, timedelta, UUID}
-)
+EXACT: Final[frozenset[type]] = frozenset({str, int, bool, type(None), bytes, float, date, datetime, timedelta, UUID})
 """Types without parts, of which nearly all values are; where ``==`` says that two are equal, they are."""
 
 _NO_FIELDS: Final[frozenset[str]] = frozenset()
@@ -38,15 +36,21 @@ class Comparison:
     def same(self, given: Any, read: Any) -> None:
         kind = type(given)
         if kind is not type(read):
-            raise _of_another_type(given, read)
+            raise of_another_type(given, read)
         self._ways[kind](self, given, read)
 
     def scalar(self, given: Any, read: Any) -> None:
         if given != read and (given == given or read == read):  # NaN is not equal to itself
-            raise _other(given)
+            raise other_value(given)
 
-    def keyed(self, given: Mapping[Any, Any], read: Mapping[Any, Any], exempt: frozenset[str] = _NO_FIELDS) -> None:
-        """Compares values under names."""
+    def keyed(
+        self,
+        given: Mapping[Any, Any],
+        read: Mapping[Any, Any],
+        exempt: frozenset[str] = _NO_FIELDS,
+        owner: type | None = None,
+    ) -> None:
+        """Compares values under names, which are fields of a class where there is an owner."""
         name: object = None
         try:
             for name, value in given.items():
@@ -59,7 +63,9 @@ class Comparison:
                 if name in exempt:
                     continue
                 if other is ABSENT:
-                    raise _lost()
+                    raise lost()
+                if owner is not None and _is_declared(owner, name, value, other):
+                    continue
                 self.same(value, other)
         except Refused as refused:
             refused.inside(name)
@@ -67,7 +73,7 @@ class Comparison:
         if len(read) > len(given) or exempt:
             for name in read:
                 if name not in given and name not in exempt:
-                    raise _added(name)
+                    raise added(name)
 
     def model(self, given: BaseModel, read: BaseModel) -> None:
         kind: type = type(given)
@@ -75,7 +81,7 @@ class Comparison:
             mine, theirs = model_fields(given), model_fields(read)
         else:
             mine, theirs = given.__dict__, read.__dict__
-        self.keyed(mine, theirs, self._unstored.fields_of(kind))
+        self.keyed(mine, theirs, self._unstored.fields_of(kind), kind)
         if given.__pydantic_extra__ or read.__pydantic_extra__:
             self.keyed(given.__pydantic_extra__ or {}, read.__pydantic_extra__ or {})
 
@@ -88,7 +94,7 @@ class Comparison:
             mine, theirs = attributes(given), attributes(read)
         else:
             mine, theirs = given.__dict__, read.__dict__
-        self.keyed(mine, theirs, self._unstored.fields_of(kind))
+        self.keyed(mine, theirs, self._unstored.fields_of(kind), kind)
 
     def mapping(self, given: Mapping[Any, Any], read: Mapping[Any, Any]) -> None:
         keys: dict[Any, Any] | None = None
@@ -113,7 +119,7 @@ class Comparison:
             if its_key is ABSENT:
                 if key in exempt:
                     continue
-                raise _lost_key(key)
+                raise lost_key(key)
             try:
                 self.same(key, its_key)
             except Refused:
@@ -122,12 +128,12 @@ class Comparison:
                 if key not in exempt:
                     self._member(key, value, read[its_key])
                 continue
-            raise _lost_key(key)
+            raise lost_key(key)
         if len(given) != len(read):
             known = _by_itself(given)
             for key in read:
                 if _found(known, key) is ABSENT and key not in exempt:
-                    raise _added(key)
+                    raise added(key)
 
     def _member(self, step: object, value: object, other: object) -> None:
         try:
@@ -175,9 +181,9 @@ class Comparison:
             refused.inside(index)
             raise
         if len(given) > len(read):
-            raise _lost(index + 1)
+            raise lost(index + 1)
         if len(given) < len(read):
-            raise _added(index + 1)
+            raise added(index + 1)
 
     def queue(self, given: deque[Any], read: deque[Any]) -> None:
         self.sequence(given, read)
@@ -189,10 +195,13 @@ class Comparison:
         for index, value in enumerate(given):
             other = _found(members, value)
             if other is ABSENT:
-                raise _lost(index)
+                raise lost(index)
             self._member(index, value, other)
         if len(given) != len(read):
             raise Refused("would come back with more members")
+
+    def iterator(self, given: object, read: object) -> None:
+        raise once()
 
     def attributes(self, given: Any, read: Any) -> None:
         self.keyed(attributes(given), attributes(read))
@@ -212,17 +221,22 @@ class Comparison:
         if given == read:
             return
         if (given.utcoffset() is None) != (read.utcoffset() is None) or given - read != timedelta():
-            raise _other(given)
+            raise other_value(given)
+
+    def time_of_day(self, given: time, read: time) -> None:
+        # Python calls one whose zone has an offset only on a given day equal to one without a zone.
+        if given != read or (given.tzinfo is None) != (read.tzinfo is None):
+            raise other_value(given)
 
     def decimal(self, given: Decimal, read: Decimal) -> None:
         # NaN is not equal to itself, and a signaling one cannot be compared at all.
         same = given.as_tuple() == read.as_tuple() if given.is_nan() or read.is_nan() else given == read
         if not same:
-            raise _other(given)
+            raise other_value(given)
 
     def enum(self, given: Enum, read: Enum) -> None:
         if given is not read and given.value != read.value:
-            raise _other(given)
+            raise other_value(given)
 
     def instance(self, given: Any, read: Any) -> None:
         """Compares instances of a class of which nothing is known."""
@@ -245,7 +259,7 @@ class Comparison:
         except Exception:  # noqa: BLE001  # what comparing raises is the class's own affair
             told = False
         if told:
-            raise _other(given)
+            raise other_value(given)
         self._pickled(given, read)
 
     def _pickled(self, given: Any, read: Any) -> None:
@@ -262,6 +276,17 @@ Way: TypeAlias = Callable[[Comparison, Any, Any], None]
 """How two values of one type are compared: a method of Comparison."""
 
 
+def _is_declared(owner: type, name: Any, given: object, read: object) -> bool:
+    """Whether a field declares a whole number as the default of a float, as in ``seconds: float = 0``.
+
+    Libraries have such defaults. pydantic leaves the default as it is, and reads a float back.
+    """
+    if type(given) is not int or type(read) is not float or given != read:
+        return False
+    declared = default(owner, name)
+    return type(declared) is int and declared == given
+
+
 def _by_itself(values: Iterable[Any]) -> dict[Any, Any]:
     return {value: value for value in values}
 
@@ -271,30 +296,3 @@ def _found(members: dict[Any, Any], value: Any) -> Any:
         return members.get(value, ABSENT)
     except Exception:  # noqa: BLE001  # a key's own __hash__ or __eq__
         return ABSENT
-
-
-def _of_another_type(given: object, read: object) -> Refused:
-    if isinstance(given, float) and not isfinite(given):
-        return Refused("is not a finite number; JSON has no NaN and no infinity")
-    return Refused(
-        f"is {named(type(given))} and would come back as {named(type(read))}; "
-        "store that type, or declare this one in the state type"
-    )
-
-
-def _other(given: object) -> Refused:
-    return Refused(f"is {named(type(given))} that would come back as another one")
-
-
-def _lost(*steps: object) -> Refused:
-    return Refused("would not come back; the state type does not store it", steps)
-
-
-def _lost_key(key: object) -> Refused:
-    if type(key) is str:
-        return _lost(key)
-    return Refused(f"is under a key that is {named(type(key))}, which would not come back as such", [key])
-
-
-def _added(step: object) -> Refused:
-    return Refused("is not in the state and would come back", [step])

@@ -50,10 +50,18 @@ def _located(adapter: TypeAdapter[Any], state: object, error: str) -> Refused:
         above.add(id(value))
         found = _failing(adapter, state, steps, value)
         if found is None:
-            return Refused(f"is {named(type(value))} that pydantic cannot dump to JSON ({error})", steps)
+            return Refused(
+                f"is {named(type(value))} that pydantic cannot dump to JSON ({error}){_advice(value)}", steps
+            )
         steps.append(found[0])
         value = found[1]
     return Refused(f"is nested more than {MAX_DEPTH} levels deep", steps)
+
+
+def _advice(value: object) -> str:
+    if isinstance(value, bytes | bytearray):
+        return '; give its model, or the TypeAdapter, a config with ser_json_bytes="base64" and val_json_bytes="base64"'
+    return ""
 
 
 def _failing(

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import sys
 from collections import OrderedDict, defaultdict, deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import is_dataclass
-from datetime import datetime
+from datetime import datetime, time
 from decimal import Decimal
 from enum import Enum
 from typing import Any, Final
@@ -66,6 +66,7 @@ _WAYS: Final[dict[type, Way]] = {
     set: Comparison.collection,
     frozenset: Comparison.collection,
     datetime: Comparison.moment,
+    time: Comparison.time_of_day,
     Decimal: Comparison.decimal,
     BaseModel: Comparison.model,
     RootModel: Comparison.root,
@@ -100,6 +101,8 @@ def _way(kind: type) -> Way:
         return Comparison.dataclass
     if issubclass(kind, Mapping):
         return Comparison.mapping
+    if issubclass(kind, Iterator):
+        return Comparison.iterator
     if kind.__module__.partition(".")[0] in _ROOTS_WITHOUT_PARTS:
         return Comparison.opaque
     return Comparison.instance

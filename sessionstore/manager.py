@@ -26,6 +26,7 @@ from .errors import (
 )
 from .facts import encode_origin, metadata_of
 from .ids import SessionId, Version, check_namespace, check_session_id, fault_of, new_session_id, plain_text
+from .jsontext import named
 from .replacement import ReplaceState
 from .request import AlreadyApplied
 from .sent import Sent, noting
@@ -249,7 +250,8 @@ class SessionManager(Generic[T]):
         Raises:
             Exception: What ``update_fn`` raises, unchanged; nothing was written.
             TypeError: ``update_fn`` is a coroutine function.
-            ConfigurationError: An ``idempotency_key``, an ``owner_id`` or a ``timeout`` that cannot be one.
+            ConfigurationError: An ``expected_version``, an ``idempotency_key``, an ``owner_id`` or a ``timeout`` that
+                cannot be one.
             StorageError: The storage could not do it. UpdateOutcomeUnknownError: the connection was lost while
                 writing, and it cannot be told whether that landed: the storage did not come back within 10 seconds, or
                 16 other writes came in between, or the session is gone meanwhile; or the ``timeout`` was over.
@@ -257,6 +259,7 @@ class SessionManager(Generic[T]):
         change = Change(update_fn, self._codec, session_id)
         if idempotency_key is not None and (fault := fault_of(idempotency_key)):
             raise ConfigurationError(f"the idempotency_key {fault}")
+        _check_version(expected_version)
         owner = _owner(owner_id)
         end = None if timeout is None else monotonic() + timeout.total_seconds()
         try:
@@ -363,6 +366,14 @@ def _readable_metadata(summary: Summary) -> SessionMetadata:
         return metadata_of(summary)
     except CorruptStateError:
         return metadata_of(summary._replace(origin=None))
+
+
+def _check_version(version: object) -> None:
+    # A number that came as text equals no version, and the conflict would name the same number twice.
+    if version is not None and (not isinstance(version, int) or isinstance(version, bool)):
+        raise ConfigurationError(
+            f"expected_version must be the version of a result, an int, and not {named(type(version))}"
+        )
 
 
 def _check_owner(owner_id: str | None, session_id: SessionId) -> str | None:

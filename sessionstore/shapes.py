@@ -60,6 +60,14 @@ def attributes(value: object) -> dict[str, Any]:
     return {name: held for name, held in found.items() if held is not ABSENT}
 
 
+def default(kind: type, name: str) -> object:
+    """The default that a model or a dataclass declares for a field, as it is declared; ABSENT where there is none."""
+    declared: Any = getattr(kind, "__pydantic_fields__", {}).get(name)
+    if declared is None:
+        declared = getattr(kind, "__dataclass_fields__", {}).get(name)
+    return getattr(declared, "default", ABSENT)
+
+
 def model_parts(model: BaseModel) -> dict[str, Any]:
     """The fields and extra fields of a model; private attributes are not stored, and are no parts."""
     return model_fields(model) | (model.__pydantic_extra__ or {})

@@ -6,11 +6,12 @@ import re
 from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Any, Generic, NamedTuple, TypeVar
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import pytest
 from pydantic import (
@@ -68,6 +69,12 @@ class Family(BaseModel):
 class Counted:
     name: str = ""
     n: int = field(init=False, default=0)
+
+
+@dataclass
+class Scored:
+    score: float = 0
+    yes: bool = 0  # type: ignore[assignment]
 
 
 class Named(TypedDict):
@@ -241,6 +248,8 @@ DIFFERING: dict[str, tuple[Any, Callable[[], Any], str]] = {
     "tuple as a sequence": (Kept, lambda: Kept(several=(1, 2)), "$.several"),
     "bool as an int": (Numbers, lambda: changed(Numbers(), whole=True), "$.whole"),
     "int as a float": (Numbers, lambda: changed(Numbers(), ratio=1), "$.ratio"),
+    "int as a float that is not the default": (Scored, lambda: Scored(score=1, yes=False), "$.score"),
+    "int as a bool that is the default": (Scored, Scored, "$.yes"),
     "int as a bool": (Numbers, lambda: changed(Numbers(), yes=1), "$.yes"),
     "subclass of str": (Numbers, lambda: changed(Numbers(), text=Text("a")), "$.text"),
     "enum as a str": (Numbers, lambda: changed(Numbers(), text=Colour.RED), "$.text"),
@@ -248,6 +257,7 @@ DIFFERING: dict[str, tuple[Any, Callable[[], Any], str]] = {
     "signaling NaN": (Numbers, lambda: changed(Numbers(), price=Decimal("sNaN")), "$.price"),
     "time as a date": (Numbers, lambda: changed(Numbers(), on=datetime(2031, 1, 1, tzinfo=UTC)), "$.on"),
     "text as a time": (Numbers, lambda: changed(Numbers(), at="2031-01-01T00:00:00Z"), "$.at"),
+    "zone of a time": (dict[str, time], lambda: {"at": time(9, tzinfo=ZoneInfo("Europe/Berlin"))}, "$.at"),
     "text that looks like a date": (dict[str, date | str], lambda: {"on": "2031-01-01"}, "$.on"),
     "generic of another type": (Box[int], lambda: Box(content=1), "$"),
     "own class": (Holder, lambda: Holder.model_construct(own=Own(1, "lost")), "$.own.note"),
@@ -275,3 +285,21 @@ async def test_a_state_that_would_come_back_as_another_one_is_refused_with_its_p
     assert refused.error.path == path.replace("$", "$[0]", 1)
     after = await lists.get_session("s")
     assert (after.data, after.version) == (before.data, before.version)
+
+
+# What a message says to do where the difference is a well-known trap.
+ADVICE: dict[str, tuple[Any, Callable[[], Any], str]] = {
+    "bytes": (dict[str, bytes], lambda: {"a": b"\xff"}, 'ser_json_bytes="base64" and val_json_bytes="base64"'),
+    "iterable": (Lazy, lambda: Lazy.model_construct(some=[1]), "declare a list"),
+    "iterator": (Lazy, lambda: Lazy(some=iter([1])), "declare a list"),
+    "whole number": (Numbers, lambda: changed(Numbers(), ratio=1), "store a float"),
+}
+
+
+@pytest.mark.parametrize(("state_type", "make", "advice"), list(ADVICE.values()), ids=list(ADVICE))
+async def test_a_refusal_says_what_to_do(
+    managed: Managed, state_type: Any, make: Callable[[], Any], advice: str
+) -> None:
+    refused = await managed(default_state=lambda _: make(), state_type=state_type).create_session("s")
+    assert isinstance(refused.error, InvalidStateError)
+    assert advice in str(refused.error)

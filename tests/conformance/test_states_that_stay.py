@@ -40,6 +40,20 @@ class Slotted:
     x: Any = None
 
 
+@dataclass
+class Usage:
+    """As libraries declare it: pydantic does not convert a default."""
+
+    seconds: float = 0
+    cost: Annotated[float, Field(ge=0)] = 0
+
+
+class Priced(BaseModel):
+    price: float = 0
+    usage: Usage | None = Field(default_factory=Usage)
+    former: list[Usage] = []
+
+
 class Stored(BaseModel):
     kept: int = 0
     dropped: int = Field(default=0, exclude=True)
@@ -112,6 +126,7 @@ EQUAL: dict[str, tuple[Any, Any]] = {
     "generic": (Box[list[Colour]], Box[list[Colour]](content=[Colour.RED])),
     "extra": (Loose, Loose.model_validate({"more": {"a": [1, 2.5, None, "x"]}})),
     "slots": (Slotted, Slotted([{"a": 1.0}])),
+    "whole number as the default of a float": (Priced, Priced(former=[Usage(cost=1.5)])),
 }
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from sessionstore import (
+    ConfigurationError,
     InvalidStateError,
     SessionConflictError,
     SessionManager,
@@ -121,6 +122,14 @@ async def test_an_update_of_the_expected_version_lands(chats: SessionManager[Cha
         updated = await chats.update_session("s", increment, expected_version=version)
         assert updated.unwrap()["n"] == n + 1
         version = updated.version
+
+
+@pytest.mark.parametrize("kind", [str, float, lambda _: True, lambda version: [version]], ids=repr)
+async def test_what_is_no_version_is_refused_with_what_to_give(chats: SessionManager[Chat], kind: Any) -> None:
+    version = (await chats.create_session("s")).version
+    with pytest.raises(ConfigurationError, match="expected_version must be"):
+        await chats.update_session("s", increment, expected_version=kind(version))
+    assert (await chats.get_session("s")).version == version
 
 
 async def test_another_version_is_a_conflict_after_one_attempt(chats: SessionManager[Chat]) -> None:
