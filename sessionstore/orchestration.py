@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field, ValidationError
 from . import config
 from .errors import InvalidStateError, SessionNotFoundError
 from .ids import SessionId
-from .jsontext import jsonpath
+from .jsontext import jsonpath, named
 from .manager import SessionManager
 from .session import SessionResult, SessionState
 from .storage import StorageProvider
@@ -111,8 +111,9 @@ class OrchestrationStateManager:
                 return OrchestrationState.model_validate(dict(state) | changes)
             except ValidationError as error:
                 first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-                reason = f"does not fit ({first['type']})"
-                raise InvalidStateError(reason, path=jsonpath(first["loc"]), session_id=session_id) from None
+            # Not within the except block: what was caught there quotes the state, and would be the context.
+            reason, path = f"does not fit ({first['type']})", jsonpath(first["loc"])
+            raise InvalidStateError(reason, path=path, session_id=session_id)
 
         return await self._update(session_id, change)
 
@@ -143,11 +144,14 @@ class OrchestrationStateManager:
         """Adds what one call of a model cost; the total is the sum of both.
 
         Raises:
-            InvalidStateError: A count is negative.
+            InvalidStateError: A count is negative, or no whole number.
         """
         for name, count in (("prompt_tokens", prompt_tokens), ("completion_tokens", completion_tokens)):
+            path = f"$.cumulative_token_usage.{name}"
+            if type(count) is not int:
+                reason = f"is counted in whole numbers, and not by {named(type(count))}"
+                raise InvalidStateError(reason, path=path, session_id=session_id)
             if count < 0:
-                path = f"$.cumulative_token_usage.{name}"
                 raise InvalidStateError("cannot be lowered: tokens are only spent", path=path, session_id=session_id)
 
         def change(state: OrchestrationState) -> None:

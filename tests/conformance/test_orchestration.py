@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -88,8 +89,20 @@ async def test_a_change_that_does_not_fit_is_refused(
     desk: OrchestrationStateManager, changes: dict[str, object]
 ) -> None:
     before = await desk.get_or_create_state("s")
-    with pytest.raises(InvalidStateError):
+    with pytest.raises(InvalidStateError) as raised:
         await desk.update_state("s", **changes)
+    # pydantic's error quotes what it was given.
+    assert raised.value.__context__ is None
+    assert await desk.get_state("s") == before
+
+
+@pytest.mark.parametrize("count", [-1, "5", 1.5, None, True], ids=repr)
+async def test_a_count_of_tokens_that_is_none_is_refused(desk: OrchestrationStateManager, count: Any) -> None:
+    before = await desk.get_or_create_state("s")
+    for name in ("prompt_tokens", "completion_tokens"):
+        with pytest.raises(InvalidStateError) as raised:
+            await desk.add_token_usage("s", **{name: count})
+        assert raised.value.path == f"$.cumulative_token_usage.{name}"
     assert await desk.get_state("s") == before
 
 
