@@ -12,6 +12,7 @@ from .equality import Equality
 from .errors import ConfigurationError, CorruptStateError, InvalidStateError, StateTooLargeError
 from .ids import SessionId
 from .jsontext import Refused, dumps, in_jsonb_order, loads
+from .location import Place, first_place
 from .schema import Unstored, order_matters
 from .unstorable import replaced
 
@@ -134,7 +135,7 @@ class _Typed(Generic[T]):
             # Documents use the names of the fields, so that an alias may change without a migration.
             return self._adapter.validate_json(text, by_alias=False, by_name=True)
         except ValidationError as error:
-            refused = _first_of(error)
+            refused = _first_of(error, text)
         except Exception as error:  # noqa: BLE001  # whatever a user's validator raises; it may hold the state
             refused = Refused(f"does not fit the state type ({type(error).__name__})")
         raise refused
@@ -150,17 +151,22 @@ def _adapter(state_type: type[T] | TypeAdapter[T]) -> TypeAdapter[T]:
         raise ConfigurationError(f"pydantic can make nothing of the state_type ({name}); see the cause") from error
 
 
-def _first_of(error: ValidationError) -> Refused:
+def _first_of(error: ValidationError, text: str) -> Refused:
     """The first place where a text does not fit: its path and the kind of fault, and nothing that quotes the state."""
     try:
-        first = error.errors(include_url=False, include_input=False)[0]
+        errors = error.errors(include_url=False, include_input=False)
     except Exception:  # noqa: BLE001  # pydantic asks the user's exception for its text
         return Refused("does not fit the state type (an error without a text)")
+    first = errors[0]
     raised = first.get("ctx", {}).get("error")
     fault = first["type"] if first["type"] in _PYDANTIC_FAULTS else "custom_error"
     if isinstance(raised, Exception):
         fault = type(raised).__name__
-    return Refused(f"does not fit the state type ({fault})", first["loc"])
+    try:
+        place = first_place(loads(text), errors)
+    except ValueError:  # pydantic reads more than JSON
+        place = Place(first["loc"])
+    return Refused(f"does not fit the state type ({'no type of a union' if place.union else fault})", place.steps)
 
 
 def _replaced(state: T) -> T:
