@@ -26,6 +26,11 @@ def was_made_by_parent(moment: float) -> bool:
     return moment < _born
 
 
+def is_child() -> bool:
+    """Whether this process was forked from one that had this module."""
+    return _born > 0
+
+
 def _forget() -> None:
     global _born  # noqa: PLW0603
     _born = time.time()

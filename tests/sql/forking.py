@@ -1,5 +1,6 @@
-"""A process that forks: python -m tests.sql.forking traffic|between|coroutine|executor WAY FORKS URL. Says what fails.
+"""A process that forks, and says what fails: python -m tests.sql.forking MODE WAY FORKS URL.
 
+The modes are traffic, between, coroutine, executor, service and long.
 Each child uses the storage of its parent in an event loop of its own, at once, and tells by its exit status and what it
 prints. The parent goes on: under "traffic" in a thread beside the one that forks, else before and after the forks.
 """
@@ -9,15 +10,25 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import os
+import signal
 import sys
 import threading
+import time
 import traceback
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from typing import Any, TypeAlias
 
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from sessionstore import ConfigurationError, SessionManager, SqlStorageProvider, StorageProvider, open_storage
+from sessionstore import (
+    ConfigurationError,
+    SessionManager,
+    SqlStorageProvider,
+    StorageProvider,
+    StorageUnavailableError,
+    open_storage,
+)
 from tests.support.documents import increment, new_chat
 
 Sessions: TypeAlias = SessionManager[dict[str, Any]]
@@ -195,7 +206,67 @@ def in_an_executor(sessions: Sessions, forks: int, *, in_memory: bool) -> None:
     asyncio.run(run())
 
 
+def beside_the_service(url: str, forks: int, *, long: bool) -> None:
+    """Forks in the middle of a statement of the service itself, on a connection that sessions had before."""
+    engine = create_async_engine(url, pool_size=1, max_overflow=0)
+    sessions = SessionManager(new_chat, SqlStorageProvider(engine))
+    asyncio.run(warm(sessions))
+    under_way, forked = threading.Event(), threading.Event()
+    wait = partial(forked.wait, 20) if long else partial(time.sleep, 0.3)
+
+    def pause() -> int:
+        under_way.set()
+        wait()
+        return 1
+
+    async def statement() -> None:
+        async with engine.connect() as connection:
+            if engine.dialect.name == "sqlite":
+                raw: Any = await connection.get_raw_connection()
+                await raw.driver_connection.create_function("pause", 0, pause)
+                await connection.exec_driver_sql("SELECT pause()")
+            else:
+                under_way.set()
+                await connection.exec_driver_sql("SELECT pg_sleep(0.3)")
+        await engine.dispose()  # connections of asyncpg work in this loop only
+
+    def refused() -> int:
+        pid = os.fork()
+        if pid == 0:
+            status = 1
+            try:
+                asyncio.run(asyncio.wait_for(sessions.get_session("shared"), 20))
+            except StorageUnavailableError:
+                status = 0
+            finally:
+                os._exit(status)
+        return pid
+
+    for at in range(forks):
+        under_way.clear()
+        forked.clear()
+        thread = threading.Thread(target=lambda: asyncio.run(statement()))
+        thread.start()
+        under_way.wait()
+        pid = refused() if long else fork(sessions, f"child{at}", in_memory=False)
+        forked.set()
+        deadline = time.monotonic() + 40
+        while not (ended := os.waitpid(pid, os.WNOHANG))[0] and time.monotonic() < deadline:
+            time.sleep(0.01)
+        thread.join()
+        if not ended[0]:
+            os.kill(pid, signal.SIGKILL)
+            sys.exit("a child hangs")
+        if ended[1]:
+            sys.exit(f"a child failed: {ended[1]}")
+        asyncio.run(warm(sessions))
+    asyncio.run(engine.dispose())
+
+
 def main(mode: str, way: str, forks: int, url: str) -> None:
+    if mode in {"service", "long"}:
+        beside_the_service(url, forks, long=mode == "long")
+        return
     in_memory = url == "memory://"
     sessions = SessionManager(new_chat, opened(way, url), "forks")
     if mode == "traffic":

@@ -47,3 +47,18 @@ async def test_children_forked_at_other_moments_are_on_their_own(place: str, way
         return
     ended = await asyncio.wait_for(python(*QUIET, "-m", "tests.sql.forking", mode, way, "4", place), 100)
     assert (ended.status, ended.output) == (0, "")
+
+
+async def test_a_child_forked_during_a_statement_of_the_service_is_on_its_own(place: str) -> None:
+    if place == "memory://":
+        return
+    ended = await asyncio.wait_for(python(*QUIET, "-m", "tests.sql.forking", "service", "", "3", place), 200)
+    assert (ended.status, ended.output) == (0, "")
+
+
+async def test_a_child_forked_during_a_long_statement_of_sqlite_is_refused(
+    sqlite_template: Path, tmp_path: Path
+) -> None:
+    place = sqlite_url(copied_file(sqlite_template, tmp_path / "sessions.db"))
+    ended = await asyncio.wait_for(python(*QUIET, "-m", "tests.sql.forking", "long", "", "1", place), 100)
+    assert (ended.status, ended.output) == (0, "")

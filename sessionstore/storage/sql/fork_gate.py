@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from threading import Condition
+from collections.abc import Awaitable, Callable
+from threading import Condition, local
 from types import TracebackType
 from typing import Any, Final
-from weakref import WeakSet
+from weakref import WeakSet, ref
 
 from ...errors import StorageUnavailableError
 
@@ -21,7 +22,10 @@ _SECONDS: Final = 2.0
 
 
 class ForkGate:
-    """Entered for each call of SQLite. A fork waits until all have left, and keeps others out meanwhile."""
+    """Entered for each call of SQLite. A fork waits until all have left, and keeps others out meanwhile.
+
+    A thread that is inside may enter again.
+    """
 
     def __init__(self) -> None:
         self._inherited: list[Any] = []
@@ -33,8 +37,12 @@ class ForkGate:
         self._inside = 0
         self._forks = 0
         self._known: WeakSet[Any] = WeakSet()
+        self._depth = _Depth()
 
     def __enter__(self) -> None:
+        self._depth.entered += 1
+        if self._depth.entered > 1:
+            return
         with self._changed:
             while self._forks:
                 self._changed.wait()
@@ -43,14 +51,21 @@ class ForkGate:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self._depth.entered -= 1
+        if self._depth.entered:
+            return
         with self._changed:
             self._inside -= 1
             if not self._inside:
                 self._changed.notify_all()
 
     def note(self, driver: Any) -> None:
-        """Notes a connection of aiosqlite, which a child would inherit."""
+        """Notes a connection of aiosqlite, which a child would inherit, and has all calls on it enter the gate."""
+        if driver in self._known:
+            return
         self._known.add(driver)
+        if not isinstance(driver._conn, GatedConnection):  # noqa: SLF001
+            driver._execute = _behind_the_gate(driver)  # noqa: SLF001
 
     def close_inherited(self) -> None:
         """Closes the connections of the parent process, in the child, before it opens its first one.
@@ -87,6 +102,27 @@ class ForkGate:
         self._torn = self._torn or self._inside > 0
         self._inherited += self._known
         self._begin()
+
+
+class _Depth(local):
+    """How often this thread is inside."""
+
+    entered = 0
+
+
+def _behind_the_gate(driver: Any) -> Callable[..., Awaitable[Any]]:
+    """Runs what a service calls on a connection of its own in the thread of the connection, inside the gate."""
+    weakly, execute = ref(driver), type(driver)._execute  # noqa: SLF001  # what aiosqlite calls for everything
+
+    def gated(function: Callable[..., Any], *args: Any, **options: Any) -> Any:
+        with GATE:
+            return function(*args, **options)
+
+    def run(function: Callable[..., Any], *args: Any, **options: Any) -> Awaitable[Any]:
+        running: Awaitable[Any] = execute(weakly(), gated, function, *args, **options)
+        return running
+
+    return run
 
 
 def _close(raw: sqlite3.Connection) -> None:

@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 
 from sqlalchemy import Engine, Pool, QueuePool
 
-from ...forks import was_made_by_parent
+from ...forks import is_child, was_made_by_parent
 
 
 class LoopPool:
@@ -74,9 +74,12 @@ class LoopPool:
 
 
 def _used_elsewhere(pool: Any, loop: asyncio.AbstractEventLoop) -> bool:
-    """Whether connections in the pool, or waiters before it, belong to another loop or to the parent process."""
-    if isinstance(pool, QueuePool) and getattr(_queue(pool), "_loop", loop) not in (None, loop):
-        return True
+    """Whether connections out of the pool, or waiters before it, belong to another loop or to the parent process."""
+    if isinstance(pool, QueuePool):
+        if getattr(_queue(pool), "_loop", loop) not in (None, loop):
+            return True
+        if is_child() and pool.checkedout():
+            return True  # in use when this process was forked, and never given back here
     return any(
         was_made_by_parent(record.starttime) or not made_in(loop, record.driver_connection) for record in idle(pool)
     )
