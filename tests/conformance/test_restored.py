@@ -61,7 +61,9 @@ def _tables(connect: Callable[[], Any], table: str) -> Restore:
 
 
 def _dsn(url: str) -> str:
-    return make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+    # An option of the library is none of libpq's.
+    plain = make_url(url).set(drivername="postgresql").difference_update_query(["prepared_statements"])
+    return plain.render_as_string(hide_password=False)
 
 
 @pytest.fixture
