@@ -1,7 +1,8 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
@@ -124,7 +125,15 @@ async def test_an_update_of_the_expected_version_lands(chats: SessionManager[Cha
         version = updated.version
 
 
-@pytest.mark.parametrize("kind", [str, float, lambda _: True, lambda version: [version]], ids=repr)
+_NO_VERSIONS: Final[dict[str, Callable[[Any], Any]]] = {
+    "text": str,
+    "float": float,
+    "truth": lambda _: True,
+    "list": lambda version: [version],
+}
+
+
+@pytest.mark.parametrize("kind", _NO_VERSIONS.values(), ids=list(_NO_VERSIONS))
 async def test_what_is_no_version_is_refused_with_what_to_give(chats: SessionManager[Chat], kind: Any) -> None:
     version = (await chats.create_session("s")).version
     with pytest.raises(ConfigurationError, match="expected_version must be"):
