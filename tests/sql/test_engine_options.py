@@ -14,15 +14,23 @@ import asyncpg
 import psycopg
 import pytest
 from psycopg.rows import dict_row
-from sqlalchemy import AsyncAdaptedQueuePool, NullPool, StaticPool, event
+from sqlalchemy import AsyncAdaptedQueuePool, NullPool, StaticPool, event, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from sessionstore import ConfigurationError, SessionManager, SqlStorageProvider, open_storage
+from sessionstore import (
+    ConfigurationError,
+    SessionManager,
+    SqlStorageProvider,
+    StorageError,
+    StorageUnavailableError,
+    open_storage,
+)
 from tests.support.documents import increment, new_chat
 from tests.support.postgres import Database, asyncpg_url
 from tests.support.sqlite import copied_file, sqlite_url
 
 from .bystander import dsn
+from .conftest import driven
 
 
 @dataclass
@@ -67,9 +75,20 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
 
 Given = Callable[[Place], Mapping[str, Any]]
 
+
+def plain_creator(place: Place) -> Callable[[], Any]:
+    """What SQLAlchemy itself makes a connection with."""
+    dialect = create_async_engine(place.url).dialect
+    arguments, options = dialect.create_connect_args(make_url(place.url))
+    return lambda: dialect.connect(*arguments, **options)
+
+
 OPTIONS: dict[str, Given] = {
     "connect_args": lambda place: {"connect_args": {"timeout" if place.driver != "psycopg" else "connect_timeout": 5}},
     "async_creator": lambda place: {"async_creator": place.connect},
+    "creator": lambda place: {"creator": plain_creator(place)},
+    "module": lambda place: {"module": create_async_engine(place.url).dialect.import_dbapi()},
+    "pool": lambda place: {"pool": create_async_engine(place.url, pool_size=2).sync_engine.pool.recreate()},
     "echo": lambda _: {"echo": True},
     "echo_pool": lambda _: {"echo_pool": "debug"},
     "enable_from_linting": lambda _: {"enable_from_linting": False},
@@ -203,6 +222,100 @@ async def test_an_event_that_runs_sql_and_does_not_commit_stops_nobody(place: Pl
         run_sql("INSERT INTO mine VALUES (1)")(connection)
 
     await assert_committed(SqlStorageProvider(engine), place)
+    pool: Any = engine.pool
+    assert pool.checkedout() == 0
+    await engine.dispose()
+
+
+@pytest.mark.parametrize("moment", ["engine_connect", "begin", "before_cursor_execute", "commit", "rollback"])
+async def test_events_of_the_engine_stop_nobody(place: Place, moment: str) -> None:
+    engine = create_async_engine(place.url, pool_size=2, max_overflow=0)
+
+    def happened(connection: Any, *_: object) -> None:
+        if moment == "engine_connect":
+            connection.exec_driver_sql("SELECT 1")  # which begins a transaction
+
+    event.listen(engine.sync_engine, moment, happened)
+
+    await assert_committed(SqlStorageProvider(engine), place)
+    async with engine.connect() as connection:
+        await connection.exec_driver_sql("SELECT 1")
+        await connection.commit()
+    await engine.dispose()
+
+
+@pytest.mark.parametrize("moment", ["checkin", "reset", "checkout", "invalidate", "close", "soft_invalidate"])
+async def test_an_event_of_the_pool_that_fails_is_ours_or_unseen(place: Place, moment: str) -> None:
+    engine = create_async_engine(place.url, pool_size=2, max_overflow=0)
+    chats = SessionManager(new_chat, SqlStorageProvider(engine))
+
+    @event.listens_for(engine.sync_engine, moment)
+    def broken(*_: object) -> None:
+        raise KeyError("broken")
+
+    if moment == "checkout":
+        for _ in range(5):
+            with pytest.raises(StorageError, match="KeyError"):
+                await chats.create_session("s")
+    else:  # the call is done when the event comes
+        assert [(await chats.create_session("s")).created for _ in range(5)] == [True, *[False] * 4]
+
+    pool: Any = engine.pool
+    assert pool.checkedout() == 0
+    event.remove(engine.sync_engine, moment, broken)
+    assert (await chats.create_session("s")).success
+    assert (await chats.update_session("s", increment)).applied
+    await engine.dispose()
+
+
+SETTINGS = {
+    "serializable": "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL SERIALIZABLE",
+    "repeatable read": "SET default_transaction_isolation = 'repeatable read'",
+    "deferrable": "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL SERIALIZABLE, DEFERRABLE",
+    "search_path": "SET search_path = pg_temp, pg_catalog",
+    "statement_timeout": "SET statement_timeout = '7s'",
+    "idle": "SET idle_in_transaction_session_timeout = '5s'",
+    "listen": "LISTEN somewhere",
+    "temporary table": "CREATE TEMP TABLE sessions (a integer)",
+    "time zone": "SET TIME ZONE 'Asia/Kathmandu'",
+    "styles": "SET IntervalStyle = 'sql_standard'; SET DateStyle = 'German'; SET bytea_output = 'escape'",
+    "synchronous": "SET synchronous_commit = off",
+    "quotes": "SET standard_conforming_strings = on; SET quote_all_identifiers = on",
+}
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+async def test_what_a_connect_event_sets_for_the_whole_session_hinders_nobody(
+    database: Database, driver: str, setting: str
+) -> None:
+    database.empty()
+    url = driven(database.url, driver)
+    engine = create_async_engine(url, pool_size=2, max_overflow=0)
+
+    def set_it(connection: Any) -> None:
+        for statement in SETTINGS[setting].split(";"):
+            run_sql(statement)(connection)
+
+    on_connect(engine, set_it)
+    await assert_committed(SqlStorageProvider(engine), Place(driver, url, dsn(database.url)))
+    await engine.dispose()
+
+
+@pytest.mark.parametrize(
+    "statement",
+    ["SET default_transaction_read_only = on", "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY"],
+)
+async def test_a_write_on_connections_that_an_event_made_read_only_says_so(
+    database: Database, driver: str, statement: str
+) -> None:
+    database.empty()
+    engine = create_async_engine(driven(database.url, driver), pool_size=2, max_overflow=0)
+    on_connect(engine, run_sql(statement))
+    chats = SessionManager(new_chat, SqlStorageProvider(engine))
+
+    with pytest.raises(StorageUnavailableError, match="only reads here, and nothing was written"):
+        await chats.create_session("s")
+    assert not (await chats.get_session("s")).success
     pool: Any = engine.pool
     assert pool.checkedout() == 0
     await engine.dispose()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterable
+import logging
+from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
 from math import inf
 from pathlib import Path
@@ -29,6 +30,8 @@ from .pools import LoopPool, belongs_to, died_with_its_loop, idle, made_in
 from .scarce import Scarce
 
 R = TypeVar("R")
+
+_LOG: Final = logging.getLogger("sessionstore.storage")
 
 _GRACE_SECONDS: Final = 0.5
 """How long a call that is over waits for the server to say that its statement is."""
@@ -160,7 +163,7 @@ class Connections:
     async def _put(self, lease: Lease) -> None:
         if self._closed and self._owned:
             self._scarce.used -= 1
-            await to_its_end(_discard([lease]))  # its pool is disposed of, or about to be
+            await to_its_end(self._discard([lease]))  # its pool is disposed of, or about to be
         elif lease.generation != self._generation:
             await self.discard(lease, lost=False)
         elif self._scarce.hand_over(lease):
@@ -190,7 +193,7 @@ class Connections:
             lease.pool._invalidate(lease.pooled, _checkin=False)  # noqa: SLF001
         # Also where the operation is cancelled meanwhile: closing says goodbye to the server, and may take its time.
         try:
-            await to_its_end(_discard([lease, *(self._forget_idle() if lost or others else ())]))
+            await to_its_end(self._discard([lease, *(self._forget_idle() if lost or others else ())]))
         finally:
             self._in_use.discard(lease)
             self._returned.set()
@@ -369,7 +372,7 @@ class Connections:
         except GeneratorExit:
             raise  # nothing can be waited for
         except BaseException:
-            await to_its_end(_discard([lease]))
+            await to_its_end(self._discard([lease]))
             raise
         return lease
 
@@ -405,7 +408,7 @@ class Connections:
         while self._in_use:
             self._returned.clear()
             await self._returned.wait()
-        await to_its_end(_discard(self._forget_idle()))
+        await to_its_end(self._discard(self._forget_idle()))
         for record in idle(self._pool()):
             await greenlet_spawn(record.close)
 
@@ -442,15 +445,33 @@ class Connections:
     async def _return(self, lease: Lease) -> None:
         # After dispose(), the service has another pool, and nobody would close what goes back into the first one.
         if lease.pool is not self._pool() or self._mode.in_transaction(lease.driver):
-            await greenlet_spawn(lease.discard)
+            await self._part_with(lease, lease.discard)
             return
         if lease.before is not None:
             try:
                 await self._mode.leave(lease.driver, lease.before)
+            except Exception:  # noqa: BLE001  # of a connection that broke; the operation on it is done all the same
+                await self._part_with(lease, lease.discard)
+                return
             except BaseException:
-                await greenlet_spawn(lease.discard)
+                await self._part_with(lease, lease.discard)
                 raise
-        await greenlet_spawn(lease.close)
+        await self._part_with(lease, lease.close)
+
+    async def _discard(self, leases: Iterable[Lease]) -> None:
+        for lease in leases:
+            await self._part_with(lease, lease.discard)
+
+    async def _part_with(self, lease: Lease, part: Callable[[], None]) -> None:
+        """Closes a connection, or gives it back. What a service's own events raise then does not end the operation."""
+        try:
+            await greenlet_spawn(part)
+        except Exception as error:  # noqa: BLE001  # an event may raise anything
+            self._drop([lease])
+            _LOG.warning(
+                "an event of the engine's pool failed when a connection was given back, and the connection was closed",
+                extra={"error": type(error).__name__},
+            )
 
 
 async def _of_pool(pool: Any) -> Any:
@@ -469,11 +490,6 @@ async def _end(rest: Coroutine[Any, Any, Any], connection: Any, driver: Driver) 
     with suppress(Exception, asyncio.CancelledError):
         await ended(rest)
     return await driver.end(connection)
-
-
-async def _discard(leases: Iterable[Lease]) -> None:
-    for lease in leases:
-        await greenlet_spawn(lease.discard)
 
 
 def _at_once(pool: Any) -> bool:
