@@ -25,7 +25,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
+from typing import Any, NamedTuple, Protocol, SupportsIndex, TypeAlias, runtime_checkable
 
 from ..batching import Batching
 from ..errors import ConfigurationError
@@ -182,6 +182,11 @@ class StorageProvider(Protocol):
     """
 
     batching: Batching | None = Batching()
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> str | tuple[Any, ...]:
+        raise TypeError(
+            "a storage belongs to its process and cannot be copied or pickled; open_storage() its URL in the other one"
+        )
 
     async def create_many(self, drafts: Sequence[Draft]) -> Sequence[Creation]:
         """Creates each session, unless a live one has its key: then that one is the answer, and was accessed.
