@@ -22,9 +22,6 @@ JOURNAL_CHARS: Final = WRITES * _ENTRY_CHARS
 _KEY_BYTES: Final = 9
 _KEY_CHARS: Final = 12
 
-MOST_AT_ONCE: Final = 0xFFFF
-"""How many updates one write can stand for."""
-
 
 class Journal(NamedTuple):
     """What a row remembers: its last writes, and the idempotency keys of its last updates that had one."""
