@@ -17,10 +17,10 @@ from sessionstore import (
     SessionNotFoundError,
 )
 from sessionstore.batching import LARGEST_BATCH, Batching
-from sessionstore.journal import entry
-from sessionstore.rounds import OPTIMISTIC_ROUNDS
 from sessionstore.storage import Key, Write
-from sessionstore.update import UpdateLoop
+from sessionstore.storage.journal import entry
+from sessionstore.updates.loop import UpdateLoop
+from sessionstore.updates.rounds import OPTIMISTIC_ROUNDS
 from tests.support.documents import Chat, append, increment, new_chat
 
 from .gated import GatedStorage, desk_on, together
@@ -274,7 +274,7 @@ async def test_functions_that_take_long_leave_turns_for_others(
 ) -> None:
     desk = await desk_on(storage, *map(str, range(6)))
     ran: list[str] = []
-    monkeypatch.setattr("sessionstore.pace.SLICE", -1.0)
+    monkeypatch.setattr("sessionstore.concurrency.pace.SLICE", -1.0)
 
     async def others() -> None:
         while not all(task.done() for task in tasks):
