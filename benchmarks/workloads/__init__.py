@@ -7,7 +7,7 @@ from typing import Final, TypeAlias
 
 from ..bench import Bench
 from ..report import Section
-from . import contended, get, growth, hot, memory, processes, read_modify_write, reaping
+from . import contended, get, growth, held, hot, memory, processes, read_modify_write, reaping
 
 Workload: TypeAlias = Callable[[Bench], Awaitable[Section]]
 
@@ -15,6 +15,7 @@ WORKLOADS: Final[Mapping[str, Workload]] = {
     "rmw": read_modify_write.run,
     "get": get.run,
     "contended": contended.run,
+    "held": held.run,
     "processes": processes.run,
     "hot": hot.run,
     "growth": growth.run,

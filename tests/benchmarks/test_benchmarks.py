@@ -19,7 +19,7 @@ from benchmarks.contestant import Contestant, Task
 from benchmarks.options import Options
 from benchmarks.states import STATE_BYTES, Change, SessionIds, State, change, make_state
 from benchmarks.workloads import get
-from sessionstore.codec.jsontext import dumps
+from sessionstore.jsontext import dumps
 from tests.support.postgres import URL_VARIABLE, Database, PostgresServer
 
 ROOT = Path(__file__).parents[2]
@@ -30,6 +30,7 @@ SECTIONS = [
     "Read, modify, write",
     "Read",
     "Contended",
+    "Held rows",
     "Several processes",
     "HOT updates",
     "Growth",
@@ -86,6 +87,13 @@ def test_neither_the_library_nor_raw_sql_loses_an_update(report: str, section: s
     rows = [row for table in tables(report, section) for row in table]
     assert {row["contestant"] for row in rows} == {"sessionstore", "psycopg"}
     assert [row for row in rows if (row["lost"], row["errors"]) != ("0", "0")] == []
+
+
+def test_updates_of_held_sessions_land_when_their_rows_are_free_and_none_is_lost(report: str) -> None:
+    (rows,) = tables(report, "Held rows")
+    assert [row["rows held"] for row in rows] == ["0", "1", "8", "50"]
+    assert [row for row in rows if (row["lost"], row["errors"]) != ("0", "0")] == []
+    assert [row for row in rows if row["updates that landed"] == "0"] == []
 
 
 def test_updates_are_heap_only_unless_the_expiry_moves_each_time(report: str) -> None:

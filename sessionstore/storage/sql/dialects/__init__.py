@@ -1,1 +1,0 @@
-"""What PostgreSQL and SQLite say differently, under the same names."""

@@ -1,1 +1,0 @@
-"""How psycopg, asyncpg and aiosqlite are asked, without SQLAlchemy in between."""

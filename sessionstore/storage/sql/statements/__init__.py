@@ -1,1 +1,0 @@
-"""The statements, by topic, built and compiled once; and what rows say."""

@@ -1,1 +1,0 @@
-"""Database URLs and their parameters, as libpq and SQLAlchemy document them."""
