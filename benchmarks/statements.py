@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
 
-from sessionstore.journal import entry
 from sessionstore.storage import Summary
-from sessionstore.storage.sql import SqlStorageProvider, rows
-from sessionstore.storage.sql.prepared import Prepared
+from sessionstore.storage.journal import entry
+from sessionstore.storage.sql import SqlStorageProvider
+from sessionstore.storage.sql.drivers.prepared import Prepared
+from sessionstore.storage.sql.statements import rows
 
 from .contestant import NAMESPACE
 

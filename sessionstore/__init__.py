@@ -28,11 +28,11 @@ from .ids import SessionId
 from .manager import SessionManager
 from .orchestration import OrchestrationState, OrchestrationStateManager
 from .reaper import Reaper, ReapProgress, ReapReport
-from .replacement import ReplaceState
 from .session import SessionMetadata, SessionResult, SessionState
 from .storage import StorageProvider
 from .storage.memory import MemoryStorageProvider
 from .storage.open import open_storage, register_storage
+from .updates.replacement import ReplaceState
 
 if TYPE_CHECKING:
     from .storage.sql import SqlStorageProvider

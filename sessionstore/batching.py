@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from .errors import ConfigurationError
-from .journal import MOST_AT_ONCE
+
+LARGEST_BATCH: Final = 0xFFFF
+"""The most calls that may go together: a row can count this many updates as one write."""
 
 BATCH_CHARS: Final = 4_000_000
 """How much state goes together at most, unless a single state is more. A write is divided by the lengths of its states.
@@ -39,8 +41,8 @@ class Batching:
                 raise ConfigurationError(f"{name} of a Batching must be a whole number, not {type(value).__name__}")
             if value < 1:
                 raise ConfigurationError(f"{name} of a Batching must be at least 1, not {value}")
-        if self.size > MOST_AT_ONCE:
-            raise ConfigurationError(f"size of a Batching must be at most {MOST_AT_ONCE}, not {self.size}")
+        if self.size > LARGEST_BATCH:
+            raise ConfigurationError(f"size of a Batching must be at most {LARGEST_BATCH}, not {self.size}")
         if type(self.remember) not in (int, float):
             kind = type(self.remember).__name__
             raise ConfigurationError(f"remember of a Batching must be a number of seconds, not {kind}")

@@ -12,9 +12,11 @@ from typing import Any, Final, Generic, TypeVar, get_args
 from pydantic import JsonValue, TypeAdapter
 
 from . import config
-from .change import Change
-from .codec import Codec, UnstorableText
-from .deadline import within
+from .codec.facts import encode_origin, metadata_of
+from .codec.jsontext import named
+from .codec.states import Codec, UnstorableText
+from .concurrency.deadline import within
+from .concurrency.sent import Sent, noting
 from .errors import (
     ConfigurationError,
     CorruptStateError,
@@ -24,16 +26,14 @@ from .errors import (
     SessionNotFoundError,
     SessionOwnerError,
 )
-from .facts import encode_origin, metadata_of
 from .ids import SessionId, Version, check_namespace, check_session_id, fault_of, new_session_id, plain_text
-from .jsontext import named
-from .replacement import ReplaceState
-from .request import AlreadyApplied
-from .sent import Sent, noting
 from .session import SessionMetadata, SessionResult
 from .storage import Document, Draft, Key, StorageProvider, Summary, owned
 from .storage.memory import MemoryStorageProvider
-from .update import UpdateLoop
+from .updates.change import Change
+from .updates.loop import UpdateLoop
+from .updates.replacement import ReplaceState
+from .updates.request import AlreadyApplied
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -9,9 +9,9 @@ from typing import Final
 from pydantic import BaseModel, Field, ValidationError
 
 from . import config
+from .codec.jsontext import jsonpath, named
 from .errors import InvalidStateError, SessionNotFoundError
 from .ids import SessionId
-from .jsontext import jsonpath, named
 from .manager import SessionManager
 from .session import SessionResult, SessionState
 from .storage import StorageProvider

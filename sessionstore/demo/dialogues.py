@@ -9,9 +9,9 @@ from typing import Literal
 
 from pydantic import BaseModel, JsonValue, ValidationError
 
+from ..codec.jsontext import jsonpath
 from ..errors import ConfigurationError
 from ..ids import fault_of
-from ..jsontext import jsonpath
 
 
 class ServiceCall(BaseModel):

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, NullPool, create_engine, event
 from sqlalchemy.exc import DBAPIError
 
 from ..errors import ConfigurationError
-from ..storage.sql.engine import CONNECT_SECONDS
+from ..storage.sql.connections.engine import CONNECT_SECONDS
 from ..storage.sql.faults import driver_error
 from .target import Target
 

@@ -15,8 +15,8 @@ from ..storage.sql.causes import Stage, clean_cause
 from ..storage.sql.faults import code_of, driver_error
 from ..storage.sql.sqlite_file import trouble_with
 from .locks import LOCK_NOT_AVAILABLE
-from .patience import shown
 from .target import Target
+from .waits import shown
 
 R = TypeVar("R")
 

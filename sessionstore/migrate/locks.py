@@ -10,7 +10,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 from ..storage.sql.faults import code_of, driver_error
-from .patience import Patience, shown
+from .waits import Patience, shown
 
 LOCK_NOT_AVAILABLE: Final = "55P03"
 

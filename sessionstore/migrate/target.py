@@ -13,11 +13,11 @@ from sqlalchemy import URL, MetaData
 from sqlalchemy.sql.ddl import CreateSchema
 
 from .. import config
-from ..storage.sql.options import PREPARED, own_options
-from ..storage.sql.sqlite_url import file_of
 from ..storage.sql.tables import VERSION_TABLE, deletions_table, sessions_table
-from ..storage.sql.url import read_url
-from .patience import Patience
+from ..storage.sql.urls.options import PREPARED, own_options
+from ..storage.sql.urls.sqlite import file_of
+from ..storage.sql.urls.url import read_url
+from .waits import Patience
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ from typing import Any, NamedTuple, Protocol, SupportsIndex, TypeAlias, runtime_
 from ..batching import Batching
 from ..errors import ConfigurationError
 from ..ids import first_version
-from ..journal import Journal, new_write_id
+from .journal import Journal, new_write_id
 
 Clock: TypeAlias = Callable[[], datetime]
 """Gives the aware UTC now. For tests, which steer time with it."""

@@ -1,4 +1,4 @@
-"""When a session expires: the one rule, in Python. `sql/expiry.py` says the same in SQL.
+"""When a session expires: the one rule, in Python. `sql/statements/expiry.py` says the same in SQL.
 
 An access moves the expiry to 1.1 TTL from now, and only where it would otherwise be less than one TTL away. A
 session so lives at least its TTL after every access and at most 1.1 times it, and most accesses write nothing.

@@ -9,10 +9,9 @@ from threading import RLock
 from typing import Any, TypeVar, cast
 
 from ..batching import Batching
+from ..concurrency.forks import forget_in_children
 from ..errors import StorageError
-from ..forks import forget_in_children
 from ..ids import check_filters
-from ..journal import JOURNAL_CHARS, Journal, entry, new_write_id
 from . import (
     Apply,
     Clock,
@@ -30,6 +29,7 @@ from . import (
     check_limit,
     owned,
 )
+from .journal import JOURNAL_CHARS, Journal, entry, new_write_id
 from .lifetime import deadline_of, first_expiry, slid_expiry
 
 M = TypeVar("M", bound=Callable[..., Any])

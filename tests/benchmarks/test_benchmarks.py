@@ -19,7 +19,7 @@ from benchmarks.contestant import Contestant, Task
 from benchmarks.options import Options
 from benchmarks.states import STATE_BYTES, Change, SessionIds, State, change, make_state
 from benchmarks.workloads import get
-from sessionstore.jsontext import dumps
+from sessionstore.codec.jsontext import dumps
 from tests.support.postgres import URL_VARIABLE, Database, PostgresServer
 
 ROOT = Path(__file__).parents[2]

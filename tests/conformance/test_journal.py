@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from sessionstore import StorageProvider
-from sessionstore.journal import ID_CHARS, WRITES, Fate, Journal, entry, fate
 from sessionstore.storage import Document, Write
+from sessionstore.storage.journal import ID_CHARS, WRITES, Fate, Journal, entry, fate
 from tests.support.clock import ManualClock
 from tests.support.documents import TTL, draft, key, put, rewrite
 

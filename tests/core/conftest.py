@@ -29,4 +29,4 @@ def chats(storage: StorageProvider) -> SessionManager[Chat]:
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Batches may take as long as the test holds them, also where the machine is slow."""
-    monkeypatch.setattr("sessionstore.combine._PATIENCE", 3600.0)
+    monkeypatch.setattr("sessionstore.concurrency.combine._PATIENCE", 3600.0)

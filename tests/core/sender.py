@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Iterable, Sequence
 from typing import Any, TypeAlias
 
-from sessionstore.call import Batch, Call
-from sessionstore.combine import Combiner
+from sessionstore.concurrency.call import Batch, Call
+from sessionstore.concurrency.combine import Combiner
 
 Asked: TypeAlias = dict[str, list[str]]
 """The requests of a batch by their keys."""

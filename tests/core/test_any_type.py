@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import HealthCheck, event, given, settings
 
 from sessionstore import InvalidStateError
-from sessionstore.codec import Codec
+from sessionstore.codec.states import Codec
 from tests.support.any_type import Case, as_jsonb, canonical, honest, hostile
 
 _SETTINGS = settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))

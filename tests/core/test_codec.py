@@ -10,8 +10,8 @@ import pytest
 from pydantic import BaseModel, Field, PlainSerializer, PlainValidator, RootModel
 
 from sessionstore import InvalidStateError
-from sessionstore.codec import Codec
-from sessionstore.jsontext import MAX_DEPTH, Refused, dumps, jsonpath, loads
+from sessionstore.codec.jsontext import MAX_DEPTH, Refused, dumps, jsonpath, loads
+from sessionstore.codec.states import Codec
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from sessionstore import StorageError
-from sessionstore.call import Batch
-from sessionstore.combine import Combiner
+from sessionstore.concurrency.call import Batch
+from sessionstore.concurrency.combine import Combiner
 
 from .sender import Sender, begun, combiner, turns
 

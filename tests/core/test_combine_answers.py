@@ -15,8 +15,8 @@ from sessionstore import (
     StorageUnavailableError,
     UpdateOutcomeUnknownError,
 )
-from sessionstore.combine import Combiner
-from sessionstore.halves import by_key
+from sessionstore.concurrency.combine import Combiner
+from sessionstore.concurrency.halves import by_key
 
 from .sender import Sender, begun, combiner, turns
 

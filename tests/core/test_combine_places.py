@@ -9,8 +9,8 @@ import pytest
 
 from sessionstore import ConfigurationError
 from sessionstore.batching import Batching
-from sessionstore.call import Batch
-from sessionstore.combine import Combiner
+from sessionstore.concurrency.call import Batch
+from sessionstore.concurrency.combine import Combiner
 
 from .sender import Sender, begun, combiner, turns
 
@@ -59,7 +59,7 @@ async def test_who_waited_long_goes_although_the_places_are_taken(
     tasks += await begun(*(combined.call(key, "1") for key in ("slow", "a", "b")))
     assert sender.under_way == [{"slow": ["0"]}]
     # The next to come find that it has taken too long.
-    monkeypatch.setattr("sessionstore.combine._PATIENCE", 0.0)
+    monkeypatch.setattr("sessionstore.concurrency.combine._PATIENCE", 0.0)
     combined._queues.here()._timer = None
     tasks += await begun(combined.call("c", "1"))
     overtaking = {"a": ["1"], "b": ["1"], "c": ["1"]}
@@ -74,8 +74,8 @@ async def test_who_waited_long_goes_although_the_places_are_taken(
 async def test_who_waited_long_does_not_take_more_than_four_times_the_places(
     sender: Sender, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sessionstore.combine._PATIENCE", 0.0)
-    monkeypatch.setattr("sessionstore.combine._LONGEST", 1 << 30)
+    monkeypatch.setattr("sessionstore.concurrency.combine._PATIENCE", 0.0)
+    monkeypatch.setattr("sessionstore.concurrency.combine._LONGEST", 1 << 30)
     combined = combiner(sender, places=2)
     tasks: list[asyncio.Task[str]] = []
     for n in range(20):
@@ -86,15 +86,15 @@ async def test_who_waited_long_does_not_take_more_than_four_times_the_places(
     assert await asyncio.gather(*tasks) == [str(n) for n in range(20)]
     assert sender.most == 8
     # And back to few when nobody is slow any more.
-    monkeypatch.setattr("sessionstore.combine._PATIENCE", 3600.0)
+    monkeypatch.setattr("sessionstore.concurrency.combine._PATIENCE", 3600.0)
     tasks = await begun(*(combined.call(f"k{n}", "") for n in range(9)))
     assert len(sender.under_way) == 2
     await sender.land_all()
 
 
 async def test_a_batch_that_hangs_gives_its_place_to_others(sender: Sender, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sessionstore.combine._PATIENCE", 0.0)
-    monkeypatch.setattr("sessionstore.combine._LONGEST", 3)
+    monkeypatch.setattr("sessionstore.concurrency.combine._PATIENCE", 0.0)
+    monkeypatch.setattr("sessionstore.concurrency.combine._LONGEST", 3)
     combined = combiner(sender, places=2, alone=True)
     hanging: list[asyncio.Task[str]] = []
     for n in range(20):
@@ -105,7 +105,7 @@ async def test_a_batch_that_hangs_gives_its_place_to_others(sender: Sender, monk
     await turns(100)
     assert len(sender.under_way) == 20  # calls of one key exclude each other, however long it takes
     # Places that were given away are not given back once more.
-    monkeypatch.setattr("sessionstore.combine._PATIENCE", 3600.0)
+    monkeypatch.setattr("sessionstore.concurrency.combine._PATIENCE", 3600.0)
     await sender.land()
     await sender.land_all()
     await asyncio.gather(*hanging, again)
@@ -166,7 +166,7 @@ async def test_an_abandoned_batch_that_does_not_end_holds_up_nobody() -> None:
 async def test_all_who_waited_long_go_one_batch_after_the_other(
     sender: Sender, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sessionstore.combine._PATIENCE", 0.0)
+    monkeypatch.setattr("sessionstore.concurrency.combine._PATIENCE", 0.0)
     combined = combiner(sender, size=1)
     tasks = await begun(*(combined.call(f"k{n}", str(n)) for n in range(4)))
     await turns(20)
@@ -176,7 +176,7 @@ async def test_all_who_waited_long_go_one_batch_after_the_other(
 
 
 async def test_a_watch_that_finds_nobody_waiting_ends(sender: Sender, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sessionstore.combine._PATIENCE", 0.0)
+    monkeypatch.setattr("sessionstore.concurrency.combine._PATIENCE", 0.0)
     combined = combiner(sender)
     tasks = await begun(*(combined.call(key, "") for key in "ab"))
     await sender.land_all()

@@ -16,8 +16,8 @@ from sessionstore import (
     StorageUnavailableError,
     UpdateOutcomeUnknownError,
 )
-from sessionstore.rounds import OPTIMISTIC_ROUNDS
 from sessionstore.storage import Apply, Key, Summary, Write
+from sessionstore.updates.rounds import OPTIMISTIC_ROUNDS
 from tests.support.documents import Chat, append, new_chat
 
 from .gated import Gate

@@ -12,8 +12,8 @@ import anyio
 import pytest
 
 from sessionstore import MemoryStorageProvider, SessionManager, StorageUnavailableError, UpdateOutcomeUnknownError
-from sessionstore.deadline import ended, within
-from sessionstore.sent import Sent, noted, noting
+from sessionstore.concurrency.deadline import ended, within
+from sessionstore.concurrency.sent import Sent, noted, noting
 from sessionstore.storage import Creation, Document, Draft, Key
 from tests.support.documents import Chat, increment, new_chat
 
@@ -31,7 +31,7 @@ async def test_who_waits_for_an_end_wakes_once_for_each_cancellation(
         waits.append(tasks)
         return await wait(tasks, **options)
 
-    monkeypatch.setattr("sessionstore.deadline.asyncio.wait", counted)
+    monkeypatch.setattr("sessionstore.concurrency.deadline.asyncio.wait", counted)
     over = asyncio.Event()
 
     async def stuck() -> None:

@@ -29,7 +29,7 @@ from sessionstore import (
     StorageUnavailableError,
     UpdateOutcomeUnknownError,
 )
-from sessionstore.call import twin
+from sessionstore.concurrency.call import twin
 from sessionstore.errors import SessionHeldError
 from tests.support.documents import draft
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from sessionstore import Batching, StorageError
-from sessionstore.rounds import OPTIMISTIC_ROUNDS
+from sessionstore.updates.rounds import OPTIMISTIC_ROUNDS
 from tests.support.documents import Chat, append, increment
 
 from .gated import GatedStorage, desk_on, together
@@ -84,8 +84,8 @@ async def test_whatever_a_function_raises_is_its_own_callers(storage: GatedStora
 @pytest.fixture
 def no_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each function takes longer than functions may run before others have a turn."""
-    monkeypatch.setattr("sessionstore.pace.SLICE", -1.0)
-    monkeypatch.setattr("sessionstore.contended.SLICE", -1.0)
+    monkeypatch.setattr("sessionstore.concurrency.pace.SLICE", -1.0)
+    monkeypatch.setattr("sessionstore.updates.contended.SLICE", -1.0)
 
 
 class Ran:

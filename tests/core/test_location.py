@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field
 from typing_extensions import TypedDict
 
 from sessionstore import CorruptStateError
-from sessionstore.codec import Codec
+from sessionstore.codec.states import Codec
 
 
 class Text(BaseModel):

@@ -51,7 +51,7 @@ async def test_an_update_that_loses_a_round_tells_which_session_and_not_its_stat
     await chats.create_session(SESSION_ID)
     (await chats.update_session(SESSION_ID, lambda state: state.update(more=SECRET))).unwrap()
     assert [(record.name, record.levelname, record.getMessage(), facts(record)) for record in logged.records] == [
-        ("sessionstore.rounds", "DEBUG", "update lost a round", {"session_id": "01234567...", "lost": lost})
+        ("sessionstore.updates.rounds", "DEBUG", "update lost a round", {"session_id": "01234567...", "lost": lost})
         for lost in (1, 2)
     ]
 

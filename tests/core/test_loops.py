@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from sessionstore.concurrency.loops import PerLoop
 from sessionstore.errors import ConfigurationError
-from sessionstore.loops import PerLoop
 
 
 async def of(bound: PerLoop[object]) -> object:

@@ -22,7 +22,7 @@ from sessionstore import (
     StorageError,
     StorageProvider,
 )
-from sessionstore.rounds import OPTIMISTIC_ROUNDS
+from sessionstore.updates.rounds import OPTIMISTIC_ROUNDS
 from tests.support.documents import Chat, new_chat
 
 from .contended import ContendedStorage

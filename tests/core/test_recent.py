@@ -16,10 +16,10 @@ from sessionstore import (
     SessionManager,
     SessionNotFoundError,
     StorageError,
-    recent,
 )
-from sessionstore.recent import Recent
 from sessionstore.storage import Document, Key, Summary
+from sessionstore.updates import write_cache as recent
+from sessionstore.updates.write_cache import Recent
 from tests.support.documents import Chat, increment, new_chat
 
 from .gated import GatedStorage, together

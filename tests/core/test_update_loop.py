@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from sessionstore import InvalidStateError, SessionConflictError, SessionManager, SessionNotFoundError
-from sessionstore.rounds import OPTIMISTIC_ROUNDS
 from sessionstore.storage import Key
+from sessionstore.updates.rounds import OPTIMISTIC_ROUNDS
 from tests.support.documents import Chat, increment, new_chat
 
 from .contended import ContendedStorage

@@ -16,10 +16,10 @@ from sessionstore import (
     StorageError,
     StorageUnavailableError,
     UpdateOutcomeUnknownError,
-    patience,
 )
-from sessionstore.journal import WRITES
+from sessionstore.concurrency import retry_window as patience
 from sessionstore.storage import Apply, Document, Key, Owners, Summary, Write
+from sessionstore.storage.journal import WRITES
 from tests.support.documents import Chat, append, increment, key, new_chat
 
 

@@ -16,8 +16,8 @@ from sessionstore import (
     UpdateOutcomeUnknownError,
 )
 from sessionstore.batching import Batching
-from sessionstore.rounds import OPTIMISTIC_ROUNDS
 from sessionstore.storage import Document, Key, Owners, Write
+from sessionstore.updates.rounds import OPTIMISTIC_ROUNDS
 from tests.support.documents import Chat, append, increment, new_chat
 
 from .gated import MARK, GatedStorage, desk_on, together

@@ -16,11 +16,11 @@ from sessionstore import (
     SessionManager,
     SessionNotFoundError,
 )
-from sessionstore.batching import Batching
-from sessionstore.journal import MOST_AT_ONCE, entry
-from sessionstore.rounds import OPTIMISTIC_ROUNDS
+from sessionstore.batching import LARGEST_BATCH, Batching
 from sessionstore.storage import Key, Write
-from sessionstore.update import UpdateLoop
+from sessionstore.storage.journal import entry
+from sessionstore.updates.loop import UpdateLoop
+from sessionstore.updates.rounds import OPTIMISTIC_ROUNDS
 from tests.support.documents import Chat, append, increment, new_chat
 
 from .gated import GatedStorage, desk_on, together
@@ -274,7 +274,7 @@ async def test_functions_that_take_long_leave_turns_for_others(
 ) -> None:
     desk = await desk_on(storage, *map(str, range(6)))
     ran: list[str] = []
-    monkeypatch.setattr("sessionstore.pace.SLICE", -1.0)
+    monkeypatch.setattr("sessionstore.concurrency.pace.SLICE", -1.0)
 
     async def others() -> None:
         while not all(task.done() for task in tasks):
@@ -292,6 +292,6 @@ async def test_functions_that_take_long_leave_turns_for_others(
 
 
 def test_no_more_may_go_together_than_a_row_can_count_as_one_write() -> None:
-    assert len(entry("abcdefgh", Batching(size=MOST_AT_ONCE).size)) == len(entry("abcdefgh", 1))
+    assert len(entry("abcdefgh", Batching(size=LARGEST_BATCH).size)) == len(entry("abcdefgh", 1))
     with pytest.raises(ConfigurationError, match="at most"):
-        Batching(size=MOST_AT_ONCE + 1)
+        Batching(size=LARGEST_BATCH + 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 from multiprocessing.connection import Connection
 
-from sessionstore.journal import new_write_id
+from sessionstore.storage.journal import new_write_id
 
 
 def tell(end: Connection) -> None:

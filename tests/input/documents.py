@@ -16,7 +16,7 @@ from uuid import UUID
 
 from hypothesis import strategies as st
 
-from sessionstore.jsontext import jsonpath
+from sessionstore.codec.jsontext import jsonpath
 
 Case: TypeAlias = tuple[Any, Any]
 """What is offered as an id, and what is offered as a state."""

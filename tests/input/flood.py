@@ -23,7 +23,7 @@ from sessionstore import (
     StorageProvider,
     open_storage,
 )
-from sessionstore.codec import Codec
+from sessionstore.codec.states import Codec
 from sessionstore.ids import check_session_id
 from sessionstore.storage import Draft, Key, Write
 from tests.support.postgres import Database

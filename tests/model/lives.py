@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from sessionstore import MemoryStorageProvider, SessionManager, SessionResult, StorageProvider
-from sessionstore.journal import Journal
 from sessionstore.storage import Creation, Document, Draft, Key, Summary, Write
+from sessionstore.storage.journal import Journal
 from tests.support.clock import START, ManualClock
 
 R = TypeVar("R")

@@ -9,8 +9,8 @@ from functools import partial
 
 from sessionstore import MemoryStorageProvider, StorageError, StorageUnavailableError, UpdateOutcomeUnknownError
 from sessionstore.batching import Batching
-from sessionstore.combine import Combiner
-from sessionstore.halves import by_key
+from sessionstore.concurrency.combine import Combiner
+from sessionstore.concurrency.halves import by_key
 from sessionstore.storage import Apply, Creation, Document, Draft, Key, Owners, Summary, Write
 
 POISON = "poison"

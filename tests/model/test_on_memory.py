@@ -10,7 +10,7 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from sessionstore import StorageProvider
 from sessionstore.batching import Batching
-from sessionstore.rounds import OPTIMISTIC_ROUNDS
+from sessionstore.updates.rounds import OPTIMISTIC_ROUNDS
 
 from .looping import JumpingLoop
 from .machine import STORAGES, ConcurrentCalls
@@ -45,7 +45,7 @@ def _choose(seed: int) -> Sequence[StorageProvider]:
 def test_concurrent_calls_on_memory_come_to_what_one_at_a_time_would_have(
     rounds: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sessionstore.rounds.OPTIMISTIC_ROUNDS", rounds)
+    monkeypatch.setattr("sessionstore.updates.rounds.OPTIMISTIC_ROUNDS", rounds)
     examples = 3 * settings().max_examples
     program = settings(deadline=None, report_multiple_bugs=False, max_examples=examples, stateful_step_count=30)
     run_state_machine_as_test(_OnMemory, settings=program)

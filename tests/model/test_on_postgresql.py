@@ -10,7 +10,7 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from sessionstore import SqlStorageProvider, StorageProvider
 from sessionstore.batching import Batching
-from sessionstore.rounds import OPTIMISTIC_ROUNDS
+from sessionstore.updates.rounds import OPTIMISTIC_ROUNDS
 from tests.sql.bystander import kill_connections
 from tests.sql.conftest import driven
 from tests.support.postgres import Database, PostgresServer
@@ -33,7 +33,7 @@ def refusing_database(server: PostgresServer) -> Iterator[Database]:
 def test_concurrent_calls_on_postgresql_come_to_what_one_at_a_time_would_have(
     refusing_database: Database, driver: str, rounds: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sessionstore.rounds.OPTIMISTIC_ROUNDS", rounds)
+    monkeypatch.setattr("sessionstore.updates.rounds.OPTIMISTIC_ROUNDS", rounds)
     url = driven(refusing_database.url, driver)
     batchings = [Batching(), Batching(size=1, places=2), Batching(size=3, places=1), None]
 

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from sessionstore import SqlStorageProvider, open_storage
-from sessionstore.storage.sql.prepared import Prepared
+from sessionstore.storage.sql.drivers.prepared import Prepared
 from tests.support.postgres import Database, PostgresServer
 
 from .bystander import ask, dsn

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sessionstore import SessionManager, open_storage
-from sessionstore.rounds import OPTIMISTIC_ROUNDS
+from sessionstore.updates.rounds import OPTIMISTIC_ROUNDS
 from tests.support.documents import TTL, Chat, increment, new_chat
 from tests.support.postgres import Database
 from tests.support.sqlite import copied_file, sqlite_url

@@ -20,7 +20,7 @@ from sessionstore import (
     StorageUnavailableError,
     open_storage,
 )
-from sessionstore.storage.sql import rounds
+from sessionstore.storage.sql.operations import rounds
 from tests.support.documents import TTL, Chat, draft, increment, key, new_chat, rewrite
 from tests.support.postgres import Database
 

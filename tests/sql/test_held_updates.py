@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 
 from sessionstore import SessionManager, SqlStorageProvider, StorageUnavailableError, open_storage
-from sessionstore.update import UpdateLoop
+from sessionstore.updates.loop import UpdateLoop
 from tests.support.documents import Chat, append, increment, new_chat
 from tests.support.postgres import Database
 
@@ -106,7 +106,7 @@ async def test_a_held_update_whose_callers_are_gone_is_dropped_and_its_session_i
 async def test_a_row_that_is_held_for_too_long_is_named(
     chats: SessionManager[Chat], postgres: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sessionstore.contended._BOUND", 0.2)
+    monkeypatch.setattr("sessionstore.updates.contended._BOUND", 0.2)
     with locked(postgres, "held0"):
         async with asyncio.timeout(30):
             told = await asyncio.gather(

@@ -18,7 +18,7 @@ import pytest
 from sqlalchemy.engine import make_url
 
 from sessionstore import ConfigurationError, StorageError, StorageUnavailableError, migrate
-from sessionstore.migrate import patience as waiting
+from sessionstore.migrate import waits as waiting
 from sessionstore.storage.sql.tables import REVISIONS
 from tests.support.postgres import Database, PostgresServer
 from tests.support.sqlite import sqlite_url

@@ -15,7 +15,7 @@ from sessionstore import (
     UpdateOutcomeUnknownError,
     open_storage,
 )
-from sessionstore.storage.sql.connections import Lease
+from sessionstore.storage.sql.connections.checkout import Lease
 from tests.support.documents import Chat, increment, new_chat
 from tests.support.postgres import Database
 

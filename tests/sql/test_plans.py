@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from sessionstore import SessionManager, SqlStorageProvider, open_storage
-from sessionstore.storage.sql.prepared import Prepared
+from sessionstore.storage.sql.drivers.prepared import Prepared
 from sessionstore.storage.sql.tables import FIRST_INSTANT
 from tests.support.clock import ManualClock
 from tests.support.documents import TTL, Chat

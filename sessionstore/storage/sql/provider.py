@@ -10,10 +10,10 @@ from typing import Any, Final, TypeVar
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from ...batching import BATCH_CHARS, Batching
-from ...combine import Combiner
-from ...halves import by_key
+from ...concurrency.combine import Combiner
+from ...concurrency.halves import by_key
+from ...concurrency.loops import PerLoop
 from ...ids import check_filters
-from ...loops import PerLoop
 from .. import (
     Apply,
     Clock,
@@ -31,18 +31,19 @@ from .. import (
     check_limit,
     owned,
 )
-from .answers import not_kept
-from .creations import Creations
-from .deletions import Deletions
-from .drivers import Row
-from .engine import make_bounded_engine
-from .fetching import Fetching
-from .gateway import Gateway
-from .late import LateAccesses
-from .limits import Limits
-from .locked import LockedUpdates
-from .rounds import Rounds
-from .rows import (
+from .connections.engine import make_bounded_engine
+from .connections.gateway import Gateway
+from .connections.limits import Limits
+from .drivers.driver import Row
+from .operations.answers import not_kept
+from .operations.creations import Creations
+from .operations.deletions import Deletions
+from .operations.fetching import Fetching
+from .operations.late import LateAccesses
+from .operations.locked import LockedUpdates
+from .operations.rounds import Rounds
+from .operations.settings import settled
+from .statements.rows import (
     DUE,
     OWNER_ID,
     accessed,
@@ -57,8 +58,7 @@ from .rows import (
     write_fields,
     written,
 )
-from .scope import Scope
-from .settings import settled
+from .statements.scope import Scope
 from .tables import FIRST_INSTANT, micros
 
 K = TypeVar("K", bound=Hashable)

@@ -8,7 +8,7 @@ from typing import Final
 
 from sqlalchemy import URL
 
-from .sqlite_url import file_of
+from .urls.sqlite import file_of
 
 _OF_THE_FILE: Final = (
     "SQLITE_AUTH",

@@ -1,0 +1,1 @@
+"""States and their JSON text: what may be stored, whether it comes back equal, and where it does not fit its type."""

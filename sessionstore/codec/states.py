@@ -1,0 +1,176 @@
+"""A state and its JSON text: the only place that knows the type of a state."""
+
+from __future__ import annotations
+
+from typing import Final, Generic, Literal, TypeAlias, TypeVar, get_args
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core.core_schema import ErrorType
+
+from ..errors import ConfigurationError, CorruptStateError, InvalidStateError, StateTooLargeError
+from ..ids import SessionId
+from .dumping import dump
+from .equality import Equality
+from .jsontext import Refused, dumps, in_jsonb_order, loads
+from .location import Place, first_place
+from .schema import Unstored, order_matters
+from .unstorable import replaced
+
+T = TypeVar("T")
+
+UnstorableText: TypeAlias = Literal["refuse", "replace"]
+"""What becomes of a state whose texts hold characters that no storage can keep."""
+
+_PYDANTIC_FAULTS: Final = frozenset(get_args(ErrorType))
+
+
+class Codec(Generic[T]):
+    """Turns states into JSON text and back, refusing at the door what would not come back as it went in.
+
+    A typed state is read back at once and compared with the one that was given. A state without a type needs no
+    comparison: only what JSON gives back as it is gets through.
+
+    Args:
+        state_type: The type of a state, or its TypeAdapter; None: what JSON gives.
+        max_bytes: The longest text that is accepted, in bytes of UTF-8.
+        unstorable_text: "replace": U+FFFD takes the place of NUL characters and lone surrogates.
+
+    Raises:
+        ConfigurationError: pydantic can make nothing of the type.
+    """
+
+    def __init__(
+        self,
+        state_type: type[T] | TypeAdapter[T] | None,
+        max_bytes: int,
+        unstorable_text: UnstorableText = "refuse",
+    ) -> None:
+        self._typed: _Typed[T] | None = None if state_type is None else _Typed(state_type)
+        self._max_bytes = max_bytes
+        self._replaces = unstorable_text == "replace"
+
+    def encode(self, state: T, session_id: SessionId) -> str:
+        """Returns the JSON text of a state.
+
+        Raises:
+            InvalidStateError: It would not come back as it is, naming the path.
+            StateTooLargeError: It takes more than ``max_bytes``.
+        """
+        return self._encode(state, session_id)[0]
+
+    def encode_with_copy(self, state: T, session_id: SessionId) -> tuple[str, T]:
+        """encode(), and the caller's own copy of the state: what is read back of the text."""
+        text, copy = self._encode(state, session_id)
+        # What dumps() lets through comes back as it is, so encode() needs no reading to check that.
+        return text, loads(text) if self._typed is None else copy
+
+    def decode(self, text: str, session_id: SessionId) -> T:
+        """Returns the state of a JSON text that was stored.
+
+        Raises:
+            CorruptStateError: It does not fit the state type.
+        """
+        if text == "null":
+            raise CorruptStateError("is null, which is no state", session_id=session_id)
+        refused: Refused | None = None
+        try:
+            return loads(text) if self._typed is None else self._typed.read(text)
+        except Refused as error:
+            refused = error
+        except ValueError:
+            refused = Refused("is no JSON text")
+        # Outside of the except blocks, because what was caught there has the text, and would be the context.
+        raise CorruptStateError(refused.reason, path=refused.path, session_id=session_id)
+
+    def _encode(self, state: T, session_id: SessionId) -> tuple[str, T]:
+        try:
+            return self._written(state, session_id)
+        except Refused as error:
+            refused = error
+        if self._replaces:
+            try:
+                storable = _replaced(state)
+                if storable is not state:
+                    return self._written(storable, session_id)
+            except Refused as error:
+                refused = error
+        raise InvalidStateError(refused.reason, path=refused.path, session_id=session_id)
+
+    def _written(self, state: T, session_id: SessionId) -> tuple[str, T]:
+        encoded = dumps(state) if self._typed is None else self._typed.written(state)
+        if len(encoded) > self._max_bytes:
+            raise StateTooLargeError(size=len(encoded), limit=self._max_bytes, session_id=session_id)
+        if encoded == b"null":
+            raise Refused("is null; a session without a state is a session deleted")
+        text = encoded.decode()
+        return text, state if self._typed is None else self._typed.checked(text, state)
+
+
+class _Typed(Generic[T]):
+    """States of one type, as pydantic writes and reads them. Each method raises Refused for what cannot be."""
+
+    def __init__(self, state_type: type[T] | TypeAdapter[T]) -> None:
+        self._adapter: TypeAdapter[T] = _adapter(state_type)
+        self._equality: Equality | None = None
+        self._ordered = False
+
+    def written(self, state: T) -> bytes:
+        tree = dump(self._adapter, state)
+        if self._equality is None:
+            # Not before: a type may name others that are defined later, and pydantic may make its schema at first use.
+            self._equality = Equality(Unstored(self._adapter))
+            self._ordered = order_matters(self._adapter)
+        # jsonb keeps keys in an order of its own. Where that may matter, every storage gets them in that order.
+        return dumps(in_jsonb_order(tree) if self._ordered else tree)
+
+    def checked(self, text: str, state: T) -> T:
+        """What is read back of a text: the same as the state that the text was made of."""
+        assert self._equality is not None
+        copy = self.read(text)
+        self._equality.check(state, copy)
+        return copy
+
+    def read(self, text: str) -> T:
+        try:
+            # Documents use the names of the fields, so that an alias may change without a migration.
+            return self._adapter.validate_json(text, by_alias=False, by_name=True)
+        except ValidationError as error:
+            refused = _first_of(error, text)
+        except Exception as error:  # noqa: BLE001  # whatever a user's validator raises; it may hold the state
+            refused = Refused(f"does not fit the state type ({type(error).__name__})")
+        raise refused
+
+
+def _adapter(state_type: type[T] | TypeAdapter[T]) -> TypeAdapter[T]:
+    if isinstance(state_type, TypeAdapter):
+        return state_type
+    try:
+        return TypeAdapter(state_type)
+    except Exception as error:
+        name = type(error).__name__
+        raise ConfigurationError(f"pydantic can make nothing of the state_type ({name}); see the cause") from error
+
+
+def _first_of(error: ValidationError, text: str) -> Refused:
+    """The first place where a text does not fit: its path and the kind of fault, and nothing that quotes the state."""
+    try:
+        errors = error.errors(include_url=False, include_input=False)
+    except Exception:  # noqa: BLE001  # pydantic asks the user's exception for its text
+        return Refused("does not fit the state type (an error without a text)")
+    first = errors[0]
+    raised = first.get("ctx", {}).get("error")
+    fault = first["type"] if first["type"] in _PYDANTIC_FAULTS else "custom_error"
+    if isinstance(raised, Exception):
+        fault = type(raised).__name__
+    try:
+        place = first_place(loads(text), errors)
+    except ValueError:  # pydantic reads more than JSON
+        place = Place(first["loc"])
+    return Refused(f"does not fit the state type ({'no type of a union' if place.union else fault})", place.steps)
+
+
+def _replaced(state: T) -> T:
+    try:
+        return replaced(state)  # type: ignore[no-any-return]
+    except RecursionError:
+        return state  # which is refused for its depth already

@@ -1,0 +1,287 @@
+"""Combining: calls that arrive while others are under way wait for those, and then go together.
+
+What databases know as group commit (DeWitt et al., "Implementation Techniques for Main Memory Database Systems", 1984):
+the busier it is, the larger the batches, and the less each call costs. A lone call goes at once, with nothing added.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Coroutine, Hashable, Iterable, Sequence
+from functools import partial
+from typing import Any, Final, Generic, TypeVar
+
+from ..errors import StorageError, StorageUnavailableError
+from .call import Batch, Call, Flight, Send, spawn, tell
+from .loops import PerLoop
+
+K = TypeVar("K", bound=Hashable)
+Q = TypeVar("Q")
+R = TypeVar("R")
+
+_PATIENCE: Final = 0.01
+"""For how many seconds calls wait for those under way: what takes longer, say because the server is busy, must not keep
+up the others."""
+
+_OVERFLOW: Final = 4
+"""How many times its places a combiner takes at most where batches take so long."""
+
+_LONGEST: Final = 50
+"""For how many times _PATIENCE a batch keeps others waiting before its place is given to them."""
+
+_UNWEIGHED: Final = 4
+"""How many keys go together at most while nobody knows how heavy they are."""
+
+
+_CANCELLED: Final = "somebody cancelled the task in which the storage was asked for several callers; try again"
+
+
+class Combiner(Generic[K, Q, R]):
+    """Makes few large calls of many small ones.
+
+    Calls go in the order in which their keys were first asked for, so nobody waits behind more than the batches before;
+    calls of one key keep their order. Where little is under way, a call goes by itself, in the task of its caller; a
+    batch goes in a task of its own, which ends early only if all of its callers are gone. Calls of one event loop go
+    together, and know nothing of those of another.
+
+    Args:
+        send: Does the calls of a batch.
+        size: The most calls in a batch.
+        places: How many batches are under way at once, unless they take long.
+        worthwhile: How many keys make a batch that goes beside another one. Fewer wait for that one to land, because
+            two small batches cost more than one.
+        alone: Whether the calls of a key exclude each other: while some are under way, others of that key wait.
+        weighed: Whether calls are of different weights, which fit() is told.
+    """
+
+    def __init__(
+        self, send: Send[K, Q, R], *, size: int, places: int, worthwhile: int, alone: bool, weighed: bool = False
+    ) -> None:
+        self._send = send
+        self._most = size
+        self._places = places
+        self._worthwhile = min(worthwhile, size)
+        self._alone = alone
+        self._weighed = weighed
+        self._queues: PerLoop[_Queue[K, Q, R]] = PerLoop(self._queue, drop=_Queue.drop)
+
+    def call(self, key: K, request: Q) -> Coroutine[Any, Any, R]:
+        """Does one call, by itself or together with others. One that is cancelled while it waits is not done."""
+        return self._queues.here().call(key, request)
+
+    def fit(self, weights: Sequence[int], capacity: int) -> None:
+        """Makes batches so small that calls as heavy as these do not exceed a capacity together. None say nothing.
+
+        Heavy calls count at once, light ones by and by: a single light batch says little of the next.
+        """
+        if weights:
+            self._queues.here().fit(weights, capacity)
+
+    def release(self, key: K) -> None:
+        """Lets the calls of a key go again, which a batch had kept back."""
+        self._queues.here().release(key)
+
+    def _queue(self) -> _Queue[K, Q, R]:
+        return _Queue(
+            self._send,
+            size=self._most,
+            keys=min(self._most, _UNWEIGHED) if self._weighed else self._most,
+            places=self._places,
+            worthwhile=self._worthwhile,
+            alone=self._alone,
+        )
+
+
+class _Queue(Generic[K, Q, R]):
+    """The calls of one event loop: those who wait, and those under way."""
+
+    def __init__(self, send: Send[K, Q, R], *, size: int, keys: int, places: int, worthwhile: int, alone: bool) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._send = send
+        self._most = self._size = size
+        self._keys = keys
+        self._weight = 1
+        self._places = self._free = places
+        self._worthwhile = worthwhile
+        self._alone = alone
+        self._timer: asyncio.TimerHandle | None = None
+        self._departed = 0.0
+        self._flying = 0
+        self._gathering = False
+        self._waiting: dict[K, list[Call[Q, R]]] = {}
+        self._flights: dict[Flight, Collection[K]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._away: set[K] = set()
+
+    def drop(self) -> None:
+        """Forgets what a loop left behind that was closed under it."""
+        for task in self._tasks:
+            # Or asyncio says of each that it was pending, when there is nobody to do anything about it.
+            task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001  # pyright: ignore[reportAttributeAccessIssue]
+
+    async def call(self, key: K, request: Q) -> R:
+        if not (self._waiting or self._gathering or key in self._away) and self._goes_alone():
+            return await self._go(key, request)
+        call: Call[Q, R] = Call(request, self._loop.create_future())
+        self._waiting.setdefault(key, []).append(call)
+        if self._free > 0:
+            self._depart_soon()
+        else:
+            self._watch()
+        return await call.told()
+
+    def fit(self, weights: Sequence[int], capacity: int) -> None:
+        self._weight = max(sum(weights) // len(weights), self._weight // 2, 1)
+        self._size = self._keys = max(1, min(self._most, capacity // self._weight))
+
+    def release(self, key: K) -> None:
+        self._away.discard(key)
+        if self._waiting:
+            self._depart_soon()
+
+    async def _go(self, key: K, request: Q) -> R:
+        """The way of a lone call: no future, no task, no turn of the event loop."""
+        call: Call[Q, R] = Call(request)
+        batch = {key: (call,)}
+        flight = Flight()
+        self._leave(flight, batch)
+        kept: Collection[K] | None = None
+        try:
+            kept = await self._send(batch)
+        finally:
+            self._land(flight, kept)
+            if self._waiting:
+                self._depart_soon()
+        return await call.told() if kept else call.outcome()
+
+    def _goes_alone(self) -> bool:
+        return self._free > 0 and self._flying < self._worthwhile
+
+    def _leave(self, flight: Flight, batch: Batch[K, Q, R]) -> None:
+        self._flights[flight] = batch.keys()
+        self._free -= 1
+        self._flying += len(batch)
+        if self._alone:
+            self._away.update(batch)
+
+    def _land(self, flight: Flight, kept: Collection[K] | None = None) -> None:
+        keys = self._flights.pop(flight, None)
+        if keys is None:
+            return
+        self._displace(flight, keys)
+        if self._alone:
+            self._away.difference_update(keys)
+            if kept:
+                self._away.update(kept)
+
+    def _displace(self, flight: Flight, keys: Collection[K]) -> None:
+        """Frees its place, though it may go on; its keys stay away."""
+        if not flight.displaced:
+            flight.displaced = True
+            self._free += 1
+            self._flying -= len(keys)
+
+    def _depart_soon(self) -> None:
+        # Not at once: those who were just answered are about to call again, and may come along.
+        if not self._gathering and not self._loop.is_closed():
+            self._gathering = True
+            self._loop.call_soon(self._depart)
+
+    def _depart(self) -> None:
+        self._gathering = False
+        while ready := self._ready():
+            # Small batches wait for each other, or they would stay apart for as long as their callers go on.
+            if self._free <= 0 or (self._flying and len(ready) < self._worthwhile):
+                self._watch()
+                return
+            shares = min(self._free, max(1, len(ready) // self._worthwhile))
+            self._launch(ready[: -(-len(ready) // shares)])
+
+    def _watch(self) -> None:
+        if self._timer is None:
+            self._timer = self._loop.call_later(_PATIENCE, self._hurry)
+
+    def _hurry(self) -> None:
+        """Sends what waits beside batches that take too long."""
+        self._timer = None
+        if not (ready := self._ready()):
+            return
+        for flight, keys in self._flights.items():
+            flight.age += 1
+            if flight.age > _LONGEST:
+                self._displace(flight, keys)
+        if self._loop.time() >= self._departed + _PATIENCE and self._free > self._places - _OVERFLOW * self._places:
+            self._launch(ready)
+        self._watch()
+
+    def _ready(self) -> list[K]:
+        """Those who wait and could go, in their order."""
+        return [key for key in self._waiting if key not in self._away]
+
+    def _launch(self, ready: Iterable[K]) -> None:
+        batch: dict[K, list[Call[Q, R]]] = {}
+        room = self._size
+        for key in ready:
+            calls = [call for call in self._waiting.pop(key) if not call.withdrawn]
+            if len(calls) > room:
+                self._waiting[key] = calls[room:]  # behind the others now
+                del calls[room:]
+            if calls:
+                batch[key] = calls
+                room -= len(calls)
+            if not room or len(batch) >= self._keys:
+                break
+        if not batch:
+            return
+        self._departed = self._loop.time()
+        calls = [call for calls in batch.values() for call in calls]
+        flight = Flight(len(calls), self._abandon)
+        for call in calls:
+            call.flight = flight
+        self._leave(flight, batch)
+        try:
+            task = spawn(self._loop, self._fly(flight, batch, calls))
+        except StorageError as error:
+            self._land(flight)
+            tell(calls, error)
+            return
+        flight.task = task
+        self._tasks.add(task)
+        task.add_done_callback(partial(self._flown, flight, calls))
+
+    def _flown(self, flight: Flight, calls: Sequence[Call[Q, R]], task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if flight in self._flights and not self._loop.is_closed():
+            # A task that is cancelled before its first step runs nothing of its coroutine.
+            tell(calls, StorageUnavailableError(_CANCELLED))
+            self._land(flight)
+            self._depart_soon()
+
+    def _abandon(self, flight: Flight) -> None:
+        # What it keeps busy is wanted by others: the storage gives up the statement of a task that is cancelled.
+        if flight.task is not None:
+            flight.task.cancel()
+        self._land(flight)
+        self._depart_soon()
+
+    async def _fly(self, flight: Flight, batch: Batch[K, Q, R], calls: Sequence[Call[Q, R]]) -> None:
+        kept: Collection[K] | None = None
+        try:
+            kept = await self._send(batch)
+        except asyncio.CancelledError:
+            # Not for the callers, of whom somebody still waits unless it was cancelled for their sake.
+            tell(calls, StorageUnavailableError(_CANCELLED))
+            raise
+        except Exception as error:  # noqa: BLE001  # whatever it is, those who called are told
+            tell(calls, error)
+        except BaseException:
+            if not self._loop.is_closed():
+                for call in calls:
+                    call.give_up()
+            raise
+        finally:
+            for call in calls:
+                call.flight = None
+            self._land(flight, kept)
+            # Until those who were just answered have had their turn, nobody goes by himself.
+            self._depart_soon()

@@ -1,0 +1,79 @@
+"""The time that a caller gives a call."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable, Coroutine
+from contextlib import nullcontext, suppress
+from datetime import timedelta
+from typing import Any, Final, TypeVar
+
+from ..errors import StorageUnavailableError, UpdateOutcomeUnknownError
+
+R = TypeVar("R")
+
+
+async def within(
+    timeout: timedelta,  # noqa: ASYNC109  # what it raises tells whether something was written
+    call: Coroutine[Any, Any, R],
+    written: Callable[[], bool],
+) -> R:
+    """Waits for a call for so long, by this process's monotonic clock, and leaves it then.
+
+    It is cancelled, but its end is not waited for: where the network swallows everything, drivers take seconds to end a
+    statement (psycopg 5, asyncpg 2), and SQLite ends none that waits for another process.
+
+    Args:
+        timeout: How long.
+        call: What to wait for.
+        written: Whether the call may have written something, for all that is known when the time is up.
+
+    Raises:
+        StorageUnavailableError: The time is up, and nothing was written.
+        UpdateOutcomeUnknownError: The time is up in the middle of a write.
+    """
+    task = asyncio.ensure_future(call)
+    try:
+        done, _ = await asyncio.wait([task], timeout=timeout.total_seconds())
+    except asyncio.CancelledError:
+        task.cancel()
+        await ended(task)
+        raise
+    if done:
+        return task.result()
+    task.cancel()
+    _LEFT.add(task)
+    task.add_done_callback(_end)
+    await asyncio.sleep(0)  # so that it knows, and what it has not begun to write is not written
+    seconds = f"{timeout.total_seconds():g} s"
+    if written():
+        raise UpdateOutcomeUnknownError(
+            f"the storage did not answer a write within {seconds}, and it may or may not have landed; "
+            "read before repeating it, or give each update an idempotency_key"
+        )
+    raise StorageUnavailableError(
+        f"the storage did not answer within {seconds}, and nothing was written; try again, or allow more time"
+    )
+
+
+async def ended(task: asyncio.Future[Any]) -> None:
+    """Waits until a task has ended, also when the waiter is cancelled meanwhile."""
+    # anyio cancels a task again at each turn of the event loop for as long as it waits, unless it says that it must.
+    anyio: Any = sys.modules.get("anyio")
+    with nullcontext() if anyio is None else anyio.CancelScope(shield=True):
+        while not task.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait([task])
+    if not task.cancelled():
+        task.exception()  # asked for, or asyncio would complain that nobody did
+
+
+_LEFT: Final[set[asyncio.Task[Any]]] = set()
+"""Cancelled and not ended yet; the event loop alone would not keep them."""
+
+
+def _end(task: asyncio.Task[Any]) -> None:
+    _LEFT.discard(task)
+    if not task.cancelled():
+        task.exception()  # asked for, or asyncio would complain that nobody did

@@ -1,0 +1,58 @@
+"""How long one waits for a storage that was lost in the middle of a write, to ask it what became of the write."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from time import monotonic
+from typing import Final, TypeVar
+
+from ..errors import StorageUnavailableError, UpdateOutcomeUnknownError
+
+R = TypeVar("R")
+
+_SECONDS: Final = 10.0
+_FIRST_PAUSE: Final = 0.02
+_LONGEST_PAUSE: Final = 0.5
+
+
+class Patience:
+    """Pauses that grow from nothing, for ten seconds in all: what a server that crashed takes to come back."""
+
+    def __init__(self) -> None:
+        self._end = monotonic() + _SECONDS
+        self._pause = 0.0
+
+    @property
+    def over(self) -> bool:
+        """Whether it has been long enough."""
+        return monotonic() >= self._end
+
+    async def pause(self) -> None:
+        """Waits a while; the first time not at all: what others write meanwhile, the row has to remember as well."""
+        # Random, so that those who lost their connections at once do not come back at once; no secret.
+        await asyncio.sleep(self._pause * random.uniform(0.5, 1))  # noqa: S311
+        self._pause = min(_LONGEST_PAUSE, 2 * self._pause) or _FIRST_PAUSE
+
+
+async def until_told(attempt: Callable[[], Awaitable[R]]) -> R:
+    """Does something again that finds out what became of it, if its answer was lost.
+
+    Raises:
+        UpdateOutcomeUnknownError: The storage did not come back in time.
+    """
+    patience: Patience | None = None
+    lost: UpdateOutcomeUnknownError | None = None
+    while True:
+        try:
+            return await attempt()
+        except UpdateOutcomeUnknownError as error:
+            lost = lost or error
+        except StorageUnavailableError:
+            if lost is None:
+                raise
+        patience = patience or Patience()
+        if patience.over:
+            raise lost
+        await patience.pause()

@@ -1,0 +1,102 @@
+"""A channel: what one event loop of one process reaches the database through."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import nullcontext, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy import URL, Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from ..dialects.dialect import Backend
+from ..faults import Errors
+from ..urls.sqlite import file_of
+from .checkout import Connections
+from .engine import BUSY_SECONDS
+from .fair_queue import Turns
+from .limits import Limits
+from .modes import MODES
+from .pools import LoopPool
+
+_BUSY: Final = "other writers kept the SQLite file for too long; write less at once, or use PostgreSQL"
+
+NO_TURN: Final = nullcontext()
+
+_FAREWELL_SECONDS: Final = 2.0
+"""How long the end of a loop waits for connections to be closed."""
+
+
+class Channel:
+    """Connections and the queues before them. Nothing here may be used by another loop, or by a forked child.
+
+    Attributes:
+        connections: The connections of this loop.
+        turns: The queue for a connection.
+        write_turns: The queue of those who write, where the database takes one writer at a time.
+        check_turn: Held by the call that looks at the tables.
+
+    Args:
+        engine: The engine whose connections are used.
+        backend: The database.
+        limits: How long things may take.
+        owned: Whether the engine is ours, see Connections.
+        ended: Called when the channel was closed because its loop ends.
+    """
+
+    def __init__(
+        self, engine: Engine, backend: Backend, limits: Limits, *, owned: bool, ended: Callable[[Channel], None]
+    ) -> None:
+        pool = LoopPool(engine, owned=owned)
+        errors = backend.driver.errors
+        self._errors: Errors = (*errors, SQLAlchemyError, OSError)  # a TimeoutError is an OSError
+        self.turns = Turns.of_pool(pool())
+        limits = replace(limits, patience=self.turns.seconds)
+        mode, file = MODES[engine.dialect.driver](), _file(engine.url)
+        self.connections = Connections(pool, mode, backend.driver, limits, owned=owned, file=file)
+        self.write_turns = Turns(1, BUSY_SECONDS, _BUSY) if backend.one_writer else NO_TURN
+        self.check_turn = asyncio.Lock()
+        self._ended = ended
+        self._closed = False
+        self._last_act = _last_act(self._end)
+        # Up to its first step, which waits for nothing: from then on the loop knows it.
+        with suppress(StopIteration):
+            self._last_act.__anext__().send(None)
+
+    async def close(self) -> None:
+        """Gives back what is idle, and closes it if it is ours."""
+        self._closed = True
+        await self.connections.close()
+
+    def abandon(self) -> None:
+        """Drops everything after the loop was closed, or when nobody can wait for it."""
+        self._closed = True
+        self.connections.abandon()
+
+    async def _end(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        self._ended(self)
+        try:
+            async with asyncio.timeout(_FAREWELL_SECONDS):
+                await self.connections.end()
+        except self._errors:
+            self.connections.abandon()
+
+
+def _file(url: URL) -> Path | None:
+    """The file of a SQLite database that is one."""
+    in_memory = not url.database or ":memory:" in url.database or url.query.get("mode") == "memory"
+    return None if url.get_backend_name() != "sqlite" or in_memory else file_of(url)
+
+
+async def _last_act(act: Callable[[], Awaitable[None]]) -> AsyncGenerator[None]:
+    """Does something when the loop ends: asyncio.run() and its like close all generators while the loop still runs."""
+    try:
+        yield
+    finally:
+        await act()

@@ -1,0 +1,521 @@
+"""Connections of an engine: taken for one operation, and given back whole or broken."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Iterable
+from contextlib import suppress
+from math import inf
+from pathlib import Path
+from time import monotonic
+from traceback import clear_frames
+from typing import Any, Final, TypeVar
+from weakref import WeakSet
+
+from sqlalchemy import PoolProxiedConnection, QueuePool, StaticPool
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.util import greenlet_spawn
+
+from ....concurrency.deadline import ended as waited_for
+from ....errors import ConfigurationError, SessionStoreError, StorageError
+from ..drivers.driver import Driver
+from ..drivers.fork_gate import GATE
+from ..faults import Errors
+from .bounded import Left, bounded, ended
+from .limits import Limits
+from .modes import Mode
+from .opened_file import identity_of, log_of
+from .pools import LoopPool, belongs_to, died_with_its_loop, idle, made_in
+from .scarce import Scarce
+
+R = TypeVar("R")
+
+_LOG: Final = logging.getLogger("sessionstore.storage")
+
+_GRACE_SECONDS: Final = 0.5
+"""How long a call that is over waits for the server to say that its statement is."""
+_PING_SECONDS: Final = 0.3
+_SUSPICIOUS_SECONDS: Final = 0.1
+"""A statement that had no answer for so long makes the other connections suspicious."""
+
+_SEEN: Final = "sessionstore"
+"""The key in the `info` of a connection that says that our operations had it before."""
+
+
+class Lease:
+    """A connection out of the engine's pool.
+
+    Attributes:
+        driver: The driver's own connection, to run statements on.
+        pool: The pool that it came from.
+        pooled: The pool's connection.
+        before: What was set before AUTOCOMMIT, to be put back; None: nothing.
+        spoilt: Whether it must not be used again.
+        generation: Which of the generations of connections it is of, see Connections.discard().
+        rested: When it was given back last, by the monotonic clock.
+    """
+
+    def __init__(self, pool: Any, pooled: PoolProxiedConnection) -> None:
+        self.driver: Any = pooled.driver_connection
+        self.pool = pool
+        self.pooled = pooled
+        self.before: object = None
+        self.spoilt = False
+        self.generation = 0
+        self.rested = 0.0
+
+    def close(self) -> None:
+        """Gives it back to the pool."""
+        self.pooled.close()
+
+    def let_go(self) -> None:
+        """Gives its place in the pool back, and leaves the connection to itself. Waits for nothing."""
+        pooled: Any = self.pooled
+        if pooled.is_valid and not pooled.is_detached:
+            pooled.detach()
+            # There is no public name for it. Else the garbage collector would try to close it with the loop's help.
+            pooled._finalizer.detach()  # noqa: SLF001
+
+    def discard(self) -> None:
+        """Closes it for good."""
+        if self.pooled.is_valid:
+            self.pooled.invalidate()
+        self.pooled.close()
+
+
+class Connections:
+    """Takes connections out of a pool, and sees to it that what runs on them commits by itself.
+
+    The pool of SQLAlchemy wants a greenlet around it, and with that a check-out and a check-in take a quarter of the
+    time that reading a session takes. So those of our own engine stay out between operations; those of others go back
+    as they came.
+
+    Args:
+        pool: Says which pool.
+        mode: Puts connections into AUTOCOMMIT.
+        driver: Talks on them.
+        owned: Whether engine.py made the engine.
+        limits: For how long connections may be idle, and calls wait for one.
+        file: The file of SQLite, if there is one.
+    """
+
+    def __init__(
+        self, pool: LoopPool, mode: Mode, driver: Driver, limits: Limits, *, owned: bool, file: Path | None = None
+    ) -> None:
+        self._file = file
+        self._opened: object = None
+        self._log: object = None
+        self._following = asyncio.Lock()
+        self._returned = asyncio.Event()
+        self._pool = pool
+        self._mode = mode
+        self._driver = driver
+        self._limits = limits
+        self._generation = 0
+        self._suspected = -inf
+        self._ending: set[asyncio.Task[bool]] = set()
+        self._scarce = Scarce()
+        self._known: Errors = (*driver.errors, SQLAlchemyError, SessionStoreError, OSError, TimeoutError)
+        self._owned = owned
+        self._idle: list[Lease] = []
+        self._most_idle = _most_idle(pool()) if owned else 0
+        self._closed = self._inherited = False
+        self._in_use: set[Lease] = set()
+        self._made: WeakSet[Any] = WeakSet()
+
+    @property
+    def idle(self) -> int:
+        """How many lie here, to be used again."""
+        return len(self._idle)
+
+    async def take(self) -> Lease:
+        """A connection: an idle one, or the pool's.
+
+        Raises:
+            ConfigurationError: The connection has a setting with which nothing would be committed, or read as it is.
+            StorageError: The engine's own events, creator or pool failed.
+        """
+        if self._file is not None:
+            await self._follow(self._file)
+        while self._idle:
+            lease = self._idle.pop()
+            now = monotonic()
+            if lease.rested + self._limits.idle_seconds < now:
+                self._drop([lease])
+            elif lease.rested > self._suspected or await self._answers(lease):
+                self._scarce.used += 1
+                self._in_use.add(lease)
+                return lease
+        lease = await self._connected()
+        self._in_use.add(lease)
+        return lease
+
+    async def give_back(self, lease: Lease) -> None:
+        """Takes a connection back that is as good as it was."""
+        lease.rested = monotonic()
+        try:
+            await self._put(lease)
+        finally:
+            self._in_use.discard(lease)
+            self._returned.set()
+
+    async def _put(self, lease: Lease) -> None:
+        if self._closed and self._owned:
+            self._scarce.used -= 1
+            await to_its_end(self._discard([lease]))  # its pool is disposed of, or about to be
+        elif lease.generation != self._generation:
+            await self.discard(lease, lost=False)
+        elif self._scarce.hand_over(lease):
+            return
+        else:
+            self._scarce.used -= 1
+            if len(self._idle) < self._most_idle:
+                self._idle.append(lease)
+            elif _at_once(lease.pool):
+                await self._return(lease)
+            else:
+                await to_its_end(self._return(lease))
+
+    async def discard(self, lease: Lease, *, lost: bool, others: bool = False) -> None:
+        """Closes a connection of which nobody knows what is still to come on it.
+
+        Args:
+            lease: Which.
+            lost: Whether it broke. Then those that lay idle meanwhile are as suspicious, and are replaced as well.
+            others: Whether those that are in use now are no better, and are replaced once they are given back.
+        """
+        self._scarce.used -= 1
+        if others:
+            self._generation += 1
+        if lost or others:
+            # There is no public name for it; SQLAlchemy itself does it where it sees a connection break.
+            lease.pool._invalidate(lease.pooled, _checkin=False)  # noqa: SLF001
+        # Also where the operation is cancelled meanwhile: closing says goodbye to the server, and may take its time.
+        try:
+            await to_its_end(self._discard([lease, *(self._forget_idle() if lost or others else ())]))
+        finally:
+            self._in_use.discard(lease)
+            self._returned.set()
+            self._scarce.free_place()
+
+    async def part(self, lease: Lease, left: Left) -> bool:
+        """Ends an operation that was left in the middle of a statement, and closes its connection.
+
+        The server is asked to cancel the statement. Where that is not done soon, the place in the pool is given back
+        all the same, and the rest goes on beside everything else.
+
+        Returns:
+            Whether the server answered. If not, the connections that are idle are as suspicious, and are replaced.
+        """
+        since = monotonic()
+        if left.waited > _SUSPICIOUS_SECONDS:
+            self._suspected = since
+        task = self._end(lease, left)
+        answered = False
+        try:
+            await asyncio.wait([task], timeout=_GRACE_SECONDS)
+            answered = task.done() and not task.cancelled() and task.result()
+        finally:
+            self._give_up(lease)
+            if answered and self._suspected == since:
+                self._suspected = -inf
+            elif not answered and left.waited > _SUSPICIOUS_SECONDS:
+                self._replace_all(lease)
+        return answered
+
+    async def close(self) -> None:
+        """Gives the idle ones back to the pool. Those in use are closed when they are given back, if they are ours."""
+        self._closed = True
+        self._most_idle = 0
+        if ending := list(self._ending):
+            for task in ending:
+                task.cancel()
+            await asyncio.wait(ending)
+        for lease in self._forget_idle():
+            await greenlet_spawn(lease.close)
+        if self._pool.made:
+            await greenlet_spawn(self._pool.last.dispose)
+        await self._dispose_outdated()
+
+    async def end(self) -> None:
+        """Closes what cannot outlive the event loop, in the last moment that the loop gives."""
+        await self.close()
+        loop = asyncio.get_running_loop()
+        for record in idle(self._pool.last):
+            # Those of a service's pool that work in no other loop. They are made anew in the next one.
+            if belongs_to(loop, record.driver_connection):
+                await greenlet_spawn(record.close)
+
+    def abandon(self) -> None:
+        """Closes the connections of a loop that was closed, without the loop."""
+        self._closed = True
+        self._most_idle = 0
+        for task in self._ending:
+            # Or asyncio says of each that it was pending, when there is nobody to do anything about it.
+            task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001  # pyright: ignore[reportAttributeAccessIssue]
+        leases = [*self._forget_idle(), *self._in_use]
+        self._in_use.clear()
+        for lease in leases:
+            self._mode.sever(lease.driver)
+            lease.let_go()
+        if self._pool.made:
+            for driver in list(self._made):
+                self._mode.sever(driver)
+            return
+        for record in idle(self._pool.last):
+            if died_with_its_loop(record.driver_connection):
+                self._mode.sever(record.driver_connection)
+                record.dbapi_connection = None  # so that the next one who takes it connects anew
+
+    def leave(self, lease: Lease) -> None:
+        """Forgets a connection in the middle of an operation whose loop or process is gone."""
+        if lease in self._in_use and not self._inherited:
+            self._give_up(lease)
+            self._mode.sever(lease.driver)
+
+    def disown(self) -> None:
+        """Touches nothing from now on: this is a child, and all belongs to its parent."""
+        self._inherited = True
+
+    def _forget_idle(self) -> list[Lease]:
+        forgotten, self._idle = self._idle, []
+        return forgotten
+
+    async def _answers(self, lease: Lease) -> bool:
+        """Whether a suspicious connection answers at once; if not, all that are suspicious are replaced."""
+        try:
+            await bounded(self._driver.command(lease.driver, "SELECT 1"), _PING_SECONDS)
+        except Left as left:
+            _ = self._end(lease, left)
+            lease.let_go()
+            self._replace_all(lease)
+            if left.cancelled is not None:
+                raise left.cancelled from None
+            return False
+        except self._known:
+            self._drop([lease])
+            return False
+        return True
+
+    def _replace_all(self, lease: Lease) -> None:
+        """Replaces all that are idle, also those in the pool, when they are asked for next."""
+        self._drop(self._forget_idle())
+        lease.pool._invalidate(lease.pooled, _checkin=False)  # noqa: SLF001
+
+    def _end(self, lease: Lease, left: Left) -> asyncio.Task[bool]:
+        task = asyncio.get_running_loop().create_task(_end(left.rest, lease.driver, self._driver))
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)
+        return task
+
+    def _give_up(self, lease: Lease) -> None:
+        """Gives back the place in the pool of a connection that is going to be closed by somebody else."""
+        lease.let_go()
+        self._in_use.discard(lease)
+        self._returned.set()
+        self._scarce.used -= 1
+        self._scarce.free_place()
+
+    def _drop(self, leases: Iterable[Lease]) -> None:
+        """Closes connections and gives back their places, without waiting for anything."""
+        for lease in leases:
+            lease.let_go()
+            self._driver.drop(lease.driver)
+
+    async def _connected(self) -> Lease:
+        """A new connection, or where the database gives no more of them, the next one that is given back."""
+        scarce = self._scarce
+        while True:
+            if not scarce.known():
+                scarce.used += 1
+                # Before it connects: what is replaced meanwhile may lead to the same server as this one.
+                generation = self._generation
+                try:
+                    lease = await self._take()
+                except BaseException as error:
+                    scarce.used -= 1
+                    if not isinstance(error, (*self._driver.errors, OSError)) or scarce.used == 0:
+                        scarce.free_place()
+                        raise
+                    scarce.note(error)
+                else:
+                    scarce.forget()
+                    lease.generation = generation
+                    return lease
+            handed: Lease | None = await scarce.next(self._limits.patience, self.give_back)
+            if handed is not None:
+                return handed
+
+    async def _take(self) -> Lease:
+        await self._dispose_outdated()
+        GATE.close_inherited()
+        pool = self._pool()
+        if isinstance(pool, StaticPool) and not self._owned:
+            self._check_shared(pool)
+        try:
+            lease = Lease(pool, await _of_pool(pool))
+            if not self._pool.made and not made_in(asyncio.get_running_loop(), lease.driver):
+                await greenlet_spawn(lease.close)
+                self._pool.leave()
+                return await self._take()
+        except self._known:
+            raise
+        except Exception as error:
+            raise StorageError(
+                "the engine could not make a connection: its pool, its creator, its events or its connect_args "
+                f"(say row_factory or cursor_factory) raised {type(error).__name__}; the cause has the details"
+            ) from error
+        self._made.add(lease.driver)
+        try:
+            await self._prepare(lease)
+        except GeneratorExit:
+            raise  # nothing can be waited for
+        except BaseException:
+            await to_its_end(self._discard([lease]))
+            raise
+        return lease
+
+    async def _follow(self, file: Path) -> None:
+        """Replaces all connections where somebody put another file in the place of the one that they have open.
+
+        Raises:
+            StorageError: The file is gone, or the log of the old one lies beside the new one, which SQLite would apply.
+        """
+        if self._opened is not None and (identity := identity_of(file)) == self._opened:
+            self._log = identity_of(log_of(file))
+            return
+        async with self._following:
+            identity = identity_of(file)
+            if identity is None:
+                if self._opened is None:
+                    return  # it was never there: SQLite tells
+                raise StorageError(
+                    f"the SQLite file {str(file)!r} is gone, and nothing was written; put it back, or make another "
+                    "one with `sessionstore migrate upgrade`"
+                )
+            if self._opened not in (None, identity):
+                await self._close_all()
+                if self._log is not None and identity_of(log_of(file)) == self._log:
+                    raise StorageError(
+                        f"the SQLite file {str(file)!r} was replaced, and the log of the old one still lies beside it; "
+                        "nothing was written; remove the files that end in -wal and -shm, or put the old one back"
+                    )
+            self._opened = identity
+
+    async def _close_all(self) -> None:
+        """Closes all connections, those in use when they are given back. Nobody takes one meanwhile."""
+        while self._in_use:
+            self._returned.clear()
+            await self._returned.wait()
+        await to_its_end(self._discard(self._forget_idle()))
+        for record in idle(self._pool()):
+            await greenlet_spawn(record.close)
+
+    async def _dispose_outdated(self) -> None:
+        while self._pool.outdated:
+            await greenlet_spawn(self._pool.outdated.pop().dispose)
+
+    def _check_shared(self, pool: StaticPool) -> None:
+        """Looks at the one connection before it is taken, because giving it back would end a transaction on it."""
+        record = vars(pool).get("connection")  # there, once somebody connected
+        if record is not None and record.in_use and self._mode.in_transaction(record.driver_connection):
+            raise ConfigurationError(
+                "the engine's StaticPool gives all callers one connection, and somebody has a transaction open on it; "
+                "give sessionstore an engine whose pool gives each caller a connection of its own"
+            )
+
+    async def _prepare(self, lease: Lease) -> None:
+        mode, driver, info = self._mode, lease.driver, lease.pooled.info
+        if mode.in_transaction(driver):
+            # An event that ran SQL and did not commit: whoever is next commits it. What somebody else left open on a
+            # connection that was ours before is rolled back, as the pool would do it.
+            events = _SEEN not in info or bool(lease.pool.dispatch.checkout)
+            await mode.end(lease.pooled, commit=events)
+        await mode.check(driver)
+        if not mode.ready(driver):
+            lease.before = await mode.enter(driver)
+        if not mode.ready(driver):
+            raise ConfigurationError(
+                "a connection of this engine cannot be put into AUTOCOMMIT, so that nothing would be committed; "
+                "see what its events set"
+            )
+        info[_SEEN] = True
+
+    async def _return(self, lease: Lease) -> None:
+        # After dispose(), the service has another pool, and nobody would close what goes back into the first one.
+        if lease.pool is not self._pool() or self._mode.in_transaction(lease.driver):
+            await self._part_with(lease, lease.discard)
+            return
+        if lease.before is not None:
+            try:
+                await self._mode.leave(lease.driver, lease.before)
+            except Exception:  # noqa: BLE001  # of a connection that broke; the operation on it is done all the same
+                await self._part_with(lease, lease.discard)
+                return
+            except BaseException:
+                await self._part_with(lease, lease.discard)
+                raise
+        await self._part_with(lease, lease.close)
+
+    async def _discard(self, leases: Iterable[Lease]) -> None:
+        for lease in leases:
+            await self._part_with(lease, lease.discard)
+
+    async def _part_with(self, lease: Lease, part: Callable[[], None]) -> None:
+        """Closes a connection, or gives it back. What a service's own events raise then does not end the operation."""
+        try:
+            await greenlet_spawn(part)
+        except Exception as error:  # noqa: BLE001  # an event may raise anything
+            self._drop([lease])
+            _LOG.warning(
+                "an event of the engine's pool failed when a connection was given back, and the connection was closed",
+                extra={"error": type(error).__name__},
+            )
+
+
+async def _of_pool(pool: Any) -> Any:
+    try:
+        return await greenlet_spawn(pool.connect)
+    except asyncio.CancelledError as error:
+        # psycopg does not close a connection that it was making. The frames that the error passed refer to the
+        # connection and to the error, which refers to the frames: the server would keep the connection until the next
+        # garbage collection.
+        clear_frames(error.__traceback__)  # those that still run are left alone
+        raise
+
+
+async def _end(rest: Coroutine[Any, Any, Any], connection: Any, driver: Driver) -> bool:
+    # Whatever it raises, nobody waits for its outcome any more.
+    with suppress(Exception, asyncio.CancelledError):
+        await ended(rest)
+    return await driver.end(connection)
+
+
+def _at_once(pool: Any) -> bool:
+    """Whether the pool waits for nothing when a connection is taken or given back."""
+    # There are no public names for what it was told.
+    return (
+        isinstance(pool, QueuePool)
+        and not (pool._pre_ping or pool._recycle > -1)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        and not (pool.dispatch.checkout or pool.dispatch.checkin or pool.dispatch.reset)
+        and pool.checkedin() > 0
+    )
+
+
+def _most_idle(pool: Any) -> int:
+    """How many connections the pool keeps, if it has nothing to do when one is taken from it or given back to it."""
+    # There are no public names for what it was told.
+    if not isinstance(pool, QueuePool) or pool._pre_ping or pool._recycle > -1:  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        return 0
+    return pool.size()
+
+
+async def to_its_end(running: Coroutine[Any, Any, R]) -> R:
+    """Waits for something also when it is cancelled, so that it leaves nothing behind; then it is cancelled."""
+    task = asyncio.ensure_future(running)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await waited_for(task)
+        raise

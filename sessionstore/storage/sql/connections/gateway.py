@@ -1,0 +1,261 @@
+"""The way to the database: one connection for each operation, and every fault told apart."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager, suppress
+from typing import Any, Final, TypeAlias, TypeVar
+
+from sqlalchemy import Dialect, MetaData
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from .... import config
+from ....concurrency.loops import PerLoop
+from ....concurrency.sent import noted
+from ....errors import ConfigurationError, SessionStoreError, StorageError
+from ..causes import Stage, clean_cause
+from ..dialects.dialect import Backend
+from ..dialects.postgresql import PostgreSQL
+from ..dialects.sqlite import SQLite
+from ..faults import NOT_PREPARED, Fault, code_of, driver_error, of_one_statement, storage_error
+from ..sqlite_file import trouble_with
+from ..statements.compiled import Statements
+from ..tables import deletions_table, sessions_table
+from ..urls.sqlite import file_of
+from .bounded import Left, bounded
+from .channel import NO_TURN, Channel
+from .checkout import Lease, to_its_end
+from .first_call import FirstCall
+from .limits import Limits
+from .modes import MODES
+
+R = TypeVar("R")
+
+_LOG: Final = logging.getLogger("sessionstore.storage")
+
+Operation: TypeAlias = Callable[[Lease], Coroutine[Any, Any, R]]
+"""What is done on one connection."""
+
+_BACKENDS: Final[Mapping[str, Callable[[Dialect], Backend]]] = {"postgresql": PostgreSQL, "sqlite": SQLite}
+
+_READ_ATTEMPTS: Final = 3
+
+_ROLLED_BACK_ATTEMPTS: Final = 6
+"""Of each two that deadlock the server lets one go on, so that a few do."""
+_FIRST_PAUSE: Final = 0.005
+
+_ENDED: Final = {Fault.LOST, Fault.ENDED, Fault.UNREAD}
+"""After these, a connection is not used again."""
+_OF_ITS_CONNECTION: Final = {Fault.READ_ONLY, Fault.STALE}
+"""Refusals that another connection need not meet. Those that are open now may all do so, and are replaced."""
+
+
+class _Failure(Exception):
+    """What an operation raised, what kind of fault it is, and how far it had come."""
+
+    def __init__(self, error: Exception, fault: Fault | None, stage: Stage) -> None:
+        super().__init__()
+        self.error = error
+        self.fault = fault
+        self.stage = stage
+
+
+class Gateway:
+    """Runs operations, which are coroutine functions of a connection, on an engine.
+
+    Everything runs in AUTOCOMMIT, because BEGIN and COMMIT around a single statement are two round trips for nothing.
+
+    Args:
+        engine: Where to run.
+        schema: Where the tables are.
+        owned: Whether the engine was made by engine.py, in AUTOCOMMIT, and ends with the gateway.
+        limits: How long things may take; None: as long as they take.
+    """
+
+    def __init__(self, engine: AsyncEngine, *, schema: str | None, owned: bool, limits: Limits | None = None) -> None:
+        backend = _BACKENDS.get(engine.dialect.name)
+        if backend is None or engine.dialect.driver not in MODES:
+            asked = f"{engine.dialect.name} through {engine.dialect.driver}"
+            raise ConfigurationError(f"sessions are kept in PostgreSQL or SQLite, not in {asked}")
+        self._async_engine = engine
+        self._owned = owned
+        self._limits = limits or Limits()
+        self._backend: Backend = backend(engine.dialect)
+        self._channels = PerLoop(self._open_channel, drop=Channel.abandon, inherit=_disown)
+        sqlite = engine.dialect.name == "sqlite"
+        self.schema = None if sqlite else config.schema_name(schema)
+        metadata = MetaData(schema=self.schema)
+        self.table = sessions_table(metadata, sqlite=sqlite)
+        deletions = None if sqlite else deletions_table(metadata)
+        self.statements = Statements(self.table, deletions, self._backend)
+        self._first_call = FirstCall(self.table, self._backend, file_of(engine.url) if sqlite else None)
+        self._checked = self._closed = self._advised = False
+
+    @property
+    def channel(self) -> Channel:
+        """The channel of the event loop that runs now."""
+        return self._channels.here()
+
+    async def run(self, operation: Operation[R], *, writing: bool, statements: float = 1) -> R:
+        """Runs an operation and returns what it returns; what it raises must come from the database.
+
+        Args:
+            operation: What to run.
+            writing: Whether it writes.
+            statements: For how many times the bound of a statement it may run.
+
+        Raises:
+            StorageError: See faults.py. A read that loses its connection is repeated on another one, and what the
+                server rolled back for the sake of others is done again, in a while.
+            SchemaError: The tables do not fit this version.
+        """
+        if self._closed:
+            raise StorageError("the storage is closed; open another one")
+        if not self._checked:
+            await self._check_schema()
+        if writing and (sent := noted()) is not None:
+            sent.begin()
+        return await self._attempt(operation, writing=writing, statements=statements)
+
+    @asynccontextmanager
+    async def transaction(self, lease: Lease) -> AsyncGenerator[None]:
+        """A transaction that is going to write, for an operation of more than one statement."""
+        driver = self._backend.driver
+        await driver.command(lease.driver, self._backend.begin)
+        try:
+            yield
+        except Exception:
+            lease.spoilt = True  # until it is known to be out of the transaction
+            # Where that fails too, what failed first tells more.
+            with suppress(*driver.errors, OSError):
+                await driver.command(lease.driver, "ROLLBACK")
+                lease.spoilt = False
+            raise
+        await driver.command(lease.driver, "COMMIT")
+
+    async def close(self) -> None:
+        """Ends the connections of all event loops, if they are ours."""
+        self._closed = True
+        here = asyncio.get_running_loop()
+        for loop, channel in self._channels.all().items():
+            if loop is here:
+                await channel.close()
+            elif loop.is_running():
+                await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(channel.close(), loop))
+            else:
+                channel.abandon()
+            self._channels.end(channel)
+
+    def _open_channel(self) -> Channel:
+        engine = self._async_engine.sync_engine
+        return Channel(engine, self._backend, self._limits, owned=self._owned, ended=self._channels.end)
+
+    async def _check_schema(self) -> None:
+        async with self.channel.check_turn:
+            if self._checked:
+                return
+            seen = await self._attempt(self._first_call.look, writing=False, diagnosing=False)
+            if refusal := self._first_call.refusal(seen):
+                raise refusal
+            self._checked = True
+
+    async def _attempt(
+        self, operation: Operation[R], *, writing: bool, diagnosing: bool = True, statements: float = 1
+    ) -> R:
+        seconds = statements * self._limits.statement_seconds
+        lost = rolled_back = anew = 0
+        while True:
+            try:
+                channel = self._channels.here()
+                async with channel.write_turns if writing else NO_TURN, channel.turns:
+                    running = self._operate(operation, channel, seconds, writing=writing)
+                    return await (running if self._backend.interruptible else to_its_end(running))
+            except _Failure as failure:
+                error, fault, stage = failure.error, failure.fault, failure.stage
+                lost += fault in (Fault.LOST, Fault.SILENT)
+                rolled_back += fault is Fault.ROLLED_BACK
+                anew += fault in _OF_ITS_CONNECTION
+                if fault in (Fault.LOST, Fault.SILENT) and not writing and lost < _READ_ATTEMPTS:
+                    continue
+                if fault in _OF_ITS_CONNECTION and anew == 1:
+                    self._advise(error)
+                    continue  # on another connection; the server did nothing of it
+                if fault is Fault.ROLLED_BACK and rolled_back < _ROLLED_BACK_ATTEMPTS:
+                    # Random, so that those who met here do not meet again; no secret.
+                    await asyncio.sleep(random.uniform(0, _FIRST_PAUSE * 2**rolled_back))  # noqa: S311
+                    continue
+            if isinstance(error, SessionStoreError):
+                cause = error.__cause__
+                error.__context__ = None  # the driver's error itself, which its copy stands for
+                raise error from (None if cause is None else clean_cause(cause, stage))
+            translated: SessionStoreError = self._translated(error, fault, writing=writing)
+            if fault is Fault.SCHEMA and diagnosing:
+                translated = await self._diagnosed() or translated
+            raise translated from clean_cause(error, stage)
+
+    def _translated(self, error: Exception, fault: Fault | None, *, writing: bool) -> StorageError:
+        url = self._async_engine.url
+        trouble = trouble_with(url, code_of(driver_error(error))) if self.schema is None else None
+        failed = storage_error(error, fault, backend=self._backend.name, writing=writing, trouble=trouble)
+        failed.refused = failed.refused or of_one_statement(error)
+        return failed
+
+    async def _operate(self, operation: Operation[R], channel: Channel, seconds: float, *, writing: bool) -> R:
+        connections = channel.connections
+        try:
+            lease = await connections.take()
+        except Exception as error:
+            fault = self._backend.fault(error, connected=False, alive=False)
+            raise _Failure(error, fault, Stage.CONNECTING) from error
+        driver = self._backend.driver
+        if writing and (sent := noted()) is not None:
+            sent.send()
+        try:
+            running = operation(lease)
+            outcome = await (bounded(running, seconds) if self._backend.interruptible else running)
+        except Left as left:
+            answered = await connections.part(lease, left)
+            if left.cancelled is not None:
+                raise left.cancelled from None
+            fault = Fault.SLOW if answered else Fault.SILENT
+            raise _Failure(TimeoutError(), fault, Stage.LOST) from None
+        except Exception as error:
+            alive = driver.alive(lease.driver)
+            fault = self._backend.fault(error, connected=True, alive=alive)
+            if fault in _OF_ITS_CONNECTION:
+                await connections.discard(lease, lost=False, others=True)
+            elif fault in _ENDED or lease.spoilt or not driver.at_rest(lease.driver):
+                await connections.discard(lease, lost=fault is Fault.LOST)
+            else:
+                await connections.give_back(lease)
+            raise _Failure(error, fault, Stage.CONNECTED if alive else Stage.LOST) from error
+        except GeneratorExit:
+            connections.leave(lease)  # the loop or the process of this call is gone
+            raise
+        except BaseException:
+            # Cancelled in the middle of a statement: nobody knows what is still to come on this connection.
+            await connections.discard(lease, lost=False)
+            raise
+        await connections.give_back(lease)
+        return outcome
+
+    def _advise(self, error: Exception) -> None:
+        if code_of(driver_error(error)) in NOT_PREPARED and not self._advised:
+            self._advised = True
+            _LOG.warning(
+                "statements that were prepared on a connection were gone, and the call was done again on another one; "
+                "behind a pooler in transaction mode, add prepared_statements=false to the URL"
+            )
+
+    async def _diagnosed(self) -> SessionStoreError | None:
+        """What to say where a table or column was missed: the tables moved on, or are gone; None: it is a defect."""
+        seen = await self._attempt(self._first_call.look, writing=False, diagnosing=False)
+        return self._first_call.missing(seen)
+
+
+def _disown(channels: Mapping[asyncio.AbstractEventLoop, Channel]) -> None:
+    for channel in channels.values():
+        channel.connections.disown()

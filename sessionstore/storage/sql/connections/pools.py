@@ -1,0 +1,120 @@
+"""Which pool of an engine an event loop takes its connections from."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any, Final
+from weakref import WeakKeyDictionary
+
+from sqlalchemy import Engine, Pool, QueuePool
+
+from ....concurrency.forks import is_child, was_made_by_parent
+
+
+class LoopPool:
+    """The engine's own pool in the first event loop that uses it, else another pool with the same settings.
+
+    Connections belong to the loop and to the process that made them, and so does a pool's queue once somebody waited
+    in it. A service may use its engine in any loop of its own, and may dispose of it, after which the engine has a new
+    pool.
+
+    Attributes:
+        outdated: Pools that were made here and are used no more, to be disposed of.
+
+    Args:
+        engine: The engine.
+        owned: Whether engine.py made the engine.
+    """
+
+    def __init__(self, engine: Engine, *, owned: bool) -> None:
+        self._engine = engine
+        self._owned = owned
+        self._engines_own = self._used = engine.pool
+        self.outdated: list[Any] = []
+        self._choose(engine.pool)
+
+    @property
+    def made(self) -> bool:
+        """Whether the pool ends with the loop: nobody else uses it."""
+        return self._owned or self._used is not self._engines_own
+
+    def __call__(self) -> Any:
+        """The pool to take a connection from now."""
+        # What engine.py made is disposed of by nobody else.
+        if not self._owned and self._engine.pool is not self._engines_own:
+            self._choose(self._engine.pool)
+        return self._used
+
+    @property
+    def last(self) -> Any:
+        """The pool that connections were taken from so far."""
+        return self._used
+
+    def leave(self) -> None:
+        """Uses a pool of its own from now on, because the engine's has connections of another loop."""
+        if not self.made:
+            self._used = self._engines_own.recreate()
+
+    def _choose(self, pool: Pool) -> None:
+        if self._used is not self._engines_own:
+            self.outdated.append(self._used)
+        self._engines_own = pool
+        self._used = pool if self._claims(pool) else pool.recreate()
+
+    def _claims(self, pool: Pool) -> bool:
+        """Whether the pool is the running loop's, now if it was nobody's before."""
+        loop = asyncio.get_running_loop()
+        owner = _OWNERS.setdefault(pool, loop)
+        if self._owned:
+            return owner is loop  # a loop that ended may have taken along connections out of it
+        if owner is not loop and owner.is_closed():
+            _OWNERS[pool] = owner = loop
+        return owner is loop and not _used_elsewhere(pool, loop)
+
+
+def _used_elsewhere(pool: Any, loop: asyncio.AbstractEventLoop) -> bool:
+    """Whether connections out of the pool, or waiters before it, belong to another loop or to the parent process."""
+    if isinstance(pool, QueuePool):
+        if getattr(_queue(pool), "_loop", loop) not in (None, loop):
+            return True
+        if is_child() and pool.checkedout():
+            return True  # in use when this process was forked, and never given back here
+    return any(
+        was_made_by_parent(record.starttime) or not made_in(loop, record.driver_connection) for record in idle(pool)
+    )
+
+
+def idle(pool: Any) -> Iterator[Any]:
+    """The records of a pool that have a connection and wait for the next one who takes it."""
+    if isinstance(pool, QueuePool):
+        records = list(getattr(_queue(pool), "_queue", ()))
+    else:
+        records = [record] if (record := vars(pool).get("connection")) is not None else []  # of a StaticPool
+    for record in records:
+        if record.dbapi_connection is not None:
+            yield record
+
+
+def made_in(loop: asyncio.AbstractEventLoop, driver: Any) -> bool:
+    """Whether a driver's connection works in this loop. Those of psycopg and aiosqlite are bound to none."""
+    return getattr(driver, "_loop", loop) is loop
+
+
+def died_with_its_loop(driver: Any) -> bool:
+    """Whether a driver's connection works in no loop any more."""
+    loop: asyncio.AbstractEventLoop | None = getattr(driver, "_loop", None)
+    return loop is not None and loop.is_closed()
+
+
+def belongs_to(loop: asyncio.AbstractEventLoop, driver: Any) -> bool:
+    """Whether a driver's connection works in this loop and in no other."""
+    return getattr(driver, "_loop", None) is loop
+
+
+def _queue(pool: Any) -> Any:
+    # There are no public names: the pool's queue, and the queue of asyncio in it.
+    return pool._pool._queue  # noqa: SLF001
+
+
+_OWNERS: Final[WeakKeyDictionary[Pool, asyncio.AbstractEventLoop]] = WeakKeyDictionary()

@@ -1,0 +1,1 @@
+"""What PostgreSQL and SQLite say differently, under the same names."""

@@ -1,0 +1,210 @@
+"""What PostgreSQL says in its own way. Its neighbour is `sqlite.py`: the same names in the same order."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from sqlalchemy import (
+    BindParameter,
+    Boolean,
+    ColumnElement,
+    Dialect,
+    FromClause,
+    Select,
+    Table,
+    Text,
+    and_,
+    any_,
+    bindparam,
+    cast,
+    column,
+    extract,
+    func,
+    literal_column,
+    select,
+    text,
+    true,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.sql.dml import Delete
+
+from ..drivers.driver import Asyncpg, Driver, Psycopg
+from ..drivers.prepared import Statement
+from ..faults import Fault, code_of, driver_error, fault_without_code, source_of
+from ..tables import FIRST_READ, LAST_READ, LONGEST
+from .dialect import Fields, batch_parameter, between
+
+# https://www.postgresql.org/docs/current/errcodes-appendix.html
+_LOST: Final = {"57P01", "57P02", "57P05", "08003", "08006", "08007", "08P01"}
+_REFUSED: Final = {"57P03", "57014", "55P03", "28000", "28P01", "3D000"}
+_READ_ONLY: Final = "25006"
+# A prepared statement that is gone or comes twice; an internal error, as where something was dropped meanwhile
+_STALE: Final = {"26000", "42P05", "XX000"}
+# Of feature_not_supported: "cached plan must not change result type"
+_REVALIDATING: Final = "RevalidateCachedQuery"
+_ROLLED_BACK: Final = {"40001", "40P01"}
+_ENDED: Final = {"25P03", "25P04"}
+_REFUSED_CLASSES: Final = ("08", "53")
+_SCHEMA: Final = {"42P01", "3F000", "42703"}
+_DENIED: Final = "42501"
+
+# A policy hides no row where its expressions are the constant true. Each command needs a permissive one that lets all
+# pass, and no restrictive one may take any away.
+_RELATIONS: Final = """
+WITH policy AS (
+    SELECT polrelid, CAST(polcmd AS text) AS command, polpermissive AS permissive,
+        coalesce(pg_get_expr(polqual, polrelid), 'true') = 'true'
+            AND coalesce(pg_get_expr(polwithcheck, polrelid), 'true') = 'true' AS passes
+    FROM pg_catalog.pg_policy
+    WHERE EXISTS (
+        SELECT FROM unnest(polroles) AS role
+        WHERE CASE WHEN role = 0 THEN true ELSE pg_has_role(current_user, role, 'USAGE') END
+    )
+)
+SELECT CAST(c.relname AS text) AS name,
+    CASE WHEN c.relkind NOT IN ('r', 'p') OR NOT row_security_active(c.oid) THEN false ELSE
+        EXISTS (SELECT FROM policy WHERE polrelid = c.oid AND NOT permissive AND NOT passes)
+        OR EXISTS (
+            SELECT FROM unnest(ARRAY['r', 'a', 'w', 'd']) AS needed
+            WHERE NOT EXISTS (
+                SELECT FROM policy WHERE polrelid = c.oid AND permissive AND passes AND command IN ('*', needed)
+            )
+        )
+    END AS hides,
+    c.relkind IN ('r', 'p') AND EXISTS (SELECT FROM pg_catalog.pg_rewrite WHERE ev_class = c.oid) AS ruled
+FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+WHERE n.nspname = :schema
+"""
+
+# Sent together with BEGIN, so that it is no round trip more. A lower timeout of the role stays.
+_LOCK_TIMEOUT: Final = (
+    "SELECT set_config('lock_timeout', '1s', true) "
+    "WHERE current_setting('lock_timeout')::interval NOT BETWEEN interval '1 ms' AND interval '1 s'"
+)
+
+_COMMIT_LAZILY: Final[ColumnElement[Any]] = literal_column("set_config('synchronous_commit', 'off', true)").label(
+    "lazily"
+)
+
+
+class PostgreSQL:
+    """PostgreSQL through psycopg or asyncpg."""
+
+    name = "postgresql"
+    one_writer = False
+    interruptible = True
+    begin = f"BEGIN; {_LOCK_TIMEOUT}"
+
+    def __init__(self, dialect: Dialect) -> None:
+        self.driver: Driver = Asyncpg(dialect) if dialect.driver == "asyncpg" else Psycopg(dialect)
+
+    def relations(self, schema: str | None) -> Statement:
+        found = text(_RELATIONS).bindparams(bindparam("schema", schema, type_=Text()))
+        return found.columns(column("name", Text()), column("hides", Boolean()), column("ruled", Boolean()))
+
+    def now(self, given: BindParameter[Any]) -> ColumnElement[Any]:
+        # now() is from the beginning of the transaction and statement_timestamp() from that of the statement: from
+        # before the wait where something waited for a lock.
+        return func.coalesce(given, func.clock_timestamp())
+
+    def once(self, now: ColumnElement[Any]) -> ColumnElement[Any]:
+        return select(now).scalar_subquery()
+
+    def started(self, given: BindParameter[Any]) -> ColumnElement[Any]:
+        return func.coalesce(given, func.statement_timestamp())
+
+    def interval(self, microseconds: ColumnElement[Any]) -> ColumnElement[Any]:
+        return microseconds * literal_column("interval '1 microsecond'")
+
+    def span(self, since: ColumnElement[Any], until: ColumnElement[Any]) -> ColumnElement[Any]:
+        # A difference of timestamps has days in it, and a day may have 23 or 25 hours when it is added again.
+        seconds = extract("epoch", until) - extract("epoch", since)
+        return seconds * literal_column("1000000") * literal_column("interval '1 microsecond'")
+
+    def bounded(self, ttl: ColumnElement[Any]) -> ColumnElement[Any]:
+        first, last = (f"interval '{sign}{LONGEST.days} days'" for sign in ("-", ""))
+        return between(ttl, literal_column(first, ttl.type), literal_column(last, ttl.type))
+
+    def readable(self, instant: ColumnElement[Any]) -> ColumnElement[Any]:
+        first, last = (f"timestamptz '{end.isoformat()}'" for end in (FIRST_READ, LAST_READ))
+        return between(instant, literal_column(first, instant.type), literal_column(last, instant.type))
+
+    def json(self, text: ColumnElement[Any]) -> ColumnElement[Any]:
+        return cast(text, JSONB)
+
+    def text(self, document: ColumnElement[Any]) -> ColumnElement[Any]:
+        return cast(document, Text)
+
+    def batch(self, fields: Fields, now: ColumnElement[Any]) -> FromClause:
+        columns = [column(name, type_) for name, type_ in fields.items()]
+        values = func.jsonb_to_recordset(cast(batch_parameter(), JSONB)).table_valued(*columns)
+        rows = values.render_derived("given", with_types=True)
+        return select(rows, now.label("now")).subquery("batch")
+
+    def locked(
+        self, batch: FromClause, table: Table, *conditions: ColumnElement[bool], deleting: bool = False
+    ) -> FromClause:
+        rows = select(batch).join(table, self.among(table, batch)).where(*conditions)
+        # Not FOR UPDATE, unless the row goes: rows of a service's own tables may refer to this one.
+        return (
+            rows.order_by(table.c.namespace, table.c.session_id)
+            .with_for_update(of=table, key_share=not deleting, skip_locked=True)
+            .cte("locked")
+        )
+
+    def lockable(self, rows: FromClause, *conditions: ColumnElement[bool]) -> ColumnElement[bool]:
+        locked = select(true()).select_from(rows).where(*conditions)
+        # Evaluated once, before the row is looked for to be written.
+        return locked.with_for_update(key_share=True, skip_locked=True).scalar_subquery()
+
+    def among(self, table: Table, batch: FromClause) -> ColumnElement[bool]:
+        return and_(table.c.namespace == batch.c.namespace, table.c.session_id == batch.c.session_id)
+
+    def row_id(self, table: Table) -> ColumnElement[Any]:
+        return literal_column("ctid")
+
+    def one_of(self, row_id: ColumnElement[Any], rows: Select[Any]) -> ColumnElement[bool]:
+        # As an array: with IN, the planner may join the whole table instead of fetching the rows by address.
+        return row_id == any_(func.array(rows.scalar_subquery()))
+
+    def purged(self, deleted: Delete, table: Table, found: ColumnElement[bool]) -> Statement:
+        gone = deleted.returning(self.readable(table.c.expires_at).label("expires_at")).cte("gone")
+        ends = select(
+            func.count().label("deleted"), func.max(gone.c.expires_at, type_=table.c.expires_at.type).label("last")
+        )
+        batch = ends.select_from(gone).cte("batch")
+        # A statement sees the table as it was at its beginning, so those that it deletes are counted with them.
+        before = (
+            select(func.count())
+            .select_from(table)
+            .where(found, table.c.expires_at < select(batch.c.last).scalar_subquery())
+        )
+        same = select(func.count()).select_from(gone).where(gone.c.expires_at < select(batch.c.last).scalar_subquery())
+        left = (before.scalar_subquery() - same.scalar_subquery()).label("left")
+        # Lazily until the end of the transaction, which is the end of this statement: the connection's next write is
+        # waited for again.
+        return select(batch.c.deleted, batch.c.last, left, _COMMIT_LAZILY)
+
+    def fault(self, error: BaseException, *, connected: bool, alive: bool) -> Fault | None:
+        original = driver_error(error)
+        code = code_of(original)
+        if code is None:
+            driver = self.driver
+            return fault_without_code(
+                original, connected=connected, alive=alive, errors=driver.errors, unsent=driver.unsent
+            )
+        if code in _SCHEMA:
+            return Fault.SCHEMA
+        if code == _DENIED:
+            return Fault.DENIED
+        if code in _LOST:
+            return Fault.LOST
+        if code == _READ_ONLY:
+            return Fault.READ_ONLY
+        if code in _STALE or (code == "0A000" and source_of(original) == _REVALIDATING):
+            return Fault.STALE
+        if code in _ROLLED_BACK:
+            return Fault.ROLLED_BACK
+        if code in _ENDED:
+            return Fault.ENDED
+        return Fault.REFUSED if code in _REFUSED or code.startswith(_REFUSED_CLASSES) else None

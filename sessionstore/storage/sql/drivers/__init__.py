@@ -1,0 +1,1 @@
+"""How psycopg, asyncpg and aiosqlite are asked, without SQLAlchemy in between."""

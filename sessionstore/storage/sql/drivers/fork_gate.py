@@ -1,0 +1,160 @@
+"""A gate between forks and SQLite, whose library cannot be copied while a thread is in the middle of a call.
+
+A child that was forked then would wait for ever for a mutex that a thread of its parent held. And because SQLite counts
+the locks on a file by process, a child has to close the connections of its parent before it opens one of its own: else
+it takes the locks of its parent for its own.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Awaitable, Callable
+from threading import Condition, local
+from types import TracebackType
+from typing import Any, Final
+from weakref import WeakSet, ref
+
+from ....errors import StorageUnavailableError
+
+_SECONDS: Final = 2.0
+"""How long a fork waits for calls to end. One that waits for another process may take longer."""
+
+
+class ForkGate:
+    """Entered for each call of SQLite. A fork waits until all have left, and keeps others out meanwhile.
+
+    A thread that is inside may enter again.
+    """
+
+    def __init__(self) -> None:
+        self._inherited: list[Any] = []
+        self._torn = False
+        self._begin()
+
+    def _begin(self) -> None:
+        self._changed = Condition()
+        self._inside = 0
+        self._forks = 0
+        self._known: WeakSet[Any] = WeakSet()
+        self._depth = _Depth()
+
+    def __enter__(self) -> None:
+        self._depth.entered += 1
+        if self._depth.entered > 1:
+            return
+        with self._changed:
+            while self._forks:
+                self._changed.wait()
+            self._inside += 1
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._depth.entered -= 1
+        if self._depth.entered:
+            return
+        with self._changed:
+            self._inside -= 1
+            if not self._inside:
+                self._changed.notify_all()
+
+    def note(self, driver: Any) -> None:
+        """Notes a connection of aiosqlite, which a child would inherit, and has all calls on it enter the gate."""
+        if driver in self._known:
+            return
+        self._known.add(driver)
+        if not isinstance(driver._conn, GatedConnection):  # noqa: SLF001
+            driver._execute = _behind_the_gate(driver)  # noqa: SLF001
+
+    def close_inherited(self) -> None:
+        """Closes the connections of the parent process, in the child, before it opens its first one.
+
+        Raises:
+            StorageUnavailableError: The parent was in the middle of a call, and the connection can never be closed.
+        """
+        if self._torn:
+            raise StorageUnavailableError(
+                "this process was forked while its parent waited for the SQLite file, and cannot use the file; "
+                "start it anew"
+            )
+        while self._inherited:
+            driver = self._inherited.pop()
+            # The thread of the connection is not in this process, so nobody else uses the connection.
+            raw, driver._connection = driver._connection, None  # noqa: SLF001
+            if raw is not None:
+                _close(raw)
+
+    def before_fork(self) -> None:
+        """Waits until no call is under way."""
+        with self._changed:
+            self._forks += 1
+            self._changed.wait_for(lambda: not self._inside, _SECONDS)
+
+    def after_in_parent(self) -> None:
+        """Lets calls in again."""
+        with self._changed:
+            self._forks -= 1
+            self._changed.notify_all()
+
+    def after_in_child(self) -> None:
+        """Begins anew: whoever was inside or waited is not in this process."""
+        self._torn = self._torn or self._inside > 0
+        self._inherited += self._known
+        self._begin()
+
+
+class _Depth(local):
+    """How often this thread is inside."""
+
+    entered = 0
+
+
+def _behind_the_gate(driver: Any) -> Callable[..., Awaitable[Any]]:
+    """Runs what a service calls on a connection of its own in the thread of the connection, inside the gate."""
+    weakly, execute = ref(driver), type(driver)._execute  # noqa: SLF001  # what aiosqlite calls for everything
+
+    def gated(function: Callable[..., Any], *args: Any, **options: Any) -> Any:
+        with GATE:
+            return function(*args, **options)
+
+    def run(function: Callable[..., Any], *args: Any, **options: Any) -> Awaitable[Any]:
+        running: Awaitable[Any] = execute(weakly(), gated, function, *args, **options)
+        return running
+
+    return run
+
+
+def _close(raw: sqlite3.Connection) -> None:
+    try:
+        raw.close()
+    except sqlite3.ProgrammingError:
+        return  # check_same_thread: it ends with its last reference, which is here
+
+
+class GatedConnection(sqlite3.Connection):
+    """A connection that is opened and ended behind the gate."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        with GATE:
+            super().__init__(*args, **options)
+
+    def commit(self) -> None:
+        with GATE:
+            super().commit()
+
+    def rollback(self) -> None:
+        with GATE:
+            super().rollback()
+
+    def close(self) -> None:
+        with GATE:
+            super().close()
+
+
+GATE: Final = ForkGate()
+
+if hasattr(os, "register_at_fork"):  # Windows has no fork
+    os.register_at_fork(
+        before=GATE.before_fork, after_in_parent=GATE.after_in_parent, after_in_child=GATE.after_in_child
+    )

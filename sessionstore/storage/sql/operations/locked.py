@@ -1,0 +1,87 @@
+"""Updates under row locks, in a transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from ....errors import SessionHeldError, StorageUnavailableError
+from ... import Apply, Document, Key, Summary, Write
+from ..connections.checkout import Lease
+from ..connections.gateway import Gateway
+from ..statements.rows import document_of, key_of, unique, write_fields, written
+from .answers import not_kept
+from .fetching import Fetching, check_keys
+
+_STATEMENTS: Final = 6
+"""How many times the bound of a statement a transaction may take: it waits for locks, and runs functions of callers."""
+_LOCK_NOT_AVAILABLE: Final = "55P03"
+
+
+class LockedUpdates:
+    """Reads, applies and writes while nobody else can write.
+
+    Args:
+        gateway: The way to the database.
+        fetching: How statements are run.
+    """
+
+    def __init__(self, gateway: Gateway, fetching: Fetching) -> None:
+        self._gateway = gateway
+        self._fetching = fetching
+        self._statements = gateway.statements
+
+    async def update(self, keys: Sequence[Key], apply: Apply) -> Sequence[Summary | None]:
+        """See StorageProvider.update_locked_many()."""
+
+        async def operation(lease: Lease) -> dict[Key, Summary] | Exception:
+            async with self._gateway.transaction(lease):
+                documents = await self._read(keys, lease)
+                try:
+                    writes = [write for write in map(apply, documents) if write is not None]
+                except Exception as error:  # noqa: BLE001
+                    # The caller's own error, handed out as a value so that nobody takes it for one of the database.
+                    return error
+                return await self._write(writes, lease) if writes else {}
+
+        try:
+            outcome = await self._gateway.run(operation, writing=True, statements=_STATEMENTS)
+        except StorageUnavailableError as error:
+            if error.code != _LOCK_NOT_AVAILABLE:
+                raise
+            raise SessionHeldError(
+                "another transaction holds the row of a session for longer than the lock_timeout, which is 1 s here or "
+                "less, and nothing was written; end that transaction (pg_locks shows it), then try again",
+                code=error.code,
+            ) from error.__cause__
+        if isinstance(outcome, Exception):
+            raise outcome
+        return [outcome.get(key) for key in keys]
+
+    async def _read(self, keys: Sequence[Key], lease: Lease) -> Sequence[Document]:
+        asked = list(unique(keys))
+        statement, params = self._fetching.bound(self._statements.get_locked, asked)
+        rows = await statement.fetch(lease.driver, params)
+        check_keys(rows, asked)
+        return [document_of(row) for row in rows]
+
+    async def _write(self, writes: Sequence[Write], lease: Lease) -> dict[Key, Summary]:
+        asked = list(map(write_fields, writes))
+        statement, params = self._fetching.bound(self._statements.update, asked)
+        # Carefully: within a transaction, a statement that was refused cannot be followed by another one.
+        rows = await statement.careful.fetch(lease.driver, params)
+        check_keys(rows, asked)
+        by_key = {write.read.key: write for write in writes}
+        landed = {key_of(row): written(by_key[key_of(row)], row) for row in rows}
+        missed = [key for key in by_key if key not in landed]
+        if missed:
+            # Nobody else can write it. If it has not expired meanwhile, the database did not keep the write.
+            there = [document.summary for document in await self._read(missed, lease)]
+            as_read = [it.key for it in there if _state_of(it) == _state_of(by_key[it.key].read)]
+            if as_read:
+                raise not_kept(as_read)
+        return landed
+
+
+def _state_of(summary: Summary) -> tuple[int, str]:
+    return summary.version, summary.last_write

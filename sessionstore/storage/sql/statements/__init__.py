@@ -1,0 +1,1 @@
+"""The statements, by topic, built and compiled once; and what rows say."""

@@ -1,0 +1,143 @@
+"""Every statement, built and compiled once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any, Final, NamedTuple, TypeAlias
+
+from sqlalchemy import BigInteger, ColumnElement, FromClause, Table, Text, bindparam, select
+from sqlalchemy.sql.dml import Update
+from sqlalchemy.types import TypeEngine
+
+from ..dialects.dialect import Backend, Fields
+from ..drivers.prepared import Prepared, Statement
+from ..tables import DOCUMENT, is_document
+from .columns import Columns
+from .creating import Creating
+from .deleting import Deleting
+from .reading import Reading
+from .terms import KEY_FIELDS, VERSIONED, Element, Parameters, Rows, Terms, same_key
+from .writing import Writing
+
+_WRITE: Final[Fields] = {
+    **VERSIONED,
+    "last_write": Text(),
+    "count": BigInteger(),
+    "write": Text(),
+    "keys": Text(),
+}
+_DRAFT: Final[Fields] = {
+    **VERSIONED,
+    "ttl": BigInteger(),
+    "max_lifetime": BigInteger(),
+    "origin": DOCUMENT,
+    "owner_id": Text(),
+}
+_SETTING: Final[Fields] = {**_DRAFT, "write": Text()}
+_DELETION: Final[Fields] = {**KEY_FIELDS, "receipt": Text(), "owner_id": Text()}
+
+_Build: TypeAlias = Callable[[FromClause], Statement]
+_Wanted: TypeAlias = Callable[[Rows, Rows, Columns], list[ColumnElement[bool]]]
+"""Conditions of a row that is to be written, beside its key: of the table or an alias, and of the batch."""
+
+
+class Pair(NamedTuple):
+    """A statement for one row, with a parameter for each field, and for many, with all of them in one parameter."""
+
+    one: Prepared
+    many: Prepared
+
+
+class Statements:
+    """The statements for one table of one database.
+
+    Attributes:
+        one_writer: Whether statements that write wait for each other, whichever rows they write.
+    """
+
+    def __init__(self, table: Table, deletions: Table | None, backend: Backend) -> None:
+        self._table = table
+        self._backend = backend
+        self.one_writer = backend.one_writer
+        self._terms = Terms(table, deletions, backend)
+        reading, writing = Reading(self._terms), Writing(self._terms)
+        creating, deleting = Creating(self._terms, reading), Deleting(self._terms)
+        self._reading, self._deleting = reading, deleting
+
+        self.get = self._read(KEY_FIELDS, reading.get)
+        self.get_with_journal = self._read(KEY_FIELDS, reading.get_with_journal)
+        self.update = self._written(_WRITE, writing.update, writing.as_read)
+        self.touch = self._written(KEY_FIELDS, writing.touch, writing.to_move)
+
+        self.get_locked = self._pair(KEY_FIELDS, reading.get_locked)
+        self.exists = self._pair(KEY_FIELDS, reading.exists)
+        self.held = self._pair(KEY_FIELDS, reading.held)
+        self.create = self._pair(_DRAFT, creating.create)
+        self.set = self._pair(_SETTING, creating.set)
+        self.delete = self._pair(_DELETION, deleting.delete)
+        self.receipts = self._pair({"receipt": Text()}, deleting.noted_receipts)
+        self.forget_receipts = None if deletions is None else self._prepare(deleting.forget_receipts(deletions))
+        self.purge = self._prepare(deleting.purge())
+        self.count_expired = self._prepare(deleting.count_expired())
+
+    def list(self, conditions: Sequence[ColumnElement[bool]]) -> Prepared:
+        """One page of the live sessions for which these hold."""
+        return self._prepare(self._reading.list(conditions))
+
+    def clear(self, conditions: Sequence[ColumnElement[bool]]) -> Prepared:
+        """Deletes one batch of the rows for which these hold, but for those that others hold.
+
+        Counts, to be added up over its rows: those that were deleted, live ones of them, those that it locked to delete
+        them, and whether there were any at all.
+        """
+        return self._prepare(self._deleting.clear(conditions))
+
+    def stats(self, conditions: Sequence[ColumnElement[bool]]) -> Prepared:
+        """Per namespace: the live rows, the expired ones, and the oldest expiry of these."""
+        return self._prepare(self._reading.stats(conditions))
+
+    def _prepare(self, statement: Statement, careful: Callable[[], Prepared] | None = None) -> Prepared:
+        return Prepared(statement, self._backend.driver, careful)
+
+    def _one(self, fields: Fields) -> FromClause:
+        """A batch of one row, with its time. It is read once, so that the time is one for the whole statement."""
+
+        def field(name: str, type_: TypeEngine[Any]) -> Element:
+            if is_document(type_):
+                return self._backend.json(bindparam(name, type_=Text()))
+            return bindparam(name, type_=type_)
+
+        columns = (field(name, type_).label(name) for name, type_ in fields.items())
+        return select(*columns, self._terms.now.label("now")).subquery("batch")
+
+    def _many(self, fields: Fields) -> FromClause:
+        return self._backend.batch(fields, self._terms.now)
+
+    def _pair(self, fields: Fields, build: _Build) -> Pair:
+        return Pair(self._prepare(build(self._one(fields))), self._prepare(build(self._many(fields))))
+
+    def _read(self, fields: Fields, build: Callable[[FromClause, Columns], Statement]) -> Pair:
+        return self._swift(lambda columns: (build(self._one(fields), columns), build(self._many(fields), columns)))
+
+    def _written(self, fields: Fields, build: Callable[[FromClause, Columns], Update], wanted: _Wanted) -> Pair:
+        """Statements that write rows that are there and that could be locked at once."""
+
+        def built(columns: Columns) -> tuple[Statement, Statement]:
+            row, same, batch = self._table.alias("target"), Parameters(fields), self._many(fields)
+            lockable = self._backend.lockable(row, same_key(row, same), *wanted(row, same, columns))
+            locked = self._backend.locked(batch, self._table, *wanted(self._table, batch, columns))
+            return build(self._one(fields), columns).where(lockable), build(locked, columns)
+
+        return self._swift(built)
+
+    def _swift(self, built: Callable[[Columns], tuple[Statement, Statement]]) -> Pair:
+        """Statements for rows as this library writes them. Where they meet another one, the careful ones run."""
+
+        @cache
+        def careful() -> Pair:
+            one, many = built(self._terms.careful)
+            return Pair(self._prepare(one), self._prepare(many))
+
+        one, many = built(self._terms.plain)
+        return Pair(self._prepare(one, lambda: careful().one), self._prepare(many, lambda: careful().many))

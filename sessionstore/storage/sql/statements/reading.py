@@ -1,0 +1,81 @@
+"""The statements that read sessions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Boolean, ColumnElement, FromClause, Select, false, func, or_, select, true
+
+from ..drivers.prepared import Statement
+from ..tables import Instant
+from .columns import Columns
+from .terms import LIMIT, Terms
+
+
+class Reading:
+    """Builds them."""
+
+    def __init__(self, terms: Terms) -> None:
+        self._terms = terms
+        self._table = terms.table
+
+    def get(self, batch: FromClause, columns: Columns) -> Select[Any]:
+        # `now` and `due` tell the caller whether this access has to move the expiry, which is another statement.
+        now = batch.c.now
+        found = select(*columns.document, now.label("now"), self._due(columns, now), false().label("created"))
+        return found.select_from(self._found(batch)).where(self._terms.live(now))
+
+    def get_with_journal(self, batch: FromClause, columns: Columns) -> Select[Any]:
+        return self.get(batch, columns).add_columns(*self._terms.journal)
+
+    def get_locked(self, batch: FromClause) -> Statement:
+        t = self._table
+        columns = (*self._terms.careful.document, *self._terms.journal, t.c.expires_at.label("ends"))
+        # In key order, as all batches lock. Whether a row is live is asked of the row as it is under the lock, and of
+        # the clock after the wait for it.
+        rows = select(*columns).select_from(self._found(batch)).order_by(*self._terms.key)
+        locked = rows.with_for_update(of=t, key_share=True).cte("locked")
+        now, ends = self._terms.now, locked.c.ends
+        read = [locked.c[str(column.key)] for column in self._terms.careful.document]
+        accessed = (now.label("now"), false().label("due"), false().label("created"))
+        live = or_(ends.is_(None), ends > now)
+        return select(*read, *accessed, locked.c.writes, locked.c["keys"]).where(live)
+
+    def exists(self, batch: FromClause) -> Statement:
+        # `due` tells a touch that moved nothing whether there was something to move.
+        now = batch.c.now
+        found = select(*self._terms.key, self._due(self._terms.careful, now)).select_from(self._found(batch))
+        return found.where(self._terms.live(now))
+
+    def held(self, batch: FromClause) -> Statement:
+        """The rows that somebody else has locked, live or not."""
+        t = self._table
+        if self._terms.backend.one_writer:
+            return select(*self._terms.key).where(false())
+        free = self._terms.backend.locked(batch, t)
+        here = (free.c.namespace == t.c.namespace) & (free.c.session_id == t.c.session_id)
+        taken = ~select(true()).select_from(free).where(here).exists()
+        return select(*self._terms.key).select_from(self._found(batch)).where(taken)
+
+    def list(self, conditions: Sequence[ColumnElement[bool]]) -> Statement:
+        page = select(*self._terms.careful.summary).where(self._terms.live(self._terms.once), *conditions)
+        return page.order_by(*self._terms.key).limit(LIMIT)
+
+    def stats(self, conditions: Sequence[ColumnElement[bool]]) -> Statement:
+        t = self._table
+        live = self._terms.live(self._terms.once)
+        oldest = func.min(t.c.expires_at, type_=Instant()).filter(~live)
+        counts = select(
+            t.c.namespace,
+            func.count().filter(live).label("live"),
+            func.count().filter(~live).label("expired"),
+            self._terms.backend.readable(oldest).label("oldest_expiry"),
+        )
+        return counts.where(*conditions).group_by(t.c.namespace).order_by(t.c.namespace)
+
+    def _found(self, batch: FromClause) -> FromClause:
+        return self._table.join(batch, self._terms.matches(batch))
+
+    def _due(self, columns: Columns, now: ColumnElement[Any]) -> ColumnElement[Any]:
+        return func.coalesce(columns.sliding(self._table, now).due, false(), type_=Boolean()).label("due")

@@ -1,0 +1,63 @@
+"""Which sessions a listing or a clearing speaks of: conditions, and the parameters that they need."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Table, Text, bindparam, tuple_
+
+from ... import Key
+
+_LAST_BEFORE_SURROGATES = 0xD7FF
+_FIRST_AFTER_SURROGATES = "\ue000"
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """The sessions of a namespace (None: of all) and an owner whose ids start with the prefix and follow the key."""
+
+    namespace: str | None = None
+    prefix: str = ""
+    owner_id: str | None = None
+    after: Key | None = None
+
+    def params(self) -> dict[str, Any]:
+        """The values of the parameters in conditions()."""
+        after = self.after or Key("", "")
+        return {
+            "namespace": self.namespace,
+            "prefix": self.prefix,
+            "prefix_end": prefix_end(self.prefix),
+            "owner_id": self.owner_id,
+            "after_namespace": after.namespace,
+            "after_session_id": after.session_id,
+        }
+
+    def conditions(self, table: Table) -> list[ColumnElement[bool]]:
+        """What holds for these rows. Ids compare by code point, so a prefix is a range of the primary key."""
+        session_id = table.c.session_id
+        conditions: list[ColumnElement[bool]] = []
+        if self.namespace is not None:
+            conditions.append(table.c.namespace == bindparam("namespace", type_=Text()))
+        if self.prefix:
+            conditions.append(session_id >= bindparam("prefix", type_=Text()))
+        if prefix_end(self.prefix) is not None:
+            conditions.append(session_id < bindparam("prefix_end", type_=Text()))
+        if self.owner_id is not None:
+            conditions.append(table.c.owner_id == bindparam("owner_id", type_=Text()))
+        if self.after is not None:
+            after = (bindparam("after_namespace", type_=Text()), bindparam("after_session_id", type_=Text()))
+            conditions.append(tuple_(table.c.namespace, session_id) > tuple_(*after))
+        return conditions
+
+
+def prefix_end(prefix: str) -> str | None:
+    """The first string, by code point, after all those with this prefix; None where there is none."""
+    for length in range(len(prefix), 0, -1):
+        point = ord(prefix[length - 1])
+        if point == _LAST_BEFORE_SURROGATES:
+            return prefix[: length - 1] + _FIRST_AFTER_SURROGATES
+        if point < 0x10FFFF:
+            return prefix[: length - 1] + chr(point + 1)
+    return None

@@ -1,0 +1,1 @@
+"""Database URLs and their parameters, as libpq and SQLAlchemy document them."""

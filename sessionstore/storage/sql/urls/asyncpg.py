@@ -1,0 +1,140 @@
+"""libpq's parameters in the words of asyncpg, or refused where asyncpg has nothing like them."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Mapping, Sequence
+from functools import partial
+from importlib import import_module
+from itertools import product
+from random import sample
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from ....errors import ConfigurationError
+from .libpq import Place
+from .parameters import add_from_environment
+from .sockets import SILENCE, SOCKET_PARAMETERS, tune
+
+# What asyncpg calls the same, and does the same with.
+_SAME: Final = ("user", "password", "passfile", "krbsrvname", "gsslib", "target_session_attrs")
+
+# What asyncpg reads from a DSN only.
+_IN_DSN: Final = (
+    "sslmode",
+    "sslcert",
+    "sslkey",
+    "sslpassword",
+    "sslrootcert",
+    "sslcrl",
+    "ssl_min_protocol_version",
+    "ssl_max_protocol_version",
+)
+
+# What it does anyway. "*": nothing that the value could change.
+_DONE_ANYWAY: Final[Mapping[str, tuple[str, ...]]] = {
+    "channel_binding": ("disable", "prefer"),
+    "client_encoding": ("*",),
+    "gssdelegation": ("0",),
+    "gssencmode": ("disable", "prefer"),
+    "max_protocol_version": ("*",),
+    "min_protocol_version": ("3.0",),
+    "replication": ("*",),
+    "sslcertmode": ("allow",),
+    "sslcompression": ("*",),
+    "sslsni": ("1",),
+}
+
+_PSYCOPG: Final = "Or use psycopg, whose URLs begin with postgresql://"
+
+_READ: Final = {"application_name", "connect_timeout", "dbname", "fallback_application_name", "hostaddr", "options"}
+_SOCKETS: Final = ("keepalives", *SOCKET_PARAMETERS)
+_READ_TOO: Final = {"load_balance_hosts", "sslnegotiation"}
+
+
+def asyncpg_arguments(place: Place) -> dict[str, Any]:
+    """The arguments of asyncpg.connect() for this place.
+
+    Raises:
+        ConfigurationError: asyncpg cannot do what a parameter asks for; the message has its name.
+    """
+    given = dict(place.parameters)
+    add_from_environment(given, "application_name", "connect_timeout", "load_balance_hosts", "options")
+    _refuse(given)
+    arguments: dict[str, Any] = {name: given[name] for name in _SAME if name in given}
+    if "dbname" in given:
+        arguments["database"] = given["dbname"]
+    if "connect_timeout" in given:
+        seconds = int(given["connect_timeout"])
+        arguments["timeout"] = seconds if seconds > 0 else None
+    settings = {"options": given.get("options")}
+    settings["application_name"] = given.get("application_name") or given.get("fallback_application_name")
+    arguments["server_settings"] = {name: value for name, value in settings.items() if value}
+    return arguments | _tls(given) | _hosts(place, given)
+
+
+def _refuse(given: Mapping[str, str]) -> None:
+    known = {*_SAME, *_IN_DSN, *_READ, *_READ_TOO, *_SOCKETS}
+    for name in given.keys() - known:
+        if name not in _DONE_ANYWAY or not {"*", given[name]}.intersection(_DONE_ANYWAY[name]):
+            raise ConfigurationError(
+                f"asyncpg cannot do what {name} in the storage URL asks for: leave it out. {_PSYCOPG}"
+            )
+
+
+def _tls(given: Mapping[str, str]) -> dict[str, Any]:
+    arguments: dict[str, Any] = {}
+    if given.get("sslnegotiation") == "direct":
+        arguments["direct_tls"] = True
+    if given.get("sslrootcert") == "system":
+        context = ssl.create_default_context()
+        if "sslcert" in given:
+            context.load_cert_chain(given["sslcert"], given.get("sslkey"), given.get("sslpassword"))
+        return arguments | {"ssl": context}
+    if in_dsn := {name: given[name] for name in _IN_DSN if name in given}:
+        arguments["dsn"] = f"postgresql://?{urlencode(in_dsn)}"
+    return arguments
+
+
+def _hosts(place: Place, given: Mapping[str, str]) -> dict[str, Any]:
+    hosts = place.hosts
+    if addresses := given.get("hostaddr", "").split(",") if "hostaddr" in given else []:
+        if any(host for host, _ in hosts):
+            raise ConfigurationError(
+                f"asyncpg cannot do what hostaddr in the storage URL asks for beside a host: leave out one. {_PSYCOPG}"
+            )
+        ports = [port for _, port in hosts] or [""]
+        hosts = tuple(zip(addresses, ports * len(addresses), strict=False))
+    # What is not named here, asyncpg takes from libpq's variables or looks for where sockets usually are.
+    named = [{name: value for name, value in (("host", host), ("port", port)) if value} for host, port in hosts]
+    if len(named) > 1 and not all("host" in each for each in named):
+        raise ConfigurationError(f"asyncpg has no default for a host without a name in the storage URL. {_PSYCOPG}")
+    sockets = {**SILENCE, **{name: given[name] for name in _SOCKETS if name in given}}
+    balanced = given.get("load_balance_hosts") == "random"
+    return {"async_creator_fn": partial(_connect_in_turn, named or [{}], balanced, sockets)}
+
+
+async def _connect_in_turn(
+    hosts: Sequence[Mapping[str, str]], balanced: bool, sockets: Mapping[str, str], /, **arguments: Any
+) -> Any:
+    """Connects to the first of the hosts that answers and is as wanted, each one with a timeout of its own.
+
+    asyncpg itself has one timeout for all of them, which the first takes that does not answer.
+    """
+    asyncpg = import_module("asyncpg")
+    wanted = arguments.pop("target_session_attrs", None)
+    attempts = product(
+        ("standby", "any") if wanted == "prefer-standby" else (wanted,),
+        sample(hosts, len(hosts)) if balanced else hosts,
+    )
+    failure: Exception | None = None
+    for attributes, host in attempts:
+        try:
+            connection = await asyncpg.connect(target_session_attrs=attributes, **{**arguments, **host})
+        except (OSError, TimeoutError, asyncpg.CannotConnectNowError, asyncpg.TargetServerAttributeNotMatched) as error:
+            failure = error
+        else:
+            # There is no public name for it.
+            tune(connection._transport.get_extra_info("socket"), sockets)  # noqa: SLF001
+            return connection
+    raise failure or AssertionError("there are several hosts")

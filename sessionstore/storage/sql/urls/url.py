@@ -1,0 +1,98 @@
+"""The URL of a database: which driver it names, and what it says to us and not to the driver."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any, Final
+
+from sqlalchemy import URL
+
+from ....config import driver_advice
+from ....errors import ConfigurationError
+from .asyncpg import asyncpg_arguments
+from .libpq import Place, read_place
+from .options import OPTIONS
+from .parameters import add_from_environment
+from .sqlite import read_sqlite_url
+
+DRIVERS: Final[Mapping[str, str]] = {
+    "postgres": "postgresql+psycopg",
+    "postgres+asyncpg": "postgresql+asyncpg",
+    "postgres+psycopg": "postgresql+psycopg",
+    "postgresql": "postgresql+psycopg",
+    "postgresql+psycopg": "postgresql+psycopg",
+    "postgresql+psycopg_async": "postgresql+psycopg",
+    "postgresql+asyncpg": "postgresql+asyncpg",
+    "sqlite": "sqlite+aiosqlite",
+    "sqlite+aiosqlite": "sqlite+aiosqlite",
+    "sqlite+pysqlite": "sqlite+aiosqlite",
+}
+"""The schemes of URLs, among them SQLAlchemy's names, and the drivers that are used."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """What the URL of a database says.
+
+    Attributes:
+        url: For create_async_engine(), with the driver named.
+        connect_args: For the driver's connect(), over our defaults and under what open_storage() is given.
+        own: Our options, as they stand in the URL; own_options() reads them.
+    """
+
+    url: URL
+    connect_args: Mapping[str, Any] = field(repr=False)
+    own: Mapping[str, object] = field(repr=False)
+
+    @property
+    def backend(self) -> str:
+        """The name of the database."""
+        return self.url.get_backend_name()
+
+    @property
+    def driver(self) -> str:
+        """The name of the driver."""
+        return self.url.get_driver_name()
+
+
+def read_url(text: str, *, synchronous: bool = False) -> Address:
+    """Reads the URL of a database.
+
+    Args:
+        text: The URL.
+        synchronous: For create_engine() and not for create_async_engine(): psycopg serves both ways, the other drivers
+            have a synchronous twin.
+
+    Raises:
+        ConfigurationError: It is none, asks for what the driver cannot do, or names a database that nothing but this
+            process could see; or this Python's SQLite is too old.
+    """
+    scheme, _, rest = text.strip().partition("://")
+    driver = DRIVERS.get(scheme.lower())
+    if driver is None:
+        elsewhere = f"there are no tables in {scheme.lower()!a}: they are in PostgreSQL and SQLite"
+        raise ConfigurationError(driver_advice(scheme) or elsewhere)
+    if driver.startswith("sqlite"):
+        return Address(*read_sqlite_url(f"{'sqlite' if synchronous else driver}://{rest}"))
+    if synchronous:
+        driver = DRIVERS["postgresql"]
+    place = read_place(rest, OPTIONS.keys())
+    arguments = (asyncpg_arguments if driver.endswith("asyncpg") else _psycopg_arguments)(place)
+    # For whoever looks at the engine; what is connected with are the arguments.
+    ((host, port),) = place.hosts if len(place.hosts) == 1 else [("", "")]
+    url = URL.create(driver, place.parameters.get("user"), None, host or None, int(port) if port else None)
+    return Address(url.set(database=place.parameters.get("dbname")), arguments, place.own)
+
+
+def _psycopg_arguments(place: Place) -> dict[str, Any]:
+    arguments: dict[str, Any] = dict(place.parameters)
+    add_from_environment(arguments, "connect_timeout")
+    known = {option.keyword.decode() for option in import_module("psycopg").pq.Conninfo.get_defaults()}
+    if unknown := sorted(arguments.keys() - known):
+        raise ConfigurationError(f"{unknown[0]} in the storage URL needs a newer libpq than the one that is installed")
+    if place.hosts:
+        arguments["host"], arguments["port"] = (",".join(each) for each in zip(*place.hosts, strict=True))
+    # Whatever the role, the database or PGCLIENTENCODING says.
+    return arguments | {"client_encoding": "UTF8"}

@@ -1,0 +1,65 @@
+"""One caller's function, as the update loop applies it to documents."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from ..codec.facts import origin_of
+from ..codec.jsontext import Refused
+from ..codec.states import Codec
+from ..errors import CorruptStateError, InvalidStateError
+from ..ids import LAST_VERSION, SessionId
+from ..storage import Document
+from .replacement import ReplaceState, new_state
+from .request import Made
+
+T = TypeVar("T")
+
+
+class Change(Generic[T]):
+    """Makes the new text of a document with a caller's function on states.
+
+    Attributes:
+        raised: What the function raised, each time that it did; to be told from what is raised here about a state.
+    """
+
+    def __init__(
+        self, update_fn: Callable[[T], T | ReplaceState[T] | None], codec: Codec[T], session_id: SessionId
+    ) -> None:
+        self.raised: list[Exception] = []
+        self._update_fn = update_fn
+        self._codec = codec
+        self._session_id = session_id
+
+    def __call__(self, document: Document) -> Made:
+        """Applies the function to a document and returns the text of what it made of it, and the caller's own copy.
+
+        Raises:
+            CorruptStateError: The document does not fit the state type.
+            InvalidStateError: What the function made of it cannot be stored.
+            TypeError: The function is a coroutine function.
+            Exception: What the function raises.
+        """
+        state = self._codec.decode(document.state, self._session_id)
+        # So that nothing is written of which nothing could be told afterwards.
+        origin_of(document.summary)
+        if document.summary.version > LAST_VERSION:
+            raise CorruptStateError("cannot count another write", path="version", session_id=self._session_id)
+        try:
+            changed = self._update_fn(state)
+        except Exception as error:
+            self.raised.append(error)
+            raise
+        if inspect.iscoroutine(changed):
+            changed.close()
+            raise TypeError("update_fn must be a plain function: a coroutine function could not run more than once")
+        return Made(*self._codec.encode_with_copy(self._new(state, changed, document), self._session_id))
+
+    def _new(self, given: T, returned: T | ReplaceState[T] | None, document: Document) -> T:
+        try:
+            return new_state(given, returned, lambda: self._codec.decode(document.state, self._session_id))
+        except Refused as error:
+            refused = error
+        raise InvalidStateError(refused.reason, path=refused.path, session_id=self._session_id)

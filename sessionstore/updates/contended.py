@@ -1,0 +1,299 @@
+"""Updates of sessions whose rows others hold, or write all the time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from functools import partial
+from typing import Any, Final
+
+from ..concurrency.call import spawn, tell, twin
+from ..concurrency.halves import divisible
+from ..concurrency.pace import SLICE
+from ..concurrency.sent import Sent, noting
+from ..errors import SessionHeldError, SessionStoreError, StorageUnavailableError, UpdateOutcomeUnknownError, shown_id
+from ..storage import Document, Key, StorageProvider, Write
+from .fold import Fold
+from .rounds import CANCELLED, Rounds, beaten, left_open, parts
+from .waiting import LONGEST_PAUSE, Entry
+
+_REST: Final = 4
+"""How many times as long as it tries it rests at least: what is tried again and again may be heavy."""
+_BOUND: Final = 30.0
+"""For how many seconds a row is waited for that another transaction holds."""
+
+
+_NOT_WAITED: Final = (
+    "the task that waited for the row was cancelled by somebody else, and nothing was written; try again"
+)
+
+
+class Contended:
+    """Writes updates whose rows others hold as soon as they are free, and holds up nobody else.
+
+    All of an event loop are tried together, in pauses that grow: none of them keeps a place among the batches or a
+    connection. Who has lost OPTIMISTIC_ROUNDS takes the row lock, behind which waiters queue, so that nobody starves;
+    one such call is under way at a time, and it waits for a second at most. A row that could not be locked then is not
+    waited for in the queue again until somebody wrote it.
+
+    Args:
+        storage: Where the documents are.
+        release: Is told the key of a session when the last of its updates is over.
+    """
+
+    def __init__(self, storage: StorageProvider, release: Callable[[Key], None]) -> None:
+        self.rounds: Rounds
+        self._storage = storage
+        self._release = release
+        self._loop = asyncio.get_running_loop()
+        self._entries: list[Entry] = []
+        self._keys: set[Key] = set()
+        self._poller: asyncio.Task[None] | None = None
+        self._locker: asyncio.Task[None] | None = None
+        self._alarm: asyncio.Future[None] | None = None
+
+    def holds(self, key: Key) -> bool:
+        """Whether updates of the session are here."""
+        return key in self._keys
+
+    def add(self, folds: Iterable[Fold]) -> None:
+        """Takes updates over. Those of a session go in the order in which they came."""
+        now = self._loop.time()
+        for fold in folds:
+            self._entries.append(Entry(fold, now))
+            self._keys.add(fold.key)
+        if self._poller is None:
+            try:
+                self._poller = self._start(self._poll(), self._polled)
+            except SessionStoreError as error:
+                self._abandon(error)
+                return
+            if self._poller.done():  # all in its first step, which is no turn of the event loop with eager tasks
+                self._poller = None
+        self._wake()
+
+    def _start(
+        self, running: Coroutine[Any, Any, None], ended: Callable[[asyncio.Task[None]], None]
+    ) -> asyncio.Task[None]:
+        # A callback, because a task that is cancelled before its first step runs nothing of its coroutine.
+        task = spawn(self._loop, running)
+        task.add_done_callback(ended)
+        return task
+
+    def _abandon(self, error: SessionStoreError) -> None:
+        """Tells all but those that are being locked, whose task tells them, and lets their sessions go."""
+        for entry in self._entries:
+            if not entry.locking:
+                self._cut_off([entry])
+                tell(entry.fold.calls, error)
+        self._clear_away()
+
+    def _cut_off(self, entries: Iterable[Entry]) -> None:
+        """Tells those whose write may have landed: done again, an update would be there twice."""
+        for entry in entries:
+            for call in entry.fold.open:
+                if call.request.written():
+                    call.answer(UpdateOutcomeUnknownError(CANCELLED))
+
+    def _wake(self) -> None:
+        if self._alarm is not None and not self._alarm.done():
+            self._alarm.set_result(None)
+
+    async def _poll(self) -> None:
+        while self._entries:
+            self._clear_away()
+            self._lock_some()
+            now = self._loop.time()
+            heads = self._heads()
+            due = [entry for entry in heads if entry.due <= now]
+            if due:
+                await self._try(due)
+                spent = self._loop.time() - now
+                for entry in due:
+                    entry.due = max(entry.due, now + _REST * spent)
+            elif heads or self._entries:
+                await self._sleep(min((entry.due for entry in heads), default=now + LONGEST_PAUSE) - now)
+        self._poller = None
+
+    def _polled(self, task: asyncio.Task[None]) -> None:
+        """Ends what a task that was cancelled had begun."""
+        if task is self._poller:
+            self._poller = None
+            if not self._loop.is_closed():
+                self._abandon(StorageUnavailableError(_NOT_WAITED))
+
+    def _heads(self) -> list[Entry]:
+        """Of each session the updates that came first, unless they are being locked."""
+        first: dict[Key, Entry] = {}
+        for entry in self._entries:
+            first.setdefault(entry.fold.key, entry)
+        return [entry for entry in first.values() if not entry.locking]
+
+    async def _sleep(self, seconds: float) -> None:
+        self._alarm = self._loop.create_future()
+        timer = self._loop.call_later(max(seconds, 0), self._wake)
+        try:
+            await self._alarm
+        finally:
+            timer.cancel()
+            self._alarm = None
+
+    def _clear_away(self) -> None:
+        """Lets go of those who have their answers, whose callers are gone, or who waited for too long."""
+        now = self._loop.time()
+        for entry in self._entries:
+            if now - entry.since >= _BOUND and not entry.locking:
+                self._give_up(entry)
+        self._entries = [entry for entry in self._entries if entry.locking or entry.fold.waiting]
+        keys = {entry.fold.key for entry in self._entries}
+        gone, self._keys = self._keys - keys, keys
+        for key in gone:
+            self._release(key)
+
+    def _give_up(self, entry: Entry) -> None:
+        fold = entry.fold
+        if fold.unsettled:
+            fold.give_up()
+            return
+        error = StorageUnavailableError(
+            f"another transaction holds the row of session {shown_id(fold.key.session_id)}: it was waited for "
+            f"{_BOUND:g} s, and nothing was written; find out who holds the row, then try again"
+        )
+        for call in fold.calls:
+            call.answer(twin(error))
+
+    async def _try(self, entries: Sequence[Entry]) -> None:
+        alone = [[entry] for entry in entries if entry.single]
+        together = [entry for entry in entries if not entry.single]
+        for group in ([together] if together else []) + alone:
+            try:
+                await self._round(group)
+            except Exception as error:  # noqa: BLE001  # whatever it is, those who called are told
+                self._refused(group, error)
+
+    async def _round(self, entries: Sequence[Entry]) -> None:
+        documents = await self.rounds.read([entry.fold for entry in entries])
+        writing: dict[int, Entry] = {}
+        for entry, document in zip(entries, documents, strict=True):
+            fold = entry.fold
+            if document is None:
+                fold.missing()
+                continue
+            if fold.fits(document):
+                entry.moving = False
+            else:
+                entry.hurry(self._loop.time())
+                if not await self.rounds.applied(fold, document):
+                    continue
+            writing[id(fold)] = entry
+        for part in parts([entry.fold for entry in writing.values()]):
+            lost = await self.rounds.land(part)
+            now = self._loop.time()
+            for fold in lost:
+                writing[id(fold)].rest(now)
+
+    def _refused(self, entries: Sequence[Entry], error: Exception) -> None:
+        """What was refused together is tried one by one; who is refused alone is told."""
+        now = self._loop.time()
+        if not divisible(error):
+            left_open([entry.fold for entry in entries], error)
+            for entry in entries:
+                entry.rest(now)
+            return
+        for entry in entries:
+            entry.single = True
+        if len(entries) > 1:
+            return
+        (entry,) = entries
+        if entry.fold.unsettled:
+            entry.fold.give_up()
+        elif len(entry.fold.open) == 1:
+            tell(entry.fold.calls, error)
+        else:
+            at = self._entries.index(entry)
+            alone = [Entry(Fold(entry.fold.key, [call], entry.since), now) for call in entry.fold.open]
+            for it in alone:
+                it.since, it.locks, it.fold.losses = entry.since, 1, entry.fold.losses
+            self._entries[at : at + 1] = alone
+
+    def _lock_some(self) -> None:
+        if self._locker is not None:
+            return
+        ready = [entry for entry in self._heads() if beaten(entry.fold) and entry.locks < 2]
+        together = [entry for entry in ready if not (entry.locks or entry.single)]
+        # Whose row others write gets the lock soon; who waits in vain waits for a second.
+        chosen = together or sorted(ready, key=lambda entry: not entry.moving)[:1]
+        if not chosen:
+            return
+        try:
+            self._locker = self._start(self._lock(chosen), partial(self._unlocked, chosen))
+        except SessionStoreError as error:
+            for entry in chosen:
+                tell(entry.fold.calls, error)
+            self._clear_away()
+            return
+        for entry in chosen:
+            entry.locking = True
+
+    def _unlocked(self, entries: Iterable[Entry], task: asyncio.Task[None]) -> None:
+        self._locker = None
+        if self._loop.is_closed():
+            return
+        if task.cancelled():
+            self._cut_off(entries)
+        for entry in entries:
+            entry.locking = False
+        if self._poller is None:
+            self._abandon(StorageUnavailableError(_NOT_WAITED))
+        else:
+            self._wake()
+
+    async def _lock(self, entries: Sequence[Entry]) -> None:
+        """Does them under row locks."""
+        try:
+            await self._locked(entries)
+        except SessionHeldError:
+            now = self._loop.time()
+            for entry in entries:
+                entry.fold.refused()
+                entry.moving = False
+                entry.locks = 2 if len(entries) == 1 else 1
+                entry.due = now
+        except UpdateOutcomeUnknownError as error:
+            for entry in entries:
+                entry.fold.lose(error)
+        except Exception as error:  # noqa: BLE001  # whatever it is, those who called are told
+            for entry in entries:
+                entry.fold.refused()
+            self._refused(entries, error)
+
+    async def _locked(self, entries: Sequence[Entry]) -> None:
+        by_key = {entry.fold.key: entry for entry in entries}
+        seen: set[Key] = set()
+        sent = Sent()
+        # The functions run one after the other under the locks. Those whom the time does not suffice for come next.
+        end: float | None = None
+
+        def in_time() -> bool:
+            nonlocal end
+            now = self._loop.time()
+            if end is None:  # the first one runs in any case
+                end = now + SLICE
+                return True
+            return now <= end
+
+        def apply(document: Document) -> Write | None:
+            key = document.summary.key
+            seen.add(key)
+            if seen != {key} and not in_time():
+                return None
+            return by_key[key].fold.apply_to_write(document, in_time, sent)
+
+        with noting(sent):
+            summaries = await self._storage.update_locked_many(list(by_key), apply)
+        for entry, summary in zip(entries, summaries, strict=True):
+            if summary is not None:
+                self.rounds.landed(entry.fold, summary)
+                entry.locks = 0
+            elif entry.fold.key not in seen:
+                entry.fold.missing()

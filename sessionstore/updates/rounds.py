@@ -1,0 +1,314 @@
+"""The rounds of the update loop: read, apply, write under the version that was read, and again until it lands."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Collection, Iterable, Sequence
+from time import monotonic
+from typing import Final
+
+from ..batching import BATCH_CHARS
+from ..concurrency import halves
+from ..concurrency.call import Batch, tell, twin
+from ..concurrency.halves import divisible
+from ..concurrency.pace import Pace
+from ..concurrency.retry_window import Patience
+from ..concurrency.sent import Sent, noting
+from ..errors import SessionStoreError, StorageUnavailableError, UpdateOutcomeUnknownError
+from ..ids import short_id
+from ..storage import Document, Key, StorageProvider, Summary
+from .fold import Fold
+from .request import Update, Updated
+from .write_cache import Recent
+
+logger = logging.getLogger(__name__)
+
+OPTIMISTIC_ROUNDS: Final = 4
+"""How many rounds are lost before the row is locked, so that nobody starves."""
+
+_FIRST_PAUSE: Final = 0.002
+
+CANCELLED: Final = (
+    "the task that wrote for several callers was cancelled by somebody else, and the write may or may not have landed; "
+    "read before repeating it"
+)
+
+
+class Rounds:
+    """Brings updates to their end that come together, but for those that somebody else keeps from being written.
+
+    Args:
+        storage: Where the documents are.
+        remember: For how many seconds an update may begin with what was written before.
+        fit: Is told how heavy documents are.
+        hand_over: Takes those whose rows others hold or keep writing.
+        held: Whether updates of a session were handed over, so that others of it go behind them.
+    """
+
+    def __init__(
+        self,
+        storage: StorageProvider,
+        *,
+        remember: float,
+        fit: Callable[[Sequence[int]], None],
+        hand_over: Callable[[Iterable[Fold]], None],
+        held: Callable[[Key], bool],
+    ) -> None:
+        self._storage = storage
+        self._recent = Recent(remember)
+        self._pace = Pace()
+        self._fit = fit
+        self._hand_over = hand_over
+        self._held = held
+
+    async def send(self, batch: Batch[Key, Update, Updated]) -> Collection[Key] | None:
+        """Does the updates of a batch; returns the keys of those that were handed over."""
+        await self.run([Fold(key, calls) for key, calls in batch.items()])
+        return [key for key in batch if self._held(key)] or None
+
+    async def run(self, folds: list[Fold]) -> None:
+        """Does updates, and tells all but those that were handed over."""
+        try:
+            behind = [fold for fold in folds if self._held(fold.key)]
+            if behind:
+                self._hand_over(behind)
+                folds = [fold for fold in folds if fold not in behind]
+            await self._run(folds)
+        except asyncio.CancelledError:
+            for fold in folds:
+                for call in fold.open:
+                    if call.request.written():
+                        call.answer(UpdateOutcomeUnknownError(CANCELLED))
+            raise
+        except Exception as error:  # noqa: BLE001  # whatever it is, those who called are told
+            tell([call for fold in folds for call in fold.calls], error)
+
+    async def _run(self, folds: list[Fold]) -> None:
+        guessed = await self._guess(folds)
+        patience: Patience | None = None
+        lost = 0
+        while folds:
+            try:
+                folds = await (self.write(folds, guessed=True) if guessed else self._round(folds))
+            except StorageUnavailableError as error:
+                folds = left_open(folds, error)
+            if guessed:
+                guessed = False
+                continue
+            if patience is None and any(fold.unsettled for fold in folds):
+                patience = Patience()
+            if patience is not None:
+                if patience.over:
+                    folds = given_up(folds)
+                elif folds:
+                    await patience.pause()
+            lost += 1
+            folds = self._persistent(folds)
+            if folds and patience is None:
+                # Random to spread the losers, which needs no secrecy.
+                await asyncio.sleep(random.uniform(0, _FIRST_PAUSE * 2 ** (lost - 1)))  # noqa: S311
+
+    def _persistent(self, folds: Sequence[Fold]) -> list[Fold]:
+        """Hands over those who lost so often that they take the lock; returns the others."""
+        for fold in folds:
+            if fold.losses:
+                facts = {"session_id": short_id(fold.key.session_id), "lost": fold.losses}
+                logger.debug("update lost a round", extra=facts)
+        losers = [fold for fold in folds if beaten(fold)]
+        if losers:
+            self._hand_over(losers)
+        return [fold for fold in folds if not beaten(fold)]
+
+    async def _round(self, folds: Sequence[Fold]) -> list[Fold]:
+        """One round of reading, applying and writing; returns those that lost it to somebody else."""
+        try:
+            documents = await self.read(folds)
+        except Exception as error:  # noqa: BLE001
+            await self._apart(folds, error)
+            return []
+        writing: list[Fold] = []
+        held: list[Fold] = []
+        for fold, document in zip(folds, documents, strict=True):
+            if document is None:
+                fold.missing()
+            elif fold.losses and fold.fits(document):
+                held.append(fold)
+            elif await self.applied(fold, document):
+                writing.append(fold)
+        lost = await self.write(writing)
+        if held:
+            # Nobody wrote, and yet it could not be written: whoever holds the row may hold it for long. Not before the
+            # others are written: if that fails, all of the round are told, or go on together.
+            self._hand_over(held)
+        return lost
+
+    async def read(self, folds: Sequence[Fold]) -> Sequence[Document | None]:
+        """Reads the documents of updates; not an access."""
+        journal = any(fold.needs_journal for fold in folds)
+        documents = await self._storage.get_many([fold.key for fold in folds], touch=False, journal=journal)
+        self._fit([len(document.state) for document in documents if document is not None])
+        return documents
+
+    async def applied(self, fold: Fold, document: Document, *, guess: bool = False) -> bool:
+        """Applies updates to a document, with turns for others in between; whether that came to a write."""
+        for _ in fold.apply(document, guess=guess):
+            if not self._pace.free():
+                await self._pace.turn()
+        fold.finish()
+        return fold.sure
+
+    async def _guess(self, folds: Sequence[Fold]) -> bool:
+        """Applies all to what this process wrote a moment ago; whether that can be written without reading first."""
+        guesses = [(fold, self._recent.guess(fold.key)) for fold in folds]
+        for fold, document in guesses:
+            if document is None or not fold.may_guess(document):
+                return False
+        for fold, document in guesses:
+            assert document is not None
+            if not await self.applied(fold, document, guess=True):
+                return False
+        return bool(folds)
+
+    async def write(self, folds: Sequence[Fold], *, guessed: bool = False) -> list[Fold]:
+        """Writes what was applied; returns those that somebody else was faster for."""
+        lost: list[Fold] = []
+        for part in parts(folds):
+            try:
+                lost += await self.land(part, guessed=guessed)
+            except Exception as error:  # noqa: BLE001
+                if guessed and divisible(error):
+                    lost += part  # what was refused was made of a guess
+                else:
+                    await self._apart(part, error)
+        return lost
+
+    async def land(self, part: Sequence[Fold], *, guessed: bool = False) -> list[Fold]:
+        """Writes at once what was applied; returns those that were not written, or whose answer was lost.
+
+        Raises:
+            Exception: The storage refused it, or failed before anything was written.
+        """
+        lost = await self._brought_up(part)
+        landing = [(fold, fold.write) for fold in part if fold.sure and fold.write is not None]
+        if not landing:
+            return lost
+        self._fit([len(write.state) for _, write in landing])
+        sent = Sent()
+        for fold, _ in landing:
+            self._recent.forget(fold.key)
+            fold.sending(sent)
+        try:
+            with noting(sent):
+                summaries = await self._storage.update_many([write for _, write in landing])
+        except UpdateOutcomeUnknownError as error:
+            for fold, _ in landing:
+                fold.lose(error)
+            return [*lost, *(fold for fold, _ in landing if fold.waiting)]
+        except SessionStoreError:
+            for fold, _ in landing:
+                fold.refused()
+            raise
+        except Exception as error:
+            if sum(len(fold.open) for fold in part) == 1:
+                raise
+            # What it holds may be another caller's, and whether anything was written nobody can know.
+            raise UpdateOutcomeUnknownError(
+                f"the storage failed with {type(error).__name__} in a write for several callers, and it cannot be told "
+                "what landed; read before repeating it"
+            ) from None
+        for (fold, _), summary in zip(landing, summaries, strict=True):
+            if guessed:
+                self._recent.guessed(right=summary is not None)
+            if summary is None:
+                fold.refused()
+                fold.losses += 1
+                lost.append(fold)
+            else:
+                self.landed(fold, summary)
+        return lost
+
+    def landed(self, fold: Fold, summary: Summary) -> None:
+        """Tells those whose write landed, and remembers what was written."""
+        self._recent.wrote(fold.document(summary))
+        fold.tell(summary)
+
+    async def _brought_up(self, folds: Sequence[Fold]) -> list[Fold]:
+        """Applies those again of whose callers some were cancelled; returns those that cannot be written any more."""
+        lost: list[Fold] = []
+        while outdated := [fold for fold in folds if fold.outdated]:
+            for fold in outdated:
+                for _ in fold.again():
+                    if not self._pace.free():
+                        await self._pace.turn()
+                fold.finish()
+        lost += [fold for fold in folds if not fold.sure and fold.waiting]
+        return lost
+
+    async def _apart(self, folds: Sequence[Fold], error: Exception) -> None:
+        """Does in halves what was refused together: one is to blame, and the others are not to suffer.
+
+        Raises:
+            Exception: It was not refused, but failed.
+        """
+        if not divisible(error):
+            raise error
+        # What was lost and may have landed is not to be begun anew.
+        folds = [fold for fold in given_up(folds) if fold.waiting]
+        end = folds[0].halved_until or monotonic() + halves.SECONDS if folds else 0.0
+        if sum(len(fold.open) for fold in folds) <= 1 or monotonic() > end:
+            tell([call for fold in folds for call in fold.calls], error)
+            return
+        if len(folds) > 1:
+            middle = len(folds) // 2
+            shares = [folds[:middle], folds[middle:]]
+            again = [[Fold(fold.key, fold.open, end) for fold in share] for share in shares]
+        else:
+            calls = folds[0].open
+            middle = len(calls) // 2
+            again = [[Fold(folds[0].key, share, end)] for share in (calls[:middle], calls[middle:])]
+        for share in again:
+            await self.run(share)
+
+
+def beaten(fold: Fold) -> bool:
+    """Whether updates have lost so often that they take the row lock."""
+    return fold.losses >= OPTIMISTIC_ROUNDS
+
+
+def left_open(folds: Iterable[Fold], error: Exception) -> list[Fold]:
+    """Tells the error to all but those whose write was lost: theirs can still be told. Returns these."""
+    unsettled: list[Fold] = []
+    for fold in folds:
+        if fold.unsettled:
+            unsettled.append(fold)
+        else:
+            for call in fold.calls:
+                call.answer(twin(error))
+    return unsettled
+
+
+def given_up(folds: Iterable[Fold]) -> list[Fold]:
+    """Tells those whose write was lost that it cannot be told; returns the others."""
+    others: list[Fold] = []
+    for fold in folds:
+        if fold.unsettled:
+            fold.give_up()
+        else:
+            others.append(fold)
+    return others
+
+
+def parts(folds: Iterable[Fold]) -> Iterable[list[Fold]]:
+    """Those who write, in parts that write at most BATCH_CHARS."""
+    part: list[Fold] = []
+    chars = 0
+    for fold in folds:
+        if part and chars + fold.chars > BATCH_CHARS:
+            yield part
+            part, chars = [], 0
+        part.append(fold)
+        chars += fold.chars
+    if part:
+        yield part
