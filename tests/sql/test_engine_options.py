@@ -6,6 +6,7 @@ import json
 import sqlite3
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -186,6 +187,13 @@ REFUSED: dict[str, Given] = {
     "future": lambda _: {"future": False},
     "server_side_cursors": lambda _: {"server_side_cursors": True},
     "nonsense": lambda _: {"nonsense": 1},
+    "pool_size": lambda _: {"pool_size": -3},
+    "pool_size of": lambda _: {"pool_size": "5"},
+    "max_overflow": lambda _: {"max_overflow": 1.5},
+    "max_overflow of": lambda _: {"max_overflow": -2},
+    "pool_timeout": lambda _: {"pool_timeout": "5"},
+    "pool_timeout of": lambda _: {"pool_timeout": timedelta(seconds=5)},
+    "pool_recycle": lambda _: {"pool_recycle": "3600"},
     "async_creator": lambda place: {"async_creator": place.connect, "creator": place.connect},
 }
 
@@ -355,6 +363,15 @@ async def test_an_error_of_an_event_is_ours_and_keeps_no_connection(place: Place
     pool: Any = engine.pool
     assert pool.checkedout() == 0
     assert {type(error).__name__ for error in errors} == {"StorageError"}
+    await engine.dispose()
+
+
+@pytest.mark.parametrize("numbers", [{"pool_size": -3, "max_overflow": 0}, {"pool_size": -20}], ids=str)
+async def test_a_pool_without_a_single_place_is_told_as_one(place: Place, numbers: dict[str, int]) -> None:
+    engine = create_async_engine(place.url, pool_timeout=0.1, **numbers)
+
+    with pytest.raises(StorageUnavailableError, match="raise pool_size"):
+        await SessionManager(new_chat, SqlStorageProvider(engine)).get_session("s")
     await engine.dispose()
 
 

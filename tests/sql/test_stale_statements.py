@@ -7,8 +7,10 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias
 
 import pytest
+from sqlalchemy import event
+from sqlalchemy.ext.asyncio import create_async_engine
 
-from sessionstore import SessionManager, SqlStorageProvider, StorageProvider, open_storage
+from sessionstore import SessionManager, SqlStorageProvider, StorageError, StorageProvider, open_storage
 from tests.support.documents import increment, key, new_chat, rewrite
 from tests.support.postgres import Database
 from tests.support.wire import WireCounter
@@ -116,3 +118,19 @@ async def test_a_refusal_that_stays_is_told_after_one_more_attempt(url: str, pos
         with wire.counting() as seen, pytest.raises(Exception, match="XX000"):
             await storage.update(write)
         assert len([text for text in seen.statements if "UPDATE" in text]) == 2
+
+
+async def test_a_name_that_is_taken_while_the_engine_connects_is_told_with_its_code_and_the_remedy(
+    postgres: Database,
+) -> None:
+    taken = {"prepared_statement_name_func": lambda: "taken"}
+    engine = create_async_engine(postgres.asyncpg_url, connect_args=taken)
+
+    @event.listens_for(engine.sync_engine, "connect", insert=True)
+    def take(connection: Any, _: object) -> None:
+        connection.run_async(lambda driver: driver.execute("PREPARE taken AS SELECT 1"))
+
+    with pytest.raises(StorageError, match="add prepared_statements=false to the URL") as told:
+        await SqlStorageProvider(engine).exists(key("s"))
+    assert told.value.code == "42P05"
+    await engine.dispose()

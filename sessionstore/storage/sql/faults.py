@@ -76,7 +76,8 @@ def driver_error(error: BaseException) -> BaseException:
 
 
 def code_of(error: BaseException) -> str | None:
-    """The SQLSTATE or the SQLite error name."""
+    """The SQLSTATE or the SQLite error name, also out of SQLAlchemy's wrapper."""
+    error = driver_error(error)
     for attribute in ("sqlstate", "sqlite_errorname"):
         code = getattr(error, attribute, None)
         if isinstance(code, str):

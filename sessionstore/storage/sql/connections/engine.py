@@ -36,6 +36,15 @@ _UNPREPARED: Final[Mapping[str, Mapping[str, Any]]] = {
 }
 
 
+# SQLAlchemy takes anything here, and fails when the pool is used.
+_POOL_NUMBERS: Final[Mapping[str, tuple[tuple[type, ...], int, str]]] = {
+    "pool_size": ((int,), 0, "a whole number, 0 for no limit"),
+    "max_overflow": ((int,), -1, "a whole number, -1 for no limit"),
+    "pool_timeout": ((int, float), 0, "a number of seconds"),
+    "pool_recycle": ((int, float), -1, "a number of seconds, -1 for never"),
+}
+
+
 def make_engine(url: str, **options: Any) -> AsyncEngine:
     """The engine of make_bounded_engine()."""
     return make_bounded_engine(url, **options)[0]
@@ -121,6 +130,10 @@ def _refuse(options: Mapping[str, Any], connect_args: Mapping[str, Any]) -> None
             )
     if execution.get("schema_translate_map"):
         raise ConfigurationError("open_storage() does not take schema_translate_map; name the schema with schema=")
+    for name, (kinds, least, wanted) in _POOL_NUMBERS.items():
+        value = options.get(name, least)
+        if isinstance(value, bool) or not isinstance(value, kinds) or not value >= least:
+            raise ConfigurationError(f"{name} of open_storage() must be {wanted}, not {value!r}")
     for name in ("row_factory", "cursor_factory"):
         if name in connect_args:
             raise ConfigurationError(f"open_storage() does not take {name} in connect_args: rows are read by position")

@@ -41,7 +41,8 @@ class Turns:
             return cls(_UNLIMITED, _DEFAULT_SECONDS)
         # There is no public name for it.
         overflow = pool._max_overflow  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
-        return cls(_UNLIMITED if overflow < 0 else pool.size() + overflow, pool.timeout())
+        # SQLAlchemy does not refuse negative sizes.
+        return cls(_UNLIMITED if overflow < 0 else max(0, pool.size() + overflow), pool.timeout())
 
     async def __aenter__(self) -> None:
         if not self._semaphore.locked():
