@@ -1,1 +1,1 @@
-"""The update loop and all that serves it: callers' functions, updates of one session in one write, retries, held rows."""
+"""The update loop, and what serves it: callers' functions, updates in one write, retries, held rows."""

@@ -131,7 +131,7 @@ def _refuse(options: Mapping[str, Any], connect_args: Mapping[str, Any]) -> None
     if execution.get("schema_translate_map"):
         raise ConfigurationError("open_storage() does not take schema_translate_map; name the schema with schema=")
     for name, (kinds, least, wanted) in _POOL_NUMBERS.items():
-        value = options.get(name, least)
+        value: Any = options.get(name, least)
         if isinstance(value, bool) or not isinstance(value, kinds) or not value >= least:
             raise ConfigurationError(f"{name} of open_storage() must be {wanted}, not {value!r}")
     for name in ("row_factory", "cursor_factory"):
