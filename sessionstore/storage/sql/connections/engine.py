@@ -37,7 +37,7 @@ _UNPREPARED: Final[Mapping[str, Mapping[str, Any]]] = {
 
 
 # SQLAlchemy takes anything here, and fails when the pool is used.
-_POOL_NUMBERS: Final[Mapping[str, tuple[tuple[type, ...], int, str]]] = {
+_POOL_NUMBERS: Final[Mapping[str, tuple[Any, int, str]]] = {
     "pool_size": ((int,), 0, "a whole number, 0 for no limit"),
     "max_overflow": ((int,), -1, "a whole number, -1 for no limit"),
     "pool_timeout": ((int, float), 0, "a number of seconds"),
