@@ -52,8 +52,20 @@ class Turn:
         return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))]
 
 
-async def drive(going: Callable[[], bool], call: Call, sessions: Sequence[str], callers: int) -> Turn:
-    """Lets callers call, each on a random session at a time, as long as it is going."""
+async def drive(
+    going: Callable[[], bool], call: Call, sessions: Sequence[str], callers: int, *, first: int = 0
+) -> Turn:
+    """Lets callers call, each on a random session at a time, as long as it is going.
+
+    Callers of one number choose the same sessions in the same order, so those beside each other have different ones.
+
+    Args:
+        going: Whether it goes on.
+        call: What they do.
+        sessions: Which sessions they choose from.
+        callers: How many.
+        first: The number of the first of them.
+    """
     latencies: list[float] = []
     errors: Counter[str] = Counter()
 
@@ -72,15 +84,15 @@ async def drive(going: Callable[[], bool], call: Call, sessions: Sequence[str], 
                 latencies.append(perf_counter() - began)
 
     began = perf_counter()
-    await asyncio.gather(*(caller(number) for number in range(callers)))
+    await asyncio.gather(*(caller(first + number) for number in range(callers)))
     return Turn(perf_counter() - began, latencies, errors)
 
 
-async def drive_for(seconds: float, call: Call, sessions: Sequence[str], callers: int) -> Turn:
+async def drive_for(seconds: float, call: Call, sessions: Sequence[str], callers: int, *, first: int = 0) -> Turn:
     """drive() for a number of seconds."""
     gc.collect()  # so that nobody pays for the garbage of whoever came before
     end = perf_counter() + seconds
-    return await drive(lambda: perf_counter() < end, call, sessions, callers)
+    return await drive(lambda: perf_counter() < end, call, sessions, callers, first=first)
 
 
 def in_words(error: BaseException) -> str:

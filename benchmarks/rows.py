@@ -77,6 +77,15 @@ def execute(url: str, *statements: str | sql.SQL | sql.Composed) -> list[tuple[A
     return rows
 
 
+def counted(url: str) -> int:
+    """The sum of the counters of all sessions."""
+    [(total,)] = execute(url, _COUNT)
+    return int(total)
+
+
 def sessions_in(schema: str) -> sql.Identifier:
     """The table of the library in a schema."""
     return sql.Identifier(schema, "sessions")
+
+
+_COUNT = sql.SQL("SELECT coalesce(sum((state ->> 'n')::int), 0) FROM {}").format(sessions_in("sessionstore"))

@@ -7,7 +7,7 @@ from typing import Final, TypeAlias
 
 from ..bench import Bench
 from ..report import Section
-from . import contended, get, growth, held, hot, memory, processes, read_modify_write, reaping
+from . import contended, fleet, get, growth, held, hot, memory, processes, read_modify_write, reaping
 
 Workload: TypeAlias = Callable[[Bench], Awaitable[Section]]
 
@@ -17,6 +17,7 @@ WORKLOADS: Final[Mapping[str, Workload]] = {
     "contended": contended.run,
     "held": held.run,
     "processes": processes.run,
+    "fleet": fleet.run,
     "hot": hot.run,
     "growth": growth.run,
     "reaper": reaping.run,

@@ -25,7 +25,7 @@ from ..contestants.library import Library
 from ..driving import Turn, drive_for, in_words
 from ..figures import errors, milliseconds, ratio
 from ..report import Plot, Section, Table
-from ..rows import execute, sessions_in
+from ..rows import counted, execute, sessions_in
 from ..server import libpq_url
 from ..states import SessionIds, change
 
@@ -41,7 +41,6 @@ _TURNS: Final = 3
 
 _TABLE = sessions_in("sessionstore")
 _HOLD = sql.SQL("SELECT session_id FROM {} WHERE session_id = ANY(%s) FOR UPDATE").format(_TABLE)
-_COUNT = sql.SQL("SELECT coalesce(sum((state ->> 'n')::int), 0) FROM {}").format(_TABLE)
 # So late that the next access of each session has to move the expiry, also where the row is held.
 _AGE = sql.SQL("UPDATE {} SET expires_at = now() + 0.9 * ttl").format(_TABLE)
 
@@ -132,13 +131,14 @@ async def _turn(library: Library, sessions: Sequence[str], count: int, seconds: 
     try:
         await library.open()
         await drive_for(warm_up, update, sessions, POOL_SIZE)
-        [(before,)] = await asyncio.to_thread(execute, url, _AGE, _COUNT)
+        await asyncio.to_thread(execute, url, _AGE)
+        before = await asyncio.to_thread(counted, url)
         gc.collect()
         async with asyncio.TaskGroup() as group, _holding(url, others[:count]):
             reads = group.create_task(_paced(read_held, _HELD_CALLS, seconds))
             updates = group.create_task(_paced(update_held, _HELD_CALLS, seconds))
             turn = await _paced(call_free, _FREE_CALLS, seconds)
-        [(after,)] = await asyncio.to_thread(execute, url, _COUNT)
+        after = await asyncio.to_thread(counted, url)
     finally:
         await library.close()
     return Found(turn, reads.result(), updates.result(), updated - (after - before))

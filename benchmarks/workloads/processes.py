@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 
-from tests.support.postgres import Database
-
-from ..apart import apart
 from ..bench import SESSIONS, Bench
 from ..contestants.library import Library
-from ..driving import Turn, drive_for
 from ..figures import errors, milliseconds, rate, share
+from ..processes import Job, Processes
 from ..report import Section, Table
-from ..rows import execute
-from ..states import SessionIds, change
+from ..rows import counted, execute
+from ..states import SessionIds
 
 PROCESSES = 4
 CALLERS = 16
@@ -36,20 +32,19 @@ async def run(bench: Bench) -> Section:
         try:
             await library.open()
             await library.load(ids)
-            turns = await asyncio.gather(*(apart(work, database, seconds) for _ in range(PROCESSES)))
-            kept = await library.count(ids)
         finally:
             await library.close()
+        with Processes(PROCESSES) as processes:
+            turn = (await processes.update(Job("sessionstore", database, ids, CALLERS, seconds))).turn
+        kept = await asyncio.to_thread(counted, database.url)
         ((_, deadlocks),) = await asyncio.to_thread(execute, database.url, _DEADLOCKS)
-    latencies = Turn(seconds, [latency for turn in turns for latency in turn.latencies])
-    failed = sum((turn.errors for turn in turns), Counter[str]())
     row = [
-        f"{latencies.operations:,}",
-        rate(sum(turn.rate for turn in turns)),
-        *(milliseconds(latencies.percentile(percent)) for percent in (50, 99, 99.9)),
-        milliseconds(max(latencies.latencies, default=float("nan"))),
-        share(latencies.operations - kept, latencies.operations),
-        errors(failed),
+        f"{turn.operations:,}",
+        rate(turn.rate),
+        *(milliseconds(turn.percentile(percent)) for percent in (50, 99, 99.9)),
+        milliseconds(max(turn.latencies, default=float("nan"))),
+        share(turn.operations - kept, turn.operations),
+        errors(turn.errors),
         str(deadlocks),
     ]
     columns = ["updates", "updates/s", "p50 ms", "p99 ms", "p99.9 ms", "longest ms", "lost", "errors", "deadlocks"]
@@ -59,17 +54,3 @@ async def run(bench: Bench) -> Section:
         "is not in the counters; deadlocks are those that PostgreSQL counted."
     )
     return Section("Several processes", text, [Table("", columns, [row], words=frozenset({"errors"}))])
-
-
-async def work(database: Database, seconds: float) -> Turn:
-    """What one process does."""
-    library = Library(database)
-
-    async def update(session: str) -> None:
-        await library.read_modify_write(session, change)
-
-    try:
-        await library.open()
-        return await drive_for(seconds, update, SessionIds(SESSIONS), CALLERS)
-    finally:
-        await library.close()

@@ -16,9 +16,11 @@ from rich.console import Console
 from benchmarks import contestants
 from benchmarks.bench import Bench
 from benchmarks.contestant import Contestant, Task
+from benchmarks.driving import drive
 from benchmarks.options import Options
+from benchmarks.processes import Job, Processes
 from benchmarks.states import STATE_BYTES, Change, SessionIds, State, change, make_state
-from benchmarks.workloads import get
+from benchmarks.workloads import fleet, get
 from sessionstore.codec.jsontext import dumps
 from tests.support.postgres import URL_VARIABLE, Database, PostgresServer
 
@@ -32,6 +34,7 @@ SECTIONS = [
     "Contended",
     "Held rows",
     "Several processes",
+    "Fleet",
     "HOT updates",
     "Growth",
     "Reaper",
@@ -82,7 +85,7 @@ def test_the_report_says_what_it_was_measured_on(report: str) -> None:
     assert re.match(r"lz4$|pglz\b", facts["It compresses states with"])
 
 
-@pytest.mark.parametrize("section", ["Read, modify, write", "Contended"])
+@pytest.mark.parametrize("section", ["Read, modify, write", "Contended", "Fleet"])
 def test_neither_the_library_nor_raw_sql_loses_an_update(report: str, section: str) -> None:
     rows = [row for table in tables(report, section) for row in table]
     assert {row["contestant"] for row in rows} == {"sessionstore", "psycopg"}
@@ -94,6 +97,12 @@ def test_updates_of_held_sessions_land_when_their_rows_are_free_and_none_is_lost
     assert [row["rows held"] for row in rows] == ["0", "1", "8", "50"]
     assert [row for row in rows if (row["lost"], row["errors"]) != ("0", "0")] == []
     assert [row for row in rows if row["updates that landed"] == "0"] == []
+
+
+def test_each_case_of_a_fleet_is_compared_with_a_raw_pool_in_each_process(report: str) -> None:
+    found = tables(report, "Fleet")
+    assert len(found) == len(fleet.CASES) == 3
+    assert [[row["x psycopg"] for row in rows if row["contestant"] == "psycopg"] for rows in found] == [["1.00"]] * 3
 
 
 def test_updates_are_heap_only_unless_the_expiry_moves_each_time(report: str) -> None:
@@ -143,6 +152,24 @@ async def test_lost_updates_are_found() -> None:
     together = await careless.turn(Task.INCREMENT, SessionIds(1), callers=4, seconds=0.01, warm_up=0)
     assert together.lost == together.operations - (careless.state["n"] - before)
     assert together.lost
+
+
+async def test_callers_with_different_numbers_choose_different_sessions() -> None:
+    async def chosen(first: int) -> list[str]:
+        calls: list[str] = []
+
+        async def call(session: str) -> None:
+            calls.append(session)
+
+        await drive(lambda: len(calls) < 20, call, SessionIds(1_000), callers=2, first=first)
+        return calls
+
+    assert await chosen(0) == await chosen(0) != await chosen(1_000)
+
+
+async def test_an_error_in_one_of_several_processes_is_told_and_keeps_no_other_waiting() -> None:
+    with Processes(2) as processes, pytest.raises(KeyError, match="nobody"):
+        await processes.update(Job("nobody", Database(""), SessionIds(1), callers=1, seconds=60))
 
 
 _WITHOUT_A_PEER = [name for name, where in contestants.CONTESTANTS.items() if where.startswith(("library", "raw_"))]
