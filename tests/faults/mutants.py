@@ -35,19 +35,19 @@ class Mutant(NamedTuple):
 MUTANTS: Final = (
     Mutant(
         "a write does not look at the version",
-        "sessionstore/storage/sql/writing.py",
+        "sessionstore/storage/sql/statements/writing.py",
         {"return [rows.c.version == batch.c.version, last_write(rows) == batch.c.last_write]": "return []"},
         ("tests/conformance/test_update.py",),
     ),
     Mutant(
         "what has expired is still live",
-        "sessionstore/storage/sql/terms.py",
+        "sessionstore/storage/sql/statements/terms.py",
         {"or_(expires_at.is_(None), expires_at > now)": "or_(true(), expires_at > now)"},
         ("tests/conformance/test_expiry.py",),
     ),
     Mutant(
         "the reaper does not pass over the rows that others hold",
-        "sessionstore/storage/sql/deleting.py",
+        "sessionstore/storage/sql/statements/deleting.py",
         {"rows.with_for_update(skip_locked=True).correlate(None)": "rows.correlate(None)"},
         ("tests/sql/test_reaper.py", "-k", "held or hold"),
     ),
@@ -55,25 +55,25 @@ MUTANTS: Final = (
     # deletes, and because a row that was renewed has another address.
     Mutant(
         "a write that was lost is not looked for by its id",
-        "sessionstore/journal.py",
+        "sessionstore/storage/journal.py",
         {"if writes[at : at + ID_CHARS] == write_id:": "if not write_id:"},
         ("tests/core/test_updates_lost.py",),
     ),
     Mutant(
         "a creation that was lost does not know its own session again",
-        "sessionstore/storage/sql/creations.py",
+        "sessionstore/storage/sql/operations/creations.py",
         {"return any(started_at(": "return not any(started_at("},
         ("tests/faults/test_lost_answers.py", "-k", "creation"),
     ),
     Mutant(
         "a deletion that was lost does not look for its receipt",
-        "sessionstore/storage/sql/deletions.py",
+        "sessionstore/storage/sql/operations/deletions.py",
         {"done[key] in noted": "False"},
         ("tests/faults/test_lost_answers.py", "-k", "deletion"),
     ),
     Mutant(
         "a typed state is not compared with what is read back of it",
-        "sessionstore/codec.py",
+        "sessionstore/codec/states.py",
         {"self._equality.check(state, copy)": "pass"},
         ("tests/core/test_any_type.py",),
     ),
