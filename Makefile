@@ -11,7 +11,7 @@ WORKERS ?= auto
 ARGS ?=
 
 PY := $(VENV)/bin/python
-QUICK := $(addprefix tests/,conformance core demo docs)
+QUICK := $(addprefix tests/,conformance core codec updates concurrency demo docs)
 PYTEST := $(PY) -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
 PIP_INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check --editable
 

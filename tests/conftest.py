@@ -17,6 +17,8 @@ from .support.pgbouncer import PGBOUNCER, Bouncer, pgbouncer
 from .support.postgres import Database, PostgresServer, asyncpg_url, postgres_server
 from .support.sqlite import copied_file, migrated_file, sqlite_url
 
+pytest_plugins = ["tests.support.databases"]
+
 OpenAnother: TypeAlias = Callable[[], Awaitable[StorageProvider]]
 
 
@@ -50,6 +52,12 @@ def bouncer(server: PostgresServer) -> Iterator[Bouncer]:
 @pytest.fixture(scope="session")
 def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return migrated_file(tmp_path_factory.mktemp("sqlite") / "template.db")
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Batches may take as long as they like, so that what goes together does not depend on the machine's speed."""
+    monkeypatch.setattr("sessionstore.concurrency.combine._PATIENCE", 3600.0)
 
 
 @pytest.fixture

@@ -1,1 +1,1 @@
-"""What is no provider's behaviour: settings, the factory, encoding, errors, logs, the update loop and the reaper."""
+"""The modules that users import: settings, errors, ids, the manager, the reaper, logs."""

@@ -12,7 +12,7 @@ from sessionstore.storage import Purge
 from tests.support.clock import ManualClock
 from tests.support.documents import TTL, put
 
-from .contended import ContendedStorage
+from ..support.contended import ContendedStorage
 
 SECRET = "s3cret"
 SESSION_ID = "0123456789-a-long-session-id"

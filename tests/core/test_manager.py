@@ -25,7 +25,7 @@ from sessionstore import (
 from sessionstore.updates.rounds import OPTIMISTIC_ROUNDS
 from tests.support.documents import Chat, new_chat
 
-from .contended import ContendedStorage
+from ..support.contended import ContendedStorage
 
 
 @pytest.mark.parametrize("size", [0, -1])

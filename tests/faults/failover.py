@@ -7,7 +7,7 @@ import asyncio
 from sqlalchemy.engine import make_url
 
 from sessionstore import open_storage
-from tests.sql.bystander import ask, until
+from tests.support.bystander import ask, until
 from tests.support.postgres import Database
 
 from .server import Cluster, clusters

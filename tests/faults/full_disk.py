@@ -8,8 +8,8 @@ import os
 import sys
 from collections.abc import Sequence
 
-from tests.sql.processes import ROOT
 from tests.support.directory import short_directory
+from tests.support.processes import ROOT
 
 from .server import Cluster
 from .tally import Row

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import psycopg
 
-from tests.sql.bystander import dsn
+from tests.support.bystander import dsn
 from tests.support.postgres import Database
 
 from .server import Cluster

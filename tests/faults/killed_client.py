@@ -11,8 +11,8 @@ from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 
 from sessionstore import open_storage
-from tests.sql.processes import ROOT
 from tests.support.directory import short_directory
+from tests.support.processes import ROOT
 from tests.support.sqlite import migrated_file, sqlite_url
 
 from .server import Cluster

@@ -49,7 +49,7 @@ MUTANTS: Final = (
         "the reaper does not pass over the rows that others hold",
         "sessionstore/storage/sql/statements/deleting.py",
         {"rows.with_for_update(skip_locked=True).correlate(None)": "rows.correlate(None)"},
-        ("tests/sql/test_reaper.py", "-k", "held or hold"),
+        ("tests/storage/sql/operations/test_reaper.py", "-k", "held or hold"),
     ),
     # To look again under the lock is no piece that could be broken alone: PostgreSQL does it where it locks, where it
     # deletes, and because a row that was renewed has another address.
@@ -57,7 +57,7 @@ MUTANTS: Final = (
         "a write that was lost is not looked for by its id",
         "sessionstore/storage/journal.py",
         {"if writes[at : at + ID_CHARS] == write_id:": "if not write_id:"},
-        ("tests/core/test_updates_lost.py",),
+        ("tests/updates/test_lost.py",),
     ),
     Mutant(
         "a creation that was lost does not know its own session again",
@@ -75,7 +75,7 @@ MUTANTS: Final = (
         "a typed state is not compared with what is read back of it",
         "sessionstore/codec/states.py",
         {"self._equality.check(state, copy)": "pass"},
-        ("tests/core/test_any_type.py",),
+        ("tests/codec/test_any_type.py",),
     ),
 )
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 
 from sessionstore import open_storage
-from tests.sql.processes import python
 from tests.support.directory import short_directory
 from tests.support.postgres import Database
+from tests.support.processes import python
 from tests.support.sqlite import migrated_file, sqlite_url
 
 from .server import Cluster

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import psycopg
 
-from tests.sql.bystander import dsn, set_for_everybody
+from tests.support.bystander import dsn, set_for_everybody
 from tests.support.postgres import Database
 
 from .server import Cluster

@@ -18,8 +18,8 @@ from sessionstore import (
     StorageProvider,
     open_storage,
 )
-from tests.sql.bystander import ask, until
-from tests.sql.opening import in_use, pool_of
+from tests.support.bystander import ask, until
+from tests.support.opening import in_use, pool_of
 from tests.support.postgres import Database, PostgresServer
 
 from .proxy import Proxy

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from sessionstore import SessionManager, SqlStorageProvider, StorageProvider, StorageUnavailableError
-from tests.sql.bystander import ask
+from tests.support.bystander import ask
 from tests.support.postgres import Database
 
 from .failover import url_of_both

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from sessionstore import SessionManager
-from tests.sql.bystander import ask, dsn, until_blocked
+from tests.support.bystander import ask, dsn, until_blocked
 from tests.support.documents import TTL, Chat, append, new_chat
 from tests.support.postgres import Database, PostgresServer
 

@@ -19,7 +19,7 @@ from sessionstore import (
     UpdateOutcomeUnknownError,
     open_storage,
 )
-from tests.sql.opening import in_use
+from tests.support.opening import in_use
 
 from .tally import Found, Log, Row, State, leave_mark, new_state, reckon
 

@@ -10,8 +10,8 @@ from contextlib import asynccontextmanager, suppress
 
 import psycopg
 
-from tests.sql.bystander import dsn
-from tests.sql.processes import ROOT
+from tests.support.bystander import dsn
+from tests.support.processes import ROOT
 
 from .clock_worker import TTL
 from .server import Cluster

@@ -11,8 +11,8 @@ from hypothesis.stateful import run_state_machine_as_test
 from sessionstore import SqlStorageProvider, StorageProvider
 from sessionstore.batching import Batching
 from sessionstore.updates.rounds import OPTIMISTIC_ROUNDS
-from tests.sql.bystander import kill_connections
-from tests.sql.conftest import driven
+from tests.support.bystander import kill_connections
+from tests.support.databases import driven
 from tests.support.postgres import Database, PostgresServer
 
 from .machine import STORAGES, ConcurrentCalls

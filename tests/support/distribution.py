@@ -20,15 +20,15 @@ MARKERS: Final = (
 )
 
 # The longest first: what is begun last must not keep one worker busy while the others have nothing left to do.
-_LONG: Final = ("faults", "model", "input", "packaging", "benchmarks", "sql")
+_LONG: Final = ("faults", "model", "input", "packaging", "benchmarks", "storage", "migrate")
 _SLOW: Final = (
     "tests/benchmarks/",
     "tests/faults/",
     "tests/input/",
     "tests/model/",
     "tests/packaging/",
-    "tests/sql/test_alembic.py",
-    "tests/sql/test_cancelled_everywhere.py",
+    "tests/migrate/test_alembic.py",
+    "tests/storage/sql/operations/test_cancelled_everywhere.py",
 )
 _SERVERS: Final = frozenset({"server", "cluster"})
 _NAMES: Final = ("postgresql", "psycopg", "asyncpg", "pgbouncer")

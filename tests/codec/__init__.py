@@ -1,0 +1,1 @@
+"""States and their JSON text, without a database."""

@@ -1,0 +1,1 @@
+"""Calls that go together, deadlines, event loops."""

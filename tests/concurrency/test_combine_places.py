@@ -1,0 +1,285 @@
+"""How many batches of a combiner are under way at once, and how large they are."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from sessionstore import ConfigurationError
+from sessionstore.batching import Batching
+from sessionstore.concurrency.call import Batch
+from sessionstore.concurrency.combine import Combiner
+
+from ..support.sender import Sender, begun, combiner, turns
+
+pytestmark = pytest.mark.usefixtures("patient")
+
+
+@pytest.fixture
+def sender() -> Sender:
+    return Sender()
+
+
+async def test_a_call_goes_alone_beside_few_others_where_a_place_is_free(sender: Sender) -> None:
+    combined = combiner(sender, places=5, worthwhile=3)
+    tasks = await begun(*(combined.call(f"k{n}", "") for n in range(4)))
+    assert sender.under_way == [{"k0": [""]}, {"k1": [""]}, {"k2": [""]}]
+    assert [flight.task for flight in sender.flights] == tasks[:3]
+    await sender.land_all()
+    await asyncio.gather(*tasks)
+
+
+async def test_a_small_batch_does_not_go_beside_another_and_a_worthwhile_one_does(sender: Sender) -> None:
+    combined = combiner(sender, places=2, worthwhile=3)
+    tasks = await begun(*(combined.call(f"k{n}", "") for n in range(5)))
+    sender.flights[0].land()
+    await turns()
+    # Three wait, and a place is free.
+    assert sender.under_way == [{"k1": [""]}, {"k2": [""], "k3": [""], "k4": [""]}]
+    sender.flights[1].land()
+    tasks += await begun(*(combined.call(f"l{n}", "") for n in range(2)))
+    assert len(sender.under_way) == 1
+    tasks += await begun(combined.call("l2", ""))
+    assert sender.under_way[1:] == [{"l0": [""], "l1": [""], "l2": [""]}]
+    tasks += await begun(combined.call("m", ""))
+    await sender.land()
+    assert sender.under_way == [{"m": [""]}]
+    await sender.land()
+    await asyncio.gather(*tasks)
+
+
+@pytest.mark.parametrize("alone", [False, True])
+async def test_who_waited_long_goes_although_the_places_are_taken(
+    sender: Sender, monkeypatch: pytest.MonkeyPatch, *, alone: bool
+) -> None:
+    combined = combiner(sender, places=1, alone=alone)
+    tasks = await begun(combined.call("slow", "0"))
+    tasks += await begun(*(combined.call(key, "1") for key in ("slow", "a", "b")))
+    assert sender.under_way == [{"slow": ["0"]}]
+    # The next to come find that it has taken too long.
+    monkeypatch.setattr("sessionstore.concurrency.combine._PATIENCE", 0.0)
+    combined._queues.here()._timer = None
+    tasks += await begun(combined.call("c", "1"))
+    overtaking = {"a": ["1"], "b": ["1"], "c": ["1"]}
+    assert sender.under_way[1:] == [overtaking if alone else {"slow": ["1"], **overtaking}]
+    sender.flights[1].land()
+    await asyncio.gather(*tasks[2:])
+    assert sender.under_way == [{"slow": ["0"]}]
+    await sender.land_all()
+    assert await asyncio.gather(*tasks) == ["0", "1", "1", "1", "1"]
+
+
+async def test_who_waited_long_does_not_take_more_than_four_times_the_places(
+    sender: Sender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sessionstore.concurrency.combine._PATIENCE", 0.0)
+    monkeypatch.setattr("sessionstore.concurrency.combine._LONGEST", 1 << 30)
+    combined = combiner(sender, places=2)
+    tasks: list[asyncio.Task[str]] = []
+    for n in range(20):
+        tasks += await begun(combined.call(f"k{n}", str(n)))
+    assert len(sender.under_way) == sender.most == 8
+    while not all(task.done() for task in tasks):
+        await sender.land()
+    assert await asyncio.gather(*tasks) == [str(n) for n in range(20)]
+    assert sender.most == 8
+    # And back to few when nobody is slow any more.
+    monkeypatch.setattr("sessionstore.concurrency.combine._PATIENCE", 3600.0)
+    tasks = await begun(*(combined.call(f"k{n}", "") for n in range(9)))
+    assert len(sender.under_way) == 2
+    await sender.land_all()
+
+
+async def test_a_batch_that_hangs_gives_its_place_to_others(sender: Sender, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sessionstore.concurrency.combine._PATIENCE", 0.0)
+    monkeypatch.setattr("sessionstore.concurrency.combine._LONGEST", 3)
+    combined = combiner(sender, places=2, alone=True)
+    hanging: list[asyncio.Task[str]] = []
+    for n in range(20):
+        hanging += await begun(combined.call(f"k{n}", "hangs"))
+    await turns(100)
+    assert len(sender.under_way) == 20
+    (again,) = await begun(combined.call("k0", "again"))
+    await turns(100)
+    assert len(sender.under_way) == 20  # calls of one key exclude each other, however long it takes
+    # Places that were given away are not given back once more.
+    monkeypatch.setattr("sessionstore.concurrency.combine._PATIENCE", 3600.0)
+    await sender.land()
+    await sender.land_all()
+    await asyncio.gather(*hanging, again)
+    tasks = await begun(*(combined.call(f"k{n}", "") for n in range(20)))
+    assert len(sender.under_way) == 2
+    await sender.land_all()
+    await asyncio.gather(*tasks)
+
+
+async def test_a_batch_whose_callers_are_all_gone_is_cancelled_and_its_place_is_free(sender: Sender) -> None:
+    combined = combiner(sender, places=1, alone=True)
+    lone, *gone = await begun(*(combined.call(key, key) for key in "xaab"))
+    await sender.land()
+    assert sender.under_way == [{"a": ["a", "a"], "b": ["b"]}]
+    sender.flights[1].calls[2].answer("early")
+    waiting = await begun(combined.call("a", "next"), combined.call("c", "next"))
+    gone[0].cancel()
+    await turns()
+    assert len(sender.under_way) == 1  # the other caller of the session still waits
+    gone[1].cancel()
+    await turns()
+    assert sender.under_way == [{"a": ["next"], "c": ["next"]}]
+    assert (await lone, gone[2].result()) == ("x", "early")
+    await sender.land()
+    assert await asyncio.gather(*waiting) == ["next", "next"]
+    assert sender.most == 1
+
+
+async def test_an_abandoned_batch_that_does_not_end_holds_up_nobody() -> None:
+    ended = asyncio.Event()
+
+    async def send(batch: Batch[str, str, str]) -> None:
+        if "stuck" in batch:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                await ended.wait()  # as a driver does that waits for the server's word
+                raise
+        elif "first" in batch:
+            await turns(2)
+        for calls in batch.values():
+            for call in calls:
+                call.answer("done")
+
+    combined: Combiner[str, str, str] = Combiner(send, size=10, places=1, worthwhile=4, alone=True)
+    first, *stuck = await begun(*(combined.call(key, "") for key in ("first", "stuck", "stuck")))
+    await first
+    await turns()
+    for task in stuck:
+        task.cancel()
+    await turns()
+    (free,) = await begun(combined.call("free", ""))
+    assert free.done()
+    ended.set()
+    await turns()
+
+
+async def test_all_who_waited_long_go_one_batch_after_the_other(
+    sender: Sender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sessionstore.concurrency.combine._PATIENCE", 0.0)
+    combined = combiner(sender, size=1)
+    tasks = await begun(*(combined.call(f"k{n}", str(n)) for n in range(4)))
+    await turns(20)
+    assert sender.under_way == [{f"k{n}": [str(n)]} for n in range(4)]
+    await sender.land_all()
+    await asyncio.gather(*tasks)
+
+
+async def test_a_watch_that_finds_nobody_waiting_ends(sender: Sender, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sessionstore.concurrency.combine._PATIENCE", 0.0)
+    combined = combiner(sender)
+    tasks = await begun(*(combined.call(key, "") for key in "ab"))
+    await sender.land_all()
+    await asyncio.gather(*tasks)
+    await turns()
+    assert combined._queues.here()._timer is None
+
+
+async def test_no_batch_has_more_calls_than_its_size_and_no_more_are_under_way_than_places(sender: Sender) -> None:
+    combined = combiner(sender, size=5, places=2)
+    tasks = await begun(*(combined.call(f"k{n}", str(n)) for n in range(30)))
+    assert len(sender.flights) == 2
+    await sender.land_all()
+    assert await asyncio.gather(*tasks) == [str(n) for n in range(30)]
+    assert sender.most == 2
+    sizes = [len(flight.calls) for flight in sender.flights]
+    assert (sizes[:2], max(sizes), sum(sizes)) == ([1, 1], 5, 30)
+    in_order = [call.request for flight in sender.flights for call in flight.calls]
+    assert in_order == [str(n) for n in range(30)]
+
+
+async def test_a_size_of_one_sends_each_by_itself(sender: Sender) -> None:
+    combined = combiner(sender, size=1, places=3)
+    tasks = await begun(*(combined.call("a", str(n)) for n in range(7)))
+    await sender.land_all()
+    assert await asyncio.gather(*tasks) == [str(n) for n in range(7)]
+    assert sender.asked == [{"a": [str(n)]} for n in range(7)]
+    assert sender.most == 3
+
+
+async def test_what_waits_is_divided_between_the_places_that_are_free(sender: Sender) -> None:
+    combined = combiner(sender, size=100, places=2)
+    tasks = await begun(*(combined.call(f"k{n}", str(n)) for n in range(22)))
+    await sender.land()
+    assert [len(asked) for asked in sender.under_way] == [10, 10]
+    await sender.land_all()
+    await asyncio.gather(*tasks)
+
+
+async def test_a_few_calls_are_not_divided(sender: Sender) -> None:
+    combined = combiner(sender, places=2)
+    tasks = await begun(*(combined.call(f"k{n}", str(n)) for n in range(5)))
+    await sender.land()
+    assert [len(asked) for asked in sender.under_way] == [3]
+    await sender.land_all()
+    await asyncio.gather(*tasks)
+
+
+async def test_calls_of_one_key_are_not_divided(sender: Sender) -> None:
+    combined = combiner(sender, size=100, places=2, alone=True)
+    tasks = await begun(*(combined.call(key, str(n)) for n in range(20) for key in "ab"))
+    await sender.land()
+    assert [{key: len(calls) for key, calls in asked.items()} for asked in sender.under_way] == [{"a": 19, "b": 19}]
+    await sender.land_all()
+    await asyncio.gather(*tasks)
+
+
+async def test_a_key_whose_calls_do_not_exclude_each_other_takes_all_places(sender: Sender) -> None:
+    combined = combiner(sender, places=2)
+    tasks = await begun(*(combined.call("a", str(n)) for n in range(2)))
+    assert sender.under_way == [{"a": ["0"]}, {"a": ["1"]}]
+    await sender.land_all()
+    await asyncio.gather(*tasks)
+
+
+async def test_batches_are_so_small_that_heavy_calls_do_not_exceed_the_capacity_together(sender: Sender) -> None:
+    combined = combiner(sender, size=8)
+    tasks = await begun(*(combined.call(f"k{n}", "") for n in range(60)))
+    lengths: list[int] = []
+    # What is heavy counts at once, what is light by and by.
+    for weight in (30, 100, 1, 1, 1, 1, 1, 1000):
+        combined.fit([weight], 100)
+        await sender.land()
+        lengths.append(len(sender.under_way[0]))
+    assert lengths == [3, 1, 2, 4, 8, 8, 8, 1]
+    await sender.land_all()
+    await asyncio.gather(*tasks)
+
+
+async def test_before_anybody_knows_how_heavy_they_are_few_keys_go_together(sender: Sender) -> None:
+    combined: Combiner[str, str, str] = Combiner(sender, size=128, places=1, worthwhile=4, alone=True, weighed=True)
+    calls = [combined.call(f"k{n % 40}", "") for n in range(120)]
+    tasks = await begun(combined.call("first", ""), *calls)
+    await sender.land()
+    assert [len(asked) for asked in sender.under_way] == [4]
+    assert len(sender.flights[1].calls) == 12  # those of one key share what is read
+    combined.fit([1], 1000)
+    await sender.land()
+    assert [len(asked) for asked in sender.under_way] == [36]
+    await sender.land_all()
+    await asyncio.gather(*tasks)
+
+
+@pytest.mark.parametrize("bad", [1.5, "2", None, True])
+def test_what_is_no_whole_number_cannot_be_a_size_or_a_number_of_places(bad: Any) -> None:
+    for name in ("size", "places"):
+        with pytest.raises(ConfigurationError, match=name):
+            Batching(**{name: bad})
+
+
+@pytest.mark.parametrize("bad", [0, -1])
+def test_a_batching_without_room_is_refused(bad: int) -> None:
+    with pytest.raises(ConfigurationError, match="size"):
+        Batching(size=bad)
+    with pytest.raises(ConfigurationError, match="places"):
+        Batching(places=bad)

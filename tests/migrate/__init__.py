@@ -1,0 +1,1 @@
+"""Migrations: up, down, several at once, inside a service, and what they wait for."""

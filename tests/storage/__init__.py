@@ -1,0 +1,1 @@
+"""What is promised of single providers, and of the factory that opens them."""

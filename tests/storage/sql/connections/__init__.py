@@ -1,0 +1,1 @@
+"""Connections: engines, forks, event loops, pools, cancellations, encodings, what is lost and comes back."""

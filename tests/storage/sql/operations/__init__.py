@@ -1,0 +1,1 @@
+"""Batches and single operations among others: held rows, refusals, cancellations, contention."""

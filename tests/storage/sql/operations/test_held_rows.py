@@ -1,0 +1,270 @@
+"""Rows that somebody else holds: they concern their own sessions only, and time goes on while they are waited for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any, Final, TypeAlias
+
+import psycopg
+import pytest
+
+from sessionstore import (
+    Batching,
+    SessionManager,
+    SessionNotFoundError,
+    SessionResult,
+    SqlStorageProvider,
+    StorageUnavailableError,
+    open_storage,
+)
+from sessionstore.storage.sql.operations import rounds
+from tests.support.bystander import ask, dsn, locked, set_for_everybody, until, until_blocked, until_quiet
+from tests.support.documents import TTL, Chat, draft, increment, key, new_chat, rewrite
+from tests.support.opening import in_use
+from tests.support.postgres import Database
+
+Call: TypeAlias = Callable[[SqlStorageProvider], Awaitable[Any]]
+
+_NAMES: Final = [f"s{n}" for n in range(20)]
+_BATCHINGS: Final = {"batches": Batching(), "one by one": None}
+
+
+@pytest.fixture(params=_BATCHINGS.values(), ids=list(_BATCHINGS))
+def batching(request: pytest.FixtureRequest) -> Batching | None:
+    batching: Batching | None = request.param
+    return batching
+
+
+@pytest.fixture
+async def storage(url: str, batching: Batching | None) -> AsyncIterator[SqlStorageProvider]:
+    async with open_storage(url, batching=batching, pool_size=4) as storage:
+        assert isinstance(storage, SqlStorageProvider)
+        yield storage
+
+
+@pytest.fixture
+def chats(storage: SqlStorageProvider) -> SessionManager[Chat]:
+    return SessionManager(new_chat, storage, "chat", ttl=TTL)
+
+
+async def _due(storage: SqlStorageProvider, postgres: Database) -> None:
+    """Sessions whose expiry the next access has to move."""
+    await storage.create_many([draft(name, '{"n": 0, "turns": []}') for name in _NAMES])
+    ask(postgres, "UPDATE sessionstore.sessions SET expires_at = now() + interval '10 min'")
+
+
+_MOVED: Final = "SELECT expires_at > now() + interval '20 min' FROM sessionstore.sessions WHERE session_id = '{}'"
+
+
+@pytest.mark.parametrize("setting", ["", "lock_timeout = '50ms'", "statement_timeout = '500ms'"])
+async def test_reads_need_no_lock_to_be_answered(
+    url: str, postgres: Database, batching: Batching | None, setting: str
+) -> None:
+    if setting:
+        set_for_everybody(postgres, setting)
+    async with open_storage(url, batching=batching, pool_size=4) as storage:
+        assert isinstance(storage, SqlStorageProvider)
+        chats = SessionManager(new_chat, storage, "chat", ttl=TTL)
+        await _due(storage, postgres)
+        held = _NAMES[5:10]
+        results: list[SessionResult[Chat]] = []
+        with locked(postgres, *held):
+            async with asyncio.timeout(20):
+                for _ in range(3):
+                    results = await asyncio.gather(*(chats.get_session(name) for name in _NAMES * 2))
+                    assert all(result.success for result in results)
+                assert all(await storage.touch_many([key(name) for name in _NAMES]))
+            for name, result in zip(_NAMES * 2, results, strict=True):
+                assert result.metadata is not None
+                assert result.metadata.expires_at is not None
+                left = result.metadata.expires_at - result.metadata.last_accessed_at
+                assert (left > timedelta(minutes=29)) is (name not in held)
+        # What could not be moved is moved now, and the session was read once more by nobody.
+        for name in held:
+            await until(postgres, _MOVED.format(name))
+
+
+async def test_an_access_is_not_made_up_for_once_the_session_has_expired(
+    storage: SqlStorageProvider, postgres: Database
+) -> None:
+    await _due(storage, postgres)
+    ask(postgres, "UPDATE sessionstore.sessions SET expires_at = clock_timestamp() + interval '0.5 s'")
+    with locked(postgres, "s0"):
+        assert await storage.get(key("s0")) is not None
+        await until(postgres, "SELECT max(expires_at) < clock_timestamp() FROM sessionstore.sessions")
+    async with asyncio.timeout(20):
+        while key("s0") in storage._late.here():  # noqa: ASYNC110  # it tries in a while, and signals nothing
+            await asyncio.sleep(0.01)
+    assert await storage.get(key("s0")) is None
+
+
+@pytest.mark.parametrize("held", [1, 8, 20])
+async def test_held_rows_keep_up_nobody_else(
+    storage: SqlStorageProvider, chats: SessionManager[Chat], postgres: Database, held: int
+) -> None:
+    await _due(storage, postgres)
+    await chats.create_session("free")
+    names = _NAMES[:held]
+    with locked(postgres, *names):
+        waiting = [asyncio.ensure_future(chats.update_session(name, increment)) for name in names]
+        deleting = asyncio.ensure_future(chats.delete_session(names[0]))
+        async with asyncio.timeout(20):
+            for n in range(20):
+                assert (await chats.update_session("free", increment)).unwrap()["n"] == n + 1
+                assert (await chats.get_session("free")).success
+                assert (await chats.create_session(f"new{n}")).created
+                assert (await chats.get_session(names[-1])).success
+                assert (await chats.delete_session(f"new{n}")).data
+        assert not any(task.done() for task in (*waiting, deleting))
+    assert all(result.success for result in await asyncio.gather(*waiting[1:]))
+    assert (await deleting).success
+    await asyncio.wait(waiting)
+    await until_quiet(postgres)
+    async with asyncio.timeout(20):
+        while in_use(storage):  # noqa: ASYNC110  # an access that is made up for may be under way, and signals nothing
+            await asyncio.sleep(0.01)
+
+
+_WRITES: Final[dict[str, Call]] = {
+    "delete": lambda storage: storage.delete(key("s0")),
+    "delete_many": lambda storage: storage.delete_many([key("s0"), key("s1")]),
+    "set": lambda storage: storage.set(draft("s0")),
+    "set_many": lambda storage: storage.set_many([draft("s0"), draft("s1")]),
+    "clear": lambda storage: storage.clear("chat"),
+}
+
+
+@pytest.mark.parametrize("call", _WRITES.values(), ids=list(_WRITES))
+async def test_a_write_waits_for_the_row_without_a_connection_and_not_for_ever(
+    storage: SqlStorageProvider, postgres: Database, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await _due(storage, postgres)
+    with locked(postgres, "s0"):
+        monkeypatch.setattr(rounds, "HELD_SECONDS", 0.2)
+        with pytest.raises(StorageUnavailableError, match="another transaction holds the row"):
+            await call(storage)
+        assert await storage.exists(key("s0"))
+        monkeypatch.setattr(rounds, "HELD_SECONDS", 30)
+        writing = asyncio.ensure_future(call(storage))
+        async with asyncio.timeout(20):
+            while in_use(storage):  # noqa: ASYNC110  # its rounds are short, and signal nothing
+                await asyncio.sleep(0)
+        assert not writing.done()
+    assert await writing
+
+
+@contextmanager
+def _over_its_expiry(postgres: Database, statement: str) -> Iterator[Any]:
+    """Somebody else does this in a transaction that ends after the session "s0" has expired."""
+    ask(postgres, "UPDATE sessionstore.sessions SET expires_at = clock_timestamp() + interval '0.5 s'")
+    with psycopg.connect(dsn(postgres.url)) as holder:
+        holder.execute(statement.encode())
+        yield holder
+        holder.rollback()
+
+
+_LOOKS: Final[dict[str, Call]] = {
+    "get": lambda storage: storage.get(key("s0")),
+    "look": lambda storage: storage.get(key("s0"), touch=False),
+    "exists": lambda storage: storage.exists(key("s0")),
+    "touch": lambda storage: storage.touch(key("s0")),
+    "update_locked": lambda storage: storage.update_locked(key("s0"), lambda it: rewrite(it, "{}")),
+    "delete": lambda storage: storage.delete(key("s0")),
+    "clear": lambda storage: storage.clear("chat"),
+    "list": lambda storage: _listed(storage),  # noqa: PLW0108  # defined below
+}
+
+
+async def _listed(storage: SqlStorageProvider) -> Any:
+    return [*(await storage.list("chat")).sessions]
+
+
+@pytest.mark.parametrize("call", _LOOKS.values(), ids=list(_LOOKS))
+async def test_what_has_expired_while_a_lock_on_the_table_was_waited_for_is_gone(
+    storage: SqlStorageProvider, postgres: Database, call: Call
+) -> None:
+    await storage.create(draft("s0"))
+    await storage.exists(key("s0"))  # the first call looks at the tables
+    with _over_its_expiry(postgres, "LOCK TABLE sessionstore.sessions IN ACCESS EXCLUSIVE MODE"):
+        calling = asyncio.ensure_future(call(storage))
+        await until_blocked(postgres)
+        ask(postgres, "SELECT pg_sleep(0.8)")
+    assert not await calling
+    assert not await storage.exists(key("s0"))
+
+
+_HELD: Final = "SELECT FROM sessionstore.sessions FOR UPDATE"
+
+
+async def test_an_update_of_a_row_that_is_held_over_its_expiry_finds_nothing(
+    storage: SqlStorageProvider, chats: SessionManager[Chat], postgres: Database
+) -> None:
+    await chats.create_session("s0")
+    with _over_its_expiry(postgres, _HELD):
+        updating = [asyncio.ensure_future(chats.update_session("s0", increment)) for _ in range(3)]
+        locking = asyncio.ensure_future(storage.delete(key("s0")))
+        await until(postgres, "SELECT expires_at < clock_timestamp() FROM sessionstore.sessions")
+        assert not (await chats.get_session("s0")).success
+    assert {type((await task).error) for task in updating} == {SessionNotFoundError}
+    assert await locking is False
+    assert not (await chats.get_session("s0")).success
+
+
+async def test_a_session_locked_for_an_update_over_its_expiry_is_gone(url: str, postgres: Database) -> None:
+    async with open_storage(url) as storage:
+        await storage.create(draft("s0"))
+        with _over_its_expiry(postgres, _HELD):
+            updating = asyncio.ensure_future(storage.update_locked(key("s0"), lambda it: rewrite(it, "{}")))
+            await until_blocked(postgres)
+            await until(postgres, "SELECT expires_at < clock_timestamp() FROM sessionstore.sessions")
+        assert await updating is None
+        assert not await storage.exists(key("s0"))
+
+
+_NEW: Final[dict[str, Call]] = {
+    "create": lambda storage: storage.create(draft("s0", ttl=timedelta(seconds=1))),
+    "set": lambda storage: storage.set(draft("s0", ttl=timedelta(seconds=1))),
+}
+
+
+@pytest.mark.parametrize("call", _NEW.values(), ids=list(_NEW))
+@pytest.mark.parametrize("wait", [0.5, 1.5], ids=["half of its life", "longer than its life"])
+async def test_a_session_whose_creation_waited_lives_its_whole_life(
+    url: str, postgres: Database, call: Call, wait: float
+) -> None:
+    async with open_storage(url) as storage:
+        assert isinstance(storage, SqlStorageProvider)
+        await storage.exists(key("s0"))
+        with psycopg.connect(dsn(postgres.url)) as other:
+            other.execute(
+                "INSERT INTO sessionstore.sessions (namespace, session_id, state, version, created_at, updated_at, "
+                "last_accessed_at) VALUES ('chat', 's0', '{}', 1, now(), now(), now())"
+            )
+            making = asyncio.ensure_future(call(storage))
+            await until_blocked(postgres)
+            ask(postgres, f"SELECT pg_sleep({wait})")
+            ((freed,),) = ask(postgres, "SELECT clock_timestamp()")
+            other.rollback()
+        made = await making
+        summary = made.document.summary if hasattr(made, "document") else made
+        assert summary.expires_at >= freed + timedelta(seconds=1)
+        stored = await storage.get(key("s0"), touch=False)
+        assert stored is not None
+        assert stored.summary.expires_at == summary.expires_at
+        assert getattr(made, "created", True)
+
+
+async def test_an_expired_row_that_is_held_is_replaced_when_it_is_free(
+    storage: SqlStorageProvider, chats: SessionManager[Chat], postgres: Database
+) -> None:
+    await _due(storage, postgres)
+    ask(postgres, "UPDATE sessionstore.sessions SET expires_at = now() - interval '1 min'")
+    with locked(postgres, "s0"):
+        creating = [asyncio.ensure_future(chats.create_session("s0")) for _ in range(3)]
+        async with asyncio.timeout(20):
+            assert (await chats.create_session("s1")).created
+        assert not any(task.done() for task in creating)
+    assert sorted(result.created for result in await asyncio.gather(*creating)) == [False, False, True]

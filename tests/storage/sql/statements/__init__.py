@@ -1,0 +1,1 @@
+"""What statements cost: round trips, plans, HOT updates; and whose clock rules."""

@@ -1,0 +1,442 @@
+"""URLs of PostgreSQL in all their forms, by both drivers: each works, or is refused by the name of what it asks for."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from typing import Final
+
+import psutil
+import pytest
+from sqlalchemy.engine import make_url
+
+from sessionstore import ConfigurationError, StorageUnavailableError, migrate, open_storage
+from sessionstore.storage.sql.tables import REVISIONS
+from tests.support.bystander import ask
+from tests.support.discretion import assert_discreet
+from tests.support.documents import key, put
+from tests.support.entrance import CERTIFICATES, Entrance
+from tests.support.postgres import Database
+
+_SCHEMES: Final = {"psycopg": "postgresql", "asyncpg": "postgresql+asyncpg"}
+
+
+class Places:
+    """Fills in URLs: "{scheme}://{user}@{tcp}/{db}?host={directory}", and so on."""
+
+    def __init__(self, plain: Entrance, tls: Entrance, database: Database, driver: str) -> None:
+        url = make_url(database.url)
+        self.plain, self.tls = plain, tls
+        self._words = {
+            "scheme": _SCHEMES[driver],
+            "user": url.username or "postgres",
+            "db": url.database,
+            "directory": str(plain.directory),
+            "quoted": str(plain.directory).replace("/", "%2F"),
+            "tcp": f"127.0.0.1:{plain.port}",
+            "port": plain.port,
+            "closed": plain.closed_port,
+            "silent": plain.silent_port,
+            "tls_port": tls.port,
+            "root": CERTIFICATES / "root.crt",
+            "other": CERTIFICATES / "other.crt",
+        }
+
+    def url(self, form: str) -> str:
+        return form.format(**self._words)
+
+
+@pytest.fixture
+async def places(database: Database, driver: str) -> AsyncIterator[Places]:
+    database.empty()
+    async with Entrance(database.url) as plain, Entrance(database.url, tls=True) as tls:
+        yield Places(plain, tls, database, driver)
+
+
+async def _works(url: str) -> None:
+    async with open_storage(url) as storage:
+        await put(storage, "s")
+        assert await storage.exists(key("s"))
+    assert await asyncio.to_thread(migrate.current, url) == REVISIONS[-1]
+
+
+_TCP = "{scheme}://{user}@{tcp}/{db}"
+_FORMS: Final = {
+    "socket as a parameter": "{scheme}://{user}@/{db}?host={directory}",
+    "socket as the host": "{scheme}://{user}@{quoted}/{db}",
+    "socket and port": "{scheme}://{user}@{quoted}:5432/{db}",
+    "socket as a parameter, port before": "{scheme}://{user}@:5432/{db}?host={directory}",
+    "socket and port as parameters": "{scheme}://{user}@/{db}?host={directory}&port=5432",
+    "socket, where TLS is not asked for": "{scheme}://{user}@{quoted}/{db}?sslmode=require",
+    "socket, where TLS is not verified": "{scheme}://{user}@/{db}?host={directory}&sslmode=verify-ca&sslrootcert={root}",
+    "host": _TCP,
+    "host by name": "{scheme}://{user}@localhost:{port}/{db}",
+    "everything as a parameter": "{scheme}://?host=127.0.0.1&port={port}&user={user}&dbname={db}",
+    "everything as a parameter, after a path": "{scheme}:///?host=127.0.0.1&port={port}&user={user}&dbname={db}",
+    "host and port as one parameter": "{scheme}://{user}@/{db}?host=127.0.0.1:{port}",
+    "host as a parameter in place of another": "{scheme}://{user}@nowhere.invalid:{port}/{db}?host=127.0.0.1",
+    "password that nobody asks for": "{scheme}://{user}:p%40ss%2Fw%3Ard%23%25@{tcp}/{db}",
+    "password with #": "{scheme}://{user}:p#ss@{tcp}/{db}",
+    "password with blanks and signs": "{scheme}://{user}:a b+c=d&e;f$!*'()@{tcp}/{db}",
+    "percent-encoded user": "{scheme}://%70ostgres@{tcp}/{db}",
+    "hosts": "{scheme}://{user}@127.0.0.1:{closed},127.0.0.1:{port}/{db}",
+    "hosts, by name": "{scheme}://{user}@nowhere.invalid:5432,localhost:{port}/{db}",
+    "hosts, the first silent": "{scheme}://{user}@127.0.0.1:{silent},127.0.0.1:{port}/{db}?connect_timeout=2",
+    "hosts as SQLAlchemy has them": "{scheme}://{user}@/{db}?host=127.0.0.1:{closed}&host=127.0.0.1:{port}",
+    "hosts and ports as parameters": "{scheme}://{user}@/{db}?host=127.0.0.1,localhost&port={closed},{port}",
+    "hosts and one port": "{scheme}://{user}@/{db}?host=127.0.0.1,localhost&port={port}",
+    "hosts of both kinds": "{scheme}://{user}@127.0.0.1:{closed},{quoted}/{db}",
+    "hosts in any order": "{scheme}://{user}@127.0.0.1:{closed},127.0.0.1:{port}/{db}?load_balance_hosts=random",
+    "address": "{scheme}://{user}@/{db}?hostaddr=127.0.0.1&port={port}",
+    **{
+        parameter: f"{_TCP}?{parameter}"
+        for parameter in (
+            "application_name=chat",
+            "channel_binding=disable",
+            "channel_binding=prefer",
+            "client_encoding=UTF8",
+            "client_encoding=utf-8",
+            "connect_timeout=0",
+            "connect_timeout=5",
+            "fallback_application_name=chat",
+            "gssencmode=disable",
+            "gssencmode=prefer",
+            "keepalives=0",
+            "keepalives=1",
+            "keepalives_idle=30",
+            "keepalives_interval=10",
+            "keepalives_count=3",
+            "krbsrvname=postgres",
+            "load_balance_hosts=disable",
+            "load_balance_hosts=random",
+            "max_protocol_version=3.0",
+            "min_protocol_version=3.0",
+            "options=-c%20work_mem%3D8MB",
+            "options=-c+work_mem%3D8MB+-c+geqo%3Doff",
+            "options=-csearch_path%3Dpg_catalog",
+            "options=--work_mem%3D8MB%20--client_encoding%3Dlatin1",
+            "passfile=/nowhere/pgpass",
+            "prepared_statements=true",
+            "prepared_statements=false",
+            "replication=false",
+            "sslcertmode=allow",
+            "sslcompression=0",
+            "sslmode=allow",
+            "sslmode=disable",
+            "sslmode=prefer",
+            "sslnegotiation=postgres",
+            "sslsni=1",
+            "ssl_min_protocol_version=TLSv1.2",
+            "target_session_attrs=any",
+            "target_session_attrs=prefer-standby",
+            "target_session_attrs=primary",
+            "target_session_attrs=read-write",
+            "tcp_user_timeout=20000",
+        )
+    },
+    "servers of which one is a primary": "{scheme}://{user}@127.0.0.1:{closed},127.0.0.1:{port}/{db}"
+    "?target_session_attrs=read-write",
+    "servers of which one may be a standby": "{scheme}://{user}@127.0.0.1:{closed},127.0.0.1:{port}/{db}"
+    "?target_session_attrs=prefer-standby&load_balance_hosts=random",
+}
+
+
+@pytest.mark.parametrize("form", _FORMS.values(), ids=_FORMS)
+async def test_what_libpq_documents_works(places: Places, form: str) -> None:
+    await _works(places.url(form))
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1,localhost"])
+async def test_the_socket_is_as_the_url_wants_it(places: Places, host: str) -> None:
+    parameters = "keepalives_idle=33&keepalives_interval=11&keepalives_count=4&tcp_user_timeout=12000"
+    async with open_storage(
+        places.url(f"{{scheme}}://{{user}}@/{{db}}?host={host}&port={{port}}&{parameters}")
+    ) as storage:
+        await storage.exists(key("s"))
+        found = _sockets_to(places.plain.port)
+    assert found == {(1, 33, 11, 4, 12000)}
+
+
+def _sockets_to(port: int) -> set[tuple[int, ...]]:
+    """What this process's connections to a port are set to."""
+    found: set[tuple[int, ...]] = set()
+    options = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT, socket.TCP_USER_TIMEOUT)
+    for connection in psutil.Process().net_connections("tcp"):
+        if connection.raddr and connection.raddr.port == port:
+            with socket.socket(fileno=os.dup(connection.fd)) as opened:
+                alive = opened.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+                found.add((alive, *(opened.getsockopt(socket.IPPROTO_TCP, option) for option in options)))
+    return found
+
+
+_ENCRYPTED: Final = {
+    "by default": "{scheme}://{user}@127.0.0.1:{tls_port}/{db}",
+    **{
+        parameters: "{scheme}://{user}@localhost:{tls_port}/{db}?" + parameters
+        for parameters in (
+            "sslmode=prefer",
+            "sslmode=require",
+            "ssl=true",
+            "ssl=require",
+            "sslmode=require&sslrootcert={root}",
+            "sslmode=verify-ca&sslrootcert={root}",
+            "sslmode=verify-full&sslrootcert={root}",
+            "sslmode=verify-full&sslrootcert={root}&ssl_min_protocol_version=TLSv1.3",
+            "sslmode=require&application_name=chat&options=-c%20work_mem%3D8MB",
+        )
+    },
+    "verify-ca, by address": "{scheme}://{user}@127.0.0.1:{tls_port}/{db}?sslmode=verify-ca&sslrootcert={root}",
+    "hosts": "{scheme}://{user}@localhost:{closed},localhost:{tls_port}/{db}?sslmode=verify-full&sslrootcert={root}",
+}
+
+
+@pytest.mark.parametrize("form", _ENCRYPTED.values(), ids=_ENCRYPTED)
+async def test_a_url_that_asks_for_tls_gets_it(places: Places, form: str) -> None:
+    await _works(places.url(form))
+    assert places.tls.encrypted >= 2
+    assert places.tls.plain == 0
+
+
+async def test_a_url_that_asks_for_no_tls_gets_none(places: Places) -> None:
+    await _works(places.url("{scheme}://{user}@localhost:{tls_port}/{db}?sslmode=disable"))
+    assert places.tls.encrypted == 0
+
+
+_UNREACHABLE: Final = {
+    "no TLS": f"{_TCP}?sslmode=require",
+    "no TLS to verify": f"{_TCP}?sslmode=verify-full&sslrootcert={{root}}",
+    "another authority": "{scheme}://{user}@localhost:{tls_port}/{db}?sslmode=verify-ca&sslrootcert={other}",
+    "another authority, required": "{scheme}://{user}@localhost:{tls_port}/{db}?sslmode=require&sslrootcert={other}",
+    "another host": "{scheme}://{user}@127.0.0.1:{tls_port}/{db}?sslmode=verify-full&sslrootcert={root}",
+    "not an authority of the system": "{scheme}://{user}@localhost:{tls_port}/{db}?sslrootcert=system",
+    "no standby": f"{_TCP}?target_session_attrs=standby",
+    "no standby among several": "{scheme}://{user}@127.0.0.1:{closed},127.0.0.1:{port}/{db}?target_session_attrs=standby",
+    "nothing that only reads": f"{_TCP}?target_session_attrs=read-only",
+    "none of several": "{scheme}://{user}@127.0.0.1:{closed},127.0.0.1:{closed}/{db}",
+    "a socket that is not there": "{scheme}://{user}@%2Fnowhere/{db}",
+    "no service": "postgresql://{user}@{tcp}/{db}?service=nowhere",
+}
+
+
+@pytest.mark.parametrize("form", _UNREACHABLE.values(), ids=_UNREACHABLE)
+async def test_a_server_that_is_not_as_the_url_wants_it_is_not_used(places: Places, form: str) -> None:
+    url = places.url(form)
+    async with open_storage(url) as storage:
+        with pytest.raises(StorageUnavailableError) as raised:
+            await storage.exists(key("s"))
+        assert_discreet(raised.value)
+    with pytest.raises(StorageUnavailableError) as raised:
+        await asyncio.to_thread(migrate.current, url)
+    assert_discreet(raised.value)
+
+
+_SEEN = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'chat' AND pid <> pg_backend_pid()"
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        "application_name=chat",
+        "application_name=chat&fallback_application_name=other",
+        "fallback_application_name=chat",
+        "options=-c%20application_name%3Dchat",
+    ],
+)
+async def test_the_server_is_told_what_the_url_says(
+    places: Places, database: Database, driver: str, parameters: str
+) -> None:
+    async with AsyncExitStack() as stack:
+        storage = await stack.enter_async_context(open_storage(places.url(f"{_TCP}?{parameters}")))
+        await storage.exists(key("s"))
+        assert ask(database, _SEEN) == [(1,)]
+
+
+@pytest.mark.parametrize(("variable", "value"), [("PGAPPNAME", "chat"), ("PGOPTIONS", "-c application_name=chat")])
+async def test_the_server_is_told_what_the_variables_of_libpq_say(
+    places: Places, database: Database, monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    async with open_storage(places.url(_TCP)) as storage:
+        await storage.exists(key("s"))
+        assert ask(database, _SEEN) == [(1,)]
+
+
+@pytest.mark.parametrize("driver", ["asyncpg"], indirect=True)
+async def test_settings_of_the_server_go_beside_those_of_the_url(places: Places, database: Database) -> None:
+    url = places.url(f"{_TCP}?application_name=chat")
+    async with open_storage(url, connect_args={"server_settings": {"geqo": "off"}}) as storage:
+        await storage.exists(key("s"))
+        assert ask(database, _SEEN) == [(1,)]
+
+
+async def test_what_a_url_leaves_out_comes_from_the_variables_of_libpq(
+    places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user, database = places.url("{user} {db}").split()
+    for name, value in {
+        "HOST": "127.0.0.1",
+        "PORT": str(places.plain.port),
+        "USER": user,
+        "DATABASE": database,
+    }.items():
+        monkeypatch.setenv(f"PG{name}", value)
+    await _works(places.url("{scheme}://"))
+
+
+_REFUSED: Final = {
+    "pool_size=5": "open_storage() takes it",
+    "max_overflow=0": "open_storage() takes it",
+    "connection_limit=5": "pool_size",
+    "pool_timeout=5": "open_storage() takes it",
+    "schema=chat": "--schema",
+    "currentSchema=chat": "--schema",
+    "pgbouncer=true": "prepared_statements=false",
+    "statement_cache_size=0": "prepared_statements=false",
+    "prepared_statement_cache_size=0": "prepared_statements=false",
+    "prepareThreshold=0": "prepared_statements=false",
+    "search_path=chat": "options=-c",
+    "lock_timeout=5s": "options=-c",
+    "timeout=5": "connect_timeout",
+    "connectTimeout=5": "connect_timeout",
+    "database=app": "dbname",
+    "username=app": "user",
+    "ssl=yes": "sslmode=require",
+    "sslmod=require": "sslmode",
+    "SSLMODE=require": "sslmode",
+    "aplication_name=chat": "application_name may be meant",
+    "prepared_statement=false": "prepared_statements may be meant",
+    "colour=blue": "known are",
+    "sslmode=on": "disable, allow, prefer, require, verify-ca, verify-full",
+    "sslmode=": "disable, allow",
+    "sslmode=verify-full": "sslrootcert=FILE",
+    "sslmode=require&sslrootcert=system": "sslmode=verify-full",
+    "sslrootcert=/nowhere/root.crt": "file that does not exist",
+    "sslcert=/nowhere/me.crt": "file that does not exist",
+    "sslcrl=/nowhere/root.crl": "file that does not exist",
+    "target_session_attrs=master": "read-write",
+    "load_balance_hosts=true": "random",
+    "connect_timeout=5s": "whole number",
+    "keepalives=yes": "0, 1",
+    "keepalives_idle=1m": "whole number",
+    "client_encoding=latin1": "UTF8",
+    "replication=database": "leave it out",
+    "gssencmode=on": "prefer",
+    "channel_binding=on": "prefer",
+    "sslnegotiation=tls": "direct",
+    "ssl_min_protocol_version=1.2": "TLSv1.2",
+    "prepared_statements=perhaps": "true or false",
+    "application_name=a&application_name=b": "twice",
+}
+
+
+@pytest.mark.parametrize(("parameters", "advice"), _REFUSED.items(), ids=_REFUSED)
+def test_a_parameter_that_nobody_knows_is_refused_by_its_name(
+    driver: str, parameters: str, advice: str, monkeypatch: pytest.MonkeyPatch, tmp_path: object
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    name = parameters.rpartition("&")[2].partition("=")[0]
+    for call in (open_storage, migrate.upgrade, migrate.check, migrate.current, migrate.sql):
+        message = _refusal_of(call, f"{_SCHEMES[driver]}://app:s3cret@127.0.0.1/app?{parameters}")
+        assert name in message
+        assert advice in message
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        "channel_binding=require",
+        "gssencmode=require",
+        "gssdelegation=1",
+        "max_protocol_version=3.2&min_protocol_version=3.2",
+        "oauth_issuer=https%3A%2F%2Fexample.com",
+        "require_auth=scram-sha-256",
+        "requirepeer=postgres",
+        "scram_client_key=s3cret",
+        "service=chat",
+        "sslcertmode=require",
+        "sslcrldir=/etc",
+        "sslkeylogfile=/tmp/keys",
+        "sslsni=0",
+        "hostaddr=127.0.0.1",
+    ],
+)
+def test_what_asyncpg_cannot_do_is_refused_by_its_name_and_left_to_psycopg(parameters: str) -> None:
+    name = parameters.rpartition("&")[2].partition("=")[0]
+    message = _refusal_of(open_storage, f"postgresql+asyncpg://app:s3cret@127.0.0.1/app?{parameters}")
+    assert name in message
+    assert "psycopg" in message
+    assert open_storage(f"postgresql://app@127.0.0.1/app?{parameters}") is not None
+
+
+_OF_HOSTS: Final = {
+    "Heroku": "postgres://u4k2:p0a9@ec2-1-2-3-4.compute-1.amazonaws.com:5432/d7f6",
+    "Supabase, session": "postgres://postgres.abcdef:p%21w@aws-0-eu-central-1.pooler.supabase.com:5432/postgres",
+    "Neon": "postgresql://app:p0a9@ep-cool-1.eu-central-1.aws.neon.tech/app?sslmode=require",
+    "Neon, without SNI": "postgresql://app:p0a9@ep-cool-1.neon.tech/app?sslmode=require&options=endpoint%3Dep-cool-1",
+    "DigitalOcean": "postgresql://doadmin:AVNS_x@db-1-do-user-1-0.b.db.ondigitalocean.com:25060/defaultdb?sslmode=require",
+    "Azure": "postgresql://me%40server:p%40w@server.postgres.database.azure.com:5432/postgres?sslmode=require",
+    "Cloud SQL": "postgresql://app:pw@/app?host=/cloudsql/project:region:instance",
+    "Railway": "postgresql://postgres:pw@containers-us-west-1.railway.app:6543/railway",
+    "Crunchy": "postgres://application:pw@p.abc.db.postgresbridge.com:5432/postgres",
+    "IPv6": "postgresql://app:pw@[2001:db8::1234]:5432/app",
+}
+
+
+@pytest.mark.parametrize("url", _OF_HOSTS.values(), ids=_OF_HOSTS)
+def test_the_urls_of_hosting_providers_are_taken(driver: str, url: str) -> None:
+    url = f"{_SCHEMES[driver]}://{url.partition('://')[2]}"
+    assert open_storage(f"{url}\n") is not None
+    assert "CREATE TABLE" in migrate.sql(f"{url}\n")
+
+
+_UNPARSED: Final = {
+    "@ in the password": "app:s3c@ret@db/app",
+    "/ in the password": "app:s3c/ret@db/app",
+    "/ in a password of digits": "app:12/s3cret@db/app",
+    "? in the password": "app:s3c?ret@db/app",
+    "? and = in a password of digits": "app:12?s3c=ret@db/app",
+    "% in the password": "app:s3c%ret@db/app",
+    "% at the end of the password": "app:s3cret%@db/app",
+    "percent-encoding of another encoding": "app:s3cret%E4@db/app",
+    "NUL": "app:s3cret%00@db/app",
+    "line break": "app:s3cret\n@db/app",
+    "user@server": "app@server:s3cret@server.example.com/app",
+    "port": "app:s3cret@db:s3cret/app",
+    "port beyond all": "app:s3cret@db:70000/app",
+    "port zero": "app:s3cret@db:0/app",
+    "ports": "app:s3cret@db:5432:5433/app",
+    "brackets": "app:s3cret@[::1/app",
+    "blank in the host": "app:s3cret@db /app",
+    "parameter without a value": "app:s3cret@db/app?s3cret",
+    "parameter without a name": "app:s3cret@db/app?=s3cret",
+    "parameter that is none": "app:s3cret@db/app?s3 cret=1",
+}
+
+
+@pytest.mark.parametrize("rest", _UNPARSED.values(), ids=_UNPARSED)
+def test_what_does_not_parse_is_refused_with_advice_and_without_showing_any_of_it(driver: str, rest: str) -> None:
+    for call in (open_storage, migrate.upgrade, migrate.check, migrate.current, migrate.sql):
+        message = _refusal_of(call, f"{_SCHEMES[driver]}://{rest}")
+        assert message.startswith("the storage URL does not parse: ")
+        assert "postgresql://user:password@host:5432/database" in message
+
+
+@pytest.mark.parametrize(
+    "rest", ["app@h1,h2,h3/app?port=1,2", "app@h1:1,h2:2/app?port=1,2,3", "app@/app?host=h1,h2&port=1,2,3"]
+)
+def test_ports_that_do_not_fit_the_hosts_are_refused(driver: str, rest: str) -> None:
+    assert "one for each" in _refusal_of(open_storage, f"{_SCHEMES[driver]}://{rest}")
+
+
+def _refusal_of(call: object, url: str) -> str:
+    assert callable(call)
+    with pytest.raises(ConfigurationError) as raised:
+        call(url)
+    assert raised.value.__cause__ is None
+    assert raised.value.__context__ is None or raised.value.__suppress_context__
+    for hidden in ("s3c", "cret", "12/"):
+        assert hidden not in f"{raised.value!s}{raised.value!r}"
+    return str(raised.value)

@@ -1,0 +1,1 @@
+"""The update loop: updates that go together, are cancelled, refused or lost."""

@@ -1,0 +1,201 @@
+"""The functions of callers that go together: each runs as if its caller were alone."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+import pytest
+
+from sessionstore import Batching, StorageError
+from sessionstore.updates.rounds import OPTIMISTIC_ROUNDS
+from tests.support.documents import Chat, append, increment
+
+from ..support.gated import GatedStorage, desk_on, together
+from ..support.sender import begun, ends, turns
+
+pytestmark = pytest.mark.usefixtures("patient")
+
+
+@pytest.fixture
+def storage() -> GatedStorage:
+    return GatedStorage()
+
+
+async def test_a_function_runs_in_the_task_of_its_caller(storage: GatedStorage) -> None:
+    desk = await desk_on(storage, "s")
+    seen: list[object] = []
+
+    def look(state: Chat) -> None:
+        seen.append(asyncio.current_task())
+        increment(state)
+
+    tasks = await together(storage, desk, *(desk.update_session("s", look) for _ in range(3)))
+    await asyncio.gather(*tasks)
+    assert seen == tasks
+    assert storage.writes == [{"s": 3}]
+
+
+async def test_a_function_that_cancels_the_current_task_ends_its_own_caller_alone(storage: GatedStorage) -> None:
+    desk = await desk_on(storage, "s", "t")
+
+    def give_up(state: Chat) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        increment(state)
+
+    calls = [
+        desk.update_session("s", increment),
+        desk.update_session("s", give_up),
+        desk.update_session("t", give_up),
+        desk.update_session("s", increment),
+        desk.update_session("t", increment),
+    ]
+    tasks = await together(storage, desk, *calls)
+    told = await ends(tasks)
+    assert [task.cancelled() for task in tasks] == [False, True, True, False, False]
+    assert [told[n].unwrap()["n"] for n in (0, 3, 4)] == [1, 2, 1]
+    for name, count in (("s", 2), ("t", 1)):
+        assert (await desk.get_session(name)).unwrap()["n"] == count
+    assert (await desk.update_session("t", increment)).unwrap()["n"] == 2
+
+
+@pytest.mark.parametrize("error", [asyncio.CancelledError(), GeneratorExit(), KeyError("mine")], ids=repr)
+async def test_whatever_a_function_raises_is_its_own_callers(storage: GatedStorage, error: BaseException) -> None:
+    desk = await desk_on(storage, "s")
+
+    def fail(_: Chat) -> None:
+        raise error
+
+    async def caught(call: Coroutine[Any, Any, object]) -> object:
+        try:
+            return await call
+        except BaseException as raised:  # noqa: BLE001
+            return raised
+
+    calls = [desk.update_session("s", increment), desk.update_session("s", fail), desk.update_session("s", increment)]
+    first, failed, last = await asyncio.gather(*await together(storage, desk, *map(caught, calls)))
+    assert failed is error
+    assert [first.unwrap()["n"], last.unwrap()["n"]] == [1, 2]
+
+
+@pytest.fixture
+def no_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each function takes longer than functions may run before others have a turn."""
+    monkeypatch.setattr("sessionstore.concurrency.pace.SLICE", -1.0)
+    monkeypatch.setattr("sessionstore.updates.contended.SLICE", -1.0)
+
+
+class Ran:
+    """What ran in which order: the functions of updates, and others in the event loop."""
+
+    def __init__(self) -> None:
+        self.order: list[str] = []
+
+    def count(self, state: Chat) -> None:
+        self.order.append("update")
+        increment(state)
+
+    async def others(self, tasks: list[asyncio.Task[Any]]) -> None:
+        while not all(task.done() for task in tasks):
+            self.order.append("other")
+            await asyncio.sleep(0)
+
+    @property
+    def stretches(self) -> list[int]:
+        """How many functions ran without a turn for others, each time that any did."""
+        return [len(ran) for ran in "".join(it[0] for it in self.order).split("o") if ran]
+
+
+@pytest.mark.usefixtures("no_time")
+@pytest.mark.parametrize("batching", [Batching(places=1), None], ids=["together", "each by itself"])
+@pytest.mark.parametrize("names", ["ssssssss", "abcdefgh", "ababcdcd"])
+async def test_others_have_a_turn_between_two_functions(batching: Batching | None, names: str) -> None:
+    storage = GatedStorage(batching=batching)
+    desk = await desk_on(storage, *set(names))
+    ran = Ran()
+    storage.reading.hold()
+    tasks = await begun(*(desk.update_session(name, ran.count) for name in names))
+    storage.reading.release()
+    await asyncio.gather(ran.others(tasks), *tasks)
+    # In one turn of the event loop the others come first, in the next one perhaps last.
+    assert max(ran.stretches) <= 2
+    assert sum([(await desk.get_session(name)).unwrap()["n"] for name in set(names)]) == len(names)
+
+
+@pytest.mark.usefixtures("no_time")
+@pytest.mark.parametrize("names", ["ssssssss", "abcdefgh"])
+async def test_others_have_a_turn_between_functions_on_what_was_just_written(storage: GatedStorage, names: str) -> None:
+    desk = await desk_on(storage, *set(names))
+    for name in set(names):
+        await desk.update_session(name, increment)
+    ran = Ran()
+    storage.writing.hold()
+    blocker = await begun(desk.update_session(names[0], increment))
+    tasks = await begun(*(desk.update_session(name, ran.count) for name in names))
+    storage.reads.clear()
+    storage.writing.release()
+    await asyncio.gather(ran.others(tasks), *blocker, *tasks)
+    assert storage.reads == []
+    # In one turn of the event loop the others come first, in the next one perhaps last.
+    assert max(ran.stretches) <= 2
+
+
+@pytest.mark.usefixtures("no_time")
+async def test_no_more_than_one_slow_function_runs_under_a_row_lock(storage: GatedStorage) -> None:
+    desk = await desk_on(storage, "s")
+    ran = Ran()
+    losing = iter(range(OPTIMISTIC_ROUNDS))
+
+    def lose() -> None:
+        if next(losing, None) is not None:
+            storage.count_up("s")
+
+    storage.lose = lose
+    tasks = await together(storage, desk, *(desk.update_session("s", ran.count) for _ in range(5)))
+    results = await asyncio.gather(*tasks, ran.others(tasks))
+    assert [result.unwrap()["n"] for result in results[:-1]] == [1, 2, 3, 4, 5]
+    assert storage.locks == [["s"]] * 5
+
+
+async def test_a_task_factory_that_takes_no_context_serves_as_any_other(storage: GatedStorage) -> None:
+    def plain(loop: asyncio.AbstractEventLoop, running: Any) -> asyncio.Task[Any]:
+        return asyncio.Task(running, loop=loop)
+
+    desk = await desk_on(storage, "s")
+    loop = asyncio.get_running_loop()
+    loop.set_task_factory(plain)
+    try:
+        tasks = await begun(*(desk.update_session("s", append(n)) for n in range(4)))
+        async with asyncio.timeout(30):
+            results = await asyncio.gather(*tasks)
+    finally:
+        loop.set_task_factory(None)
+    assert results[-1].unwrap()["turns"] == [0, 1, 2, 3]
+
+
+async def test_who_waits_for_a_batch_that_cannot_be_started_is_told_and_the_next_ones_work(
+    storage: GatedStorage,
+) -> None:
+    desk = await desk_on(storage, "s", "t")
+    storage.reading.hold()
+    tasks = await begun(*(desk.update_session("s", append(n)) for n in range(4)))
+    loop = asyncio.get_running_loop()
+
+    def broken(_: asyncio.AbstractEventLoop, __: Any) -> Any:
+        raise LookupError("no tasks today")
+
+    loop.set_task_factory(broken)
+    storage.reading.release()
+    try:
+        await turns()
+    finally:
+        loop.set_task_factory(None)
+    told = await ends(tasks)
+    assert told[0].unwrap()["turns"] == [0]
+    assert [type(error) for error in told[1:]] == [StorageError] * 3
+    assert len({id(error) for error in told[1:]}) == 3
+    assert isinstance(told[1].__cause__, LookupError)
+    assert (await desk.update_session("s", append(4))).unwrap()["turns"] == [0, 4]

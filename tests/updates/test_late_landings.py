@@ -1,0 +1,182 @@
+"""A write whose answer was lost lands late: version, state and facts of a result are those of one write."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from itertools import count
+
+import pytest
+
+from sessionstore import MemoryStorageProvider, SessionManager, SessionResult, UpdateOutcomeUnknownError
+from sessionstore.batching import Batching
+from sessionstore.ids import Version
+from sessionstore.storage import Apply, Document, Key, Owners, Summary, Write
+from tests.support.clock import ManualClock
+from tests.support.documents import Chat, append, key, new_chat
+
+from ..support.sender import begun, turns
+
+
+class LateStorage(MemoryStorageProvider):
+    """Memory whose next write lands after its answer was lost: with the write behind it, in front of that one.
+
+    Attributes:
+        late: Whether the next write is late.
+        reading: While it is not set, nothing is read.
+        arrived: Set when a late one was sent.
+        go_on: When it is set, the loss is told.
+        others: How many writes of others come in behind the late one, before anybody looks.
+        stored: What was stored at each version.
+    """
+
+    def __init__(self, clock: ManualClock) -> None:
+        super().__init__(clock=clock, batching=Batching(places=1))
+        self.late = False
+        self.reading = asyncio.Event()
+        self.reading.set()
+        self.arrived, self.go_on = asyncio.Event(), asyncio.Event()
+        self.others = 0
+        self.stored: dict[int, Document] = {}
+        self._clock = clock
+        self._under_way: list[Write] = []
+
+    async def get_many(
+        self, keys: Sequence[Key], *, touch: bool = True, journal: bool = False, owners: Owners = None
+    ) -> Sequence[Document | None]:
+        await self.reading.wait()
+        return await super().get_many(keys, touch=touch, journal=journal, owners=owners)
+
+    async def update_many(self, writes: Sequence[Write]) -> Sequence[Summary | None]:
+        if self.late:
+            self.late = False
+            self._under_way += writes
+            self.arrived.set()
+            await self.go_on.wait()
+            raise UpdateOutcomeUnknownError("lost")
+        await self._land()
+        return await self._stored(writes)
+
+    async def update_locked_many(self, keys: Sequence[Key], apply: Apply) -> Sequence[Summary | None]:
+        await self._land()
+        return await super().update_locked_many(keys, apply)
+
+    async def _land(self) -> None:
+        under_way, self._under_way = self._under_way, []
+        await self._stored(under_way)
+        for _ in range(self.others if under_way else 0):
+            (found,) = await self.get_many([key()], touch=False)
+            assert found is not None
+            await self._stored([Write(found.summary, found.state.replace('"turns":[', '"turns":["other",'))])
+
+    async def _stored(self, writes: Sequence[Write]) -> Sequence[Summary | None]:
+        self._clock.advance(timedelta(seconds=1))
+        landed = await super().update_many(writes)
+        for write, summary in zip(writes, landed, strict=True):
+            if summary is not None:
+                self.stored[summary.version] = Document(write.state, summary)
+        return landed
+
+
+@pytest.fixture
+def storage(clock: ManualClock) -> LateStorage:
+    return LateStorage(clock)
+
+
+@pytest.fixture
+async def desk(storage: LateStorage) -> SessionManager[Chat]:
+    desk = SessionManager(new_chat, storage, "chat")
+    await desk.create_session("s", owner_id="ann")
+    storage.late = True
+    return desk
+
+
+def say(words: Callable[[], object]) -> Callable[[Chat], None]:
+    """An update that says something else each time that it is applied."""
+    return lambda state: state["turns"].append(words())
+
+
+def assert_one_truth(storage: LateStorage, *results: SessionResult[Chat]) -> None:
+    """What each was told is what was stored under the version that it was told."""
+    for result in results:
+        assert result.version is not None
+        stored = storage.stored[result.version]
+        assert result.data == json.loads(stored.state)
+        assert result.metadata is not None
+        assert result.metadata.owner_id == stored.summary.owner_id
+        assert isinstance(result.version, Version)
+        assert result.version.write == stored.summary.last_write
+
+
+async def test_the_state_told_is_the_one_stored_under_the_version_told(
+    storage: LateStorage, desk: SessionManager[Chat]
+) -> None:
+    storage.go_on.set()
+    words = count()
+    result = await desk.update_session("s", say(lambda: next(words)))
+    found = await desk.get_session("s", touch=False)
+    assert (result.version, result.data, result.metadata) == (found.version, found.data, found.metadata)
+    assert result.unwrap()["turns"] == [0]
+    assert_one_truth(storage, result)
+
+
+async def test_the_state_told_is_that_of_the_late_write_though_others_wrote_behind_it(
+    storage: LateStorage, desk: SessionManager[Chat]
+) -> None:
+    storage.go_on.set()
+    storage.others = 2
+    words = count()
+    result = await desk.update_session("s", say(lambda: next(words)))
+    assert result.unwrap()["turns"] == [0]
+    assert_one_truth(storage, result)
+    assert (await desk.get_session("s")).unwrap()["turns"] == ["other", "other", 0]
+
+
+@pytest.mark.parametrize("others", [0, 1])
+async def test_who_was_written_together_with_a_caller_who_is_gone_is_told_so(
+    storage: LateStorage, desk: SessionManager[Chat], others: int
+) -> None:
+    storage.late, storage.others = False, others
+    storage.reading.clear()
+    first, gone, kept, failed = await begun(
+        desk.update_session("s", append("warm")),
+        desk.update_session("s", append("A")),
+        desk.update_session("s", append("B")),
+        desk.update_session("s", lambda state: {**state, "n": float("nan")}),
+    )
+    storage.reading.set()
+    await first
+    storage.late = True
+    await storage.arrived.wait()
+    gone.cancel()
+    await turns()
+    storage.go_on.set()
+    result = await kept
+    assert result.unwrap()["turns"] == ["warm", "A", "B"]
+    assert_one_truth(storage, first.result(), result)
+    assert not (await failed).success
+    read = (await desk.get_session("s")).unwrap()["turns"]
+    assert [turn for turn in read if turn != "other"] == ["warm", "A", "B"]
+
+
+async def test_two_writes_of_one_update_are_lost_and_the_first_lands_last(
+    storage: LateStorage, desk: SessionManager[Chat]
+) -> None:
+    storage.go_on.set()
+    words = count()
+    lost = iter([True, True])
+    plain = storage.get_many
+
+    async def reading(
+        keys: Sequence[Key], *, touch: bool = True, journal: bool = False, owners: Owners = None
+    ) -> Sequence[Document | None]:
+        storage.late = next(lost, False)
+        return await plain(keys, touch=touch, journal=journal, owners=owners)
+
+    storage.get_many = reading  # type: ignore[method-assign]
+    result = await desk.update_session("s", say(lambda: next(words)))
+    assert result.unwrap()["turns"] == [0]
+    assert_one_truth(storage, result)
+    assert (await desk.get_session("s", touch=False)).unwrap()["turns"] == [0]

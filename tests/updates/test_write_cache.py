@@ -1,0 +1,232 @@
+"""An update that begins with what was written a moment ago comes to what it would have come to after a read."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from sessionstore import (
+    Batching,
+    ConfigurationError,
+    InvalidStateError,
+    MemoryStorageProvider,
+    SessionConflictError,
+    SessionManager,
+    SessionNotFoundError,
+    StorageError,
+)
+from sessionstore.storage import Document, Key, Summary
+from sessionstore.updates import write_cache as recent
+from sessionstore.updates.write_cache import Recent
+from tests.support.documents import Chat, increment, new_chat
+
+from ..support.gated import GatedStorage, together
+
+_NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def storage() -> GatedStorage:
+    return GatedStorage()
+
+
+@pytest.fixture
+async def chats(storage: GatedStorage) -> SessionManager[Chat]:
+    """A manager that has just updated the sessions "s" and "t"."""
+    chats = SessionManager(new_chat, storage, "chat")
+    for name in ("s", "t"):
+        await chats.create_session(name)
+        assert (await chats.update_session(name, increment)).unwrap()["n"] == 1
+    storage.reads.clear()
+    storage.writes.clear()
+    return chats
+
+
+@pytest.fixture
+async def another(storage: GatedStorage) -> SessionManager[Chat]:
+    """What another process does to the same sessions."""
+    other = MemoryStorageProvider()
+    other._documents = storage._documents
+    return SessionManager(new_chat, other, "chat")
+
+
+def document(name: str, state: str = "{}") -> Document:
+    summary = Summary(Key("chat", name), 1, _NOW, _NOW, _NOW, None, None, None, None, None)
+    return Document(state, summary)
+
+
+def turn_time(monkeypatch: pytest.MonkeyPatch, seconds: list[float]) -> None:
+    monkeypatch.setattr(recent, "monotonic", lambda: seconds[0])
+
+
+async def test_a_session_that_was_just_written_is_not_read_for_the_next_update(
+    storage: GatedStorage, chats: SessionManager[Chat]
+) -> None:
+    before = (await chats.get_session("s", touch=False)).version
+    storage.reads.clear()
+    results = [await chats.update_session("s", increment) for _ in range(3)]
+    assert [result.unwrap()["n"] for result in results] == [2, 3, 4]
+    assert before is not None
+    assert [result.version for result in results] == [before + 1, before + 2, before + 3]
+    assert storage.reads == []
+    assert (await chats.get_session("s")).unwrap()["n"] == 4
+
+
+async def test_after_another_process_wrote_the_function_is_applied_to_what_is_there(
+    storage: GatedStorage, chats: SessionManager[Chat], another: SessionManager[Chat]
+) -> None:
+    assert (await another.update_session("s", increment)).unwrap()["n"] == 2
+    seen: list[int] = []
+
+    def look(state: Chat) -> None:
+        seen.append(state["n"])
+        increment(state)
+
+    assert (await chats.update_session("s", look)).unwrap()["n"] == 3
+    assert seen == [1, 2]
+    assert storage.reads == [["s"]]
+
+
+async def test_a_function_that_fails_on_a_guess_is_asked_again_with_what_is_there(
+    chats: SessionManager[Chat], another: SessionManager[Chat]
+) -> None:
+    assert (await another.update_session("s", increment)).success
+
+    def only_two(state: Chat) -> None:
+        if state["n"] != 2:
+            raise ValueError(f"not {state['n']}")
+
+    assert (await chats.update_session("s", only_two)).unwrap()["n"] == 2
+    with pytest.raises(ValueError, match="not 1"):
+        await chats.update_session("t", only_two)
+
+
+async def test_a_bad_state_made_of_a_guess_is_made_again(
+    chats: SessionManager[Chat], another: SessionManager[Chat]
+) -> None:
+    assert (await another.update_session("s", increment)).success
+
+    def bad_of_one(state: Chat) -> None:
+        state["bad"] = float("nan") if state["n"] == 1 else 0
+
+    assert (await chats.update_session("s", bad_of_one)).unwrap()["bad"] == 0
+    assert isinstance((await chats.update_session("t", bad_of_one)).error, InvalidStateError)
+
+
+async def test_an_expected_version_is_compared_with_what_is_there(
+    storage: GatedStorage, chats: SessionManager[Chat], another: SessionManager[Chat]
+) -> None:
+    theirs = await another.update_session("s", increment)
+    assert (await chats.update_session("s", increment, expected_version=theirs.version)).unwrap()["n"] == 3
+    assert theirs.version is not None
+    late = await chats.update_session("s", increment, expected_version=theirs.version)
+    assert isinstance(late.error, SessionConflictError)
+    assert late.error.actual == theirs.version + 1
+    assert (await another.get_session("s")).unwrap()["n"] == 3
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["deleted", "deleted and created again"])
+async def test_a_session_that_is_not_the_same_any_more_is_not_written_from_memory(
+    chats: SessionManager[Chat], another: SessionManager[Chat], *, again: bool
+) -> None:
+    await another.delete_session("s")
+    if again:
+        await another.create_session("s")
+    updated = await chats.update_session("s", increment)
+    if again:
+        assert updated.unwrap()["n"] == 1
+    else:
+        assert isinstance(updated.error, SessionNotFoundError)
+
+
+async def test_a_refusal_of_what_was_made_of_a_guess_is_not_told(
+    storage: GatedStorage, chats: SessionManager[Chat], another: SessionManager[Chat]
+) -> None:
+    assert (await another.update_session("s", increment)).success
+    storage.refusal = lambda writes: StorageError("no") if '"n":2' in writes[0].state else None
+    assert (await chats.update_session("s", increment)).unwrap()["n"] == 3
+    with pytest.raises(StorageError, match="no"):
+        await chats.update_session("t", increment)
+
+
+async def test_one_session_that_is_not_remembered_has_all_of_a_batch_read(
+    storage: GatedStorage, chats: SessionManager[Chat]
+) -> None:
+    await chats.create_session("cold")
+    tasks = await together(storage, chats, *(chats.update_session(name, increment) for name in ("s", "t", "cold")))
+    assert [(await task).unwrap()["n"] for task in tasks] == [2, 2, 1]
+    assert storage.reads[-1] == ["s", "t", "cold"]
+
+
+async def test_what_is_not_to_be_remembered_is_read_for_each_update() -> None:
+    storage = GatedStorage(batching=Batching(remember=0))
+    chats = SessionManager(new_chat, storage, "chat")
+    await chats.create_session("s")
+    for _ in range(3):
+        await chats.update_session("s", increment)
+    assert storage.reads == [["s"]] * 3
+
+
+def test_a_document_is_remembered_for_as_long_as_was_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = [100.0]
+    turn_time(monkeypatch, seconds)
+    remembered = Recent(1.0)
+    remembered.wrote(document("s"))
+    seconds[0] = 101.0
+    assert remembered.guess(Key("chat", "s")) == document("s")
+    seconds[0] = 101.01
+    assert remembered.guess(Key("chat", "s")) is None
+    remembered.wrote(document("t"))
+    assert len(remembered._documents) == 1
+
+
+def test_no_more_state_is_remembered_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recent, "_CAPACITY", 10)
+    remembered = Recent(1.0)
+    for name, state in (("a", "1234"), ("b", "1234"), ("a", "123456"), ("c", "1234"), ("d", "12345678901")):
+        remembered.wrote(document(name, state))
+        kept = [kept.state for _, kept in remembered._documents.values()]
+        assert sum(map(len, kept)) == remembered._chars <= 10
+    assert remembered._documents == {}
+    remembered.wrote(document("a", "1234"))
+    remembered.forget(Key("chat", "a"))
+    assert (remembered._chars, remembered.guess(Key("chat", "a"))) == (0, None)
+
+
+def test_guessing_stops_where_it_is_often_wrong_and_is_tried_again_later() -> None:
+    remembered = Recent(60.0)
+    remembered.wrote(document("s"))
+    assert remembered.guess(Key("chat", "s")) is not None
+    for right, pause in [
+        (False, 4),
+        (False, 8),
+        (False, 16),
+        (True, 0),
+        (False, 4),
+        *[(False, None)] * 9,
+        (False, 256),
+    ]:
+        remembered.guessed(right=right)
+        writes = 0
+        while remembered.guess(Key("chat", "s")) is None:
+            remembered.wrote(document("s"))
+            writes += 1
+        assert pause in (None, writes)
+
+
+async def test_four_processes_on_one_session_do_not_go_on_guessing_wrong(
+    storage: GatedStorage, chats: SessionManager[Chat], another: SessionManager[Chat]
+) -> None:
+    for _ in range(200):
+        assert (await another.update_session("s", increment)).success
+        assert (await chats.update_session("s", increment)).success
+    assert len(storage.writes) - 200 <= 7
+    assert (await another.get_session("s")).unwrap()["n"] == 401
+
+
+@pytest.mark.parametrize("remember", [-1.0, float("nan"), "1", True, None])
+def test_remembering_for_less_than_no_time_is_refused(remember: Any) -> None:
+    with pytest.raises(ConfigurationError, match="remember"):
+        Batching(remember=remember)
