@@ -22,8 +22,8 @@ class Batching:
 
     Attributes:
         size: The most calls that go together, up to 65,535, which is what a row can count as one write; 1: none do.
-        places: How many batches of a kind (reads, touches, updates) are under way at once, each on a connection. Where
-            batches take longer than 10 ms, up to four times as many.
+        concurrency: How many batches of a kind (reads, touches, updates) are under way at once, each on a connection.
+            While batches take longer than 10 ms, up to four times as many.
         remember: For how many seconds an update may begin with what this process wrote before, without reading it
             again; 0: none does. A wrong guess is never written and never answered from, it costs a statement.
 
@@ -32,11 +32,11 @@ class Batching:
     """
 
     size: int = 128
-    places: int = 2
+    concurrency: int = 2
     remember: float = 1.0
 
     def __post_init__(self) -> None:
-        for name, value in (("size", self.size), ("places", self.places)):
+        for name, value in (("size", self.size), ("concurrency", self.concurrency)):
             if type(value) is not int:
                 raise ConfigurationError(f"{name} of a Batching must be a whole number, not {type(value).__name__}")
             if value < 1:

@@ -57,7 +57,7 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Batches may take as long as they like, so that what goes together does not depend on the machine's speed."""
-    monkeypatch.setattr("sessionstore.concurrency.combine._PATIENCE", 3600.0)
+    monkeypatch.setattr("sessionstore.concurrency.combine._SLOW_BATCH", 3600.0)
 
 
 @pytest.fixture

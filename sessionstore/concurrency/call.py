@@ -121,7 +121,7 @@ Send: TypeAlias = Callable[[Batch[K, Q, R]], Awaitable[Collection[K] | None]]
 those that are answered later, by somebody else."""
 
 
-def twin(error: Exception) -> SessionStoreError:
+def copy_of(error: Exception) -> SessionStoreError:
     """The same error once more: each of several callers adds a traceback of its own to what is raised.
 
     Of an error that is not ours only the class is told: what it holds may be another caller's.
@@ -141,7 +141,7 @@ def tell(calls: Iterable[Call[Any, Any]], error: Exception) -> None:
     """Tells those calls that have no answer yet that it failed."""
     waiting = [call for call in calls if not (call.answered or call.withdrawn)]
     for call in waiting:
-        call.answer(error if len(waiting) == 1 else twin(error))
+        call.answer(error if len(waiting) == 1 else copy_of(error))
 
 
 def spawn(loop: asyncio.AbstractEventLoop, running: Coroutine[Any, Any, None]) -> asyncio.Task[None]:

@@ -19,15 +19,15 @@ K = TypeVar("K", bound=Hashable)
 Q = TypeVar("Q")
 R = TypeVar("R")
 
-_PATIENCE: Final = 0.01
+_SLOW_BATCH: Final = 0.01
 """For how many seconds calls wait for those under way: what takes longer, say because the server is busy, must not keep
 up the others."""
 
 _OVERFLOW: Final = 4
-"""How many times its places a combiner takes at most where batches take so long."""
+"""How many times its concurrency a combiner uses at most while batches are slow."""
 
 _LONGEST: Final = 50
-"""For how many times _PATIENCE a batch keeps others waiting before its place is given to them."""
+"""For how many times _SLOW_BATCH a batch keeps others waiting before its place is given to them."""
 
 _UNWEIGHED: Final = 4
 """How many keys go together at most while nobody knows how heavy they are."""
@@ -47,20 +47,20 @@ class Combiner(Generic[K, Q, R]):
     Args:
         send: Does the calls of a batch.
         size: The most calls in a batch.
-        places: How many batches are under way at once, unless they take long.
-        worthwhile: How many keys make a batch that goes beside another one. Fewer wait for that one to land, because
+        concurrency: How many batches are under way at once, unless they take long.
+        min_parallel: How many keys make a batch that goes beside another one. Fewer wait for that one to land, because
             two small batches cost more than one.
         alone: Whether the calls of a key exclude each other: while some are under way, others of that key wait.
         weighed: Whether calls are of different weights, which fit() is told.
     """
 
     def __init__(
-        self, send: Send[K, Q, R], *, size: int, places: int, worthwhile: int, alone: bool, weighed: bool = False
+        self, send: Send[K, Q, R], *, size: int, concurrency: int, min_parallel: int, alone: bool, weighed: bool = False
     ) -> None:
         self._send = send
         self._most = size
-        self._places = places
-        self._worthwhile = min(worthwhile, size)
+        self._concurrency = concurrency
+        self._min_parallel = min(min_parallel, size)
         self._alone = alone
         self._weighed = weighed
         self._queues: PerLoop[_Queue[K, Q, R]] = PerLoop(self._queue, drop=_Queue.drop)
@@ -86,8 +86,8 @@ class Combiner(Generic[K, Q, R]):
             self._send,
             size=self._most,
             keys=min(self._most, _UNWEIGHED) if self._weighed else self._most,
-            places=self._places,
-            worthwhile=self._worthwhile,
+            concurrency=self._concurrency,
+            min_parallel=self._min_parallel,
             alone=self._alone,
         )
 
@@ -95,14 +95,16 @@ class Combiner(Generic[K, Q, R]):
 class _Queue(Generic[K, Q, R]):
     """The calls of one event loop: those who wait, and those under way."""
 
-    def __init__(self, send: Send[K, Q, R], *, size: int, keys: int, places: int, worthwhile: int, alone: bool) -> None:
+    def __init__(
+        self, send: Send[K, Q, R], *, size: int, keys: int, concurrency: int, min_parallel: int, alone: bool
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self._send = send
         self._most = self._size = size
         self._keys = keys
         self._weight = 1
-        self._places = self._free = places
-        self._worthwhile = worthwhile
+        self._concurrency = self._free = concurrency
+        self._min_parallel = min_parallel
         self._alone = alone
         self._timer: asyncio.TimerHandle | None = None
         self._departed = 0.0
@@ -155,7 +157,7 @@ class _Queue(Generic[K, Q, R]):
         return await call.told() if kept else call.outcome()
 
     def _goes_alone(self) -> bool:
-        return self._free > 0 and self._flying < self._worthwhile
+        return self._free > 0 and self._flying < self._min_parallel
 
     def _leave(self, flight: Flight, batch: Batch[K, Q, R]) -> None:
         self._flights[flight] = batch.keys()
@@ -191,15 +193,15 @@ class _Queue(Generic[K, Q, R]):
         self._gathering = False
         while ready := self._ready():
             # Small batches wait for each other, or they would stay apart for as long as their callers go on.
-            if self._free <= 0 or (self._flying and len(ready) < self._worthwhile):
+            if self._free <= 0 or (self._flying and len(ready) < self._min_parallel):
                 self._watch()
                 return
-            shares = min(self._free, max(1, len(ready) // self._worthwhile))
+            shares = min(self._free, max(1, len(ready) // self._min_parallel))
             self._launch(ready[: -(-len(ready) // shares)])
 
     def _watch(self) -> None:
         if self._timer is None:
-            self._timer = self._loop.call_later(_PATIENCE, self._hurry)
+            self._timer = self._loop.call_later(_SLOW_BATCH, self._hurry)
 
     def _hurry(self) -> None:
         """Sends what waits beside batches that take too long."""
@@ -210,7 +212,10 @@ class _Queue(Generic[K, Q, R]):
             flight.age += 1
             if flight.age > _LONGEST:
                 self._displace(flight, keys)
-        if self._loop.time() >= self._departed + _PATIENCE and self._free > self._places - _OVERFLOW * self._places:
+        if (
+            self._loop.time() >= self._departed + _SLOW_BATCH
+            and self._free > self._concurrency - _OVERFLOW * self._concurrency
+        ):
             self._launch(ready)
         self._watch()
 

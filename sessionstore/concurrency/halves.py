@@ -7,7 +7,7 @@ from time import monotonic
 from typing import Final, TypeVar
 
 from ..errors import SessionStoreError
-from .call import Batch, Send, twin
+from .call import Batch, Send, copy_of
 
 K = TypeVar("K", bound=Hashable)
 R = TypeVar("R")
@@ -30,7 +30,7 @@ def by_key(many: Callable[[Sequence[K]], Awaitable[Sequence[R]]]) -> Send[K, Non
     async def send(batch: Batch[K, None, R]) -> None:
         for calls, answer in zip(batch.values(), await _answers(many, list(batch)), strict=True):
             for call in calls:
-                call.answer(twin(answer) if isinstance(answer, Exception) and len(calls) > 1 else answer)
+                call.answer(copy_of(answer) if isinstance(answer, Exception) and len(calls) > 1 else answer)
 
     return send
 
@@ -42,7 +42,7 @@ async def _answers(
         return await many(keys)
     except Exception as error:  # noqa: BLE001  # whatever it is, those who called are told
         if len(keys) == 1 or not divisible(error) or (end is not None and monotonic() > end):
-            return [error if len(keys) == 1 else twin(error) for _ in keys]
+            return [error if len(keys) == 1 else copy_of(error) for _ in keys]
     end = end or monotonic() + SECONDS
     middle = len(keys) // 2
     return [*await _answers(many, keys[:middle], end), *await _answers(many, keys[middle:], end)]

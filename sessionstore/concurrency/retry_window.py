@@ -1,4 +1,4 @@
-"""How long one waits for a storage that was lost in the middle of a write, to ask it what became of the write."""
+"""Retries the lookup of a lost write, with backoff, for at most ten seconds."""
 
 from __future__ import annotations
 
@@ -17,8 +17,11 @@ _FIRST_PAUSE: Final = 0.02
 _LONGEST_PAUSE: Final = 0.5
 
 
-class Patience:
-    """Pauses that grow from nothing, for ten seconds in all: what a server that crashed takes to come back."""
+class RetryWindow:
+    """Backoff between lookups of a lost write: pauses from zero to half a second, for ten seconds in all.
+
+    Ten seconds is what a server that crashed takes to come back.
+    """
 
     def __init__(self) -> None:
         self._end = monotonic() + _SECONDS
@@ -26,11 +29,11 @@ class Patience:
 
     @property
     def over(self) -> bool:
-        """Whether it has been long enough."""
+        """Whether the ten seconds have passed."""
         return monotonic() >= self._end
 
     async def pause(self) -> None:
-        """Waits a while; the first time not at all: what others write meanwhile, the row has to remember as well."""
+        """Waits before the next lookup; the first time not at all: other writes push a lost one out of the journal."""
         # Random, so that those who lost their connections at once do not come back at once; no secret.
         await asyncio.sleep(self._pause * random.uniform(0.5, 1))  # noqa: S311
         self._pause = min(_LONGEST_PAUSE, 2 * self._pause) or _FIRST_PAUSE
@@ -42,7 +45,7 @@ async def until_told(attempt: Callable[[], Awaitable[R]]) -> R:
     Raises:
         UpdateOutcomeUnknownError: The storage did not come back in time.
     """
-    patience: Patience | None = None
+    window: RetryWindow | None = None
     lost: UpdateOutcomeUnknownError | None = None
     while True:
         try:
@@ -52,7 +55,7 @@ async def until_told(attempt: Callable[[], Awaitable[R]]) -> R:
         except StorageUnavailableError:
             if lost is None:
                 raise
-        patience = patience or Patience()
-        if patience.over:
+        window = window or RetryWindow()
+        if window.over:
             raise lost
-        await patience.pause()
+        await window.pause()

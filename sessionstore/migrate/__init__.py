@@ -55,10 +55,10 @@ def migrating(target: Target) -> Generator[Connection]:
         )
     with faults(target, "a migration"), connected(target) as connection:
         if target.schema is not None:
-            begin_alone(connection, target.schema, target.patience)
+            begin_alone(connection, target.schema, target.lock_wait)
             with connection.begin():
                 # Waiting for another migration is fine, but waiting behind a long transaction holds up everybody.
-                connection.execute(text(f"SET lock_timeout = {target.patience.turn(TABLE_TURN)}"))
+                connection.execute(text(f"SET lock_timeout = {target.lock_wait.turn(TABLE_TURN)}"))
                 _ensure_schema(connection, target.schema)
         yield connection
         # The end of the connection frees the lock.
@@ -185,9 +185,9 @@ def _done(target: Target, run: Callable[[Config], None]) -> bool:
             raise
         with connected(target) as connection:
             whom = holders(connection, target.schema)
-        if target.patience.over:
+        if target.lock_wait.over:
             raise waited(target, whom) from error.__cause__
-        target.patience.report(f"a lock in {target.place}, held by {whom}")
+        target.lock_wait.report(f"a lock in {target.place}, held by {whom}")
         return False
     return True
 

@@ -58,7 +58,7 @@ def _check_encoding(connection: Connection) -> None:
 
 
 def _sqlite(target: Target) -> Engine:
-    patience = target.patience
+    lock_wait = target.lock_wait
     engine = create_engine(
         target.url, poolclass=NullPool, hide_parameters=True, connect_args={"timeout": 0, **target.connect_args}
     )
@@ -74,7 +74,7 @@ def _sqlite(target: Target) -> Engine:
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
         def begin() -> None:
-            connection.exec_driver_sql(f"PRAGMA busy_timeout = {patience.turn(_TURN)}")
+            connection.exec_driver_sql(f"PRAGMA busy_timeout = {lock_wait.turn(_TURN)}")
             # Takes the file before the revision is read: one process migrates, and the others find it done.
             connection.exec_driver_sql("BEGIN IMMEDIATE")
 
@@ -90,8 +90,8 @@ def _done(step: Any, target: Target) -> bool:
         step()
     except (sqlite3.OperationalError, DBAPIError) as error:
         busy = getattr(driver_error(error), "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
-        if not busy or target.patience.over:
+        if not busy or target.lock_wait.over:
             raise
-        target.patience.report(f"whoever writes {target.place}")
+        target.lock_wait.report(f"whoever writes {target.place}")
         return False
     return True

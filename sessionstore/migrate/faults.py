@@ -79,7 +79,7 @@ def faults(target: Target, doing: str) -> Generator[None]:
 def waited(target: Target, whom: str) -> StorageUnavailableError:
     """What to say where somebody else was waited for in vain."""
     return StorageUnavailableError(
-        f"a migration waited {shown(target.patience.timeout)} for a lock in {target.place}, held by {whom}, and "
+        f"a migration waited {shown(target.lock_wait.timeout)} for a lock in {target.place}, held by {whom}, and "
         f"nothing was changed; {_LONGER}",
         code=LOCK_NOT_AVAILABLE,
     )
@@ -122,7 +122,7 @@ def _of_postgresql(error: Exception, code: str | None, doing: str) -> StorageErr
 def _of_sqlite(code: str | None, target: Target, doing: str) -> StorageError:
     if code is not None and code.startswith("SQLITE_BUSY"):
         return StorageUnavailableError(
-            f"{doing} waited {shown(target.patience.timeout)} for {target.place}, which others write, and nothing was "
+            f"{doing} waited {shown(target.lock_wait.timeout)} for {target.place}, which others write, and nothing was "
             f"changed; {_LONGER}",
             code=code,
         )

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 from ..storage.sql.faults import code_of, driver_error
-from .waits import Patience, shown
+from .waits import LockWait, shown
 
 LOCK_NOT_AVAILABLE: Final = "55P03"
 
@@ -48,7 +48,7 @@ _USERS: Final = _HOLDERS.format(
 )
 
 
-def begin_alone(connection: Connection, schema: str, patience: Patience) -> None:
+def begin_alone(connection: Connection, schema: str, lock_wait: LockWait) -> None:
     """Waits until no other migration of the schema runs. The end of the connection lets the next one begin.
 
     Raises:
@@ -59,17 +59,17 @@ def begin_alone(connection: Connection, schema: str, patience: Patience) -> None
         with connection.begin():
             if connection.scalar(text("SELECT pg_catalog.pg_try_advisory_lock(:key)"), {"key": key}):
                 return
-            patience.report(f"another migration of schema {schema!r}: {_migrating(connection, schema)}")
+            lock_wait.report(f"another migration of schema {schema!r}: {_migrating(connection, schema)}")
         try:
             with connection.begin():
-                connection.execute(text(f"SET LOCAL lock_timeout = {patience.turn(_LONGEST_TURN)}"))
+                connection.execute(text(f"SET LOCAL lock_timeout = {lock_wait.turn(_LONGEST_TURN)}"))
                 # The wait has its own end, whatever the role has.
                 connection.execute(text("SET LOCAL statement_timeout = 0"))
                 # Of the session, not of the transaction: an index that is built concurrently commits in between.
                 connection.execute(text("SELECT pg_catalog.pg_advisory_lock(:key)"), {"key": key})
                 return
         except DBAPIError as error:
-            if code_of(driver_error(error)) != LOCK_NOT_AVAILABLE or patience.over:
+            if code_of(driver_error(error)) != LOCK_NOT_AVAILABLE or lock_wait.over:
                 raise
 
 

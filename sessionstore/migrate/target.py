@@ -17,7 +17,7 @@ from ..storage.sql.tables import VERSION_TABLE, deletions_table, sessions_table
 from ..storage.sql.urls.options import PREPARED, own_options
 from ..storage.sql.urls.sqlite import file_of
 from ..storage.sql.urls.url import read_url
-from .waits import Patience
+from .waits import LockWait
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +28,14 @@ class Target:
         url: For create_engine().
         connect_args: For the driver.
         schema: Where the tables are in PostgreSQL; None: SQLite.
-        patience: How long others are waited for.
+        lock_wait: How long others are waited for.
         pooled: Whether the URL leads to a pooler.
     """
 
     url: URL
     connect_args: Mapping[str, Any] = field(repr=False)
     schema: str | None
-    patience: Patience
+    lock_wait: LockWait
     pooled: bool = False
 
     @classmethod
@@ -49,8 +49,8 @@ class Target:
         sqlite = address.backend == "sqlite"
         named = None if sqlite else config.schema_name(schema)
         prepared = own_options(address.backend, address.own, {}).get(PREPARED, True)
-        patience = Patience.of(lock_timeout, sqlite=sqlite)
-        return cls(address.url, address.connect_args, named, patience, pooled=not prepared)
+        lock_wait = LockWait.of(lock_timeout, sqlite=sqlite)
+        return cls(address.url, address.connect_args, named, lock_wait, pooled=not prepared)
 
     @classmethod
     def from_environment(cls) -> Target:

@@ -25,7 +25,7 @@ _SHORTEST_TURN: Final = 0.05
 _logger = logging.getLogger(__name__.rpartition(".")[0])
 
 
-class Patience:
+class LockWait:
     """The time that one migration has for all its waits, from the first look at what it may have to wait for.
 
     Args:
@@ -38,7 +38,7 @@ class Patience:
         self._next_report = 0.0
 
     @classmethod
-    def of(cls, timeout: object, *, sqlite: bool) -> Patience:
+    def of(cls, timeout: object, *, sqlite: bool) -> LockWait:
         """The default where none is given.
 
         Raises:

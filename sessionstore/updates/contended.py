@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine, Iterable, Sequence
 from functools import partial
 from typing import Any, Final
 
-from ..concurrency.call import spawn, tell, twin
+from ..concurrency.call import copy_of, spawn, tell
 from ..concurrency.halves import divisible
 from ..concurrency.pace import SLICE
 from ..concurrency.sent import Sent, noting
@@ -160,7 +160,7 @@ class Contended:
             f"{_BOUND:g} s, and nothing was written; find out who holds the row, then try again"
         )
         for call in fold.calls:
-            call.answer(twin(error))
+            call.answer(copy_of(error))
 
     async def _try(self, entries: Sequence[Entry]) -> None:
         alone = [[entry] for entry in entries if entry.single]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, TypeAlias
 
-from ..concurrency.call import Call, twin
+from ..concurrency.call import Call, copy_of
 from ..concurrency.sent import Sent
 from ..errors import SessionNotFoundError, UpdateOutcomeUnknownError
 from ..storage import Document, Key, Summary, Write
@@ -43,7 +43,7 @@ class _Attempt(NamedTuple):
         """Tells those whom it was to write for that it cannot be told."""
         for outcome in self.outcomes:
             if outcome.error is None:
-                outcome.call.answer(twin(self.error))
+                outcome.call.answer(copy_of(self.error))
 
     def landed(self, found: Summary) -> Summary:
         """The facts about the session as this write left it, from those that are found now."""
@@ -256,7 +256,7 @@ class Fold:
     def give_up(self) -> None:
         """Tells those whose write was lost that it cannot be told."""
         for call in self.calls:
-            call.answer(twin(self._attempts[-1].error))
+            call.answer(copy_of(self._attempts[-1].error))
 
     @property
     def needs_journal(self) -> bool:

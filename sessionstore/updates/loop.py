@@ -19,7 +19,7 @@ from .fold import UpdateCall
 from .request import Make, Update, Updated
 from .rounds import Rounds
 
-_WORTHWHILE: Final = 4
+_MIN_PARALLEL: Final = 4
 """How many sessions make a batch that goes beside another one: while one waits for the disk, the other computes."""
 
 
@@ -47,7 +47,12 @@ class UpdateLoop:
         self._combiner: Combiner[Key, Update, Updated] | None = None
         if (batching := storage.batching) is not None:
             self._combiner = Combiner(
-                self._send, size=batching.size, places=batching.places, worthwhile=_WORTHWHILE, alone=True, weighed=True
+                self._send,
+                size=batching.size,
+                concurrency=batching.concurrency,
+                min_parallel=_MIN_PARALLEL,
+                alone=True,
+                weighed=True,
             )
 
     @classmethod

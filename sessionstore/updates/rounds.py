@@ -11,17 +11,17 @@ from typing import Final
 
 from ..batching import BATCH_CHARS
 from ..concurrency import halves
-from ..concurrency.call import Batch, tell, twin
+from ..concurrency.call import Batch, copy_of, tell
 from ..concurrency.halves import divisible
 from ..concurrency.pace import Pace
-from ..concurrency.retry_window import Patience
+from ..concurrency.retry_window import RetryWindow
 from ..concurrency.sent import Sent, noting
 from ..errors import SessionStoreError, StorageUnavailableError, UpdateOutcomeUnknownError
 from ..ids import short_id
 from ..storage import Document, Key, StorageProvider, Summary
 from .fold import Fold
 from .request import Update, Updated
-from .write_cache import Recent
+from .write_cache import WriteCache
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ class Rounds:
         held: Callable[[Key], bool],
     ) -> None:
         self._storage = storage
-        self._recent = Recent(remember)
+        self._write_cache = WriteCache(remember)
         self._pace = Pace()
         self._fit = fit
         self._hand_over = hand_over
@@ -87,7 +87,7 @@ class Rounds:
 
     async def _run(self, folds: list[Fold]) -> None:
         guessed = await self._guess(folds)
-        patience: Patience | None = None
+        window: RetryWindow | None = None
         lost = 0
         while folds:
             try:
@@ -97,16 +97,16 @@ class Rounds:
             if guessed:
                 guessed = False
                 continue
-            if patience is None and any(fold.unsettled for fold in folds):
-                patience = Patience()
-            if patience is not None:
-                if patience.over:
+            if window is None and any(fold.unsettled for fold in folds):
+                window = RetryWindow()
+            if window is not None:
+                if window.over:
                     folds = given_up(folds)
                 elif folds:
-                    await patience.pause()
+                    await window.pause()
             lost += 1
             folds = self._persistent(folds)
-            if folds and patience is None:
+            if folds and window is None:
                 # Random to spread the losers, which needs no secrecy.
                 await asyncio.sleep(random.uniform(0, _FIRST_PAUSE * 2 ** (lost - 1)))  # noqa: S311
 
@@ -161,7 +161,7 @@ class Rounds:
 
     async def _guess(self, folds: Sequence[Fold]) -> bool:
         """Applies all to what this process wrote a moment ago; whether that can be written without reading first."""
-        guesses = [(fold, self._recent.guess(fold.key)) for fold in folds]
+        guesses = [(fold, self._write_cache.guess(fold.key)) for fold in folds]
         for fold, document in guesses:
             if document is None or not fold.may_guess(document):
                 return False
@@ -197,7 +197,7 @@ class Rounds:
         self._fit([len(write.state) for _, write in landing])
         sent = Sent()
         for fold, _ in landing:
-            self._recent.forget(fold.key)
+            self._write_cache.forget(fold.key)
             fold.sending(sent)
         try:
             with noting(sent):
@@ -220,7 +220,7 @@ class Rounds:
             ) from None
         for (fold, _), summary in zip(landing, summaries, strict=True):
             if guessed:
-                self._recent.guessed(right=summary is not None)
+                self._write_cache.guessed(right=summary is not None)
             if summary is None:
                 fold.refused()
                 fold.losses += 1
@@ -231,7 +231,7 @@ class Rounds:
 
     def landed(self, fold: Fold, summary: Summary) -> None:
         """Tells those whose write landed, and remembers what was written."""
-        self._recent.wrote(fold.document(summary))
+        self._write_cache.wrote(fold.document(summary))
         fold.tell(summary)
 
     async def _brought_up(self, folds: Sequence[Fold]) -> list[Fold]:
@@ -285,7 +285,7 @@ def left_open(folds: Iterable[Fold], error: Exception) -> list[Fold]:
             unsettled.append(fold)
         else:
             for call in fold.calls:
-                call.answer(twin(error))
+                call.answer(copy_of(error))
     return unsettled
 
 

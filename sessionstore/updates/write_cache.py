@@ -16,7 +16,7 @@ _MOST_WRITES: Final = 256
 """After how many writes there is another guess where one was wrong: twice as many each time that one was again."""
 
 
-class Recent:
+class WriteCache:
     """Documents as this process left them, to be guessed from and never to be answered from.
 
     An update that begins with such a document is written only if the session is still at its version, so a wrong guess

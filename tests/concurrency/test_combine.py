@@ -30,7 +30,7 @@ async def test_a_lone_call_goes_in_its_callers_task_without_another_and_without_
         seen.append((asyncio.current_task(), len(asyncio.all_tasks())))
         batch["a"][0].answer("done")
 
-    combiner: Combiner[str, str, str] = Combiner(send, size=10, places=1, worthwhile=4, alone=True)
+    combiner: Combiner[str, str, str] = Combiner(send, size=10, concurrency=1, min_parallel=4, alone=True)
     before = len(asyncio.all_tasks())
     for _ in range(3):
         call: Coroutine[Any, Any, str] = combiner.call("a", "1")
@@ -77,7 +77,7 @@ async def test_a_key_with_more_calls_than_fit_goes_on_behind_the_others_in_its_o
 
 
 async def test_a_key_whose_calls_exclude_each_other_is_in_no_two_batches_at_once(sender: Sender) -> None:
-    combined = combiner(sender, places=3, worthwhile=1, alone=True)
+    combined = combiner(sender, concurrency=3, min_parallel=1, alone=True)
     tasks = await begun(*(combined.call("a", str(n)) for n in range(3)), combined.call("b", "0"))
     assert sender.under_way == [{"a": ["0"]}, {"b": ["0"]}]
     tasks += await begun(combined.call("c", "0"))
@@ -117,7 +117,7 @@ async def test_who_is_answered_while_a_batch_lands_does_not_leave_the_others_beh
             for call in calls:
                 call.answer("")
 
-    combined: Combiner[str, str, str] = Combiner(send, size=10, places=1, worthwhile=4, alone=False)
+    combined: Combiner[str, str, str] = Combiner(send, size=10, concurrency=1, min_parallel=4, alone=False)
 
     async def again_and_again(key: str) -> None:
         for _ in range(4):
@@ -149,7 +149,7 @@ async def test_batches_go_in_the_context_of_no_caller() -> None:
             for call in calls:
                 call.answer(who.get())
 
-    combined: Combiner[str, str, str] = Combiner(send, size=10, places=1, worthwhile=4, alone=False)
+    combined: Combiner[str, str, str] = Combiner(send, size=10, concurrency=1, min_parallel=4, alone=False)
 
     async def call(name: str) -> str:
         who.set(name)
@@ -206,7 +206,7 @@ def test_calls_of_a_key_exclude_each_other_in_a_second_event_loop_too() -> None:
             for call in calls:
                 call.answer(call.request)
 
-    combined: Combiner[str, str, Any] = Combiner(send, size=10, places=2, worthwhile=4, alone=True)
+    combined: Combiner[str, str, Any] = Combiner(send, size=10, concurrency=2, min_parallel=4, alone=True)
     for _ in range(3):
         assert _calls_at_once(combined, "a", "a", "a", "b") == ["a", "a", "a", "b"]
     assert overlapped == []

@@ -208,7 +208,7 @@ class _Table:
 
     async def answers(self, *keys: str) -> list[Any]:
         """What calls of these keys that go together are told."""
-        combined: Combiner[str, None, str] = Combiner(by_key(self), size=10, places=1, worthwhile=4, alone=False)
+        combined: Combiner[str, None, str] = Combiner(by_key(self), size=10, concurrency=1, min_parallel=4, alone=False)
         tasks = await begun(combined.call("first", None), *(combined.call(key, None) for key in keys))
         self.gate.set()
         return list(await asyncio.gather(*tasks[1:], return_exceptions=True))

@@ -29,7 +29,7 @@ from sessionstore import (
     StorageUnavailableError,
     UpdateOutcomeUnknownError,
 )
-from sessionstore.concurrency.call import twin
+from sessionstore.concurrency.call import copy_of
 from sessionstore.errors import SessionHeldError
 from tests.support.documents import draft
 
@@ -181,7 +181,7 @@ COPIED: dict[str, Callable[[SessionStoreError], Any]] = {
     },
     "copy": copy.copy,
     "deepcopy": copy.deepcopy,
-    "twin": twin,
+    "copy_of": copy_of,
 }
 
 
@@ -203,7 +203,7 @@ def test_an_error_survives_pickle_and_copy(
 def test_an_error_that_is_told_to_several_callers_keeps_its_cause() -> None:
     error = StorageError("failed")
     error.__cause__ = OSError("broken")
-    other = twin(error)
+    other = copy_of(error)
     assert (other.__cause__, other.__suppress_context__) == (error.__cause__, True)
 
 

@@ -38,7 +38,11 @@ class SharedMemory(MemoryStorageProvider):
         own = batching or Batching(size=1)
         self._gets = {
             touch: Combiner(
-                by_key(partial(self.get_many, touch=touch)), size=own.size, places=own.places, worthwhile=2, alone=False
+                by_key(partial(self.get_many, touch=touch)),
+                size=own.size,
+                concurrency=own.concurrency,
+                min_parallel=2,
+                alone=False,
             )
             for touch in (False, True)
         }

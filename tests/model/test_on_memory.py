@@ -36,7 +36,7 @@ class _OnMemory(ConcurrentCalls):
 
 def _choose(seed: int) -> Sequence[StorageProvider]:
     turns = random.Random(seed)  # noqa: S311  # not to be secret, but the same each time
-    first = SharedMemory(Batching(size=1 + seed % 5, places=1 + seed % 3), turns)
+    first = SharedMemory(Batching(size=1 + seed % 5, concurrency=1 + seed % 3), turns)
     others = [SharedMemory(None if seed % 7 == 0 else Batching(), turns, first) for _ in range(1, STORAGES)]
     return [first, *others]
 

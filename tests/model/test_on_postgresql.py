@@ -35,7 +35,7 @@ def test_concurrent_calls_on_postgresql_come_to_what_one_at_a_time_would_have(
 ) -> None:
     monkeypatch.setattr("sessionstore.updates.rounds.OPTIMISTIC_ROUNDS", rounds)
     url = driven(refusing_database.url, driver)
-    batchings = [Batching(), Batching(size=1, places=2), Batching(size=3, places=1), None]
+    batchings = [Batching(), Batching(size=1, concurrency=2), Batching(size=3, concurrency=1), None]
 
     class OnPostgreSQL(ConcurrentCalls):
         examples = count()

@@ -14,7 +14,7 @@ from tests.support.documents import Chat, increment, new_chat
 
 from .sender import begun, turns
 
-_ONE_PLACE = Batching(places=1)
+_ONE_PLACE = Batching(concurrency=1)
 
 MARK = "marked"
 """A state with this in it is refused."""

@@ -90,9 +90,9 @@ class Sender:
 
 
 def combiner(
-    sender: Sender, *, size: int = 10, places: int = 1, worthwhile: int = 4, alone: bool = False
+    sender: Sender, *, size: int = 10, concurrency: int = 1, min_parallel: int = 4, alone: bool = False
 ) -> Combiner[str, str, Any]:
-    return Combiner(sender, size=size, places=places, worthwhile=worthwhile, alone=alone)
+    return Combiner(sender, size=size, concurrency=concurrency, min_parallel=min_parallel, alone=alone)
 
 
 async def begun(*calls: Awaitable[Any]) -> list[asyncio.Task[Any]]:

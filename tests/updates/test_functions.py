@@ -110,7 +110,7 @@ class Ran:
 
 
 @pytest.mark.usefixtures("no_time")
-@pytest.mark.parametrize("batching", [Batching(places=1), None], ids=["together", "each by itself"])
+@pytest.mark.parametrize("batching", [Batching(concurrency=1), None], ids=["together", "each by itself"])
 @pytest.mark.parametrize("names", ["ssssssss", "abcdefgh", "ababcdcd"])
 async def test_others_have_a_turn_between_two_functions(batching: Batching | None, names: str) -> None:
     storage = GatedStorage(batching=batching)

@@ -33,7 +33,7 @@ class LateStorage(MemoryStorageProvider):
     """
 
     def __init__(self, clock: ManualClock) -> None:
-        super().__init__(clock=clock, batching=Batching(places=1))
+        super().__init__(clock=clock, batching=Batching(concurrency=1))
         self.late = False
         self.reading = asyncio.Event()
         self.reading.set()

@@ -227,7 +227,7 @@ async def test_a_state_that_is_larger_than_a_part_goes_by_itself() -> None:
 
 
 async def test_updates_of_a_storage_with_a_size_of_one_go_one_by_one_and_in_order() -> None:
-    storage = GatedStorage(batching=Batching(size=1, places=4))
+    storage = GatedStorage(batching=Batching(size=1, concurrency=4))
     desk = await desk_on(storage, "s")
     tasks = await begun(*(desk.update_session("s", append(str(n))) for n in range(6)))
     results = await asyncio.gather(*tasks)

@@ -255,8 +255,8 @@ async def test_managers_on_one_storage_let_their_updates_go_together(storage: Ga
     assert UpdateLoop.of(storage) is not UpdateLoop.of(GatedStorage())
 
 
-async def test_no_batch_exceeds_its_size_and_no_more_are_under_way_than_there_are_places() -> None:
-    storage = GatedStorage(batching=Batching(size=3, places=2))
+async def test_no_batch_exceeds_its_size_and_no_more_are_under_way_than_the_concurrency() -> None:
+    storage = GatedStorage(batching=Batching(size=3, concurrency=2))
     desk = await desk_on(storage, *map(str, range(12)))
     storage.writing.hold()
     tasks = await begun(*(desk.update_session(str(n), increment) for n in range(12)))

@@ -19,7 +19,7 @@ from sessionstore import (
 )
 from sessionstore.storage import Document, Key, Summary
 from sessionstore.updates import write_cache as recent
-from sessionstore.updates.write_cache import Recent
+from sessionstore.updates.write_cache import WriteCache
 from tests.support.documents import Chat, increment, new_chat
 
 from ..support.gated import GatedStorage, together
@@ -172,7 +172,7 @@ async def test_what_is_not_to_be_remembered_is_read_for_each_update() -> None:
 def test_a_document_is_remembered_for_as_long_as_was_said(monkeypatch: pytest.MonkeyPatch) -> None:
     seconds = [100.0]
     turn_time(monkeypatch, seconds)
-    remembered = Recent(1.0)
+    remembered = WriteCache(1.0)
     remembered.wrote(document("s"))
     seconds[0] = 101.0
     assert remembered.guess(Key("chat", "s")) == document("s")
@@ -184,7 +184,7 @@ def test_a_document_is_remembered_for_as_long_as_was_said(monkeypatch: pytest.Mo
 
 def test_no_more_state_is_remembered_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recent, "_CAPACITY", 10)
-    remembered = Recent(1.0)
+    remembered = WriteCache(1.0)
     for name, state in (("a", "1234"), ("b", "1234"), ("a", "123456"), ("c", "1234"), ("d", "12345678901")):
         remembered.wrote(document(name, state))
         kept = [kept.state for _, kept in remembered._documents.values()]
@@ -196,7 +196,7 @@ def test_no_more_state_is_remembered_than_there_is_room_for(monkeypatch: pytest.
 
 
 def test_guessing_stops_where_it_is_often_wrong_and_is_tried_again_later() -> None:
-    remembered = Recent(60.0)
+    remembered = WriteCache(60.0)
     remembered.wrote(document("s"))
     assert remembered.guess(Key("chat", "s")) is not None
     for right, pause in [

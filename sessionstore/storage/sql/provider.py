@@ -66,7 +66,7 @@ R = TypeVar("R")
 
 _BATCHING: Final = Batching()
 _UNLIMITED: Final = 1 << 30
-_WORTHWHILE: Final = 64
+_MIN_PARALLEL: Final = 64
 """How many sessions make a batch that goes beside another one. Reads wait for no disk: smaller ones gain nothing."""
 _CLEAR_BATCH: Final = 5000
 _RECEIPTS: Final = timedelta(hours=1)
@@ -269,12 +269,12 @@ class SqlStorageProvider(StorageProvider):
     def _combiner(
         self, many: Callable[[Sequence[K]], Awaitable[Sequence[R]]], *, weighed: bool = True
     ) -> Combiner[K, None, R]:
-        batching = self.batching or Batching(size=1, places=_UNLIMITED)
+        batching = self.batching or Batching(size=1, concurrency=_UNLIMITED)
         return Combiner(
             by_key(many),
             size=batching.size,
-            places=batching.places,
-            worthwhile=_WORTHWHILE,
+            concurrency=batching.concurrency,
+            min_parallel=_MIN_PARALLEL,
             alone=False,
             weighed=weighed,
         )

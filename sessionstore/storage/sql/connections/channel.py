@@ -17,14 +17,14 @@ from ..faults import Errors
 from ..urls.sqlite import file_of
 from .checkout import Connections
 from .engine import BUSY_SECONDS
-from .fair_queue import Turns
+from .fair_queue import FairQueue
 from .limits import Limits
 from .modes import MODES
 from .pools import LoopPool
 
 _BUSY: Final = "other writers kept the SQLite file for too long; write less at once, or use PostgreSQL"
 
-NO_TURN: Final = nullcontext()
+NO_QUEUE: Final = nullcontext()
 
 _FAREWELL_SECONDS: Final = 2.0
 """How long the end of a loop waits for connections to be closed."""
@@ -36,7 +36,7 @@ class Channel:
     Attributes:
         connections: The connections of this loop.
         turns: The queue for a connection.
-        write_turns: The queue of those who write, where the database takes one writer at a time.
+        write_queue: The queue of those who write, where the database takes one writer at a time.
         check_turn: Held by the call that looks at the tables.
 
     Args:
@@ -53,11 +53,11 @@ class Channel:
         pool = LoopPool(engine, owned=owned)
         errors = backend.driver.errors
         self._errors: Errors = (*errors, SQLAlchemyError, OSError)  # a TimeoutError is an OSError
-        self.turns = Turns.of_pool(pool())
-        limits = replace(limits, patience=self.turns.seconds)
+        self.queue = FairQueue.of_pool(pool())
+        limits = replace(limits, connection_wait=self.queue.seconds)
         mode, file = MODES[engine.dialect.driver](), _file(engine.url)
         self.connections = Connections(pool, mode, backend.driver, limits, owned=owned, file=file)
-        self.write_turns = Turns(1, BUSY_SECONDS, _BUSY) if backend.one_writer else NO_TURN
+        self.write_queue = FairQueue(1, BUSY_SECONDS, _BUSY) if backend.one_writer else NO_QUEUE
         self.check_turn = asyncio.Lock()
         self._ended = ended
         self._closed = False

@@ -343,7 +343,7 @@ class Connections:
                     scarce.forget()
                     lease.generation = generation
                     return lease
-            handed: Lease | None = await scarce.next(self._limits.patience, self.give_back)
+            handed: Lease | None = await scarce.next(self._limits.connection_wait, self.give_back)
             if handed is not None:
                 return handed
 

@@ -14,7 +14,7 @@ _UNLIMITED = 1 << 30
 _DEFAULT_SECONDS = 30.0
 
 
-class Turns:
+class FairQueue:
     """A queue before a number of places, to be entered with ``async with``.
 
     SQLAlchemy's pool gives a connection to whoever asks first once it is free, and that is the task that just gave it
@@ -33,8 +33,8 @@ class Turns:
         self.seconds = seconds
 
     @classmethod
-    def of_pool(cls, pool: Pool) -> Turns:
-        """As many places as the pool has connections, and as much patience."""
+    def of_pool(cls, pool: Pool) -> FairQueue:
+        """As many places as the pool has connections, and the same time to wait."""
         if isinstance(pool, StaticPool | AssertionPool):
             return cls(1, _DEFAULT_SECONDS)  # there is one connection, and a transaction on it is nobody else's
         if not isinstance(pool, QueuePool):

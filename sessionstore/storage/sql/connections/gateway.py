@@ -26,7 +26,7 @@ from ..statements.compiled import Statements
 from ..tables import deletions_table, sessions_table
 from ..urls.sqlite import file_of
 from .bounded import Left, bounded
-from .channel import NO_TURN, Channel
+from .channel import NO_QUEUE, Channel
 from .checkout import Lease, to_its_end
 from .first_call import FirstCall
 from .limits import Limits
@@ -170,7 +170,7 @@ class Gateway:
         while True:
             try:
                 channel = self._channels.here()
-                async with channel.write_turns if writing else NO_TURN, channel.turns:
+                async with channel.write_queue if writing else NO_QUEUE, channel.queue:
                     running = self._operate(operation, channel, seconds, writing=writing)
                     return await (running if self._backend.interruptible else to_its_end(running))
             except _Failure as failure:

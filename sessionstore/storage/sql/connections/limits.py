@@ -13,9 +13,9 @@ class Limits:
     Attributes:
         statement_seconds: The bound of a statement, measured here.
         idle_seconds: A connection that was idle for longer is replaced, because firewalls forget such connections.
-        patience: For how long a call waits for a connection where the database gives no more.
+        connection_wait: For how long a call waits for a connection where the database gives no more.
     """
 
     statement_seconds: float = inf
     idle_seconds: float = inf
-    patience: float = 30.0
+    connection_wait: float = 30.0

@@ -28,21 +28,22 @@ class Prepared:
     Args:
         statement: Its bind parameters are all named; values are given at each run.
         driver: What runs it.
-        careful: Makes the same for rows with times or durations beyond what can be reckoned with, which a hand wrote;
-            None: it does for them. What it costs to bound them is no price for the rows of everybody else.
+        range_checked: Builds the range-checked variant, which runs when a row holds a time or a duration that the
+            driver cannot represent or that a TTL cannot be added to. The fast path does not pay for these checks.
+            None: this statement is the range-checked one.
     """
 
     def __init__(
         self,
         statement: Statement,
         driver: Driver,
-        careful: Callable[[], Prepared] | None = None,
+        range_checked: Callable[[], Prepared] | None = None,
     ) -> None:
         dialect = driver.dialect
         compiled = statement.compile(dialect=dialect)
         self._sql = str(compiled)
         self._driver = driver
-        self._careful = careful
+        self._range_checked = range_checked
         self._order: Sequence[str] | None = compiled.positiontup
         # What Core made parameters of by itself, such as the 1 of "version + 1".
         self._constants = {name: value for name, value in compiled.params.items() if value is not None}
@@ -58,19 +59,19 @@ class Prepared:
         ]
 
     @property
-    def careful(self) -> Prepared:
+    def range_checked(self) -> Prepared:
         """The same for rows beyond what can be reckoned with: itself, where it does for them."""
-        return self if self._careful is None else self._careful()
+        return self if self._range_checked is None else self._range_checked()
 
     async def fetch(self, connection: Any, params: Mapping[str, Any]) -> Sequence[Row]:
         """Runs the statement on a driver's connection, in one round trip, and returns its rows."""
         try:
             return await self._fetch(connection, params)
         except Exception as error:
-            if self._careful is None or not self._driver.out_of_range(error):
+            if self._range_checked is None or not self._driver.out_of_range(error):
                 raise
         # Nothing was written: the server refused it, or it only read.
-        return await self.careful.fetch(connection, params)
+        return await self.range_checked.fetch(connection, params)
 
     async def _fetch(self, connection: Any, params: Mapping[str, Any]) -> Sequence[Row]:
         bound = {**self._constants, **params}

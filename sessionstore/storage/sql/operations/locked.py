@@ -69,7 +69,7 @@ class LockedUpdates:
         asked = list(map(write_fields, writes))
         statement, params = self._fetching.bound(self._statements.update, asked)
         # Carefully: within a transaction, a statement that was refused cannot be followed by another one.
-        rows = await statement.careful.fetch(lease.driver, params)
+        rows = await statement.range_checked.fetch(lease.driver, params)
         check_keys(rows, asked)
         by_key = {write.read.key: write for write in writes}
         landed = {key_of(row): written(by_key[key_of(row)], row) for row in rows}

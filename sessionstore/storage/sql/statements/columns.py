@@ -35,7 +35,7 @@ class Columns:
         return cls._read(table, backend, _as_it_is, _as_it_is)
 
     @classmethod
-    def careful(cls, table: Table, backend: Backend) -> Columns:
+    def range_checked(cls, table: Table, backend: Backend) -> Columns:
         """Rows with times and durations that a hand wrote, and that cannot be read or reckoned with as they are."""
         return cls._read(table, backend, backend.readable, backend.bounded)
 

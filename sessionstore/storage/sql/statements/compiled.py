@@ -97,8 +97,8 @@ class Statements:
         """Per namespace: the live rows, the expired ones, and the oldest expiry of these."""
         return self._prepare(self._reading.stats(conditions))
 
-    def _prepare(self, statement: Statement, careful: Callable[[], Prepared] | None = None) -> Prepared:
-        return Prepared(statement, self._backend.driver, careful)
+    def _prepare(self, statement: Statement, range_checked: Callable[[], Prepared] | None = None) -> Prepared:
+        return Prepared(statement, self._backend.driver, range_checked)
 
     def _one(self, fields: Fields) -> FromClause:
         """A batch of one row, with its time. It is read once, so that the time is one for the whole statement."""
@@ -132,12 +132,12 @@ class Statements:
         return self._swift(built)
 
     def _swift(self, built: Callable[[Columns], tuple[Statement, Statement]]) -> Pair:
-        """Statements for rows as this library writes them. Where they meet another one, the careful ones run."""
+        """Builds the fast-path statements. When a row is out of range, their range-checked variants run instead."""
 
         @cache
-        def careful() -> Pair:
-            one, many = built(self._terms.careful)
+        def range_checked() -> Pair:
+            one, many = built(self._terms.range_checked)
             return Pair(self._prepare(one), self._prepare(many))
 
         one, many = built(self._terms.plain)
-        return Pair(self._prepare(one, lambda: careful().one), self._prepare(many, lambda: careful().many))
+        return Pair(self._prepare(one, lambda: range_checked().one), self._prepare(many, lambda: range_checked().many))

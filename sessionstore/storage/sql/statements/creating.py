@@ -74,7 +74,7 @@ class Creating:
         if self._terms.backend.one_writer:
             return self._by_conflict(batch, kind, true().label("created"))
         here = select(
-            *self._reading.get(batch, self._terms.careful).selected_columns[:-1],
+            *self._reading.get(batch, self._terms.range_checked).selected_columns[:-1],
             self._terms.live(batch.c.now).label("live"),
         )
         found = here.select_from(self._table.join(batch, self._terms.matches(batch))).cte("found")
@@ -102,7 +102,7 @@ class Creating:
                 "expires_at": first_expiry(new["updated_at"], new["ttl"], deadline),
             }
 
-        kind = _Kind(lambda rows: rows.c.write, self._terms.careful.summary, over=lambda _: true(), changes=kept)
+        kind = _Kind(lambda rows: rows.c.write, self._terms.range_checked.summary, over=lambda _: true(), changes=kept)
         if self._terms.backend.one_writer:
             return self._by_conflict(batch, kind)
         return self._by_steps(batch, kind, t.alias("here"), true())

@@ -31,13 +31,13 @@ class Reading:
 
     def get_locked(self, batch: FromClause) -> Statement:
         t = self._table
-        columns = (*self._terms.careful.document, *self._terms.journal, t.c.expires_at.label("ends"))
+        columns = (*self._terms.range_checked.document, *self._terms.journal, t.c.expires_at.label("ends"))
         # In key order, as all batches lock. Whether a row is live is asked of the row as it is under the lock, and of
         # the clock after the wait for it.
         rows = select(*columns).select_from(self._found(batch)).order_by(*self._terms.key)
         locked = rows.with_for_update(of=t, key_share=True).cte("locked")
         now, ends = self._terms.now, locked.c.ends
-        read = [locked.c[str(column.key)] for column in self._terms.careful.document]
+        read = [locked.c[str(column.key)] for column in self._terms.range_checked.document]
         accessed = (now.label("now"), false().label("due"), false().label("created"))
         live = or_(ends.is_(None), ends > now)
         return select(*read, *accessed, locked.c.writes, locked.c["keys"]).where(live)
@@ -45,7 +45,7 @@ class Reading:
     def exists(self, batch: FromClause) -> Statement:
         # `due` tells a touch that moved nothing whether there was something to move.
         now = batch.c.now
-        found = select(*self._terms.key, self._due(self._terms.careful, now)).select_from(self._found(batch))
+        found = select(*self._terms.key, self._due(self._terms.range_checked, now)).select_from(self._found(batch))
         return found.where(self._terms.live(now))
 
     def held(self, batch: FromClause) -> Statement:
@@ -59,7 +59,7 @@ class Reading:
         return select(*self._terms.key).select_from(self._found(batch)).where(taken)
 
     def list(self, conditions: Sequence[ColumnElement[bool]]) -> Statement:
-        page = select(*self._terms.careful.summary).where(self._terms.live(self._terms.once), *conditions)
+        page = select(*self._terms.range_checked.summary).where(self._terms.live(self._terms.once), *conditions)
         return page.order_by(*self._terms.key).limit(LIMIT)
 
     def stats(self, conditions: Sequence[ColumnElement[bool]]) -> Statement:

@@ -36,8 +36,8 @@ class Terms:
         deletions: The receipts of deletions; None: this database needs none.
         backend: The database.
         key: The columns of the key.
-        plain: Rows as this library writes them.
-        careful: Rows with times and durations that a hand wrote, and that cannot be read or reckoned with as they are.
+        plain: Columns of the fast path, without range checks: for rows that this library wrote.
+        range_checked: Columns that bound times and durations which a driver cannot represent.
         now: The time at which it is evaluated, which is after every wait for a lock so far.
         once: The same, once for a whole statement that has no batch.
         started: When the statement arrived. It may be from before a wait, but an index answers conditions on it well.
@@ -51,7 +51,7 @@ class Terms:
         self.backend = backend
         self.key = (table.c.namespace, table.c.session_id)
         self.plain = Columns.plain(table, backend)
-        self.careful = Columns.careful(table, backend)
+        self.range_checked = Columns.range_checked(table, backend)
         given = bindparam("now", type_=Instant())
         self.now = backend.now(given)
         self.once = backend.once(self.now)

@@ -139,7 +139,7 @@ async def test_calls_of_all_kinds_at_once_meet_their_own(wired: Wired) -> None:
     assert all(touches)
 
 
-@pytest.mark.parametrize("batching", [Batching(places=1), Batching()], ids=["one place", "as it is"])
+@pytest.mark.parametrize("batching", [Batching(concurrency=1), Batching()], ids=["one place", "as it is"])
 async def test_a_row_that_somebody_else_holds_does_not_hold_up_other_sessions(
     url: str, postgres: Database, batching: Batching
 ) -> None:

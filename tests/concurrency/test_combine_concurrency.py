@@ -23,7 +23,7 @@ def sender() -> Sender:
 
 
 async def test_a_call_goes_alone_beside_few_others_where_a_place_is_free(sender: Sender) -> None:
-    combined = combiner(sender, places=5, worthwhile=3)
+    combined = combiner(sender, concurrency=5, min_parallel=3)
     tasks = await begun(*(combined.call(f"k{n}", "") for n in range(4)))
     assert sender.under_way == [{"k0": [""]}, {"k1": [""]}, {"k2": [""]}]
     assert [flight.task for flight in sender.flights] == tasks[:3]
@@ -31,8 +31,8 @@ async def test_a_call_goes_alone_beside_few_others_where_a_place_is_free(sender:
     await asyncio.gather(*tasks)
 
 
-async def test_a_small_batch_does_not_go_beside_another_and_a_worthwhile_one_does(sender: Sender) -> None:
-    combined = combiner(sender, places=2, worthwhile=3)
+async def test_a_small_batch_does_not_go_beside_another_and_a_large_one_does(sender: Sender) -> None:
+    combined = combiner(sender, concurrency=2, min_parallel=3)
     tasks = await begun(*(combined.call(f"k{n}", "") for n in range(5)))
     sender.flights[0].land()
     await turns()
@@ -51,15 +51,15 @@ async def test_a_small_batch_does_not_go_beside_another_and_a_worthwhile_one_doe
 
 
 @pytest.mark.parametrize("alone", [False, True])
-async def test_who_waited_long_goes_although_the_places_are_taken(
+async def test_who_waited_long_goes_although_all_connections_are_taken(
     sender: Sender, monkeypatch: pytest.MonkeyPatch, *, alone: bool
 ) -> None:
-    combined = combiner(sender, places=1, alone=alone)
+    combined = combiner(sender, concurrency=1, alone=alone)
     tasks = await begun(combined.call("slow", "0"))
     tasks += await begun(*(combined.call(key, "1") for key in ("slow", "a", "b")))
     assert sender.under_way == [{"slow": ["0"]}]
     # The next to come find that it has taken too long.
-    monkeypatch.setattr("sessionstore.concurrency.combine._PATIENCE", 0.0)
+    monkeypatch.setattr("sessionstore.concurrency.combine._SLOW_BATCH", 0.0)
     combined._queues.here()._timer = None
     tasks += await begun(combined.call("c", "1"))
     overtaking = {"a": ["1"], "b": ["1"], "c": ["1"]}
@@ -71,12 +71,12 @@ async def test_who_waited_long_goes_although_the_places_are_taken(
     assert await asyncio.gather(*tasks) == ["0", "1", "1", "1", "1"]
 
 
-async def test_who_waited_long_does_not_take_more_than_four_times_the_places(
+async def test_who_waited_long_does_not_take_more_than_four_times_the_concurrency(
     sender: Sender, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sessionstore.concurrency.combine._PATIENCE", 0.0)
+    monkeypatch.setattr("sessionstore.concurrency.combine._SLOW_BATCH", 0.0)
     monkeypatch.setattr("sessionstore.concurrency.combine._LONGEST", 1 << 30)
-    combined = combiner(sender, places=2)
+    combined = combiner(sender, concurrency=2)
     tasks: list[asyncio.Task[str]] = []
     for n in range(20):
         tasks += await begun(combined.call(f"k{n}", str(n)))
@@ -86,16 +86,16 @@ async def test_who_waited_long_does_not_take_more_than_four_times_the_places(
     assert await asyncio.gather(*tasks) == [str(n) for n in range(20)]
     assert sender.most == 8
     # And back to few when nobody is slow any more.
-    monkeypatch.setattr("sessionstore.concurrency.combine._PATIENCE", 3600.0)
+    monkeypatch.setattr("sessionstore.concurrency.combine._SLOW_BATCH", 3600.0)
     tasks = await begun(*(combined.call(f"k{n}", "") for n in range(9)))
     assert len(sender.under_way) == 2
     await sender.land_all()
 
 
 async def test_a_batch_that_hangs_gives_its_place_to_others(sender: Sender, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sessionstore.concurrency.combine._PATIENCE", 0.0)
+    monkeypatch.setattr("sessionstore.concurrency.combine._SLOW_BATCH", 0.0)
     monkeypatch.setattr("sessionstore.concurrency.combine._LONGEST", 3)
-    combined = combiner(sender, places=2, alone=True)
+    combined = combiner(sender, concurrency=2, alone=True)
     hanging: list[asyncio.Task[str]] = []
     for n in range(20):
         hanging += await begun(combined.call(f"k{n}", "hangs"))
@@ -105,7 +105,7 @@ async def test_a_batch_that_hangs_gives_its_place_to_others(sender: Sender, monk
     await turns(100)
     assert len(sender.under_way) == 20  # calls of one key exclude each other, however long it takes
     # Places that were given away are not given back once more.
-    monkeypatch.setattr("sessionstore.concurrency.combine._PATIENCE", 3600.0)
+    monkeypatch.setattr("sessionstore.concurrency.combine._SLOW_BATCH", 3600.0)
     await sender.land()
     await sender.land_all()
     await asyncio.gather(*hanging, again)
@@ -116,7 +116,7 @@ async def test_a_batch_that_hangs_gives_its_place_to_others(sender: Sender, monk
 
 
 async def test_a_batch_whose_callers_are_all_gone_is_cancelled_and_its_place_is_free(sender: Sender) -> None:
-    combined = combiner(sender, places=1, alone=True)
+    combined = combiner(sender, concurrency=1, alone=True)
     lone, *gone = await begun(*(combined.call(key, key) for key in "xaab"))
     await sender.land()
     assert sender.under_way == [{"a": ["a", "a"], "b": ["b"]}]
@@ -150,7 +150,7 @@ async def test_an_abandoned_batch_that_does_not_end_holds_up_nobody() -> None:
             for call in calls:
                 call.answer("done")
 
-    combined: Combiner[str, str, str] = Combiner(send, size=10, places=1, worthwhile=4, alone=True)
+    combined: Combiner[str, str, str] = Combiner(send, size=10, concurrency=1, min_parallel=4, alone=True)
     first, *stuck = await begun(*(combined.call(key, "") for key in ("first", "stuck", "stuck")))
     await first
     await turns()
@@ -166,7 +166,7 @@ async def test_an_abandoned_batch_that_does_not_end_holds_up_nobody() -> None:
 async def test_all_who_waited_long_go_one_batch_after_the_other(
     sender: Sender, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sessionstore.concurrency.combine._PATIENCE", 0.0)
+    monkeypatch.setattr("sessionstore.concurrency.combine._SLOW_BATCH", 0.0)
     combined = combiner(sender, size=1)
     tasks = await begun(*(combined.call(f"k{n}", str(n)) for n in range(4)))
     await turns(20)
@@ -176,7 +176,7 @@ async def test_all_who_waited_long_go_one_batch_after_the_other(
 
 
 async def test_a_watch_that_finds_nobody_waiting_ends(sender: Sender, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sessionstore.concurrency.combine._PATIENCE", 0.0)
+    monkeypatch.setattr("sessionstore.concurrency.combine._SLOW_BATCH", 0.0)
     combined = combiner(sender)
     tasks = await begun(*(combined.call(key, "") for key in "ab"))
     await sender.land_all()
@@ -185,8 +185,10 @@ async def test_a_watch_that_finds_nobody_waiting_ends(sender: Sender, monkeypatc
     assert combined._queues.here()._timer is None
 
 
-async def test_no_batch_has_more_calls_than_its_size_and_no_more_are_under_way_than_places(sender: Sender) -> None:
-    combined = combiner(sender, size=5, places=2)
+async def test_no_batch_has_more_calls_than_its_size_and_no_more_are_under_way_than_the_concurrency(
+    sender: Sender,
+) -> None:
+    combined = combiner(sender, size=5, concurrency=2)
     tasks = await begun(*(combined.call(f"k{n}", str(n)) for n in range(30)))
     assert len(sender.flights) == 2
     await sender.land_all()
@@ -199,7 +201,7 @@ async def test_no_batch_has_more_calls_than_its_size_and_no_more_are_under_way_t
 
 
 async def test_a_size_of_one_sends_each_by_itself(sender: Sender) -> None:
-    combined = combiner(sender, size=1, places=3)
+    combined = combiner(sender, size=1, concurrency=3)
     tasks = await begun(*(combined.call("a", str(n)) for n in range(7)))
     await sender.land_all()
     assert await asyncio.gather(*tasks) == [str(n) for n in range(7)]
@@ -207,8 +209,8 @@ async def test_a_size_of_one_sends_each_by_itself(sender: Sender) -> None:
     assert sender.most == 3
 
 
-async def test_what_waits_is_divided_between_the_places_that_are_free(sender: Sender) -> None:
-    combined = combiner(sender, size=100, places=2)
+async def test_what_waits_is_divided_between_the_batches_that_may_depart(sender: Sender) -> None:
+    combined = combiner(sender, size=100, concurrency=2)
     tasks = await begun(*(combined.call(f"k{n}", str(n)) for n in range(22)))
     await sender.land()
     assert [len(asked) for asked in sender.under_way] == [10, 10]
@@ -217,7 +219,7 @@ async def test_what_waits_is_divided_between_the_places_that_are_free(sender: Se
 
 
 async def test_a_few_calls_are_not_divided(sender: Sender) -> None:
-    combined = combiner(sender, places=2)
+    combined = combiner(sender, concurrency=2)
     tasks = await begun(*(combined.call(f"k{n}", str(n)) for n in range(5)))
     await sender.land()
     assert [len(asked) for asked in sender.under_way] == [3]
@@ -226,7 +228,7 @@ async def test_a_few_calls_are_not_divided(sender: Sender) -> None:
 
 
 async def test_calls_of_one_key_are_not_divided(sender: Sender) -> None:
-    combined = combiner(sender, size=100, places=2, alone=True)
+    combined = combiner(sender, size=100, concurrency=2, alone=True)
     tasks = await begun(*(combined.call(key, str(n)) for n in range(20) for key in "ab"))
     await sender.land()
     assert [{key: len(calls) for key, calls in asked.items()} for asked in sender.under_way] == [{"a": 19, "b": 19}]
@@ -234,8 +236,8 @@ async def test_calls_of_one_key_are_not_divided(sender: Sender) -> None:
     await asyncio.gather(*tasks)
 
 
-async def test_a_key_whose_calls_do_not_exclude_each_other_takes_all_places(sender: Sender) -> None:
-    combined = combiner(sender, places=2)
+async def test_a_key_whose_calls_do_not_exclude_each_other_fills_the_concurrency(sender: Sender) -> None:
+    combined = combiner(sender, concurrency=2)
     tasks = await begun(*(combined.call("a", str(n)) for n in range(2)))
     assert sender.under_way == [{"a": ["0"]}, {"a": ["1"]}]
     await sender.land_all()
@@ -257,7 +259,9 @@ async def test_batches_are_so_small_that_heavy_calls_do_not_exceed_the_capacity_
 
 
 async def test_before_anybody_knows_how_heavy_they_are_few_keys_go_together(sender: Sender) -> None:
-    combined: Combiner[str, str, str] = Combiner(sender, size=128, places=1, worthwhile=4, alone=True, weighed=True)
+    combined: Combiner[str, str, str] = Combiner(
+        sender, size=128, concurrency=1, min_parallel=4, alone=True, weighed=True
+    )
     calls = [combined.call(f"k{n % 40}", "") for n in range(120)]
     tasks = await begun(combined.call("first", ""), *calls)
     await sender.land()
@@ -271,8 +275,8 @@ async def test_before_anybody_knows_how_heavy_they_are_few_keys_go_together(send
 
 
 @pytest.mark.parametrize("bad", [1.5, "2", None, True])
-def test_what_is_no_whole_number_cannot_be_a_size_or_a_number_of_places(bad: Any) -> None:
-    for name in ("size", "places"):
+def test_what_is_no_whole_number_cannot_be_a_size_or_a_concurrency(bad: Any) -> None:
+    for name in ("size", "concurrency"):
         with pytest.raises(ConfigurationError, match=name):
             Batching(**{name: bad})
 
@@ -281,5 +285,5 @@ def test_what_is_no_whole_number_cannot_be_a_size_or_a_number_of_places(bad: Any
 def test_a_batching_without_room_is_refused(bad: int) -> None:
     with pytest.raises(ConfigurationError, match="size"):
         Batching(size=bad)
-    with pytest.raises(ConfigurationError, match="places"):
-        Batching(places=bad)
+    with pytest.raises(ConfigurationError, match="concurrency"):
+        Batching(concurrency=bad)
