@@ -34,8 +34,9 @@ class Sql:
 
     @classmethod
     def of(cls, prepared: Prepared) -> Sql:
-        assert prepared._order is not None
-        return cls(prepared._sql, prepared._order)
+        compiled = prepared.compiled
+        assert compiled.order is not None
+        return cls(compiled.sql, compiled.order)
 
     def arguments(self, parameters: Mapping[str, Any]) -> list[Any]:
         """The parameters in the order of their numbers."""

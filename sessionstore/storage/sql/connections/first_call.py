@@ -50,8 +50,8 @@ class FirstCall:
         self._schema = table.schema
         self._ours = {table.name, DELETIONS, VERSION_TABLE}
         version = Table(VERSION_TABLE, MetaData(schema=self._schema), Column("version_num", String))
-        self._revision = Prepared(select(version.c.version_num), backend.driver)
-        self._relations = Prepared(backend.relations(self._schema), backend.driver)
+        self._revision = Prepared(lambda: select(version.c.version_num), backend.driver)
+        self._relations = Prepared(lambda: backend.relations(self._schema), backend.driver)
 
     async def look(self, lease: Lease) -> Look:
         """Reads what is there."""

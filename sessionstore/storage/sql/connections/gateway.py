@@ -9,7 +9,6 @@ from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final, TypeAlias, TypeVar
 
-from sqlalchemy import Dialect, MetaData
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from .... import config
@@ -17,17 +16,13 @@ from ....concurrency.loops import PerLoop
 from ....concurrency.sent import noted
 from ....errors import ConfigurationError, SessionStoreError, StorageError
 from ..causes import Stage, clean_cause
-from ..dialects.dialect import Backend
-from ..dialects.postgresql import PostgreSQL
-from ..dialects.sqlite import SQLite
 from ..faults import NOT_PREPARED, Fault, code_of, driver_error, of_one_statement, storage_error
 from ..sqlite_file import trouble_with
-from ..statements.compiled import Statements
-from ..tables import deletions_table, sessions_table
 from ..urls.sqlite import file_of
 from .bounded import Left, bounded
 from .channel import NO_QUEUE, Channel
 from .checkout import Lease, to_its_end
+from .database import DATABASES, database
 from .first_call import FirstCall
 from .limits import Limits
 from .modes import MODES
@@ -38,8 +33,6 @@ _LOG: Final = logging.getLogger("sessionstore.storage")
 
 Operation: TypeAlias = Callable[[Lease], Coroutine[Any, Any, R]]
 """What is done on one connection."""
-
-_BACKENDS: Final[Mapping[str, Callable[[Dialect], Backend]]] = {"postgresql": PostgreSQL, "sqlite": SQLite}
 
 _READ_ATTEMPTS: Final = 3
 
@@ -76,21 +69,16 @@ class Gateway:
     """
 
     def __init__(self, engine: AsyncEngine, *, schema: str | None, owned: bool, limits: Limits | None = None) -> None:
-        backend = _BACKENDS.get(engine.dialect.name)
-        if backend is None or engine.dialect.driver not in MODES:
+        if engine.dialect.name not in DATABASES or engine.dialect.driver not in MODES:
             asked = f"{engine.dialect.name} through {engine.dialect.driver}"
             raise ConfigurationError(f"sessions are kept in PostgreSQL or SQLite, not in {asked}")
         self._async_engine = engine
         self._owned = owned
         self._limits = limits or Limits()
-        self._backend: Backend = backend(engine.dialect)
         self._channels = PerLoop(self._open_channel, drop=Channel.abandon, inherit=_disown)
         sqlite = engine.dialect.name == "sqlite"
         self.schema = None if sqlite else config.schema_name(schema)
-        metadata = MetaData(schema=self.schema)
-        self.table = sessions_table(metadata, sqlite=sqlite)
-        deletions = None if sqlite else deletions_table(metadata)
-        self.statements = Statements(self.table, deletions, self._backend)
+        self._backend, self.table, self.statements = database(engine.dialect, self.schema)
         self._first_call = FirstCall(self.table, self._backend, file_of(engine.url) if sqlite else None)
         self._checked = self._closed = self._advised = False
 

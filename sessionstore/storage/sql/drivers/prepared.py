@@ -7,8 +7,8 @@ and applied here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias
 
 from sqlalchemy import Dialect
 from sqlalchemy.sql.dml import UpdateBase
@@ -22,46 +22,59 @@ Statement: TypeAlias = SelectBase | UpdateBase
 _Processor: TypeAlias = Callable[[Any], Any]
 
 
+class Compiled(NamedTuple):
+    """A statement as a driver takes it.
+
+    Attributes:
+        sql: Its text.
+        order: The names of its parameters, where they have numbers.
+        constants: What Core made parameters of by itself, such as the 1 of "version + 1".
+        binders: What makes values of parameters, by name.
+        loaders: What makes values of columns, by place.
+    """
+
+    sql: str
+    order: Sequence[str] | None
+    constants: Mapping[str, Any]
+    binders: Sequence[tuple[str, _Processor]]
+    loaders: Sequence[tuple[int, _Processor]]
+
+
 class Prepared:
     """A statement that is ready to run.
 
     Args:
-        statement: Its bind parameters are all named; values are given at each run.
+        build: Makes the statement. Its bind parameters are all named; values are given at each run.
         driver: What runs it.
-        range_checked: Builds the range-checked variant, which runs when a row holds a time or a duration that the
-            driver cannot represent or that a TTL cannot be added to. The fast path does not pay for these checks.
+        range_checked: The range-checked variant, which runs when a row holds a time or a duration that the driver
+            cannot represent or that a TTL cannot be added to. The fast path does not pay for these checks.
             None: this statement is the range-checked one.
     """
 
     def __init__(
         self,
-        statement: Statement,
+        build: Callable[[], Statement],
         driver: Driver,
-        range_checked: Callable[[], Prepared] | None = None,
+        range_checked: Prepared | None = None,
     ) -> None:
-        dialect = driver.dialect
-        compiled = statement.compile(dialect=dialect)
-        self._sql = str(compiled)
+        self._build = build
         self._driver = driver
         self._range_checked = range_checked
-        self._order: Sequence[str] | None = compiled.positiontup
-        # What Core made parameters of by itself, such as the 1 of "version + 1".
-        self._constants = {name: value for name, value in compiled.params.items() if value is not None}
-        self._binders: list[tuple[str, _Processor]] = [
-            (name, process)
-            for name, bind in compiled.binds.items()
-            if (process := _bind_processor(bind.type, dialect)) is not None
-        ]
-        self._loaders: list[tuple[int, _Processor]] = [
-            (index, process)
-            for index, column in enumerate(statement.exported_columns)
-            if (process := _result_processor(column.type, dialect)) is not None
-        ]
+        self._compiled: Compiled | None = None
+
+    @property
+    def compiled(self) -> Compiled:
+        """The statement, built and compiled when it is first asked for: most processes need few of all there are."""
+        # Without a lock (cached_property of Python 3.11 has one): a child that is forked while another thread holds
+        # a lock waits for it forever. Two threads may well compile the same.
+        if self._compiled is None:
+            self._compiled = _compiled(self._build(), self._driver.dialect)
+        return self._compiled
 
     @property
     def range_checked(self) -> Prepared:
         """The same for rows beyond what can be reckoned with: itself, where it does for them."""
-        return self if self._range_checked is None else self._range_checked()
+        return self if self._range_checked is None else self._range_checked
 
     async def fetch(self, connection: Any, params: Mapping[str, Any]) -> Sequence[Row]:
         """Runs the statement on a driver's connection, in one round trip, and returns its rows."""
@@ -74,19 +87,37 @@ class Prepared:
         return await self.range_checked.fetch(connection, params)
 
     async def _fetch(self, connection: Any, params: Mapping[str, Any]) -> Sequence[Row]:
-        bound = {**self._constants, **params}
-        for name, process in self._binders:
+        sql, order, constants, binders, loaders = self.compiled
+        bound = {**constants, **params}
+        for name, process in binders:
             bound[name] = process(bound[name])
         rows = await self._driver.fetch(
-            connection, self._sql, bound if self._order is None else tuple(bound[name] for name in self._order)
+            connection, sql, bound if order is None else tuple(bound[name] for name in order)
         )
-        return [self._load(row) for row in rows] if self._loaders else rows
+        return [_loaded(row, loaders) for row in rows] if loaders else rows
 
-    def _load(self, row: Row) -> Row:
-        loaded = list(row)
-        for index, process in self._loaders:
-            loaded[index] = process(loaded[index])
-        return loaded
+
+def _compiled(statement: Statement, dialect: Dialect) -> Compiled:
+    compiled = statement.compile(dialect=dialect)
+    binders = (
+        (name, process)
+        for name, bind in compiled.binds.items()
+        if (process := _bind_processor(bind.type, dialect)) is not None
+    )
+    loaders = (
+        (index, process)
+        for index, column in enumerate(statement.exported_columns)
+        if (process := _result_processor(column.type, dialect)) is not None
+    )
+    constants = {name: value for name, value in compiled.params.items() if value is not None}
+    return Compiled(str(compiled), compiled.positiontup, constants, list(binders), list(loaders))
+
+
+def _loaded(row: Row, loaders: Iterable[tuple[int, _Processor]]) -> Row:
+    loaded = list(row)
+    for index, process in loaders:
+        loaded[index] = process(loaded[index])
+    return loaded
 
 
 def _bind_processor(type_: TypeEngine[Any], dialect: Dialect) -> _Processor | None:

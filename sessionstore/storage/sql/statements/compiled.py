@@ -1,9 +1,9 @@
-"""Every statement, built and compiled once."""
+"""Every statement, built and compiled once, at its first use."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import partial
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from sqlalchemy import BigInteger, ColumnElement, FromClause, Table, Text, bindparam, select
@@ -37,7 +37,7 @@ _DRAFT: Final[Fields] = {
 _SETTING: Final[Fields] = {**_DRAFT, "write": Text()}
 _DELETION: Final[Fields] = {**KEY_FIELDS, "receipt": Text(), "owner_id": Text()}
 
-_Build: TypeAlias = Callable[[FromClause], Statement]
+_Build: TypeAlias = Callable[[Columns], Statement]
 _Wanted: TypeAlias = Callable[[Rows, Rows, Columns], list[ColumnElement[bool]]]
 """Conditions of a row that is to be written, beside its key: of the table or an alias, and of the batch."""
 
@@ -77,13 +77,15 @@ class Statements:
         self.set = self._pair(_SETTING, creating.set)
         self.delete = self._pair(_DELETION, deleting.delete)
         self.receipts = self._pair({"receipt": Text()}, deleting.noted_receipts)
-        self.forget_receipts = None if deletions is None else self._prepare(deleting.forget_receipts(deletions))
-        self.purge = self._prepare(deleting.purge())
-        self.count_expired = self._prepare(deleting.count_expired())
+        self.forget_receipts = (
+            None if deletions is None else self._prepare(partial(deleting.forget_receipts, deletions))
+        )
+        self.purge = self._prepare(deleting.purge)
+        self.count_expired = self._prepare(deleting.count_expired)
 
     def list(self, conditions: Sequence[ColumnElement[bool]]) -> Prepared:
         """One page of the live sessions for which these hold."""
-        return self._prepare(self._reading.list(conditions))
+        return self._prepare(lambda: self._reading.list(conditions))
 
     def clear(self, conditions: Sequence[ColumnElement[bool]]) -> Prepared:
         """Deletes one batch of the rows for which these hold, but for those that others hold.
@@ -91,14 +93,14 @@ class Statements:
         Counts, to be added up over its rows: those that were deleted, live ones of them, those that it locked to delete
         them, and whether there were any at all.
         """
-        return self._prepare(self._deleting.clear(conditions))
+        return self._prepare(lambda: self._deleting.clear(conditions))
 
     def stats(self, conditions: Sequence[ColumnElement[bool]]) -> Prepared:
         """Per namespace: the live rows, the expired ones, and the oldest expiry of these."""
-        return self._prepare(self._reading.stats(conditions))
+        return self._prepare(lambda: self._reading.stats(conditions))
 
-    def _prepare(self, statement: Statement, range_checked: Callable[[], Prepared] | None = None) -> Prepared:
-        return Prepared(statement, self._backend.driver, range_checked)
+    def _prepare(self, build: Callable[[], Statement], range_checked: Prepared | None = None) -> Prepared:
+        return Prepared(build, self._backend.driver, range_checked)
 
     def _one(self, fields: Fields) -> FromClause:
         """A batch of one row, with its time. It is read once, so that the time is one for the whole statement."""
@@ -114,30 +116,38 @@ class Statements:
     def _many(self, fields: Fields) -> FromClause:
         return self._backend.batch(fields, self._terms.now)
 
-    def _pair(self, fields: Fields, build: _Build) -> Pair:
-        return Pair(self._prepare(build(self._one(fields))), self._prepare(build(self._many(fields))))
+    def _pair(self, fields: Fields, build: Callable[[FromClause], Statement]) -> Pair:
+        return Pair(
+            self._prepare(lambda: build(self._one(fields))),
+            self._prepare(lambda: build(self._many(fields))),
+        )
 
     def _read(self, fields: Fields, build: Callable[[FromClause, Columns], Statement]) -> Pair:
-        return self._swift(lambda columns: (build(self._one(fields), columns), build(self._many(fields), columns)))
+        return self._swift(
+            lambda columns: build(self._one(fields), columns),
+            lambda columns: build(self._many(fields), columns),
+        )
 
     def _written(self, fields: Fields, build: Callable[[FromClause, Columns], Update], wanted: _Wanted) -> Pair:
         """Statements that write rows that are there and that could be locked at once."""
 
-        def built(columns: Columns) -> tuple[Statement, Statement]:
-            row, same, batch = self._table.alias("target"), Parameters(fields), self._many(fields)
+        def one(columns: Columns) -> Statement:
+            row, same = self._table.alias("target"), Parameters(fields)
             lockable = self._backend.lockable(row, same_key(row, same), *wanted(row, same, columns))
+            return build(self._one(fields), columns).where(lockable)
+
+        def many(columns: Columns) -> Statement:
+            batch = self._many(fields)
             locked = self._backend.locked(batch, self._table, *wanted(self._table, batch, columns))
-            return build(self._one(fields), columns).where(lockable), build(locked, columns)
+            return build(locked, columns)
 
-        return self._swift(built)
+        return self._swift(one, many)
 
-    def _swift(self, built: Callable[[Columns], tuple[Statement, Statement]]) -> Pair:
+    def _swift(self, one: _Build, many: _Build) -> Pair:
         """Builds the fast-path statements. When a row is out of range, their range-checked variants run instead."""
 
-        @cache
-        def range_checked() -> Pair:
-            one, many = built(self._terms.range_checked)
-            return Pair(self._prepare(one), self._prepare(many))
+        def swift(built: _Build) -> Prepared:
+            range_checked = self._prepare(lambda: built(self._terms.range_checked))
+            return self._prepare(lambda: built(self._terms.plain), range_checked)
 
-        one, many = built(self._terms.plain)
-        return Pair(self._prepare(one, lambda: range_checked().one), self._prepare(many, lambda: range_checked().many))
+        return Pair(swift(one), swift(many))

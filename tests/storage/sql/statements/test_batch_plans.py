@@ -64,10 +64,11 @@ def _plan(database: Database, prepared: Prepared, batch: str, *, generic: bool) 
         # As the provider's own connections: prepared, and planned for any parameters or for these.
         mode = "force_generic_plan" if generic else "force_custom_plan"
         connection.execute(f"SET plan_cache_mode = {mode}".encode())
-        params = prepared._constants | {"batch": batch, "now": None}
-        assert prepared._order is not None
+        sql, order, constants, *_ = prepared.compiled
+        params = {**constants, "batch": batch, "now": None}
+        assert order is not None
         rows = psycopg.RawCursor(connection).execute(
-            f"EXPLAIN (FORMAT JSON) {prepared._sql}".encode(), [params[name] for name in prepared._order], prepare=True
+            f"EXPLAIN (FORMAT JSON) {sql}".encode(), [params[name] for name in order], prepare=True
         )
         ((plans,),) = rows.fetchall()
     plan: dict[str, Any] = plans[0]["Plan"]

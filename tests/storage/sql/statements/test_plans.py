@@ -121,11 +121,11 @@ def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _plan(database: Database, prepared: Prepared, mode: str) -> dict[str, Any]:
-    sql, order = prepared._sql, prepared._order
+    sql, order, constants, *_ = prepared.compiled
     assert order is not None
     with psycopg.connect(dsn(database.url), autocommit=True) as connection:
         if mode == "custom":
-            params = prepared._constants | _PARAMS
+            params = {**constants, **_PARAMS}
             explain = f"EXPLAIN (FORMAT JSON) {sql}".encode()
             ((plans,),) = psycopg.RawCursor(connection).execute(explain, [params[name] for name in order])
         else:

@@ -1,0 +1,60 @@
+"""What all engines of one kind have in common: how their database is talked to, the tables, and the statements."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
+
+from sqlalchemy import Dialect, MetaData, Table
+
+from ..dialects.dialect import Backend
+from ..dialects.postgresql import PostgreSQL
+from ..dialects.sqlite import SQLite
+from ..statements.compiled import Statements
+from ..tables import deletions_table, sessions_table
+
+DATABASES: Final[Mapping[str, Callable[[Dialect], Backend]]] = {"postgresql": PostgreSQL, "sqlite": SQLite}
+"""By the names of their dialects."""
+
+_KINDS: Final = 16
+"""A process with a schema for each of its tenants does not keep the statements of all of them forever."""
+
+
+class Database(NamedTuple):
+    """A database, without a word of where it is."""
+
+    backend: Backend
+    table: Table
+    statements: Statements
+
+
+def database(dialect: Dialect, schema: str | None) -> Database:
+    """The one for engines of this dialect.
+
+    Storages of the same dialect and schema share it, so that their statements are built and compiled once.
+    """
+    dbapi = dialect.loaded_dbapi
+    return _database(_Kind(type(dialect), schema, dbapi.Error, dbapi))
+
+
+@dataclass(frozen=True)
+class _Kind:
+    dialect: type[Dialect]
+    schema: str | None
+    error: type[Exception]
+    # SQLAlchemy makes another one for each engine, around the same driver.
+    dbapi: Any = field(compare=False)
+
+
+@lru_cache(_KINDS)
+def _database(kind: _Kind) -> Database:
+    made: Any = kind.dialect
+    dialect: Dialect = made(dbapi=kind.dbapi)
+    sqlite = dialect.name == "sqlite"
+    backend = DATABASES[dialect.name](dialect)
+    metadata = MetaData(schema=kind.schema)
+    table = sessions_table(metadata, sqlite=sqlite)
+    deletions = None if sqlite else deletions_table(metadata)
+    return Database(backend, table, Statements(table, deletions, backend))
