@@ -34,11 +34,6 @@ _HEALED = 4.0
 _CONNECTIONS = 10
 
 
-@pytest.fixture(params=["psycopg", "asyncpg"])
-def driver(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
 async def _fill_pool(storage: StorageProvider, database: Database) -> SessionManager[State]:
     """Leaves as many idle connections as the pool takes."""
     assert isinstance(storage, SqlStorageProvider)

@@ -42,6 +42,9 @@ _LIMITS: Final = {
 
 NOT_PREPARED: Final = {"26000", "42P05"}
 
+READ_ONLY: Final = "25006"
+"""The code of what is refused because the server, or the role, only reads."""
+
 
 class Fault(Enum):
     """The kinds of faults that callers, or the provider, treat differently."""
@@ -195,6 +198,11 @@ def storage_error(
     if code is None:
         return StorageError(f"{_failed_in_python(error, backend)}; the cause tells where")
     return StorageError(f"{backend} failed; the cause has the details", code=code)
+
+
+def refused_access(backend: str) -> StorageUnavailableError:
+    """What a read is told whose access cannot be written, because the server only reads."""
+    return StorageUnavailableError(f"{backend} {_REFUSALS[READ_ONLY]}", code=READ_ONLY)
 
 
 def _failed_in_python(error: BaseException, backend: str) -> str:

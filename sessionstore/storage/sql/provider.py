@@ -13,6 +13,7 @@ from ...batching import BATCH_CHARS, Batching
 from ...concurrency.combine import Combiner
 from ...concurrency.halves import by_key
 from ...concurrency.loops import PerLoop
+from ...errors import StorageUnavailableError, UpdateOutcomeUnknownError
 from ...ids import check_filters
 from .. import (
     Apply,
@@ -305,13 +306,15 @@ class SqlStorageProvider(StorageProvider):
         rows = await self._fetching.batch(self._statements.exists, unique(keys), writing=False)
         return {key_of(row): bool(row[2]) for row in rows}
 
-    async def _move(self, keys: Collection[Key]) -> dict[Key, tuple[datetime, datetime | None]]:
+    async def _move(
+        self, keys: Collection[Key], *, access: bool = False
+    ) -> dict[Key, tuple[datetime, datetime | None]]:
         """Moves the expiry of those that are due and that nobody holds: when they were accessed, and their expiry."""
-        rows = await self._fetching.batch(self._statements.touch, map(key_fields, keys), writing=True)
+        rows = await self._fetching.batch(self._statements.touch, map(key_fields, keys), writing=True, access=access)
         return {key_of(row): (row[2], row[3]) for row in rows}
 
     async def _move_late(self, keys: Collection[Key]) -> Collection[Key]:
-        moved = await self._move(keys)
+        moved = await self._move(keys, access=True)
         due = await self._due([key for key in keys if key not in moved])
         return [key for key, is_due in due.items() if is_due]
 
@@ -322,15 +325,20 @@ class SqlStorageProvider(StorageProvider):
     async def _access(self, rows: Sequence[Row], *, journal: bool = False) -> dict[Key, Document]:
         """The documents of rows just read, as an access leaves them: moves the expiry of those that are due.
 
-        Where somebody else holds a row, its document is the answer as it was read, and the access is made up for later.
+        Where somebody else holds a row, or where the server only reads or was lost meanwhile, the document is the
+        answer as it was read, and the access is made up for later.
         """
         found = {key_of(row): accessed(row) for row in rows}
         if not (due := [key_of(row) for row in rows if row[DUE]]):
             return found
         late = self._late.here()
         due = [key for key in due if key not in late]
-        moving = self._move(due)
-        moved = (await late.soon(moving) or {}) if self._statements.one_writer else await moving
+        moving = self._move(due, access=True)
+        try:
+            moved = (await late.soon(moving) or {}) if self._statements.one_writer else await moving
+        except (StorageUnavailableError, UpdateOutcomeUnknownError):
+            late.add(due)
+            return found
         for key, (last_accessed_at, expires_at) in moved.items():
             summary = found[key].summary._replace(last_accessed_at=last_accessed_at, expires_at=expires_at)
             found[key] = found[key]._replace(summary=summary)

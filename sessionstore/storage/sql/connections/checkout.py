@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
+from contextvars import Context
 from math import inf
 from pathlib import Path
 from time import monotonic
@@ -27,6 +28,7 @@ from .limits import Limits
 from .modes import Mode
 from .opened_file import identity_of, log_of
 from .pools import LoopPool, belongs_to, died_with_its_loop, idle, made_in
+from .readers import Readers, writes_now
 from .scarce import Scarce
 
 R = TypeVar("R")
@@ -40,7 +42,9 @@ _SUSPICIOUS_SECONDS: Final = 0.1
 """A statement that had no answer for so long makes the other connections suspicious."""
 
 _SEEN: Final = "sessionstore"
-"""The key in the `info` of a connection that says that our operations had it before."""
+"""The key in the `info` of a connection that says since when our operations have had it."""
+_ONLY_READS: Final = "sessionstore only reads"
+"""The key in the `info` of a connection that says that an access was refused on it, because it only reads."""
 
 
 class Lease:
@@ -54,6 +58,7 @@ class Lease:
         spoilt: Whether it must not be used again.
         generation: Which of the generations of connections it is of, see Connections.discard().
         rested: When it was given back last, by the monotonic clock.
+        since: When it was taken out of the pool for the first time, by the same clock.
     """
 
     def __init__(self, pool: Any, pooled: PoolProxiedConnection) -> None:
@@ -64,6 +69,7 @@ class Lease:
         self.spoilt = False
         self.generation = 0
         self.rested = 0.0
+        self.since = 0.0
 
     def close(self) -> None:
         """Gives it back to the pool."""
@@ -116,6 +122,7 @@ class Connections:
         self._suspected = -inf
         self._ending: set[asyncio.Task[bool]] = set()
         self._scarce = Scarce()
+        self._readers = Readers()
         self._known: Errors = (*driver.errors, SQLAlchemyError, SessionStoreError, OSError, TimeoutError)
         self._owned = owned
         self._idle: list[Lease] = []
@@ -138,6 +145,28 @@ class Connections:
         """
         if self._file is not None:
             await self._follow(self._file)
+        lease = await self._any()
+        return await self._reader(lease) if self.only_reads(lease) else lease
+
+    def only_reads(self, lease: Lease) -> bool:
+        """Whether a connection is known to lead to a server that only reads."""
+        return self._driver.only_reads(lease.driver) or _ONLY_READS in lease.pooled.info
+
+    def keep_reader(self, lease: Lease, *, new: bool) -> bool:
+        """Whether a connection on which an access was refused stays, because a new one would be no better.
+
+        Args:
+            lease: The connection.
+            new: Whether it was made for this access, after another one was refused.
+        """
+        if new:
+            self._readers.saw(lease.since)
+        if self._readers.known:
+            lease.pooled.info[_ONLY_READS] = True
+            return True
+        return False
+
+    async def _any(self) -> Lease:
         while self._idle:
             lease = self._idle.pop()
             now = monotonic()
@@ -150,6 +179,36 @@ class Connections:
         lease = await self._connected()
         self._in_use.add(lease)
         return lease
+
+    async def _reader(self, lease: Lease) -> Lease:
+        """A connection that only reads; another one in its place where nobody knows whether new ones would too."""
+        readers = self._readers
+        readers.saw(lease.since)
+        if readers.unknown:
+            await self.discard(lease, lost=True)
+            lease = await self._any()
+            if self.only_reads(lease):
+                readers.saw(lease.since)
+        elif not (readers.known or readers.looking):
+            readers.looking = True
+            _ = self._beside(self._look(lease))
+        return lease
+
+    async def _look(self, lease: Lease) -> bool:
+        """Replaces all connections where a new one leads to a server that writes."""
+        try:
+            writes = await writes_now(lease.pool, self._driver, _of_pool)
+        except Exception as error:  # noqa: BLE001  # nobody waits for it, and the old ones are what there is
+            _LOG.debug("no new connection beside those that only read", extra={"error": type(error).__name__})
+            writes = False
+        finally:
+            self._readers.looking = False
+        if writes:
+            self._generation += 1
+            self._replace_all(lease)
+        else:
+            self._readers.saw(monotonic())
+        return writes
 
     async def give_back(self, lease: Lease) -> None:
         """Takes a connection back that is as good as it was."""
@@ -186,6 +245,8 @@ class Connections:
             others: Whether those that are in use now are no better, and are replaced once they are given back.
         """
         self._scarce.used -= 1
+        # Once: those that fail together were made together.
+        others = others and lease.generation == self._generation
         if others:
             self._generation += 1
         if lost or others:
@@ -304,7 +365,11 @@ class Connections:
         lease.pool._invalidate(lease.pooled, _checkin=False)  # noqa: SLF001
 
     def _end(self, lease: Lease, left: Left) -> asyncio.Task[bool]:
-        task = asyncio.get_running_loop().create_task(_end(left.rest, lease.driver, self._driver))
+        return self._beside(_end(left.rest, lease.driver, self._driver))
+
+    def _beside(self, running: Coroutine[Any, Any, bool]) -> asyncio.Task[bool]:
+        """Runs something that no call waits for."""
+        task = asyncio.get_running_loop().create_task(running, context=Context())
         self._ending.add(task)
         task.add_done_callback(self._ending.discard)
         return task
@@ -440,7 +505,7 @@ class Connections:
                 "a connection of this engine cannot be put into AUTOCOMMIT, so that nothing would be committed; "
                 "see what its events set"
             )
-        info[_SEEN] = True
+        lease.since = info.setdefault(_SEEN, monotonic())
 
     async def _return(self, lease: Lease) -> None:
         # After dispose(), the service has another pool, and nobody would close what goes back into the first one.

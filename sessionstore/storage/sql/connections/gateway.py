@@ -16,7 +16,7 @@ from ....concurrency.loops import PerLoop
 from ....concurrency.sent import noted
 from ....errors import ConfigurationError, SessionStoreError, StorageError
 from ..causes import Stage, clean_cause
-from ..faults import NOT_PREPARED, Fault, code_of, driver_error, of_one_statement, storage_error
+from ..faults import NOT_PREPARED, Fault, code_of, driver_error, of_one_statement, refused_access, storage_error
 from ..sqlite_file import trouble_with
 from ..urls.sqlite import file_of
 from .bounded import Left, bounded
@@ -87,13 +87,15 @@ class Gateway:
         """The channel of the event loop that runs now."""
         return self._channels.here()
 
-    async def run(self, operation: Operation[R], *, writing: bool, statements: float = 1) -> R:
+    async def run(self, operation: Operation[R], *, writing: bool, statements: float = 1, access: bool = False) -> R:
         """Runs an operation and returns what it returns; what it raises must come from the database.
 
         Args:
             operation: What to run.
             writing: Whether it writes.
             statements: For how many times the bound of a statement it may run.
+            access: Whether it writes for the sake of a read. Then it is refused where the server only reads, and the
+                connection serves reads as before.
 
         Raises:
             StorageError: See faults.py. A read that loses its connection is repeated on another one, and what the
@@ -106,7 +108,7 @@ class Gateway:
             await self._check_schema()
         if writing and (sent := noted()) is not None:
             sent.begin()
-        return await self._attempt(operation, writing=writing, statements=statements)
+        return await self._attempt(operation, writing=writing, statements=statements, access=access)
 
     @asynccontextmanager
     async def transaction(self, lease: Lease) -> AsyncGenerator[None]:
@@ -151,7 +153,13 @@ class Gateway:
             self._checked = True
 
     async def _attempt(
-        self, operation: Operation[R], *, writing: bool, diagnosing: bool = True, statements: float = 1
+        self,
+        operation: Operation[R],
+        *,
+        writing: bool,
+        diagnosing: bool = True,
+        statements: float = 1,
+        access: bool = False,
     ) -> R:
         seconds = statements * self._limits.statement_seconds
         lost = rolled_back = anew = 0
@@ -159,7 +167,7 @@ class Gateway:
             try:
                 channel = self._channels.here()
                 async with channel.write_queue if writing else NO_QUEUE, channel.queue:
-                    running = self._operate(operation, channel, seconds, writing=writing)
+                    running = self._operate(operation, channel, seconds, writing=writing, access=access, new=anew > 0)
                     return await (running if self._backend.interruptible else to_its_end(running))
             except _Failure as failure:
                 error, fault, stage = failure.error, failure.fault, failure.stage
@@ -191,7 +199,9 @@ class Gateway:
         failed.refused = failed.refused or of_one_statement(error)
         return failed
 
-    async def _operate(self, operation: Operation[R], channel: Channel, seconds: float, *, writing: bool) -> R:
+    async def _operate(
+        self, operation: Operation[R], channel: Channel, seconds: float, *, writing: bool, access: bool, new: bool
+    ) -> R:
         connections = channel.connections
         try:
             lease = await connections.take()
@@ -199,6 +209,9 @@ class Gateway:
             fault = self._backend.fault(error, connected=False, alive=False)
             raise _Failure(error, fault, Stage.CONNECTING) from error
         driver = self._backend.driver
+        if access and connections.only_reads(lease):
+            await connections.give_back(lease)
+            raise _Failure(refused_access(self._backend.name), None, Stage.CONNECTED)
         if writing and (sent := noted()) is not None:
             sent.send()
         try:
@@ -213,6 +226,9 @@ class Gateway:
         except Exception as error:
             alive = driver.alive(lease.driver)
             fault = self._backend.fault(error, connected=True, alive=alive)
+            if fault is Fault.READ_ONLY and access and connections.keep_reader(lease, new=new):
+                await connections.give_back(lease)
+                raise _Failure(refused_access(self._backend.name), None, Stage.CONNECTED) from error
             if fault in _OF_ITS_CONNECTION:
                 await connections.discard(lease, lost=False, others=True)
             elif fault in _ENDED or lease.spoilt or not driver.at_rest(lease.driver):

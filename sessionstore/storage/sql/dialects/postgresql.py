@@ -30,14 +30,13 @@ from sqlalchemy.sql.dml import Delete
 
 from ..drivers.driver import Asyncpg, Driver, Psycopg
 from ..drivers.prepared import Statement
-from ..faults import Fault, code_of, driver_error, fault_without_code, source_of
+from ..faults import READ_ONLY, Fault, code_of, driver_error, fault_without_code, source_of
 from ..tables import FIRST_READ, LAST_READ, LONGEST
 from .dialect import Fields, batch_parameter, between
 
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
 _LOST: Final = {"57P01", "57P02", "57P05", "08003", "08006", "08007", "08P01"}
 _REFUSED: Final = {"57P03", "57014", "55P03", "28000", "28P01", "3D000"}
-_READ_ONLY: Final = "25006"
 # A prepared statement that is gone or comes twice; an internal error, as where something was dropped meanwhile
 _STALE: Final = {"26000", "42P05", "XX000"}
 # Of feature_not_supported: "cached plan must not change result type"
@@ -199,7 +198,7 @@ class PostgreSQL:
             return Fault.DENIED
         if code in _LOST:
             return Fault.LOST
-        if code == _READ_ONLY:
+        if code == READ_ONLY:
             return Fault.READ_ONLY
         if code in _STALE or (code == "0A000" and source_of(original) == _REVALIDATING):
             return Fault.STALE

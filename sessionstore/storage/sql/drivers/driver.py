@@ -60,6 +60,13 @@ class Driver(Protocol):
         """Whether it is alive, nothing is under way on it and no transaction is open."""
         ...
 
+    def only_reads(self, connection: Any) -> bool:
+        """Whether the server reported, with its last answer, that it is a standby or was told to only read.
+
+        Asks nothing. PostgreSQL reports it from version 14 on; a pooler need not.
+        """
+        ...
+
     async def end(self, connection: Any) -> bool:
         """Closes a connection on which a statement was cancelled, once the server said that the statement ended.
 
@@ -110,6 +117,12 @@ class Psycopg:
     def at_rest(self, connection: Any) -> bool:
         return not connection.closed and connection.info.transaction_status == _IDLE
 
+    def only_reads(self, connection: Any) -> bool:
+        if connection.closed:
+            return False
+        reported = connection.pgconn.parameter_status
+        return b"on" in (reported(b"in_hot_standby"), reported(b"default_transaction_read_only"))
+
     async def end(self, connection: Any) -> bool:
         # psycopg waited for the server when the statement was cancelled, and closed a connection that said nothing.
         answered = not connection.closed
@@ -154,6 +167,15 @@ class Asyncpg:
     def at_rest(self, connection: Any) -> bool:
         return not connection.is_closed() and not connection.is_in_transaction()
 
+    def only_reads(self, connection: Any) -> bool:
+        if connection.is_closed():
+            return False
+        reported = connection.get_settings()
+        return "on" in (
+            getattr(reported, "in_hot_standby", None),
+            getattr(reported, "default_transaction_read_only", None),
+        )
+
     async def end(self, connection: Any) -> bool:
         try:
             await connection.close(timeout=_END_SECONDS)
@@ -191,6 +213,9 @@ class Aiosqlite:
 
     def at_rest(self, connection: Any) -> bool:
         return _in_transaction(connection) is False
+
+    def only_reads(self, connection: Any) -> bool:
+        return False  # a file that only reads is told by each write to it
 
     async def end(self, connection: Any) -> bool:
         await connection.close()

@@ -42,7 +42,14 @@ class Fetching:
         )
 
     async def batch(
-        self, pair: Pair, fields: Iterable[Fields], *, writing: bool, keyed: bool = True, divisible: bool = True
+        self,
+        pair: Pair,
+        fields: Iterable[Fields],
+        *,
+        writing: bool,
+        keyed: bool = True,
+        divisible: bool = True,
+        access: bool = False,
     ) -> Sequence[Row]:
         """Runs a statement on a batch.
 
@@ -53,6 +60,7 @@ class Fetching:
             keyed: Whether its rows begin with keys, which then have to be among those of the batch.
             divisible: Whether halves may be tried where the database refuses the batch for its size. Then a half may
                 have been done when the other one fails.
+            access: Whether it writes for the sake of a read, see Gateway.run().
 
         Raises:
             StorageError: It was refused, also for a single row.
@@ -62,7 +70,9 @@ class Fetching:
             return ()
         statement, bound = self.bound(pair, given)
         try:
-            rows = await self._gateway.run(lambda lease: statement.fetch(lease.driver, bound), writing=writing)
+            rows = await self._gateway.run(
+                lambda lease: statement.fetch(lease.driver, bound), writing=writing, access=access
+            )
         except StorageError as error:
             if len(given) == 1 or not divisible or not (error.code or "").startswith(_TOO_MUCH):
                 raise
@@ -71,8 +81,8 @@ class Fetching:
                 check_keys(rows, given)
             return rows
         half = len(given) // 2
-        first = await self.batch(pair, given[:half], writing=writing, keyed=keyed)
-        return [*first, *await self.batch(pair, given[half:], writing=writing, keyed=keyed)]
+        first = await self.batch(pair, given[:half], writing=writing, keyed=keyed, access=access)
+        return [*first, *await self.batch(pair, given[half:], writing=writing, keyed=keyed, access=access)]
 
     def bound(self, pair: Pair, fields: Iterable[Fields]) -> tuple[Prepared, Fields]:
         """The statement for a single row, or the one for many, with its parameters."""

@@ -12,6 +12,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 from ....concurrency.deadline import ended
 from ....errors import SessionStoreError, StorageUnavailableError
 from ... import Key
+from ..faults import READ_ONLY
 
 M = TypeVar("M")
 
@@ -23,6 +24,8 @@ Move: TypeAlias = Callable[[Collection[Key]], Awaitable[Collection[Key]]]
 _MOMENT: Final = 0.05
 _FIRST_PAUSE: Final = 0.01
 _LONGEST_PAUSE: Final = 0.5
+_PAUSE_OF_READERS: Final = 5.0
+"""While the server only reads. It is looked as often where a new connection leads."""
 _AT_ONCE: Final = 128
 _MOST: Final = 10_000
 """How many sessions are remembered at most. Those beyond keep the expiry that they have."""
@@ -109,11 +112,13 @@ class LateAccesses:
 
     async def _try(self, loop: asyncio.AbstractEventLoop) -> None:
         tried = list(islice(self._until, _AT_ONCE))
+        only_reads = False
         try:
             due = set(await self._move(tried))
         except SessionStoreError as error:
             logger.debug("late accesses failed", extra={"error": type(error).__name__, "sessions": len(tried)})
             due = set(tried)
+            only_reads = getattr(error, "code", None) == READ_ONLY
         finally:
             self._attempt = None
         for key in tried:
@@ -122,4 +127,6 @@ class LateAccesses:
             if key in due and loop.time() < until:
                 self._until[key] = until
         self._pause = min(_LONGEST_PAUSE, 2 * self._pause) if len(due) == len(tried) else _FIRST_PAUSE
+        if only_reads:
+            self._pause = _PAUSE_OF_READERS
         self._schedule(loop)
