@@ -12,16 +12,12 @@ import psycopg
 from sqlalchemy.engine import make_url
 
 from tests.support.postgres import Database
+from tests.support.postgres import dsn as dsn
 
 PASSWORD = f"geheim-{secrets.token_hex(8)}"
 """Of every role made here; it must not be found in any message."""
 
 _OTHERS = "datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
-
-
-def dsn(url: str) -> str:
-    """The URL as libpq takes it."""
-    return make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
 
 
 def ask(database: Database, query: str, *params: object) -> list[tuple[Any, ...]]:

@@ -19,7 +19,7 @@ import psycopg
 from sqlalchemy.engine import make_url
 
 from .directory import short_directory
-from .postgres import Database, PostgresServer, placeless
+from .postgres import Database, PostgresServer, dsn, placeless
 
 PGBOUNCER: Final = shutil.which("pgbouncer", path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin"]))
 """The program; None where this machine has none."""
@@ -102,7 +102,7 @@ def _user(url: str) -> str:
 
 def _wait_until_up(url: str, running: subprocess.Popen[bytes]) -> None:
     """It tells nobody when it begins to listen."""
-    conninfo = url.replace("+psycopg", "", 1)
+    conninfo = dsn(url)
     for _ in range(1000):
         try:
             psycopg.connect(conninfo, connect_timeout=10).close()
