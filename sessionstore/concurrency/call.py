@@ -139,9 +139,11 @@ def copy_of(error: Exception) -> SessionStoreError:
 
 def tell(calls: Iterable[Call[Any, Any]], error: Exception) -> None:
     """Tells those calls that have no answer yet that it failed."""
-    waiting = [call for call in calls if not (call.answered or call.withdrawn)]
-    for call in waiting:
-        call.answer(error if len(waiting) == 1 else copy_of(error))
+    failed = [call for call in calls if not call.answered]
+    for call in failed:
+        if not call.withdrawn:
+            # Those whose callers are gone count: the error may be about one of theirs.
+            call.answer(error if len(failed) == 1 else copy_of(error))
 
 
 def spawn(loop: asyncio.AbstractEventLoop, running: Coroutine[Any, Any, None]) -> asyncio.Task[None]:

@@ -207,7 +207,7 @@ class Contended:
         (entry,) = entries
         if entry.fold.unsettled:
             entry.fold.give_up()
-        elif len(entry.fold.open) == 1:
+        elif entry.fold.asked == 1:
             tell(entry.fold.calls, error)
         else:
             at = self._entries.index(entry)

@@ -39,6 +39,11 @@ class _Attempt(NamedTuple):
     outcomes: Sequence[_Outcome]
     error: UpdateOutcomeUnknownError
 
+    def open_at(self, found: Summary) -> bool:
+        """Whether it may still land, if it has not: the document is as it was read for this write."""
+        read = self.write.read
+        return (read.version, read.last_write) == (found.version, found.last_write)
+
     def untold(self) -> None:
         """Tells those whom it was to write for that it cannot be told."""
         for outcome in self.outcomes:
@@ -79,6 +84,8 @@ class Fold:
         "_keys",
         "_outcomes",
         "_read",
+        "_resent",
+        "_sending",
         "_text",
         "_version",
         "_write",
@@ -98,7 +105,7 @@ class Fold:
         self._outcomes: list[_Outcome] = []
         self._read: Document | None = None
         self._write: Write | None = None
-        self._guessed = False
+        self._guessed = self._resent = self._sending = False
         self._attempts: list[_Attempt] = []
         self.keyed = False
         for call in calls:
@@ -108,7 +115,9 @@ class Fold:
     def apply(self, document: Document, *, guess: bool = False) -> Iterator[None]:
         """Applies all to a document; to be followed by finish(). Stops before each function, so that others have turns.
 
-        If an earlier write was lost, the document tells first what became of it.
+        If an earlier write was lost, the document tells first what became of it. If that one may still land, it is sent
+        once more as it is: whichever of the two lands, the functions were applied once, and nobody is told of a
+        failure or left out of it although his change may still come.
 
         Args:
             document: What was read.
@@ -120,6 +129,11 @@ class Fold:
         self._read = document
         self._write = None
         self._outcomes = []
+        self._resent = self._sending = False
+        if self._attempts and not guess and self.waiting:
+            self._resent = True
+            self._write, self._outcomes = self._attempts[-1].write, list(self._attempts[-1].outcomes)
+            return
         self._version = document.summary.version
         self._text = document.state
         self._keys = "" if document.journal is None else document.journal.keys
@@ -158,6 +172,8 @@ class Fold:
     def finish(self) -> Write | None:
         """The write of what was applied, or None where none of them came to anything: then all are told."""
         assert self._read is not None
+        if self._resent:
+            return self._write
         summary, journal = self._read.summary, self._read.journal
         if self._write_id:
             changed = None if self._keys == ("" if journal is None else journal.keys) else self._keys
@@ -196,7 +212,12 @@ class Fold:
     @property
     def outdated(self) -> bool:
         """Whether anybody was cancelled since they were applied: then it is to be applied again without him."""
-        return any(outcome.call.withdrawn for outcome in self._outcomes)
+        return not self._resent and any(outcome.call.withdrawn for outcome in self._outcomes)
+
+    @property
+    def asked(self) -> int:
+        """For how many calls it was read or written, also for those whose callers are gone meanwhile."""
+        return len(self._outcomes) or len(self.calls)
 
     def again(self) -> Iterator[None]:
         """Applies all once more to what they were applied to before."""
@@ -210,12 +231,14 @@ class Fold:
 
     def sending(self, sent: Sent) -> None:
         """Notes for those whom it is for that it is sent from now on."""
+        self._sending = True
         for outcome in self._outcomes:
             if outcome.error is None:
                 outcome.call.request.sent = sent
 
     def refused(self) -> None:
         """Notes that what was sent is not written."""
+        self._sending = False
         lost = {id(outcome.call) for attempt in self._attempts for outcome in attempt.outcomes}
         for outcome in self._outcomes:
             if id(outcome.call) not in lost:
@@ -223,13 +246,17 @@ class Fold:
 
     def lose(self, error: UpdateOutcomeUnknownError) -> None:
         """Notes that the answer to what was written was lost."""
-        if self._write is not None:
-            self._attempts.append(_Attempt(self._write, self._outcomes, error))
+        if self._write is not None and self._sending:
+            if not self._resent:
+                self._attempts.append(_Attempt(self._write, self._outcomes, error))
             self._write = None
             self._outcomes = []
 
     def _settle(self, document: Document) -> None:
-        """Tells those whose write was lost and landed, or cannot be told of; the others are applied again."""
+        """Tells those whose write was lost and landed, or cannot be told of.
+
+        What has not landed and never will is forgotten, so that its calls are applied again.
+        """
         open_attempts: list[_Attempt] = []
         for attempt in self._attempts:
             write = attempt.write
@@ -244,7 +271,7 @@ class Fold:
                     outcome.tell(summary)
             elif found is Fate.UNTOLD:
                 attempt.untold()
-            else:
+            elif attempt.open_at(document.summary):
                 open_attempts.append(attempt)
         self._attempts = open_attempts
 
@@ -255,8 +282,9 @@ class Fold:
 
     def give_up(self) -> None:
         """Tells those whose write was lost that it cannot be told."""
-        for call in self.calls:
-            call.answer(copy_of(self._attempts[-1].error))
+        for attempt in self._attempts:
+            attempt.untold()
+        self._attempts = []
 
     @property
     def needs_journal(self) -> bool:

@@ -19,7 +19,7 @@ from ..concurrency.sent import Sent, noting
 from ..errors import SessionStoreError, StorageUnavailableError, UpdateOutcomeUnknownError
 from ..ids import short_id
 from ..storage import Document, Key, StorageProvider, Summary
-from .fold import Fold
+from .fold import Fold, UpdateCall
 from .request import Update, Updated
 from .write_cache import WriteCache
 
@@ -211,7 +211,7 @@ class Rounds:
                 fold.refused()
             raise
         except Exception as error:
-            if sum(len(fold.open) for fold in part) == 1:
+            if sum(fold.asked for fold in part) == 1:
                 raise
             # What it holds may be another caller's, and whether anything was written nobody can know.
             raise UpdateOutcomeUnknownError(
@@ -254,10 +254,12 @@ class Rounds:
         """
         if not divisible(error):
             raise error
+        # Also of those who are gone by now: one of them may be to blame.
+        asked = sum(fold.asked for fold in folds)
         # What was lost and may have landed is not to be begun anew.
-        folds = [fold for fold in given_up(folds) if fold.waiting]
+        folds = given_up(folds)
         end = folds[0].halved_until or monotonic() + halves.SECONDS if folds else 0.0
-        if sum(len(fold.open) for fold in folds) <= 1 or monotonic() > end:
+        if asked <= 1 or monotonic() > end:
             tell([call for fold in folds for call in fold.calls], error)
             return
         if len(folds) > 1:
@@ -265,11 +267,15 @@ class Rounds:
             shares = [folds[:middle], folds[middle:]]
             again = [[Fold(fold.key, fold.open, end) for fold in share] for share in shares]
         else:
-            calls = folds[0].open
-            middle = len(calls) // 2
-            again = [[Fold(folds[0].key, share, end)] for share in (calls[:middle], calls[middle:])]
+            again = [[Fold(fold.key, share, end)] for fold in folds for share in _halves(fold.open)]
         for share in again:
             await self.run(share)
+
+
+def _halves(calls: Sequence[UpdateCall]) -> list[Sequence[UpdateCall]]:
+    """The calls in two parts, or in one where it is only one call."""
+    middle = len(calls) // 2
+    return [share for share in (calls[:middle], calls[middle:]) if share]
 
 
 def beaten(fold: Fold) -> bool:
@@ -290,14 +296,11 @@ def left_open(folds: Iterable[Fold], error: Exception) -> list[Fold]:
 
 
 def given_up(folds: Iterable[Fold]) -> list[Fold]:
-    """Tells those whose write was lost that it cannot be told; returns the others."""
-    others: list[Fold] = []
+    """Tells those whose write was lost that it cannot be told; returns those in which others wait."""
+    folds = list(folds)
     for fold in folds:
-        if fold.unsettled:
-            fold.give_up()
-        else:
-            others.append(fold)
-    return others
+        fold.give_up()
+    return [fold for fold in folds if fold.waiting]
 
 
 def parts(folds: Iterable[Fold]) -> Iterable[list[Fold]]:

@@ -52,6 +52,7 @@ class Call:
     Attributes:
         queue: Among which calls it kept its place; None: it went for itself.
         token: What it would append.
+        key: Its idempotency key.
         poisonous: Whether the storage refuses what it makes.
         begun: When it began; None: it never did.
         ended: When it was answered, as its caller saw it.
@@ -67,6 +68,7 @@ class Call:
     kind: str
     queue: int | None
     token: int
+    key: str | None = None
     poisonous: bool = False
     begun: int | None = None
     ended: int | None = None
@@ -110,11 +112,13 @@ class History:
         for call in self.calls:
             _check_call(call)
         self._check_tokens(logs)
+        self._check_keys(logs)
         self._check_order()
         self._place_conflicts(logs, bases, now)
         self._check_time()
         self._check_absence()
         self._check_deletions(now)
+        self._check_ends(logs, now)
 
     def _check_tokens(self, logs: dict[int, tuple[int, ...]]) -> None:
         landed = Counter(token for log in logs.values() for token in log)
@@ -126,6 +130,16 @@ class History:
         for call in self.calls:
             if call.updated:
                 assert landed[call.token] == 1, f"{call} was lost"
+
+    def _check_keys(self, logs: dict[int, tuple[int, ...]]) -> None:
+        """Of the updates with one key, a session has had one; who was told so sees that one."""
+        keys = {call.token: call.key for call in self.calls if call.key is not None}
+        for log in logs.values():
+            for key, times in Counter(keys[token] for token in log if token in keys).items():
+                assert times == 1, f"updates with the key {key} were applied {times} times"
+        for call in self.calls:
+            if call.key is not None and call.end is End.DONE and not call.wrote and call.seen:
+                assert call.key in {keys.get(token) for token in call.seen.log}, f"{call} was told of no other"
 
     def _check_order(self) -> None:
         """Updates of one session through one storage keep the order in which they were made."""
@@ -175,6 +189,12 @@ class History:
         deleted = sum(call.kind == "delete" and call.wrote for call in self.calls)
         made = sum(call.kind == "create" and call.changed for call in self.calls)
         assert deleted + (now is not None) <= made, "more sessions were deleted than there were"
+
+    def _check_ends(self, logs: dict[int, tuple[int, ...]], now: Seen | None) -> None:
+        """Every session that is gone was deleted or has expired, and no deletion ends two."""
+        ended = len(logs) - (now is not None)
+        ends = sum(call.kind == "expire" or (call.kind == "delete" and call.changed) for call in self.calls)
+        assert ended <= ends, "a session is gone that nobody deleted"
 
 
 def _check_call(call: Call) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
 from functools import partial
 from itertools import count
 from typing import Any, Final, TypeAlias
@@ -22,19 +24,21 @@ from sessionstore import (
     StorageUnavailableError,
     UpdateOutcomeUnknownError,
 )
+from sessionstore.ids import Version
+from tests.support.clock import ManualClock
 from tests.support.documents import Chat
 
 from .history import Call, End, History, Seen
 from .shared_memory import POISON
-
-Choose: TypeAlias = Callable[[int], Sequence[StorageProvider]]
-"""Gives storages on the same sessions, by a number that decides whatever is left open."""
+from .under_way import UnderWay
 
 Change: TypeAlias = Callable[[Chat, int], Chat]
 """Makes of a state and a token the new state."""
 
 STORAGES: Final = 2
 _PATIENCE: Final = 60
+_LIFE: Final = timedelta(minutes=34)
+"""After which every session has expired that nobody accessed meanwhile."""
 
 _desks = st.integers(0, STORAGES * 2 - 1)
 _sessions = st.sampled_from(["a", "a", "a", "b", "c"])
@@ -83,23 +87,25 @@ class ConcurrentCalls(RuleBasedStateMachine):
     Args:
         namespace: Where the sessions are; no other example may use it.
         runner: Runs the calls.
-        choose_storages: Gives the storages.
+        clock: The time of the storages.
     """
 
-    def __init__(self, namespace: str, runner: asyncio.Runner, choose_storages: Choose) -> None:
+    def __init__(self, namespace: str, runner: asyncio.Runner, clock: ManualClock) -> None:
         super().__init__()
+        self.clock = clock
         self._namespace = namespace
-        self._choose_storages = choose_storages
         self._runner = runner
         self._histories: dict[str, History] = {}
         self._running: list[tuple[Call, asyncio.Task[None]]] = []
         self._versions: dict[str, list[int]] = {}
+        self._writes: dict[tuple[str, int], tuple[str, tuple[int, ...]]] = {}
         self._now = count()
         self._tokens = count(1)
 
     @initialize(seed=_some)
     def open_desks(self, seed: int) -> None:
-        self._storages = self._choose_storages(seed)
+        self._under_way = UnderWay(random.Random(seed))  # noqa: S311  # not to be secret, but the same each time
+        self._storages = self.choose_storages(seed, self._under_way)
         self._desks = [
             SessionManager(self._born, storage, self._namespace) for storage in self._storages for _ in range(2)
         ]
@@ -152,6 +158,11 @@ class ConcurrentCalls(RuleBasedStateMachine):
         for _ in range(times if known else 0):
             self._update(desk, session, _append, known[-1 - min(age, len(known) - 1)] + ahead)
 
+    @rule(desk=_desks, session=_sessions, key=st.sampled_from(["k1", "k2"]), times=st.integers(1, 2))
+    def append_once(self, desk: int, session: str, key: str, times: int) -> None:
+        for _ in range(times):
+            self._update(desk, session, _append, key=key)
+
     @rule(picks=st.lists(st.integers(0, 9), min_size=1, max_size=4))
     def cancel(self, picks: list[int]) -> None:
         """Some of the last calls; the older ones are over, or nearly."""
@@ -162,6 +173,32 @@ class ConcurrentCalls(RuleBasedStateMachine):
     @rule(storage=st.integers(0, STORAGES - 1), times=st.integers(1, 3))
     def break_down(self, storage: int, times: int) -> None:
         self.disturb(self._storages[storage], times)
+
+    @rule(writes=st.integers(1, 3))
+    def be_late(self, writes: int) -> None:
+        """The next writes land late, or never."""
+        self._under_way.late = writes
+
+    @rule(
+        writes=st.integers(1, 2), session=_sessions, calls=st.lists(st.tuples(_desks, _changes), min_size=1, max_size=4)
+    )
+    def update_late(self, writes: int, session: str, calls: list[tuple[int, Change]]) -> None:
+        self._under_way.late = writes
+        self.update_from_several_desks(session, calls)
+
+    @rule()
+    def land(self) -> None:
+        self._runner.run(self._under_way.land_all())
+
+    @rule()
+    def expire(self) -> None:
+        """All sessions that there are."""
+        now = next(self._now)
+        self.clock.advance(_LIFE)
+        for history in self._histories.values():
+            call = Call("expire", None, token=next(self._tokens), begun=now, ended=next(self._now), gone=True)
+            call.end = End.UNKNOWN
+            history.calls.append(call)
 
     @invariant()
     def let_begin(self) -> None:
@@ -180,6 +217,15 @@ class ConcurrentCalls(RuleBasedStateMachine):
         """Waits for all calls, and checks."""
         self._runner.run(self._settle())
 
+    def choose_storages(self, seed: int, under_way: UnderWay) -> Sequence[StorageProvider]:
+        """Storages on the same sessions.
+
+        Args:
+            seed: Decides whatever is left open.
+            under_way: Where their late writes are.
+        """
+        raise NotImplementedError
+
     def disturb(self, storage: StorageProvider, times: int) -> None:
         """Has the next calls of a storage fail, or some of them."""
 
@@ -195,15 +241,17 @@ class ConcurrentCalls(RuleBasedStateMachine):
                 task.cancel()
             self._runner.run(asyncio.sleep(0))
 
-    def _update(self, desk: int, session: str, change: Change, expected: int | None = None) -> None:
+    def _update(
+        self, desk: int, session: str, change: Change, expected: int | None = None, key: str | None = None
+    ) -> None:
         def make(call: Call) -> Awaitable[SessionResult[Chat]]:
             def changed(state: Chat) -> Chat:
                 call.ran = next(self._now)
                 return change(state, call.token)
 
-            return self._desks[desk].update_session(session, changed, expected_version=expected)
+            return self._desks[desk].update_session(session, changed, expected_version=expected, idempotency_key=key)
 
-        self._begin("update", desk, session, make, expected, poisonous=change is _poison)
+        self._begin("update", desk, session, make, expected, key=key, poisonous=change is _poison)
 
     def _begin(
         self,
@@ -213,10 +261,11 @@ class ConcurrentCalls(RuleBasedStateMachine):
         make: Callable[[Call], Awaitable[SessionResult[Any]]],
         expected: int | None = None,
         *,
+        key: str | None = None,
         poisonous: bool = False,
     ) -> None:
         queue = None if self._storages[desk // 2].batching is None else desk // 2
-        call = Call(kind, queue, token=next(self._tokens), expected=expected, poisonous=poisonous)
+        call = Call(kind, queue, token=next(self._tokens), key=key, expected=expected, poisonous=poisonous)
         self._histories.setdefault(session, History()).calls.append(call)
 
         async def run() -> None:
@@ -238,7 +287,7 @@ class ConcurrentCalls(RuleBasedStateMachine):
     def _note(self, session: str, call: Call, result: SessionResult[Any]) -> None:
         call.end = End.DONE if result.success else End.REFUSED
         call.gone = call.kind == "delete" or result.created
-        call.wrote = result.success and (call.kind == "update" or result.created or result.data is True)
+        call.wrote = result.success and (result.applied or result.created or result.data is True)
         if isinstance(result.error, SessionNotFoundError):
             call.end = End.ABSENT
         elif isinstance(result.error, SessionConflictError):
@@ -247,9 +296,11 @@ class ConcurrentCalls(RuleBasedStateMachine):
         elif result.error is not None:
             assert type(result.error) is InvalidStateError
         elif call.kind != "delete":
-            assert result.version is not None
+            assert isinstance(result.version, Version)
             state = result.unwrap()
             call.seen = Seen.of(state, result.version)
+            write = (result.version.write, call.seen.log)
+            assert self._writes.setdefault((session, result.version), write) == write, "one version of two writes"
             self._versions.setdefault(session, []).append(result.version)
             state["log"].clear()  # it is this caller's own
 
@@ -264,7 +315,13 @@ class ConcurrentCalls(RuleBasedStateMachine):
             elif end is not None:
                 raise end
         self._running.clear()
+        self._under_way.late = 0
         self.repair(self._storages[-1])
+        await self._check()
+        await self._under_way.land_all()
+        await self._check()
+
+    async def _check(self) -> None:
         for session, history in self._histories.items():
             found = await self._desks[-1].get_session(session, touch=False)
             history.check(Seen.of(found.unwrap(), found.version) if found.success else None)

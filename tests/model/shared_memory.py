@@ -11,7 +11,9 @@ from sessionstore import MemoryStorageProvider, StorageError, StorageUnavailable
 from sessionstore.batching import Batching
 from sessionstore.concurrency.combine import Combiner
 from sessionstore.concurrency.halves import by_key
-from sessionstore.storage import Apply, Creation, Document, Draft, Key, Owners, Summary, Write
+from sessionstore.storage import Apply, Clock, Creation, Document, Draft, Key, Owners, Summary, Write
+
+from .under_way import Landing, UnderWay
 
 POISON = "poison"
 """No state with this in it is written."""
@@ -23,6 +25,8 @@ class SharedMemory(MemoryStorageProvider):
     Args:
         batching: How calls go together.
         turns: How many turns others have.
+        under_way: Where late writes are until they land.
+        clock: Gives the time.
         beside: Whose sessions these are too.
 
     Attributes:
@@ -30,9 +34,17 @@ class SharedMemory(MemoryStorageProvider):
         lost: How many calls lose the connection before they are answered.
     """
 
-    def __init__(self, batching: Batching | None, turns: random.Random, beside: SharedMemory | None = None) -> None:
-        super().__init__()
+    def __init__(
+        self,
+        batching: Batching | None,
+        turns: random.Random,
+        under_way: UnderWay,
+        clock: Clock,
+        beside: SharedMemory | None = None,
+    ) -> None:
+        super().__init__(clock=clock)
         self.batching = batching
+        self._under_way = under_way
         self.away = self.lost = 0
         self._turns = turns
         own = batching or Batching(size=1)
@@ -54,6 +66,7 @@ class SharedMemory(MemoryStorageProvider):
 
     async def create_many(self, drafts: Sequence[Draft]) -> Sequence[Creation]:
         await self._arrive()
+        await self._depart(partial(super().create_many, drafts))
         created = await super().create_many(drafts)
         await self._leave()
         return created
@@ -71,24 +84,34 @@ class SharedMemory(MemoryStorageProvider):
         if any(POISON in write.state for write in writes):
             await self._pause()
             raise StorageError("refused")
+        await self._depart(partial(super().update_many, writes))
         written = await super().update_many(writes)
         await self._leave()
         return written
 
     async def update_locked_many(self, keys: Sequence[Key], apply: Apply) -> Sequence[Summary | None]:
+        writes: list[Write] = []
+
         def checked(document: Document) -> Write | None:
             write = apply(document)
             if write is not None and POISON in write.state:
                 raise StorageError("refused")
-            return write
+            if write is None or not late:
+                return write
+            writes.append(write)
+            return None
 
         await self._arrive()
+        late = self._under_way.late
         written = await super().update_locked_many(keys, checked)
+        if writes:  # the last that is sent is to commit them
+            await self._depart(partial(super().update_many, writes))
         await self._leave()
         return written
 
     async def delete_many(self, keys: Sequence[Key], *, owners: Owners = None) -> Sequence[bool]:
         await self._arrive()
+        await self._depart(partial(super().delete_many, keys, owners=owners))
         deleted = await super().delete_many(keys, owners=owners)
         await self._leave()
         return deleted
@@ -99,6 +122,12 @@ class SharedMemory(MemoryStorageProvider):
             self.away -= 1
             raise StorageUnavailableError("away")
 
+    async def _depart(self, landing: Landing) -> None:
+        """Loses the answer to a write that is late."""
+        if self._under_way.take(landing):
+            await self._pause()
+            raise UpdateOutcomeUnknownError("lost")
+
     async def _leave(self) -> None:
         await self._pause()
         if self.lost:
@@ -108,3 +137,4 @@ class SharedMemory(MemoryStorageProvider):
     async def _pause(self) -> None:
         for _ in range(self._turns.randrange(4)):
             await asyncio.sleep(0)
+        await self._under_way.land_perhaps()

@@ -11,15 +11,27 @@ from hypothesis.stateful import run_state_machine_as_test
 from sessionstore import StorageProvider
 from sessionstore.batching import Batching
 from sessionstore.updates.rounds import OPTIMISTIC_ROUNDS
+from tests.support.clock import ManualClock
 
 from .looping import JumpingLoop
 from .machine import STORAGES, ConcurrentCalls
 from .shared_memory import SharedMemory
+from .under_way import UnderWay
 
 
 class _OnMemory(ConcurrentCalls):
     def __init__(self) -> None:
-        super().__init__("model", asyncio.Runner(loop_factory=JumpingLoop), _choose)
+        super().__init__("model", asyncio.Runner(loop_factory=JumpingLoop), ManualClock())
+
+    def choose_storages(self, seed: int, under_way: UnderWay) -> Sequence[StorageProvider]:
+        turns = random.Random(seed)  # noqa: S311  # not to be secret, but the same each time
+        batching = Batching(size=1 + seed % 5, concurrency=1 + seed % 3)
+        first = SharedMemory(batching, turns, under_way, self.clock)
+        others = [
+            SharedMemory(None if seed % 7 == 0 else Batching(), turns, under_way, self.clock, first)
+            for _ in range(1, STORAGES)
+        ]
+        return [first, *others]
 
     def teardown(self) -> None:
         with self._runner:
@@ -32,13 +44,6 @@ class _OnMemory(ConcurrentCalls):
     def repair(self, storage: StorageProvider) -> None:
         assert isinstance(storage, SharedMemory)
         storage.away = storage.lost = 0
-
-
-def _choose(seed: int) -> Sequence[StorageProvider]:
-    turns = random.Random(seed)  # noqa: S311  # not to be secret, but the same each time
-    first = SharedMemory(Batching(size=1 + seed % 5, concurrency=1 + seed % 3), turns)
-    others = [SharedMemory(None if seed % 7 == 0 else Batching(), turns, first) for _ in range(1, STORAGES)]
-    return [first, *others]
 
 
 @pytest.mark.parametrize("rounds", [1, OPTIMISTIC_ROUNDS], ids=["soon locked", "as it is"])
