@@ -8,6 +8,7 @@ from typing import NamedTuple, TypeAlias
 from ..concurrency.call import Call, copy_of
 from ..concurrency.sent import Sent
 from ..errors import SessionNotFoundError, UpdateOutcomeUnknownError
+from ..ids import started_at
 from ..storage import Document, Key, Summary, Write
 from ..storage.journal import Fate, fate, has_key, new_write_id, with_key
 from .request import AlreadyApplied, Update, Updated
@@ -43,6 +44,12 @@ class _Attempt(NamedTuple):
         """Whether it may still land, if it has not: the document is as it was read for this write."""
         read = self.write.read
         return (read.version, read.last_write) == (found.version, found.last_write)
+
+    def of_this_session(self, found: Summary) -> bool:
+        """Whether it was to write the session that is found, and not an earlier one of the same id."""
+        read = self.write.read
+        lower, higher = sorted((read.version, found.version))
+        return read.created_at == found.created_at and started_at(higher, lower)
 
     def untold(self) -> None:
         """Tells those whom it was to write for that it cannot be told."""
@@ -260,7 +267,7 @@ class Fold:
         open_attempts: list[_Attempt] = []
         for attempt in self._attempts:
             write = attempt.write
-            if write.read.created_at != document.summary.created_at:
+            if not attempt.of_this_session(document.summary):
                 attempt.untold()
                 continue
             writes = None if document.journal is None else document.journal.writes

@@ -60,6 +60,18 @@ MUTANTS: Final = (
         ("tests/updates/test_lost.py",),
     ),
     Mutant(
+        "a lost write that may still land is applied anew",
+        "sessionstore/updates/fold.py",
+        {"if self._attempts and not guess and self.waiting:": "if False:"},
+        ("tests/updates/test_late_landings.py",),
+    ),
+    Mutant(
+        "a write that landed late is taken for lost",
+        "sessionstore/updates/fold.py",
+        {"if found is Fate.LANDED:": "if found is Fate.LANDED and not self.losses:"},
+        ("tests/model/test_on_memory.py",),
+    ),
+    Mutant(
         "a creation that was lost does not know its own session again",
         "sessionstore/storage/sql/operations/creations.py",
         {"return any(started_at(": "return not any(started_at("},

@@ -8,15 +8,18 @@ import pytest
 from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from sessionstore import SqlStorageProvider, StorageProvider
+from sessionstore import StorageProvider
 from sessionstore.batching import Batching
 from sessionstore.updates.rounds import OPTIMISTIC_ROUNDS
 from tests.support.bystander import kill_connections
+from tests.support.clock import ManualClock
 from tests.support.databases import driven
 from tests.support.postgres import Database, PostgresServer
 
+from .late_postgresql import LatePostgreSQL
 from .machine import STORAGES, ConcurrentCalls
 from .shared_memory import POISON
+from .under_way import UnderWay
 
 
 @pytest.fixture(scope="module")
@@ -41,21 +44,25 @@ def test_concurrent_calls_on_postgresql_come_to_what_one_at_a_time_would_have(
         examples = count()
 
         def __init__(self) -> None:
-            super().__init__(f"{driver}-{next(self.examples)}", runner, choose)
+            super().__init__(f"{driver}-{next(self.examples)}", runner, clock)
+
+        def choose_storages(self, seed: int, under_way: UnderWay) -> Sequence[StorageProvider]:
+            for storage in storages:
+                assert isinstance(storage, LatePostgreSQL)
+                storage.under_way = under_way
+            first = seed % len(storages)
+            return [*storages[first:], *storages[:first]][:STORAGES]
 
         def disturb(self, storage: StorageProvider, times: int) -> None:
             if times == 1:  # which takes a while
                 kill_connections(refusing_database)
 
-    def choose(seed: int) -> Sequence[StorageProvider]:
-        first = seed % len(storages)
-        return [*storages[first:], *storages[:first]][:STORAGES]
-
+    clock = ManualClock()
     examples = settings().max_examples // 3
     program = settings(deadline=None, report_multiple_bugs=False, max_examples=examples, stateful_step_count=25)
     with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
         # Made once, because making one takes longer than an example.
-        storages = [SqlStorageProvider.from_url(url, batching=batching, pool_size=4) for batching in batchings]
+        storages = [LatePostgreSQL.from_url(url, batching=batching, clock=clock, pool_size=4) for batching in batchings]
         try:
             run_state_machine_as_test(OnPostgreSQL, settings=program)
         finally:

@@ -15,7 +15,7 @@ from sessionstore.batching import Batching
 from sessionstore.ids import Version
 from sessionstore.storage import Apply, Document, Key, Owners, Summary, Write
 from tests.support.clock import ManualClock
-from tests.support.documents import Chat, append, key, new_chat
+from tests.support.documents import Chat, append, draft, key, new_chat
 
 from ..support.sender import begun, turns
 
@@ -25,6 +25,7 @@ class LateStorage(MemoryStorageProvider):
 
     Attributes:
         late: Whether the next write is late.
+        lost_after: Whether the answer to the next write is lost although it landed at once.
         reading: While it is not set, nothing is read.
         arrived: Set when a late one was sent.
         go_on: When it is set, the loss is told.
@@ -34,7 +35,7 @@ class LateStorage(MemoryStorageProvider):
 
     def __init__(self, clock: ManualClock) -> None:
         super().__init__(clock=clock, batching=Batching(concurrency=1))
-        self.late = False
+        self.late = self.lost_after = False
         self.reading = asyncio.Event()
         self.reading.set()
         self.arrived, self.go_on = asyncio.Event(), asyncio.Event()
@@ -57,7 +58,13 @@ class LateStorage(MemoryStorageProvider):
             await self.go_on.wait()
             raise UpdateOutcomeUnknownError("lost")
         await self._land()
-        return await self._stored(writes)
+        written = await self._stored(writes)
+        if self.lost_after:
+            self.lost_after = False
+            self.arrived.set()
+            await self.go_on.wait()
+            raise UpdateOutcomeUnknownError("lost")
+        return written
 
     async def update_locked_many(self, keys: Sequence[Key], apply: Apply) -> Sequence[Summary | None]:
         await self._land()
@@ -180,3 +187,54 @@ async def test_two_writes_of_one_update_are_lost_and_the_first_lands_last(
     assert result.unwrap()["turns"] == [0]
     assert_one_truth(storage, result)
     assert (await desk.get_session("s", touch=False)).unwrap()["turns"] == [0]
+
+
+async def test_who_would_fail_without_a_caller_who_is_gone_is_told_of_the_late_write_that_has_both(
+    storage: LateStorage, desk: SessionManager[Chat]
+) -> None:
+    storage.late = False
+    storage.reading.clear()
+    first, gone = await begun(desk.update_session("s", append("warm")), desk.update_session("s", append("A")))
+    (kept,) = await begun(desk.update_session("s", lambda state: state["turns"].insert(2, state["turns"][1] + "B")))
+    storage.reading.set()
+    await first
+    storage.late = True
+    await storage.arrived.wait()
+    gone.cancel()
+    await turns()
+    storage.go_on.set()
+    result = await kept
+    assert result.unwrap()["turns"] == ["warm", "A", "AB"]
+    assert_one_truth(storage, result)
+
+
+async def test_a_function_that_would_raise_the_second_time_is_not_told_as_failed_while_its_change_may_come(
+    storage: LateStorage, desk: SessionManager[Chat]
+) -> None:
+    storage.go_on.set()
+    words = iter(["only once"])
+    result = await desk.update_session("s", say(lambda: next(words)))
+    assert result.unwrap()["turns"] == ["only once"]
+    assert_one_truth(storage, result)
+    assert (await desk.get_session("s", touch=False)).unwrap()["turns"] == ["only once"]
+
+
+@pytest.mark.parametrize("found", ["before", "behind"])
+async def test_an_update_is_not_done_again_in_a_session_that_was_created_at_the_same_instant(
+    storage: LateStorage, desk: SessionManager[Chat], found: str
+) -> None:
+    storage.late, storage.lost_after = False, True
+    (lost,) = await begun(desk.update_session("s", append("once")))
+    await storage.arrived.wait()
+    (landed,) = await storage.get_many([key()], touch=False)
+    assert landed is not None
+    storage._documents.clear()
+    version = landed.summary.version + (-(2**30) if found == "before" else 2**30)
+    assert (await storage.create(draft(state=landed.state, version=abs(version)))).created
+    born = storage._documents[key()]
+    same_time = born.summary._replace(created_at=landed.summary.created_at)
+    storage._documents[key()] = born._replace(summary=same_time)
+    storage.go_on.set()
+    with pytest.raises(UpdateOutcomeUnknownError):
+        await lost
+    assert (await desk.get_session("s", touch=False)).unwrap()["turns"] == ["once"]

@@ -135,6 +135,24 @@ async def test_a_caller_cancelled_while_refused_ones_go_one_by_one_is_not_applie
     assert last.unwrap()["turns"] == ["2"]
 
 
+@pytest.mark.parametrize("whose", ["s", "other"])
+async def test_nobody_is_blamed_for_the_call_of_somebody_who_was_cancelled_while_it_was_refused(
+    storage: GatedStorage, whose: str
+) -> None:
+    desk = await desk_on(storage, "s", "other")
+    storage.refuse_marked()
+    tasks = await together(storage, desk)
+    storage.writing.hold()
+    tasks = await together(
+        storage, desk, desk.update_session(whose, append(MARK)), desk.update_session("s", append("1"))
+    )
+    tasks[0].cancel()
+    await turns()
+    storage.writing.release()
+    _, kept = await ends(tasks)
+    assert kept.unwrap()["turns"] == ["1"]
+
+
 async def test_a_session_that_cannot_be_read_fails_alone() -> None:
     storage = UnreadableStorage()
     desk = await desk_on(storage, "a", "broken", "c")
