@@ -96,7 +96,7 @@ async def test_an_access_is_not_made_up_for_once_the_session_has_expired(
         assert await storage.get(key("s0")) is not None
         await until(postgres, "SELECT max(expires_at) < clock_timestamp() FROM sessionstore.sessions")
     async with asyncio.timeout(20):
-        while key("s0") in storage._late.here():  # noqa: ASYNC110  # it tries in a while, and signals nothing
+        while key("s0") in storage._reads._late.here():  # noqa: ASYNC110  # it tries in a while, and signals nothing
             await asyncio.sleep(0.01)
     assert await storage.get(key("s0")) is None
 

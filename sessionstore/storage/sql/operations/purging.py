@@ -1,0 +1,81 @@
+"""Deletions of many rows: all sessions in a scope, those that expired, and old receipts."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection
+from datetime import datetime, timedelta
+from typing import Final, TypeAlias
+
+from ....ids import check_filters
+from ... import Key, Purge, check_limit
+from ..connections.gateway import Gateway
+from ..statements.scope import Scope
+from ..tables import FIRST_INSTANT, micros
+from .answers import not_kept
+from .fetching import Fetching
+from .rounds import Rounds
+
+_Held: TypeAlias = Callable[[Collection[Key]], Awaitable[Collection[Key]]]
+
+_CLEAR_BATCH: Final = 5000
+_RECEIPTS: Final = timedelta(hours=1)
+"""How long a deletion is remembered, for a caller who lost the answer."""
+
+
+class Purging:
+    """Deletes many rows of one storage, a batch at a time.
+
+    Args:
+        gateway: The way to the database.
+        fetching: Runs the statements.
+        held: Tells which rows other transactions hold.
+    """
+
+    def __init__(self, gateway: Gateway, fetching: Fetching, held: _Held) -> None:
+        self._gateway = gateway
+        self._statements = gateway.statements
+        self._fetching = fetching
+        self._held = held
+
+    async def clear(self, scope: Scope) -> int:
+        """Deletes all sessions in a scope; returns how many live ones there were."""
+        check_filters(namespace=scope.namespace, prefix=scope.prefix)
+        batch = self._statements.clear(scope.conditions(self._gateway.table))
+        params = scope.params() | {"limit": _CLEAR_BATCH}
+        total = 0
+        rounds = Rounds(self._held)
+        while True:
+            counts = await self._fetching.rows(batch, params, writing=True)
+            total += sum(int(row[1]) for row in counts)
+            if any(row[0] for row in counts):
+                rounds = Rounds(self._held)
+            elif any(row[2] for row in counts):
+                raise not_kept((), deleting=True)
+            elif not any(row[3] for row in counts):
+                return total
+            else:
+                # Others hold the rows that are left.
+                await rounds.pause(())
+
+    async def purge(self, limit: int, grace: timedelta, since: datetime | None) -> Purge:
+        """Deletes one batch of expired rows; the first batch of a run also forgets old receipts."""
+        check_limit(limit)
+        if since is None:
+            await self._forget_receipts(limit)
+        params = {"limit": limit, "grace": micros(grace), "since": since or FIRST_INSTANT}
+        rows = [row for row in await self._fetching.rows(self._statements.purge, params, writing=True) if row[0]]
+        last = max((row[1] for row in rows), default=None)
+        return Purge(sum(int(row[0]) for row in rows), last, sum(int(row[2]) for row in rows))
+
+    async def count(self, grace: timedelta, since: datetime | None) -> int:
+        """Counts the rows that a purge would delete."""
+        params = {"grace": micros(grace), "since": since or FIRST_INSTANT}
+        ((count,),) = await self._fetching.rows(self._statements.count_expired, params, writing=False)
+        return int(count)
+
+    async def _forget_receipts(self, limit: int) -> None:
+        statement = self._statements.forget_receipts
+        while statement is not None:
+            forgotten = await self._fetching.rows(statement, {"limit": limit, "grace": micros(_RECEIPTS)}, writing=True)
+            if len(forgotten) < limit:
+                return

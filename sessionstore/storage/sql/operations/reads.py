@@ -1,0 +1,105 @@
+"""Reads of sessions, and what makes a read an access: it moves the expiry where the expiry is due."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime
+
+from ....concurrency.loops import PerLoop
+from ....errors import StorageUnavailableError, UpdateOutcomeUnknownError
+from ... import Document, Key
+from ..drivers.driver import Row
+from ..statements.compiled import Statements
+from ..statements.rows import DUE, OWNER_ID, accessed, key_fields, key_of, unique
+from .fetching import Fetching
+from .late import LateAccesses
+
+
+class Reads:
+    """Reads and accesses the sessions of one storage.
+
+    Args:
+        statements: The statements of its tables.
+        fetching: Runs them.
+    """
+
+    def __init__(self, statements: Statements, fetching: Fetching) -> None:
+        self._statements = statements
+        self._fetching = fetching
+        self._late = PerLoop(lambda: LateAccesses(self._move_late))
+
+    async def close(self) -> None:
+        """Ends the accesses that wait for their rows."""
+        for late in self._late.all().values():
+            await late.close()
+
+    def access_later(self, keys: Iterable[Key]) -> None:
+        """Moves the expiry of these sessions when their rows are free."""
+        self._late.here().add(keys)
+
+    async def read(self, keys: Iterable[Key], *, journal: bool = False) -> Sequence[Row]:
+        """Reads the live sessions among these; a read alone is no access."""
+        statement = self._statements.get_with_journal if journal else self._statements.get
+        return await self._fetching.batch(statement, unique(keys), writing=False)
+
+    async def due(self, keys: Iterable[Key]) -> dict[Key, bool]:
+        """Tells the live sessions among these, and whether an access has to move their expiry."""
+        rows = await self._fetching.batch(self._statements.exists, unique(keys), writing=False)
+        return {key_of(row): bool(row[2]) for row in rows}
+
+    async def move(self, keys: Collection[Key], *, access: bool = False) -> dict[Key, tuple[datetime, datetime | None]]:
+        """Moves each expiry that is due, unless another transaction holds the row.
+
+        Returns:
+            When each session that was moved was accessed, and its new expiry.
+        """
+        rows = await self._fetching.batch(self._statements.touch, map(key_fields, keys), writing=True, access=access)
+        return {key_of(row): (row[2], row[3]) for row in rows}
+
+    async def _move_late(self, keys: Collection[Key]) -> Collection[Key]:
+        moved = await self.move(keys, access=True)
+        due = await self.due([key for key in keys if key not in moved])
+        return [key for key, is_due in due.items() if is_due]
+
+    async def held(self, keys: Collection[Key]) -> Collection[Key]:
+        """Tells which rows other transactions hold."""
+        rows = await self._fetching.batch(self._statements.held, map(key_fields, keys), writing=True)
+        return [key_of(row) for row in rows]
+
+    async def access(self, rows: Sequence[Row], *, journal: bool = False) -> dict[Key, Document]:
+        """Makes an access of rows that were just read: moves each expiry that is due.
+
+        If another transaction holds a row, if the server only reads, or if it was lost meanwhile, the document is
+        returned as it was read, and the expiry is moved later.
+
+        Returns:
+            The documents as the access leaves them.
+        """
+        found = {key_of(row): accessed(row) for row in rows}
+        if not (due := [key_of(row) for row in rows if row[DUE]]):
+            return found
+        late = self._late.here()
+        due = [key for key in due if key not in late]
+        moving = self.move(due, access=True)
+        try:
+            moved = (await late.soon(moving) or {}) if self._statements.one_writer else await moving
+        except (StorageUnavailableError, UpdateOutcomeUnknownError):
+            late.add(due)
+            return found
+        for key, (last_accessed_at, expires_at) in moved.items():
+            summary = found[key].summary._replace(last_accessed_at=last_accessed_at, expires_at=expires_at)
+            found[key] = found[key]._replace(summary=summary)
+        # Another call moved the expiry of the others, or deleted them, or holds them: only another read can tell.
+        if others := [key for key in due if key not in moved]:
+            again = await self.read(others, journal=journal)
+            late.add(key_of(row) for row in again if row[DUE])
+            for key in others:
+                del found[key]
+            found |= {key_of(row): accessed(row) for row in again}
+        return found
+
+
+def may_access(row: Row, asked: Collection[tuple[Key, str | None]]) -> bool:
+    """Whether somebody asked for the session of a row without naming an owner, or naming the right one."""
+    key = key_of(row)
+    return (key, None) in asked or (key, row[OWNER_ID]) in asked
