@@ -39,10 +39,13 @@ def database_url(url: str | None = None) -> str:
     if text[0] in "\"'`\u2018\u2019\u201c\u201d":
         raise ConfigurationError(f"{name} begins with a quotation mark, which belongs to a shell or a file: remove it")
     if text.lower().startswith("jdbc:"):
-        raise ConfigurationError(f"{name} is one for Java: leave out jdbc:, and put user and password before the host")
+        raise ConfigurationError(
+            f"{name} is a JDBC URL: leave out jdbc:, and put user and password before the host, as in "
+            "postgresql://user:password@host/database"
+        )
     if not SCHEME.match(text):
         raise ConfigurationError(
-            f"{name} has no scheme at its beginning; it should look like postgresql://user@host/database"
+            f"{name} does not begin with a scheme; it should look like postgresql://user@host/database or sqlite:///file.db"
         )
     return text
 
@@ -73,7 +76,9 @@ def schema_name(schema: str | None = None) -> str:
     # "%", ":" and "$" have a meaning of their own in drivers, in SQLAlchemy's texts and in PostgreSQL's quotes.
     if fault_of(name) or len(name.encode()) > 63 or any(sign in name for sign in "%:$"):
         shown = ascii(name)[:80]
-        raise ConfigurationError(f"schema {shown} cannot be used: at most 63 bytes, no control characters, no % : $")
+        raise ConfigurationError(
+            f"the schema {shown} cannot be used: a name has at most 63 bytes, no control characters, and no % : $"
+        )
     return name
 
 
@@ -117,5 +122,5 @@ def _given(value: str | None, variable: str, name: str) -> tuple[str, str] | Non
 def _empty(name: str) -> ConfigurationError:
     # Taken for one that is not set, it would lead to other sessions than those that were meant, without a word.
     return ConfigurationError(
-        f"{name} is empty, as a secret is that was not filled in: give a value, or leave it out for the default"
+        f"{name} is empty (was a secret not filled in?): give it a value, or leave it out to use the default"
     )

@@ -152,7 +152,7 @@ class OrchestrationStateManager:
                 reason = f"is counted in whole numbers, and not by {named(type(count))}"
                 raise InvalidStateError(reason, path=path, session_id=session_id)
             if count < 0:
-                raise InvalidStateError("cannot be lowered: tokens are only spent", path=path, session_id=session_id)
+                raise InvalidStateError("cannot be lowered by a negative count", path=path, session_id=session_id)
 
         def change(state: OrchestrationState) -> None:
             usage = state.cumulative_token_usage

@@ -65,7 +65,7 @@ def demo(
         with _embedded() as url:
             ok = asyncio.run(_play(conversations, workers, url, None))
     if not ok:
-        fail("sessions are not as they should be")
+        fail("updates were lost, or sessions differ from their transcripts; see the lines above")
 
 
 @contextmanager
@@ -113,8 +113,9 @@ async def _expire(storage: StorageProvider, clock: playing.DemoClock, report: pl
     expiry = await playing.expire(storage, clock, report.namespaces)
     typer.echo()
     typer.echo(
-        f"The clock given to the storage then dated all {expiry.sessions:,} rows (two a session) back to "
-        f"{LONG_AGO:%Y-%m-%d}, long past their time to live of {shown_duration(TTL)}."
+        f"Then the demo moved the last access of all {expiry.sessions:,} rows (two a conversation) to "
+        f"{LONG_AGO:%Y-%m-%d}, through the clock that it gave to the storage. Their time to live is "
+        f"{shown_duration(TTL)}."
     )
     print_facts(
         [

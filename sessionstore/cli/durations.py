@@ -25,7 +25,7 @@ def parse_duration(text: str) -> timedelta:
             days, hours, minutes, seconds = (float(part or 0) for part in parts.groups())
             return timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
     except OverflowError:
-        raise typer.BadParameter("that is longer than anybody waits") from None
+        raise typer.BadParameter(f"that is too long: at most {timedelta.max.days:,} days") from None
     raise typer.BadParameter("give a duration such as 90s, 15m, 12h, 7d or 1h30m; a plain number is seconds")
 
 

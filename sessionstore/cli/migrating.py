@@ -33,7 +33,7 @@ def _revision_or(name: str) -> Callable[[str], str]:
     def check(revision: str) -> str:
         names = (name, *_revisions())
         if revision not in names:
-            raise typer.BadParameter(f"this version knows {', '.join(names)}")
+            raise typer.BadParameter(f"there is no such revision; this version knows {', '.join(names)}")
         return revision
 
     return check
@@ -46,7 +46,7 @@ LockTimeout = Annotated[
         metavar="D",
         parser=parse_duration,
         help="How long to wait for other migrations, and for whoever uses the tables: 90s, 15m, 1h30m; a plain number "
-        "is seconds. Whom it waits for is told on stderr.  [default: 5m; 30s for a SQLite file]",
+        "is seconds. It says on stderr whom it waits for.  [default: 5m; 30s for a SQLite file]",
     ),
 ]
 
@@ -94,7 +94,7 @@ def downgrade(
     database_url: DatabaseUrl = None,
     schema: Schema = None,
 ) -> None:
-    """Takes back the revisions after the one named.
+    """Takes the tables back to an earlier revision.
 
     "base" takes back all of them, and with them every session.
     """
@@ -102,7 +102,10 @@ def downgrade(
 
     if revision == BASE and not yes:
         if not sys.stdin.isatty():
-            fail("this deletes the tables with all sessions, and nobody is here to ask: add --yes", CALL_WAS_WRONG)
+            fail(
+                "this deletes the tables with all sessions; there is no terminal to confirm it on, so add --yes",
+                CALL_WAS_WRONG,
+            )
         _confirm("this deletes the tables with all sessions; type yes to go on: ")
     if revision != BASE:
         _refuse_going_up(migrate.current(database_url, schema=schema), revision)
@@ -113,7 +116,10 @@ def downgrade(
 
 @app.command(epilog=examples("migrate current --database-url sqlite:///file.db"))
 def current(database_url: DatabaseUrl = None, schema: Schema = None) -> None:
-    """Prints the revision of the database; "base" where there are no tables."""
+    """Prints the revision of the tables.
+
+    It is "base" where there are no tables.
+    """
     from .. import migrate
 
     typer.echo(migrate.current(database_url, schema=schema) or BASE)
@@ -121,7 +127,7 @@ def current(database_url: DatabaseUrl = None, schema: Schema = None) -> None:
 
 @app.command(epilog=examples("migrate check && start-the-service"))
 def check(database_url: DatabaseUrl = None, schema: Schema = None) -> None:
-    """Compares the tables with what is wanted.
+    """Compares the tables with what this version needs.
 
     Prints ok where this version can work with them, and ends with status 1 where it cannot.
     """
@@ -142,7 +148,7 @@ def sql(
 ) -> None:
     """Prints the SQL that makes the tables.
 
-    For those who run it by hand; no database is asked.
+    To be run by hand. Connects to no database: the URL only says for which one the SQL is.
     """
     from .. import migrate
 

@@ -22,7 +22,7 @@ def reap(
     batch_size: Annotated[
         int,
         typer.Option(
-            metavar="N", min=1, max=_MAX_BATCH_SIZE, help="Rows a batch. More is faster, and holds locks for longer."
+            metavar="N", min=1, max=_MAX_BATCH_SIZE, help="Rows per batch. More is faster, and holds locks for longer."
         ),
     ] = DEFAULT_BATCH_SIZE,
     max_seconds: Annotated[

@@ -24,7 +24,7 @@ def list_sessions(
     namespace: AnyNamespace = None,
     prefix: Prefix = None,
     owner: Owner = None,
-    limit: Annotated[int, typer.Option(metavar="N", min=0, help="At most so many; 0: all.")] = 50,
+    limit: Annotated[int, typer.Option(metavar="N", min=0, help="How many sessions at most; 0: all.")] = 50,
     as_json: AsJson = False,
     database_url: DatabaseUrl = None,
     schema: Schema = None,
@@ -69,7 +69,7 @@ def show(
 ) -> None:
     """Shows a session with its state.
 
-    Looking is no access: the session expires when it would have.
+    This is no access: the session does not expire later because of it.
     """
     key = Key(namespace, check_session_id(session_id))
     document = asyncio.run(_shown(opened(database_url, schema), key))
@@ -125,7 +125,7 @@ def stats(
     if as_json:
         print_json([count | {"oldest_expiry": iso(count["oldest_expiry"])} for count in counts])
     elif counts:
-        rows = [(*list(count.values())[:-1], moment(count["oldest_expiry"])) for count in counts]
+        rows = [(*list(count.values())[:-1], moment(count["oldest_expiry"], none="-")) for count in counts]
         print_table(("namespace", "live", "expired", "oldest expiry"), rows)
     else:
         say("no sessions")

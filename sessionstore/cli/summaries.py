@@ -56,6 +56,6 @@ def iso(time: datetime | None) -> str | None:
     return None if time is None else time.isoformat()
 
 
-def moment(time: datetime | None) -> str:
-    """To the second, in UTC; None: never."""
-    return "never" if time is None else f"{time:%Y-%m-%d %H:%M:%S}Z"
+def moment(time: datetime | None, *, none: str = "never") -> str:
+    """To the second, in UTC."""
+    return none if time is None else f"{time:%Y-%m-%d %H:%M:%S}Z"

@@ -71,7 +71,7 @@ class Codec(Generic[T]):
             CorruptStateError: It does not fit the state type.
         """
         if text == "null":
-            raise CorruptStateError("is null, which is no state", session_id=session_id)
+            raise CorruptStateError("is null, and a state is never null", session_id=session_id)
         refused: Refused | None = None
         try:
             return loads(text) if self._typed is None else self._typed.read(text)
@@ -101,7 +101,7 @@ class Codec(Generic[T]):
         if len(encoded) > self._max_bytes:
             raise StateTooLargeError(size=len(encoded), limit=self._max_bytes, session_id=session_id)
         if encoded == b"null":
-            raise Refused("is null; a session without a state is a session deleted")
+            raise Refused("is null, and a state is never null; to end the session call delete_session()")
         text = encoded.decode()
         return text, state if self._typed is None else self._typed.checked(text, state)
 
@@ -148,7 +148,7 @@ def _adapter(state_type: type[T] | TypeAdapter[T]) -> TypeAdapter[T]:
         return TypeAdapter(state_type)
     except Exception as error:
         name = type(error).__name__
-        raise ConfigurationError(f"pydantic can make nothing of the state_type ({name}); see the cause") from error
+        raise ConfigurationError(f"pydantic cannot use the state_type ({name}); the cause has the details") from error
 
 
 def _first_of(error: ValidationError, text: str) -> Refused:

@@ -128,8 +128,8 @@ def copy_of(error: Exception) -> SessionStoreError:
     """
     if not isinstance(error, SessionStoreError):
         return StorageError(
-            f"the storage failed with {type(error).__name__} in a batch of several calls; look whether it was done, "
-            "and try again"
+            f"the storage failed with {type(error).__name__} in a batch of several calls; read the session to "
+            "see whether this call was done before you repeat it"
         )
     other = copy(error)
     other.__cause__ = error.__cause__
@@ -158,6 +158,6 @@ def spawn(loop: asyncio.AbstractEventLoop, running: Coroutine[Any, Any, None]) -
     except Exception as error:
         running.close()
         raise StorageError(
-            f"the event loop's task factory raised {type(error).__name__}, so that nothing was done; "
-            "set one that makes tasks"
+            f"the event loop's task factory raised {type(error).__name__}, so the call was not "
+            "started; give loop.set_task_factory() one that returns tasks"
         ) from error

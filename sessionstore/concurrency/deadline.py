@@ -50,7 +50,7 @@ async def within(
     if written():
         raise UpdateOutcomeUnknownError(
             f"the storage did not answer a write within {seconds}, and it may or may not have landed; "
-            "read before repeating it, or give each update an idempotency_key"
+            "read the session before repeating it, or give each update an idempotency_key"
         )
     raise StorageUnavailableError(
         f"the storage did not answer within {seconds}, and nothing was written; try again, or allow more time"

@@ -146,8 +146,9 @@ def _compare(target: Target, wanted: str) -> None:
         if found != wanted:
             known = found is None or found in REVISIONS
             remedy = f"run `sessionstore migrate upgrade{target.option}`" if known else "upgrade sessionstore"
+            seen = "has no sessionstore tables" if found is None else f"is at revision {found}"
             raise SchemaError(
-                f"{target.place} is at revision {found}, and this version wants {wanted}: {remedy}",
+                f"{target.place} {seen}, and this version of sessionstore wants revision {wanted}; {remedy}",
                 found=found,
                 wanted=wanted,
             )
@@ -166,7 +167,8 @@ def _migrate(target: Target, run: Callable[[Config], None]) -> None:
     known = {script.revision for script in ScriptDirectory.from_config(_config(target)).walk_revisions()}
     if found is not None and found not in known:
         raise SchemaError(
-            f"{target.place} is at revision {found}, which this version does not know; use the newer version",
+            f"{target.place} is at revision {found}, which this version of sessionstore does not know; upgrade "
+            "sessionstore",
             found=found,
             wanted=REVISIONS[-1],
         )
@@ -237,8 +239,8 @@ def _revision(context: MigrationContext, target: Target) -> str | None:
     heads = context.get_current_heads()
     if len(heads) > 1:
         raise SchemaError(
-            f"{target.place} has {len(heads)} rows in its table {target.version_table!r}, which has to have one: "
-            "delete those that are wrong",
+            f"{target.place} has {len(heads)} rows in its table {target.version_table!r}, which must have exactly one; "
+            "delete the wrong ones",
             found=None,
             wanted=REVISIONS[-1],
         )

@@ -91,7 +91,8 @@ def _translated(error: Exception, target: Target, doing: str) -> SessionStoreErr
     if isinstance(error, CommandError):
         # Alembic's own words speak of its files and of branches, which nobody here has to know.
         failure: SessionStoreError = ConfigurationError(
-            "there is no such revision, or it is not on the way that was asked for"
+            "there is no such revision, or it does not lie in that direction: upgrade goes to a later one, downgrade "
+            "to an earlier one"
         )
         failure.__suppress_context__ = True
         return failure
@@ -108,8 +109,8 @@ def _of_postgresql(error: Exception, code: str | None, doing: str) -> StorageErr
         return StorageUnavailableError(f"{doing} failed: the connection to the database was lost; try again", code=code)
     if code is None or code.startswith(("08", "28")) or code == "3D000":
         return StorageUnavailableError(
-            "the database could not be asked; check that it runs and that the URL's host, port, database, user and "
-            "password are right; the cause has the details",
+            "could not connect to the database; check that the server runs, and that host, port, database, user, "
+            "password and TLS settings in the URL are right; the cause has the details",
             code=code,
         )
     if code in _FAILED:

@@ -77,7 +77,8 @@ class StorageProvider(Protocol):
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> str | tuple[Any, ...]:
         raise TypeError(
-            "a storage belongs to its process and cannot be copied or pickled; open_storage() its URL in the other one"
+            "a storage cannot be copied or pickled, because its connections belong to this process; call "
+            "open_storage() with the same URL in the other process"
         )
 
     async def create_many(self, drafts: Sequence[Draft]) -> Sequence[Creation]:

@@ -46,7 +46,11 @@ class Change(Generic[T]):
         # So that nothing is written of which nothing could be told afterwards.
         origin_of(document.summary)
         if document.summary.version > LAST_VERSION:
-            raise CorruptStateError("cannot count another write", path="version", session_id=self._session_id)
+            raise CorruptStateError(
+                "has reached the highest number, so no other write can be counted",
+                path="version",
+                session_id=self._session_id,
+            )
         try:
             changed = self._update_fn(state)
         except Exception as error:
@@ -54,7 +58,10 @@ class Change(Generic[T]):
             raise
         if inspect.iscoroutine(changed):
             changed.close()
-            raise TypeError("update_fn must be a plain function: a coroutine function could not run more than once")
+            raise TypeError(
+                "update_fn must be a plain function, not a coroutine function, because it may run more than once; "
+                "await what it needs before update_session(), and use the outcome in the function"
+            )
         return Made(*self._codec.encode_with_copy(self._new(state, changed, document), self._session_id))
 
     def _new(self, given: T, returned: T | ReplaceState[T] | None, document: Document) -> T:

@@ -32,7 +32,7 @@ _FIRST_PAUSE: Final = 0.002
 
 CANCELLED: Final = (
     "the task that wrote for several callers was cancelled by somebody else, and the write may or may not have landed; "
-    "read before repeating it"
+    "read the session before repeating it"
 )
 
 
@@ -216,7 +216,7 @@ class Rounds:
             # What it holds may be another caller's, and whether anything was written nobody can know.
             raise UpdateOutcomeUnknownError(
                 f"the storage failed with {type(error).__name__} in a write for several callers, and it cannot be told "
-                "what landed; read before repeating it"
+                "what landed; read the session before repeating it"
             ) from None
         for (fold, _), summary in zip(landing, summaries, strict=True):
             if guessed:

@@ -109,7 +109,9 @@ def test_a_lost_update_is_found_and_is_1(
     outcome = call("demo", two_conversations, "--workers", "1", "--database-url", opens(provider))
     assert outcome.exit_code == 1
     assert fault in outcome.stderr
-    assert outcome.stderr.endswith("error: sessions are not as they should be\n")
+    assert outcome.stderr.endswith(
+        "error: updates were lost, or sessions differ from their transcripts; see the lines above\n"
+    )
     assert (
         facts(outcome.stdout).items()
         >= {**ENDS, "lost updates": "1", "sessions that differ from their transcript": "1"}.items()

@@ -171,5 +171,5 @@ def test_stats_count_each_namespace(filled: Store, run: Run) -> None:
 def test_people_get_a_table_of_stats(filled: Store, run: Run) -> None:
     cells = [line.split() for line in run("stats").stdout.splitlines() if line.strip()]
     assert cells[0] == ["namespace", "live", "expired", "oldest", "expiry"]
-    assert cells[2] == ["another", "1", "0", "never"]
+    assert cells[2] == ["another", "1", "0", "-"]
     assert cells[3][:3] == ["chat", "3", "1"]

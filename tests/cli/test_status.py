@@ -202,7 +202,7 @@ def test_a_url_in_the_wrong_place_is_not_repeated(arguments: list[str]) -> None:
 def test_a_database_that_is_not_there_is_1_and_no_word_of_its_url(command: list[str]) -> None:
     outcome = call(*command, "--database-url", "postgresql://app:s3cr3t@127.0.0.1:1/app")
     assert outcome.exit_code == 1
-    assert "check that it runs" in told(outcome)
+    assert "check that the server runs" in told(outcome)
     assert "s3cr3t" not in outcome.output
 
 

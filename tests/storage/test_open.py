@@ -200,7 +200,7 @@ def refusal_of(url: str, **options: Any) -> str:
     ],
 )
 def test_a_url_without_a_scheme_may_be_a_password_and_is_not_echoed(url: str) -> None:
-    assert "has no scheme" in refusal_of(url)
+    assert "does not begin with a scheme" in refusal_of(url)
 
 
 @pytest.mark.parametrize("quote", ["'", '"', "\u201c"])

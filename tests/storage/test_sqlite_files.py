@@ -54,12 +54,12 @@ async def test_each_form_names_the_file(file: Path, form: str) -> None:
         ("sqlite:///s.db?mode=ro", "mode in the storage URL goes with SQLite's own URIs only"),
         ("sqlite:///s.db?mode=ro&uri=true", "uri=true"),
         ("sqlite:///file:s.db", "uri=true"),
-        ("sqlite:///s.db?timeout=soon", "timeout in the storage URL is a number of seconds"),
-        ("sqlite:///s.db?uri=perhaps", "uri in the storage URL is true or false"),
+        ("sqlite:///s.db?timeout=soon", "timeout in the storage URL must be a number of seconds"),
+        ("sqlite:///s.db?uri=perhaps", "uri in the storage URL must be true or false"),
         ("sqlite:///s.db?timeout=1&timeout=2", "the parameter timeout twice"),
-        ("sqlite:///s.db?pool_size=5", "nobody knows the parameter 'pool_size'"),
-        ("sqlite:///s.db?isolation_level=IMMEDIATE", "nobody knows the parameter 'isolation_level'"),
-        ("sqlite:///s.db?check_same_thread=false", "nobody knows the parameter 'check_same_thread'"),
+        ("sqlite:///s.db?pool_size=5", "unknown parameter 'pool_size'"),
+        ("sqlite:///s.db?isolation_level=IMMEDIATE", "unknown parameter 'isolation_level'"),
+        ("sqlite:///s.db?check_same_thread=false", "unknown parameter 'check_same_thread'"),
     ],
 )
 def test_what_cannot_work_is_told(url: str, advice: str) -> None:

@@ -12,7 +12,7 @@ from ...errors import StorageError, StorageUnavailableError, UpdateOutcomeUnknow
 
 Errors: TypeAlias = tuple[type[BaseException], ...]
 
-NO_CONNECTION: Final = "no connection to the database became free in time; raise pool_size or ask for less at once"
+NO_CONNECTION: Final = "no connection of the pool became free in time; raise pool_size, or make fewer calls at once"
 
 
 # What to do about what was refused, where the code tells more than that it was.
@@ -23,11 +23,11 @@ _REFUSALS: Final = {
     "holds the row, or raise the timeout, then try again",
     "25006": "only reads here, and nothing was written; give the URL of the primary, "
     "or see who set default_transaction_read_only",
-    "53300": "is overloaded, with no connection left for this role; lower pool_size, raise the limit, "
-    "or put a pooler before it",
+    "53300": "has no connection left for this role; lower pool_size, raise the limit of the role, the database or the "
+    "server, or put a pooler before it",
     "57P03": "is starting up, shutting down or a standby that takes no connections; try again in a moment",
-    "53100": "has no room left on its disk, and nothing was written; make some, then try again",
-    "53200": "has no memory left for this, and nothing was written; give it more, or ask for less at once",
+    "53100": "has no room left on its disk, and nothing was written; make room, then try again",
+    "53200": "has no memory left for this, and nothing was written; give the server more memory, or make smaller calls",
     "53400": "would have used more than it is allowed to, such as temp_file_limit for temporary files, and nothing was "
     "written; raise the limit, or ask for less at once, then try again",
 }
@@ -134,30 +134,29 @@ def storage_error(
     if fault is Fault.LOST and writing:
         return UpdateOutcomeUnknownError(
             f"the connection to {backend} was lost during a write, which may or may not have landed; "
-            "read before repeating it",
+            "read the session before repeating it",
             code=code,
         )
     if fault is Fault.UNREAD and writing:
         return UpdateOutcomeUnknownError(
             f"{_failed_in_python(error, backend)} during a write, which may or may not have landed; "
-            "read before repeating it"
+            "read the session before repeating it"
         )
     if fault in (Fault.SILENT, Fault.SLOW) and writing:
         return UpdateOutcomeUnknownError(
-            f"{backend} did not answer a write within its bound (statement_timeout), and it may or may not have "
-            "landed; read before repeating it"
+            f"{backend} did not answer a write within statement_timeout; the write may or may not have landed; read "
+            "the session before repeating it"
         )
     if fault in (Fault.SILENT, Fault.SLOW):
         return StorageUnavailableError(
-            f"{backend} did not answer within the bound of a statement (statement_timeout); try again, or allow more "
-            "time"
+            f"{backend} did not answer a statement within statement_timeout; try again, or raise statement_timeout"
         )
     if fault is Fault.LOST:
         return StorageUnavailableError(f"the connection to {backend} was lost; try again", code=code)
     if fault is Fault.ROLLED_BACK:
         return StorageUnavailableError(
-            f"{backend} rolled it back again and again, because of what others did to the same sessions at the same "
-            "time, and nothing was written; try again, and see who else locks them, and in which order",
+            f"{backend} rolled the statement back at each of several attempts (deadlock or serialization failure), and "
+            "nothing was written; try again, and look for transactions of others that lock these sessions",
             code=code,
         )
     if fault is Fault.ENDED:
@@ -178,8 +177,8 @@ def storage_error(
         )
     if fault is Fault.REFUSED:
         return StorageUnavailableError(
-            f"{backend} could not be asked; check that it runs, that the URL's host, user and password are right, "
-            "and that it is not overloaded, then try again",
+            f"could not use {backend}; check that the server runs and is not overloaded, and that host, port, "
+            "database, user, password and TLS settings in the URL are right, then try again; the cause has the details",
             code=code,
         )
     if fault is Fault.DENIED and backend == "sqlite":
@@ -194,9 +193,9 @@ def storage_error(
             code=code,
         )
     if isinstance(error, InvalidRequestError):
-        return StorageError(f"the engine for {backend} cannot be used; it may have been disposed")
+        return StorageError(f"the engine for {backend} cannot be used; it may have been disposed of; make another one")
     if code is None:
-        return StorageError(f"{_failed_in_python(error, backend)}; the cause tells where")
+        return StorageError(f"{_failed_in_python(error, backend)}; the cause has the details")
     return StorageError(f"{backend} failed; the cause has the details", code=code)
 
 

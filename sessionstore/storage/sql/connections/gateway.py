@@ -250,7 +250,7 @@ class Gateway:
         if code_of(driver_error(error)) in NOT_PREPARED and not self._advised:
             self._advised = True
             _LOG.warning(
-                "statements that were prepared on a connection were gone, and the call was done again on another one; "
+                "prepared statements of a connection were gone, and the call was done again on another connection; "
                 "behind a pooler in transaction mode, add prepared_statements=false to the URL"
             )
 

@@ -76,7 +76,7 @@ class ForkGate:
         if self._torn:
             raise StorageUnavailableError(
                 "this process was forked while its parent waited for the SQLite file, and cannot use the file; "
-                "start it anew"
+                "fork again, or start a new process"
             )
         while self._inherited:
             driver = self._inherited.pop()

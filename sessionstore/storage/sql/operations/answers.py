@@ -11,9 +11,8 @@ from ... import Key
 def not_asked_for() -> StorageError:
     """The error for a row whose key nobody asked for: taken for an absence, it would hide a session."""
     return StorageError(
-        "the database answered with a row that was not asked for; two may be using one connection, or something in the "
-        "database may change keys: give each process an engine of its own, and look for triggers and rules of "
-        "the table 'sessions'"
+        "the database answered with a row that was not asked for; either two processes use one connection (give each "
+        "an engine of its own), or a trigger or a rule of the table 'sessions' changes keys (drop it)"
     )
 
 
@@ -21,8 +20,8 @@ def not_kept(keys: Collection[Key], *, deleting: bool = False) -> StorageError:
     """The error for a write that the database took, that nobody is in the way of, and that is not there."""
     done = "did not delete" if deleting else "did not keep what was written to"
     return StorageError(
-        f"the database {done} session {_shown(keys)}, without a word: a trigger of the table 'sessions' that returns "
-        "NULL, a rule, or row level security swallows it; drop that, or have it let this role's writes through"
+        f"the database {done} session {_shown(keys)}, and gave no error: a trigger of the table 'sessions' that "
+        "returns NULL, a rule, or row level security swallows the write; drop it, or let this role's writes through"
     )
 
 

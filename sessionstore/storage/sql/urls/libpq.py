@@ -58,7 +58,7 @@ def read_place(text: str, own: Collection[str]) -> Place:
     authority, _, path = place.partition("/")
     login, at, hostlist = authority.rpartition("@")
     if "@" in login or ("@" in path and not at):
-        _does_not_parse(f"it has an @ too many; {_ENCODE}")
+        _does_not_parse(f"it has one @ too many; {_ENCODE}")
     hosts = [_host(part, _HOST) for part in hostlist.split(",")] if hostlist else []
     parameters = _login(login) | ({"dbname": _decoded(path)} if path else {})
     host_parameters, others = _parameters(query)
@@ -143,7 +143,7 @@ def _with_ports(hosts: list[tuple[str, str]], ports: list[str]) -> list[tuple[st
 def _decoded(text: str) -> str:
     """The text without its percent-encoding."""
     if re.search(r"%(?![0-9A-Fa-f]{2})", text):
-        _does_not_parse(f"a % in it is followed by no code; {_ENCODE}")
+        _does_not_parse(f"a % in it is not followed by two hexadecimal digits; {_ENCODE}")
     try:
         decoded = unquote_to_bytes(text).decode()
     except UnicodeDecodeError:

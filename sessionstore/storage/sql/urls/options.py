@@ -33,7 +33,7 @@ def truth(value: object) -> bool:
     """Reads true or false."""
     known = value if isinstance(value, bool) else _TRUTHS.get(value.lower()) if isinstance(value, str) else None
     if known is None:
-        raise ValueError("is true or false")
+        raise ValueError("must be true or false")
     return known
 
 
@@ -47,7 +47,7 @@ def seconds(value: object) -> float:
     except (TypeError, ValueError):
         read = nan
     if not 0 < read < inf:
-        raise ValueError("is a number of seconds above 0, or none")
+        raise ValueError("must be a number of seconds above 0, or none for no limit")
     return read
 
 

@@ -152,7 +152,7 @@ def check_parameters(given: Mapping[str, str], own: Collection[str]) -> None:
             continue
         if name not in PARAMETERS:
             hint = _HINTS.get(name.lower()) or _guess(name, own)
-            raise ConfigurationError(f"nobody knows the parameter {name} of the storage URL: {hint}")
+            raise ConfigurationError(f"unknown parameter {name} in the storage URL: {hint}")
         if said := PARAMETERS[name](value):
             raise ConfigurationError(f"{name} in the storage URL {said}")
     _check_roots(given)

@@ -21,8 +21,8 @@ _FORM: Final = "it should look like sqlite:///file.db, or sqlite:////directory/f
 
 _READERS: Final[Mapping[str, tuple[Callable[[str], Any], str]]] = {
     "cached_statements": (int, "is a whole number"),
-    "timeout": (float, "is a number of seconds"),
-    "uri": (truth, "is true or false"),
+    "timeout": (float, "must be a number of seconds"),
+    "uri": (truth, "must be true or false"),
 }
 """What goes to Python's sqlite3."""
 
@@ -61,7 +61,7 @@ def read_sqlite_url(text: str) -> tuple[URL, dict[str, Any], dict[str, object]]:
     is_uri = arguments.pop("uri", False)
     if is_uri != path.startswith("file:"):
         raise ConfigurationError(
-            "uri=true in the storage URL goes with SQLite's own URIs, and they with it, as in "
+            "uri=true in the storage URL and a path that begins with file: go together, as in "
             "sqlite:///file:/directory/file.db?mode=ro&uri=true"
         )
     if not is_uri and (misplaced := sorted(url.query.keys() & _OF_THE_URI)):
@@ -84,7 +84,7 @@ def _arguments(url: URL) -> dict[str, Any]:
     for name, value in url.query.items():
         if name not in _READERS and name not in _OF_THE_URI:
             known = ", ".join(sorted({*OPTIONS, *_READERS, *_OF_THE_URI}))
-            raise ConfigurationError(f"nobody knows the parameter {name[:80]!a} of the storage URL: known are {known}")
+            raise ConfigurationError(f"unknown parameter {name[:80]!a} in the storage URL: known are {known}")
         if not isinstance(value, str):
             raise ConfigurationError(f"the storage URL has the parameter {name} twice")
         if name in _READERS:

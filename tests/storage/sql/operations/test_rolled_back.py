@@ -254,7 +254,7 @@ async def test_a_server_that_shuts_down_is_told_apart_from_one_that_is_not_there
                 assert isinstance(storage, SqlStorageProvider)
                 error = await refusal(StorageUnavailableError, storage.list)
                 assert error.code == _code_while_connecting(driver, "57P03")
-                assert ("try again in a moment" if error.code else "check that it runs") in str(error)
+                assert ("try again in a moment" if error.code else "check that the server runs") in str(error)
                 assert in_use(storage) == 0
             last.execute("SELECT 1")
 
