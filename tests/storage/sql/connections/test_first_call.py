@@ -139,7 +139,7 @@ _UPGRADE = "run `sessionstore migrate upgrade`"
 _ON_POSTGRES: list[tuple[Callable[[Place], str], type[SessionStoreError], str]] = [
     (Place.nobody_listens, StorageUnavailableError, "check that the server runs"),
     (Place.no_socket, StorageUnavailableError, "check that the server runs"),
-    (Place.wrong_password, StorageUnavailableError, "user and password"),
+    (Place.wrong_password, StorageUnavailableError, "user, password"),
     (Place.no_such_database, StorageUnavailableError, "could not use postgresql"),
     (Place.too_many_connections, StorageUnavailableError, "overloaded"),
     (Place.no_rights, StorageError, "grant it USAGE"),
