@@ -23,8 +23,8 @@ _REFUSALS: Final = {
     "holds the row, or raise the timeout, then try again",
     "25006": "only reads here, and nothing was written; give the URL of the primary, "
     "or see who set default_transaction_read_only",
-    "53300": "is overloaded: it has no connection left for this role; lower pool_size, raise the limit of the role, the database or the "
-    "server, or put a pooler before it",
+    "53300": "is overloaded: it has no connection left for this role; lower pool_size, raise the limit of the role, "
+    "the database or the server, or put a pooler before it",
     "57P03": "is starting up, shutting down or a standby that takes no connections; try again in a moment",
     "53100": "has no room left on its disk, and nothing was written; make room, then try again",
     "53200": "has no memory left for this, and nothing was written; give the server more memory, or make smaller calls",
