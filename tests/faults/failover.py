@@ -29,7 +29,7 @@ async def failover(_: Cluster, times: int) -> list[Row]:
         async with open_storage(url) as storage:
             async with Writers(storage) as writers:
                 for _again in range(times):
-                    await _attach(standby, primary)
+                    await attach(standby, primary)
                     await writers.all_move_on()
                     await asyncio.to_thread(primary.kill)
                     await asyncio.to_thread(ask, Database(standby.url), "SELECT pg_promote()")
@@ -38,7 +38,7 @@ async def failover(_: Cluster, times: int) -> list[Row]:
             return [await writers.row(url, _FAULT, times)]
 
 
-async def _attach(standby: Cluster, primary: Cluster) -> None:
+async def attach(standby: Cluster, primary: Cluster) -> None:
     """From its end on, what is acknowledged is on both."""
     await asyncio.to_thread(standby.copy_of, primary)
     await asyncio.to_thread(standby.start)

@@ -22,6 +22,7 @@ from tests.support.wire import connected, startup
 
 _PATIENCE = 60.0
 _LATENCY = 0.05
+_DISCARD_ALL = b"Q" + struct.pack("!I", 16) + b"DISCARD ALL\0"
 
 _LOCKING = re.compile(rb"FOR (NO KEY )?UPDATE")
 _WRITING = re.compile(rb"\b(UPDATE|INSERT|DELETE|COMMIT)\b")
@@ -47,7 +48,9 @@ class _Connection:
     fault: Fault | None = None
     """What is to happen to the answer that comes next."""
     silent: bool = False
-    """Whether nothing passes any more, in either direction."""
+    """Whether nothing passes any more, in either direction: neither words nor that a side has hung up."""
+    forgetting: bool = False
+    """Whether the server is to forget what was prepared, once it has answered."""
 
     def abort(self) -> None:
         self.client.transport.abort()
@@ -80,6 +83,8 @@ class Proxy:
         # Hung up on and not cancelled: asyncio's callback for these tasks cannot stand a cancelled one (Python 3.11).
         for client in self._clients.values():
             client.transport.abort()
+        for connection in self._connections:
+            connection.server.transport.abort()
         await asyncio.gather(*self._clients)
 
     @property
@@ -108,10 +113,19 @@ class Proxy:
 
     def silence(self) -> int:
         """Lets all connections of now go silent, without a word to either side; how many it were. New ones work."""
-        silenced = [each for each in self._connections if not (each.silent or each.client.is_closing())]
-        for connection in silenced:
+        for connection in (alive := self._alive()):
             connection.silent = True
-        return len(silenced)
+        return len(alive)
+
+    def forget(self) -> int:
+        """Lets the server forget what was prepared on each connection of now, once it has answered there again.
+
+        Returns:
+            How many connections it are. Their clients do not hear of it.
+        """
+        for connection in (alive := self._alive()):
+            connection.forgetting = True
+        return len(alive)
 
     def leave(self) -> None:
         """Cuts all connections of now at the client's side. The server ends first what it was asked to do."""
@@ -121,6 +135,9 @@ class Proxy:
     def lead_to(self, target: str) -> None:
         """Leads those who connect from now on to another server, as a name that was switched does."""
         self._target = make_url(target)
+
+    def _alive(self) -> list[_Connection]:
+        return [each for each in self._connections if not (each.silent or each.client.is_closing())]
 
     async def _accept(self, reader: StreamReader, writer: StreamWriter) -> None:
         task = asyncio.current_task()
@@ -148,10 +165,12 @@ class Proxy:
         try:
             await direction
         except (OSError, IncompleteReadError):
-            connection.abort()
+            if not connection.silent:
+                connection.abort()
         else:
-            connection.client.close()
-            connection.server.close()
+            if not connection.silent:
+                connection.client.close()
+                connection.server.close()
 
     async def _requests(self, client: StreamReader, connection: _Connection) -> None:
         while kind := await client.read(1):
@@ -183,8 +202,11 @@ class Proxy:
             # ReadyForQuery: all of an answer is there; "I": and no transaction is open, so that it is committed.
             if connection.fault is not None and kind != b"Z":
                 continue
-            if connection.fault is not None and held.endswith(b"I"):
+            idle = kind == b"Z" and held.endswith(b"I")
+            if connection.fault is not None and idle:
                 await self._befall(connection)
+            if connection.forgetting and idle:
+                await _discard_all(server, connection)
             connection.client.write(held)
             await connection.client.drain()
             held = b""
@@ -199,6 +221,18 @@ class Proxy:
         if fault is Fault.STALL:
             await self._healed.wait()
         raise ConnectionAbortedError
+
+
+async def _discard_all(server: StreamReader, connection: _Connection) -> None:
+    """Asks the server between two questions of the client, which does not see the answer."""
+    connection.forgetting = False
+    connection.server.write(_DISCARD_ALL)
+    await connection.server.drain()
+    kind = b""
+    while kind != b"Z":
+        kind = await server.readexactly(1)
+        (length,) = struct.unpack("!I", await server.readexactly(4))
+        await server.readexactly(length - 4)
 
 
 def _writes(message: bytes, statements: dict[bytes, bool]) -> bool:

@@ -15,7 +15,11 @@ from .tally import Log, Row, reckon
 from .ways import each_way
 from .writers import found, sessions_of
 
-_FAULTS = {"forks": "process forked under traffic", "loops": "event loop ended under traffic"}
+_FAULTS = {
+    "forks": "process forked under traffic",
+    "loops": "event loop ended under traffic",
+    "threads": "event loop of a thread ended beside others",
+}
 _SESSIONS = 4
 
 
@@ -27,6 +31,11 @@ async def forked(cluster: Cluster, times: int) -> list[Row]:
 async def ended_loops(cluster: Cluster, times: int) -> list[Row]:
     """So many event loops through the drivers of PostgreSQL, and as many on SQLite."""
     return await _succeed(cluster, "loops", times)
+
+
+async def ended_threads(cluster: Cluster, times: int) -> list[Row]:
+    """So many event loops, several at once in threads, through the drivers of PostgreSQL, and as many on SQLite."""
+    return await _succeed(cluster, "threads", times)
 
 
 async def _succeed(cluster: Cluster, kind: str, times: int) -> list[Row]:

@@ -1,7 +1,7 @@
-"""A process that is succeeded by itself: python -m tests.faults.successor forks|loops TIMES URL SESSION_ID...
+"""A process that is succeeded by itself: python -m tests.faults.successor forks|loops|threads TIMES URL SESSION_ID...
 
 It forks under traffic, and its children use the storage of their parent; or its event loop ends under traffic, and the
-next one goes on with the storage. It tells of each update in the words of client.py.
+next one goes on with the storage, or several do at once in threads. It tells of each update in the words of client.py.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import os
 import sys
 import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from sessionstore import SessionManager, open_storage
 
@@ -72,7 +73,9 @@ def _wait_for(children: list[int]) -> None:
             tell("unexpected", "-", "child", 0, f"a child ended with status {status}")
 
 
-def end_loops_under_traffic(manager: SessionManager[State], times: int, session_ids: Sequence[str]) -> None:
+def end_loops_under_traffic(
+    manager: SessionManager[State], times: int, session_ids: Sequence[str], *, at_once: int = 1
+) -> None:
     async def traffic(at: int) -> None:
         writers = [
             asyncio.create_task(write(manager, session_ids, f"loop{at}-{n}", itertools.count(1)))
@@ -81,14 +84,18 @@ def end_loops_under_traffic(manager: SessionManager[State], times: int, session_
         await write(manager, session_ids, f"loop{at}", range(1, _OWN + 1))
         del writers  # asyncio.run() cancels them
 
-    for at in range(times):
-        asyncio.run(traffic(at))
+    with ThreadPoolExecutor(at_once) as threads:
+        for ended in [threads.submit(lambda at=at: asyncio.run(traffic(at))) for at in range(times)]:  # type: ignore[misc]
+            ended.result()
 
 
 def main(kind: str, times: str, url: str, *session_ids: str) -> None:
     storage = open_storage(url)
-    act = fork_under_traffic if kind == "forks" else end_loops_under_traffic
-    act(sessions_of(storage), int(times), session_ids)
+    manager = sessions_of(storage)
+    if kind == "forks":
+        fork_under_traffic(manager, int(times), session_ids)
+    else:
+        end_loops_under_traffic(manager, int(times), session_ids, at_once=_AT_ONCE if kind == "threads" else 1)
     asyncio.run(storage.close())
 
 

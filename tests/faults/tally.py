@@ -99,6 +99,12 @@ class Row:
     slowest: float = 0.0
     wrong: list[str] = field(default_factory=list)
 
+    def none_refused(self) -> Row:
+        """Where a fault is to cost no call, one that was refused is wrong."""
+        if self.refused:
+            self.wrong.append(f"{self.refused} calls were refused")
+        return self
+
     def complaints(self) -> list[str]:
         """Everything for which the library has to answer."""
         counts = {"lost": self.lost, "doubled": self.doubled, "refused, but there": self.refused_there}

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from itertools import count
 from time import monotonic
 from typing import Self
 
@@ -69,6 +70,8 @@ class Writers:
         self._may_go = asyncio.Event()
         self._may_go.set()
         self._gave_up = asyncio.Event()
+        self._tried_again = asyncio.Event()
+        self._calling: set[asyncio.Task[None]] = set()
         self._busy = 0
         self._nobody_busy = asyncio.Event()
 
@@ -114,6 +117,17 @@ class Writers:
         async with asyncio.timeout(_PATIENCE):
             await self._gave_up.wait()
 
+    async def someone_tries_again(self) -> None:
+        """Waits until an update is applied that was applied before."""
+        self._tried_again.clear()
+        async with asyncio.timeout(_PATIENCE):
+            await self._tried_again.wait()
+
+    def cancel_calls(self) -> None:
+        """Cancels the calls of half of those that have one under way, as a framework does whose client left."""
+        for call in random.sample([*self._calling], (len(self._calling) + 1) // 2):
+            call.cancel()
+
     @asynccontextmanager
     async def pause(self) -> AsyncIterator[None]:
         """Nobody writes meanwhile."""
@@ -133,10 +147,10 @@ class Writers:
         """No connection is in use any more. What was cancelled may take some seconds to end."""
         assert isinstance(self._storage, SqlStorageProvider)
         end = monotonic() + _PATIENCE
-        while (count := in_use(self._storage)) and monotonic() < end:  # noqa: ASYNC110  # nobody tells
+        while (held := in_use(self._storage)) and monotonic() < end:  # noqa: ASYNC110  # nobody tells
             await asyncio.sleep(_REFUSED_PAUSE)
-        if count:
-            self.log.unexpected.append(f"{count} connections were not given back")
+        if held:
+            self.log.unexpected.append(f"{held} connections were not given back")
 
     async def _write(self, name: str) -> None:
         chance = random.Random(name)  # noqa: S311
@@ -160,11 +174,21 @@ class Writers:
                 self._nobody_busy.set()
 
     async def _update(self, session: str, name: str, number: int) -> bool:
+        times = count(1)
+
         def mark(state: State) -> None:
             leave_mark(state, name, number)
+            if next(times) > 1:
+                self._tried_again.set()
 
+        task = asyncio.current_task()
+        assert task is not None
+        self._calling.add(task)
         try:
             result = await self._manager.update_session(session, mark, timeout=self._timeout)
+        except asyncio.CancelledError:
+            task.uncancel()
+            self.log.unknown[session, name].add(number)
         except UpdateOutcomeUnknownError:
             self.log.unknown[session, name].add(number)
         except StorageUnavailableError:
@@ -178,4 +202,6 @@ class Writers:
                 self.log.acknowledged[session, name].add(number)
                 return True
             self.log.unexpected.append(repr(result.error))
+        finally:
+            self._calling.discard(task)
         return False

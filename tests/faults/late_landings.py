@@ -1,0 +1,54 @@
+"""Writes that wait in the server land after their connections broke, and after their updates were applied again."""
+
+from __future__ import annotations
+
+import asyncio
+
+import psycopg
+
+from tests.sql.bystander import dsn, until_blocked
+from tests.support.postgres import Database
+
+from .proxy import Proxy
+from .server import Cluster
+from .tally import Row
+from .ways import each_way, through
+from .writers import Writers
+
+_FAULT = "write lands late, after its connection was cut"
+
+_LOCK = 4711
+# The row is locked by then, as it is while a write waits for a standby or for the disk. Writers share the lock.
+_WAITING = (
+    f"""
+    CREATE FUNCTION waiting() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN PERFORM pg_advisory_xact_lock_shared({_LOCK}); RETURN new; END $$
+    """,
+    "CREATE TRIGGER waiting BEFORE UPDATE OF state ON sessionstore.sessions FOR EACH ROW EXECUTE FUNCTION waiting()",
+)
+
+
+async def late_landings(cluster: Cluster, times: int) -> list[Row]:
+    """So many times."""
+    return [await each_way(cluster, times, _one_way)]
+
+
+async def _one_way(database: Database, driver: str, times: int) -> Row:
+    async with (
+        Proxy(database.url) as proxy,
+        through(proxy.url, driver) as storage,
+        await psycopg.AsyncConnection.connect(dsn(database.url), autocommit=True) as bystander,
+    ):
+        for statement in _WAITING:
+            await bystander.execute(statement.encode())
+        async with Writers(storage) as writers:
+            await writers.all_move_on()
+            for _ in range(times):
+                await bystander.execute("SELECT pg_advisory_lock(%s)", [_LOCK])
+                await until_blocked(database)
+                again = asyncio.create_task(writers.someone_tries_again())
+                proxy.leave()
+                await again
+                await bystander.execute("SELECT pg_advisory_unlock(%s)", [_LOCK])
+                await writers.go_on()
+        return await writers.row(database.url, _FAULT, times)

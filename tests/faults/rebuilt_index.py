@@ -1,0 +1,81 @@
+"""The index of the keys is built anew while callers of two storages create the same sessions."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections import Counter
+
+import psycopg
+
+from sessionstore import StorageProvider
+from tests.sql.bystander import dsn
+from tests.support.postgres import Database
+
+from .server import Cluster
+from .tally import Row
+from .ways import each_way, through
+from .writers import sessions_of
+
+_FAULT = "index built anew (REINDEX CONCURRENTLY) under creations"
+_CREATORS = 8
+_PATIENCE = 60.0
+
+
+async def rebuilt_index(cluster: Cluster, times: int) -> list[Row]:
+    """So many times. Counted are sessions instead of updates, each of which two callers ask for."""
+    return [await each_way(cluster, times, _one_way)]
+
+
+class _Creators:
+    """Callers who create sessions without a pause, and what they were told."""
+
+    def __init__(self, fault: str, times: int) -> None:
+        self.row = Row(fault, times)
+        self.created: Counter[str] = Counter()
+        self.over = False
+        self._moved_on = asyncio.Event()
+        self._enough = 0
+
+    async def all_move_on(self) -> None:
+        """Waits until so many more answers came as there are creators."""
+        self._enough = len(self.created) + _CREATORS
+        self._moved_on.clear()
+        async with asyncio.timeout(_PATIENCE):
+            await self._moved_on.wait()
+
+    async def create(self, storage: StorageProvider, creator: int) -> None:
+        manager = sessions_of(storage)
+        for number in itertools.takewhile(lambda _: not self.over, itertools.count()):
+            try:
+                result = await manager.create_session(f"{creator}-{number}")
+            except Exception as error:  # noqa: BLE001  # whatever it is, it is what is looked for
+                self.row.wrong.append(f"{type(error).__name__}: {error} (from {error.__cause__!r})")
+            else:
+                self.created[result.session_id] += result.created
+                if len(self.created) >= self._enough:
+                    self._moved_on.set()
+
+
+async def _one_way(database: Database, driver: str, times: int) -> Row:
+    creators = _Creators(_FAULT, times)
+    async with (
+        through(database.url, driver) as storage,
+        through(database.url, driver) as other,
+        await psycopg.AsyncConnection.connect(dsn(database.url), autocommit=True) as bystander,
+    ):
+        calls = [creators.create(each, n) for each in (storage, other) for n in range(_CREATORS)]
+        tasks = [asyncio.create_task(call) for call in calls]
+        for _ in range(times):
+            await bystander.execute("REINDEX TABLE CONCURRENTLY sessionstore.sessions")
+            await creators.all_move_on()
+        creators.over = True
+        await asyncio.gather(*tasks)
+        rows = await (await bystander.execute("SELECT session_id FROM sessionstore.sessions")).fetchall()
+    there = {session for (session,) in rows}
+    row = creators.row
+    row.acknowledged = creators.created.total()
+    row.lost = len(creators.created.keys() - there)
+    row.doubled = sum(max(0, count - 1) for count in creators.created.values()) + len(rows) - len(there)
+    row.wrong += [f"nobody was told of having created {name}" for name, count in creators.created.items() if not count]
+    return row
