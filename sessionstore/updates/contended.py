@@ -17,8 +17,10 @@ from .fold import Fold
 from .rounds import CANCELLED, Rounds, beaten, left_open, parts
 from .waiting import LONGEST_PAUSE, Entry
 
-_REST: Final = 4
+_REST: Final = 3
 """How many times as long as it tries it rests at least: what is tried again and again may be heavy."""
+_LONGEST_REST: Final = 1.0
+"""For how many seconds it rests at most for that: an attempt that hung says nothing about the next one."""
 _BOUND: Final = 30.0
 """For how many seconds a row is waited for that another transaction holds."""
 
@@ -108,9 +110,10 @@ class Contended:
             due = [entry for entry in heads if entry.due <= now]
             if due:
                 await self._try(due)
-                spent = self._loop.time() - now
+                tried = self._loop.time()
+                rest = min(_REST * (tried - now), _LONGEST_REST)
                 for entry in due:
-                    entry.due = max(entry.due, now + _REST * spent)
+                    entry.due = max(entry.due, tried + rest)
             elif heads or self._entries:
                 await self._sleep(min((entry.due for entry in heads), default=now + LONGEST_PAUSE) - now)
         self._poller = None

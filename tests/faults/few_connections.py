@@ -6,7 +6,7 @@ import random
 
 import psycopg
 
-from tests.sql.bystander import dsn, role
+from tests.support.bystander import dsn, role
 from tests.support.postgres import Database
 
 from .server import Cluster

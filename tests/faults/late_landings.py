@@ -6,7 +6,7 @@ import asyncio
 
 import psycopg
 
-from tests.sql.bystander import dsn, until_blocked
+from tests.support.bystander import dsn, until_blocked
 from tests.support.postgres import Database
 
 from .proxy import Proxy

@@ -9,7 +9,7 @@ from collections import Counter
 import psycopg
 
 from sessionstore import StorageProvider
-from tests.sql.bystander import dsn
+from tests.support.bystander import dsn
 from tests.support.postgres import Database
 
 from .server import Cluster

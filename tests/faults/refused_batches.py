@@ -6,7 +6,7 @@ import random
 
 import psycopg
 
-from tests.sql.bystander import dsn
+from tests.support.bystander import dsn
 from tests.support.postgres import Database
 
 from .server import Cluster

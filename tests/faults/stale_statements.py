@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 import psycopg
 
-from tests.sql.bystander import dsn
+from tests.support.bystander import dsn
 from tests.support.postgres import Database
 
 from .proxy import Proxy

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from tests.sql.bystander import ask
+from tests.support.bystander import ask
 from tests.support.postgres import Database
 
 from .failover import attach
