@@ -57,6 +57,35 @@ async def within(
     )
 
 
+async def while_wanted(running: Coroutine[Any, Any, None], wanted: Callable[[], bool], pause: float) -> bool:
+    """Runs something in a task of its own for as long as it is wanted, and waits for the end of the task.
+
+    Args:
+        running: What to run; what it raises comes through.
+        wanted: Whether anybody waits for it.
+        pause: How many seconds pass until that is asked again.
+
+    Returns:
+        Whether it came to its end. If not, it was cancelled, here or by somebody else.
+    """
+    try:
+        task = asyncio.ensure_future(running)
+    except Exception:  # a task factory may raise anything
+        running.close()
+        raise
+    try:
+        while not task.done() and wanted():
+            await asyncio.wait([task], timeout=pause)
+    finally:
+        if not task.done():
+            task.cancel()
+            await ended(task)
+    if task.cancelled():
+        return False
+    task.result()
+    return True
+
+
 async def ended(task: asyncio.Future[Any]) -> None:
     """Waits until a task has ended, also when the waiter is cancelled meanwhile."""
     # anyio cancels a task again at each turn of the event loop for as long as it waits, unless it says that it must.

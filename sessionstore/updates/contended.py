@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, Final
 
 from ..concurrency.call import copy_of, spawn, tell
+from ..concurrency.deadline import while_wanted
 from ..concurrency.halves import divisible
 from ..concurrency.pace import SLICE
 from ..concurrency.sent import Sent, noting
@@ -15,15 +16,13 @@ from ..errors import SessionHeldError, SessionStoreError, StorageUnavailableErro
 from ..storage import Document, Key, StorageProvider, Write
 from .fold import Fold
 from .rounds import CANCELLED, Rounds, beaten, left_open, parts
-from .waiting import LONGEST_PAUSE, Entry
+from .waiting import LONGEST_PAUSE, Entry, first_of_each
 
-_REST: Final = 3
-"""How many times as long as it tries it rests at least: what is tried again and again may be heavy."""
-_LONGEST_REST: Final = 1.0
-"""For how many seconds it rests at most for that: an attempt that hung says nothing about the next one."""
+_REST, _LONGEST_REST = 3, 1.0
+"""How many times as long as it tries it rests at least, for what is tried again and again may be heavy; but for so many
+seconds at most, for an attempt that hung says nothing about the next one."""
 _BOUND: Final = 30.0
 """For how many seconds a row is waited for that another transaction holds."""
-
 
 _NOT_WAITED: Final = (
     "the task that waited for the row was cancelled by somebody else, and nothing was written; try again"
@@ -106,10 +105,10 @@ class Contended:
             self._clear_away()
             self._lock_some()
             now = self._loop.time()
-            heads = self._heads()
+            heads = first_of_each(self._entries)
             due = [entry for entry in heads if entry.due <= now]
             if due:
-                await self._try(due)
+                await self._attempt(self._try(due), due)
                 tried = self._loop.time()
                 rest = min(_REST * (tried - now), _LONGEST_REST)
                 for entry in due:
@@ -124,13 +123,6 @@ class Contended:
             self._poller = None
             if not self._loop.is_closed():
                 self._abandon(StorageUnavailableError(_NOT_WAITED))
-
-    def _heads(self) -> list[Entry]:
-        """Of each session the updates that came first, unless they are being locked."""
-        first: dict[Key, Entry] = {}
-        for entry in self._entries:
-            first.setdefault(entry.fold.key, entry)
-        return [entry for entry in first.values() if not entry.locking]
 
     async def _sleep(self, seconds: float) -> None:
         self._alarm = self._loop.create_future()
@@ -164,6 +156,11 @@ class Contended:
         )
         for call in fold.calls:
             call.answer(copy_of(error))
+
+    async def _attempt(self, running: Coroutine[Any, Any, None], entries: Sequence[Entry]) -> None:
+        """Runs it for as long as somebody waits for any of them: whoever comes behind them waits for its end."""
+        if not await while_wanted(running, lambda: any(entry.fold.waiting for entry in entries), LONGEST_PAUSE):
+            self._cut_off(entries)
 
     async def _try(self, entries: Sequence[Entry]) -> None:
         alone = [[entry] for entry in entries if entry.single]
@@ -222,7 +219,7 @@ class Contended:
     def _lock_some(self) -> None:
         if self._locker is not None:
             return
-        ready = [entry for entry in self._heads() if beaten(entry.fold) and entry.locks < 2]
+        ready = [entry for entry in first_of_each(self._entries) if beaten(entry.fold) and entry.locks < 2]
         together = [entry for entry in ready if not (entry.locks or entry.single)]
         # Whose row others write gets the lock soon; who waits in vain waits for a second.
         chosen = together or sorted(ready, key=lambda entry: not entry.moving)[:1]
@@ -254,7 +251,7 @@ class Contended:
     async def _lock(self, entries: Sequence[Entry]) -> None:
         """Does them under row locks."""
         try:
-            await self._locked(entries)
+            await self._attempt(self._locked(entries), entries)
         except SessionHeldError:
             now = self._loop.time()
             for entry in entries:

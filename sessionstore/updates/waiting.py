@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
 from typing import Final
 
+from ..storage import Key
 from .fold import Fold
 
 _FIRST_PAUSE: Final = 0.002
@@ -48,3 +50,11 @@ class Entry:
         self.pause = _FIRST_PAUSE
         self.due = now
         self.locks = min(self.locks, 1)
+
+
+def first_of_each(entries: Iterable[Entry]) -> list[Entry]:
+    """Of each session the updates that came first, unless they are being locked."""
+    first: dict[Key, Entry] = {}
+    for entry in entries:
+        first.setdefault(entry.fold.key, entry)
+    return [entry for entry in first.values() if not entry.locking]

@@ -132,6 +132,20 @@ async def test_an_update_is_told_that_nothing_was_written_when_the_task_that_pol
     assert await turns_after(desk, storage) == ["next"]
 
 
+async def test_an_attempt_that_hangs_is_ended_when_nobody_waits_for_it_any_more() -> None:
+    storage = HeldStorage(OPTIMISTIC_ROUNDS - 2)
+    desk = await desk_on(storage)
+    storage.before.hold()
+    hanging = asyncio.ensure_future(desk.update_session("s", append("never")))
+    await until_at(storage.before)
+    assert tasks_of("Contended._poll")
+    hanging.cancel()
+    async with asyncio.timeout(10):
+        while storage.before.here:  # noqa: ASYNC110  # there is no event to wait for
+            await asyncio.sleep(0.001)
+    assert await turns_after(desk, storage) == ["next"]
+
+
 async def test_who_cannot_be_locked_for_want_of_a_task_is_told_and_the_session_is_updated_by_others() -> None:
     storage = HeldStorage(1_000_000)
     desk = await desk_on(storage)
