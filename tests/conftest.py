@@ -118,6 +118,7 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     distribution.mark_what_is_needed(items)
+    distribution.leave_uncovered(items)
     if _is_worker(config):
         distribution.keep_together_what_shares_a_fixture(items)
         distribution.longest_first(items)

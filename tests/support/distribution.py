@@ -30,6 +30,10 @@ _SLOW: Final = (
     "tests/migrate/test_alembic.py",
     "tests/storage/sql/operations/test_cancelled_everywhere.py",
 )
+# Coverage doubles what Python computes. What these tests run of the library, others run too: tests/storage uses both
+# drivers, and tests/conformance goes on being measured on memory, SQLite and psycopg.
+_UNCOVERED: Final = ("tests/benchmarks/", "tests/input/test_flood.py")
+_REPEATED: Final = ("tests/conformance/", frozenset({"postgresql-asyncpg", "pgbouncer", "pgbouncer-asyncpg"}))
 _SERVERS: Final = frozenset({"server", "cluster"})
 _NAMES: Final = ("postgresql", "psycopg", "asyncpg", "pgbouncer")
 
@@ -41,6 +45,15 @@ def mark_what_is_needed(items: Iterable[pytest.Item]) -> None:
             item.add_marker(SLOW)
         if _SERVERS.intersection(_fixtures(item)) or any(map(_names_postgresql, _parameters(item).values())):
             item.add_marker(POSTGRESQL)
+
+
+def leave_uncovered(items: Iterable[pytest.Item]) -> None:
+    """Has pytest-cov pause while tests run that add nothing to what is covered."""
+    folder, kinds = _REPEATED
+    for item in items:
+        repeated = item.nodeid.startswith(folder) and _parameters(item).get("provider_kind") in kinds
+        if repeated or item.nodeid.startswith(_UNCOVERED):
+            item.add_marker(pytest.mark.no_cover)
 
 
 def keep_together_what_shares_a_fixture(items: Iterable[pytest.Item]) -> None:
