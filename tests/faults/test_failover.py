@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from sqlalchemy.engine import make_url
 
 from sessionstore import SessionManager, StorageUnavailableError
 from tests.support.bystander import ask
@@ -92,3 +93,11 @@ async def test_a_url_of_both_hosts_finds_the_writer_after_the_roles_changed(
         await asyncio.to_thread(let_write, standby, False)
         await asyncio.to_thread(let_write, primary, True)
         await _all_succeed(manager)
+
+
+async def test_of_several_hosts_the_one_that_writes_is_found_without_being_told(
+    primary: Cluster, standby: Cluster, driver: str
+) -> None:
+    url = make_url(url_of_both(standby, primary)).difference_update_query(["target_session_attrs"])
+    async with through(url.render_as_string(hide_password=False), driver) as storage:
+        await _all_succeed(await fill_pool(storage))

@@ -134,6 +134,7 @@ _VARIABLES: Final[Mapping[str, str]] = {
     "connect_timeout": "PGCONNECT_TIMEOUT",
     "load_balance_hosts": "PGLOADBALANCEHOSTS",
     "options": "PGOPTIONS",
+    "target_session_attrs": "PGTARGETSESSIONATTRS",
 }
 
 

@@ -79,6 +79,10 @@ def read_url(text: str, *, synchronous: bool = False) -> Address:
     if synchronous:
         driver = DRIVERS["postgresql"]
     place = read_place(rest, OPTIONS.keys())
+    if len(place.hosts) > 1:
+        # Of several, one writes. libpq's default is whichever answers first, and on a standby every write would fail.
+        add_from_environment(place.parameters, "target_session_attrs")
+        place.parameters.setdefault("target_session_attrs", "read-write")
     arguments = (asyncpg_arguments if driver.endswith("asyncpg") else _psycopg_arguments)(place)
     # For whoever looks at the engine; what is connected with are the arguments.
     ((host, port),) = place.hosts if len(place.hosts) == 1 else [("", "")]
