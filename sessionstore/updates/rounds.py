@@ -131,6 +131,7 @@ class Rounds:
         writing: list[Fold] = []
         held: list[Fold] = []
         for fold, document in zip(folds, documents, strict=True):
+            self._write_cache.read(fold.key, document)
             if document is None:
                 fold.missing()
             elif fold.losses and fold.fits(document):
@@ -161,15 +162,13 @@ class Rounds:
 
     async def _guess(self, folds: Sequence[Fold]) -> bool:
         """Applies all to what this process wrote a moment ago; whether that can be written without reading first."""
-        guesses = [(fold, self._write_cache.guess(fold.key)) for fold in folds]
-        for fold, document in guesses:
-            if document is None or not fold.may_guess(document):
-                return False
-        for fold, document in guesses:
-            assert document is not None
+        documents = self._write_cache.guesses([fold.key for fold in folds])
+        if not documents or not all(map(Fold.may_guess, folds, documents)):
+            return False
+        for fold, document in zip(folds, documents, strict=True):
             if not await self.applied(fold, document, guess=True):
                 return False
-        return bool(folds)
+        return True
 
     async def write(self, folds: Sequence[Fold], *, guessed: bool = False) -> list[Fold]:
         """Writes what was applied; returns those that somebody else was faster for."""
@@ -220,7 +219,7 @@ class Rounds:
             ) from None
         for (fold, _), summary in zip(landing, summaries, strict=True):
             if guessed:
-                self._write_cache.guessed(right=summary is not None)
+                self._write_cache.guessed(fold.key, right=summary is not None)
             if summary is None:
                 fold.refused()
                 fold.losses += 1

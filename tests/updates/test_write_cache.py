@@ -52,8 +52,12 @@ async def another(storage: GatedStorage) -> SessionManager[Chat]:
     return SessionManager(new_chat, other, "chat")
 
 
-def document(name: str, state: str = "{}") -> Document:
-    summary = Summary(Key("chat", name), 1, _NOW, _NOW, _NOW, None, None, None, None, None)
+def key(name: str) -> Key:
+    return Key("chat", name)
+
+
+def document(name: str, state: str = "{}", *, version: int = 1) -> Document:
+    summary = Summary(key(name), version, _NOW, _NOW, _NOW, None, None, None, None, None)
     return Document(state, summary)
 
 
@@ -175,11 +179,11 @@ def test_a_document_is_remembered_for_as_long_as_was_said(monkeypatch: pytest.Mo
     remembered = WriteCache(1.0)
     remembered.wrote(document("s"))
     seconds[0] = 101.0
-    assert remembered.guess(Key("chat", "s")) == document("s")
+    assert remembered.guesses([key("s")]) == [document("s")]
     seconds[0] = 101.01
-    assert remembered.guess(Key("chat", "s")) is None
+    assert remembered.guesses([key("s")]) is None
     remembered.wrote(document("t"))
-    assert len(remembered._documents) == 1
+    assert list(remembered._sessions) == [key("t")]
 
 
 def test_no_more_state_is_remembered_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -187,33 +191,70 @@ def test_no_more_state_is_remembered_than_there_is_room_for(monkeypatch: pytest.
     remembered = WriteCache(1.0)
     for name, state in (("a", "1234"), ("b", "1234"), ("a", "123456"), ("c", "1234"), ("d", "12345678901")):
         remembered.wrote(document(name, state))
-        kept = [kept.state for _, kept in remembered._documents.values()]
+        kept = [session.document.state for session in remembered._sessions.values() if session.document is not None]
         assert sum(map(len, kept)) == remembered._chars <= 10
-    assert remembered._documents == {}
+    assert remembered._sessions == {}
     remembered.wrote(document("a", "1234"))
-    remembered.forget(Key("chat", "a"))
-    assert (remembered._chars, remembered.guess(Key("chat", "a"))) == (0, None)
+    remembered.forget(key("a"))
+    assert (remembered._chars, remembered.guesses([key("a")])) == (0, None)
 
 
-def test_guessing_stops_where_it_is_often_wrong_and_is_tried_again_later() -> None:
+def guesses_until_it_stops(remembered: WriteCache, *names: str) -> int:
+    """How many wrong guesses of these sessions together it makes."""
+    count = 0
+    while remembered.guesses(map(key, names)) is not None:
+        count += 1
+        for name in names:
+            remembered.guessed(key(name), right=False)
+            remembered.wrote(document(name))
+    return count
+
+
+@pytest.mark.parametrize(("sessions", "wrong"), [(1, 6), (2, 3), (4, 2), (16, 1)])
+def test_guessing_stops_where_more_likely_than_not_one_of_a_batch_is_wrong(sessions: int, wrong: int) -> None:
+    remembered = WriteCache(60.0)
+    names = [str(number) for number in range(sessions)]
+    for name in names:
+        remembered.wrote(document(name))
+    assert guesses_until_it_stops(remembered, *names) == wrong
+
+
+def test_reads_tell_when_guessing_pays_again() -> None:
     remembered = WriteCache(60.0)
     remembered.wrote(document("s"))
-    assert remembered.guess(Key("chat", "s")) is not None
-    for right, pause in [
-        (False, 4),
-        (False, 8),
-        (False, 16),
-        (True, 0),
-        (False, 4),
-        *[(False, None)] * 9,
-        (False, 256),
-    ]:
-        remembered.guessed(right=right)
-        writes = 0
-        while remembered.guess(Key("chat", "s")) is None:
-            remembered.wrote(document("s"))
-            writes += 1
-        assert pause in (None, writes)
+    guesses_until_it_stops(remembered, "s")
+    for found in (None, document("s", version=2), document("s", version=2)):
+        remembered.read(key("s"), found)
+        assert remembered.guesses([key("s")]) is None
+    reads = 0
+    while remembered.guesses([key("s")]) is None:
+        remembered.read(key("s"), document("s"))
+        reads += 1
+    assert reads == 3
+
+
+def test_what_was_not_remembered_tells_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = [100.0]
+    turn_time(monkeypatch, seconds)
+    remembered = WriteCache(1.0)
+    remembered.wrote(document("s"))
+    remembered.forget(key("s"))
+    seconds[0] = 102.0
+    remembered.wrote(document("t"))
+    seconds[0] = 104.0
+    for name in ("s", "t", "u"):
+        remembered.read(key(name), None)
+    remembered.wrote(document("s"))
+    assert remembered._rate == remembered._sessions[key("s")].rate == 1.0
+
+
+def test_a_new_session_begins_with_what_was_learned_of_the_others() -> None:
+    remembered = WriteCache(60.0)
+    for number in range(30):
+        remembered.wrote(document(str(number)))
+        remembered.guessed(key(str(number)), right=False)
+    remembered.wrote(document("new"))
+    assert remembered.guesses([key("new")]) is None
 
 
 async def test_four_processes_on_one_session_do_not_go_on_guessing_wrong(
@@ -222,8 +263,31 @@ async def test_four_processes_on_one_session_do_not_go_on_guessing_wrong(
     for _ in range(200):
         assert (await another.update_session("s", increment)).success
         assert (await chats.update_session("s", increment)).success
-    assert len(storage.writes) - 200 <= 7
+    assert (len(storage.reads), len(storage.writes) - 200) == (200, 6)
     assert (await another.get_session("s")).unwrap()["n"] == 401
+
+
+async def test_when_others_write_a_session_no_more_it_is_guessed_again(
+    storage: GatedStorage, chats: SessionManager[Chat], another: SessionManager[Chat]
+) -> None:
+    for _ in range(200):
+        await another.update_session("s", increment)
+        await chats.update_session("s", increment)
+    storage.forget_calls()
+    for _ in range(100):
+        await chats.update_session("s", increment)
+    assert (len(storage.reads), len(storage.writes)) == (6, 100)
+
+
+async def test_a_session_that_others_write_keeps_no_other_from_being_guessed(
+    storage: GatedStorage, chats: SessionManager[Chat], another: SessionManager[Chat]
+) -> None:
+    for _ in range(200):
+        await another.update_session("s", increment)
+        await chats.update_session("s", increment)
+        await chats.update_session("t", increment)
+    assert [name for (name,) in storage.reads if name == "t"] == []
+    assert len(storage.writes) == 400 + 6
 
 
 @pytest.mark.parametrize("remember", [-1.0, float("nan"), "1", True, None])
