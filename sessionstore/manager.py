@@ -382,7 +382,7 @@ def _check_owner(owner_id: str | None, session_id: SessionId) -> str | None:
     return None if owner_id is None else plain_text(owner_id)
 
 
-def _owner(owner_id: str | None) -> dict[str, str]:
+def _owner(owner_id: str | None) -> dict[str, Any]:
     """The owner as an argument of a provider, where one is named: providers of others need not know owners."""
     if owner_id is None:
         return {}

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from time import monotonic
 from typing import Final, TypeVar
 
 from ..errors import SessionStoreError
-from .call import Batch, Send, copy_of
+from .call import Batch, Send, copy_of, tell
 
 K = TypeVar("K", bound=Hashable)
+Q = TypeVar("Q")
 R = TypeVar("R")
 
 SECONDS: Final = 30.0
@@ -33,6 +35,48 @@ def by_key(many: Callable[[Sequence[K]], Awaitable[Sequence[R]]]) -> Send[K, Non
                 call.answer(copy_of(answer) if isinstance(answer, Exception) and len(calls) > 1 else answer)
 
     return send
+
+
+async def in_parts(batch: Batch[K, Q, R], do: Send[K, Q, R]) -> None:
+    """Does the calls of a batch; if the storage refuses the batch, does its halves, and at last single keys.
+
+    Single keys are done beside each other after the rest, so that a key that has to wait keeps nobody else waiting.
+
+    Args:
+        batch: The calls.
+        do: Does the calls of a batch, and answers each of them as soon as it is done. When it raises a divisible error,
+            no call that it left open was done.
+    """
+    alone: list[K] = []
+    await _parted(batch, do, alone)
+    if alone:
+        await asyncio.gather(*(_single({key: batch[key]}, do) for key in alone))
+
+
+async def _parted(batch: Batch[K, Q, R], do: Send[K, Q, R], alone: list[K], end: float | None = None) -> None:
+    try:
+        await do(batch)
+    except Exception as error:  # noqa: BLE001  # whatever it is, those who called are told
+        left = [key for key, calls in batch.items() if not all(call.answered for call in calls)]
+        if len(batch) == 1 or not divisible(error) or (end is not None and monotonic() > end):
+            tell([call for key in left for call in batch[key]], error)
+            return
+    else:
+        return
+    end = end or monotonic() + SECONDS
+    middle = len(left) // 2
+    for part in (left[:middle], left[middle:]):
+        if len(part) == 1:
+            alone += part
+        elif part:
+            await _parted({key: batch[key] for key in part}, do, alone, end)
+
+
+async def _single(batch: Batch[K, Q, R], do: Send[K, Q, R]) -> None:
+    try:
+        await do(batch)
+    except Exception as error:  # noqa: BLE001  # whatever it is, those who called are told
+        tell([call for calls in batch.values() for call in calls], error)
 
 
 async def _answers(

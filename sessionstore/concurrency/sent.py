@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Final
@@ -32,6 +32,32 @@ class Sent:
     def refuse(self) -> None:
         """All that was sent is known not to have been written."""
         self._maybe = False
+
+
+class SentTogether(Sent):
+    """What is known of a write that several calls share: each call is told what becomes of it.
+
+    Args:
+        each: What is known of each call.
+    """
+
+    __slots__ = ("_each",)
+
+    def __init__(self, each: Iterable[Sent]) -> None:
+        super().__init__()
+        self._each = list(each)
+
+    def begin(self) -> None:
+        for sent in self._each:
+            sent.begin()
+
+    def send(self) -> None:
+        for sent in self._each:
+            sent.send()
+
+    def refuse(self) -> None:
+        for sent in self._each:
+            sent.refuse()
 
 
 @contextmanager

@@ -39,7 +39,9 @@ from .records import (
     Purge,
     Stats,
     Summary,
+    Versions,
     Write,
+    at_version,
     check_limit,
     owned,
 )
@@ -57,7 +59,9 @@ __all__ = [
     "Stats",
     "StorageProvider",
     "Summary",
+    "Versions",
     "Write",
+    "at_version",
     "check_limit",
     "owned",
 ]
@@ -125,8 +129,14 @@ class StorageProvider(Protocol):
         """
         ...
 
-    async def delete_many(self, keys: Sequence[Key], *, owners: Owners = None) -> Sequence[bool]:
-        """Deletes each session; whether a live one was deleted. ``owners`` as in get_many()."""
+    async def delete_many(
+        self, keys: Sequence[Key], *, owners: Owners = None, versions: Versions = None
+    ) -> Sequence[bool]:
+        """Deletes each session; returns whether a live one was deleted.
+
+        ``owners`` is as in get_many(). A session at another version than the one named is not deleted. Where a version
+        is a Version, its write has to be the session's last one too: after a restore the number may come back.
+        """
         ...
 
     async def set_many(self, drafts: Sequence[Draft]) -> Sequence[Summary]:
@@ -218,11 +228,12 @@ class StorageProvider(Protocol):
         """update_locked_many() of one."""
         return (await self.update_locked_many([key], apply))[0]
 
-    async def delete(self, key: Key, *, owner_id: str | None = None) -> bool:
+    async def delete(self, key: Key, *, owner_id: str | None = None, version: int | None = None) -> bool:
         """delete_many() of one."""
-        if owner_id is None:
-            return (await self.delete_many([key]))[0]
-        return (await self.delete_many([key], owners=[owner_id]))[0]
+        wanted: dict[str, Any] = {} if owner_id is None else {"owners": [owner_id]}
+        if version is not None:
+            wanted["versions"] = [version]
+        return (await self.delete_many([key], **wanted))[0]
 
     async def set(self, draft: Draft) -> Summary:
         """set_many() of one."""

@@ -25,7 +25,9 @@ from . import (
     Stats,
     StorageProvider,
     Summary,
+    Versions,
     Write,
+    at_version,
     check_limit,
     owned,
 )
@@ -114,12 +116,16 @@ class MemoryStorageProvider(StorageProvider):
         return [None if write is None else self._write(write, now) for write in writes]
 
     @_one_thread_at_a_time
-    async def delete_many(self, keys: Sequence[Key], *, owners: Owners = None) -> Sequence[bool]:
+    async def delete_many(
+        self, keys: Sequence[Key], *, owners: Owners = None, versions: Versions = None
+    ) -> Sequence[bool]:
         now = self._open_at()
+        anybody: list[None] = [None] * len(keys)
         deleted: list[bool] = []
-        for key, owner_id in zip(keys, owners or [None] * len(keys), strict=True):
-            deleted.append(owned(self._live(key, now), owner_id) is not None)
-            if owner_id is None or deleted[-1]:
+        for key, owner_id, version in zip(keys, owners or anybody, versions or anybody, strict=True):
+            found = at_version(owned(self._live(key, now), owner_id), version)
+            deleted.append(found is not None)
+            if found is not None or (owner_id is None and version is None):
                 self._documents.pop(key, None)
         return deleted
 

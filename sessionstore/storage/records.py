@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple, TypeAlias
 
 from ..errors import ConfigurationError
-from ..ids import first_version
+from ..ids import Version, first_version
 from .journal import Journal, new_write_id
 
 Clock: TypeAlias = Callable[[], datetime]
@@ -137,6 +137,16 @@ def owned(document: Document | None, owner_id: str | None) -> Document | None:
     return None
 
 
+def at_version(document: Document | None, version: int | None) -> Document | None:
+    """The document, if it is at this version; None: at any. A Version names the last write too."""
+    if document is None or version is None:
+        return document
+    summary = document.summary
+    if summary.version != version or (isinstance(version, Version) and version.write != summary.last_write):
+        return None
+    return document
+
+
 def check_limit(limit: int) -> None:
     """Raises ConfigurationError for a page or a batch of no rows, which would never come to an end."""
     if limit < 1:
@@ -145,6 +155,9 @@ def check_limit(limit: int) -> None:
 
 Owners: TypeAlias = Sequence[str | None] | None
 """An owner for each key, or None for any; None: any throughout. To an owner, the session of another is not there."""
+
+Versions: TypeAlias = Sequence[int | None] | None
+"""A version for each key, or None for any; None: any throughout. A Version also names the write that made it."""
 
 Apply: TypeAlias = Callable[[Document], Write | None]
 """Makes a write of the document that was read; None: there is nothing to write."""

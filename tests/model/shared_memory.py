@@ -11,7 +11,7 @@ from sessionstore import MemoryStorageProvider, StorageError, StorageUnavailable
 from sessionstore.batching import Batching
 from sessionstore.concurrency.combine import Combiner
 from sessionstore.concurrency.halves import by_key
-from sessionstore.storage import Apply, Clock, Creation, Document, Draft, Key, Owners, Summary, Write
+from sessionstore.storage import Apply, Clock, Creation, Document, Draft, Key, Owners, Summary, Versions, Write
 
 from .under_way import Landing, UnderWay
 
@@ -109,10 +109,12 @@ class SharedMemory(MemoryStorageProvider):
         await self._leave()
         return written
 
-    async def delete_many(self, keys: Sequence[Key], *, owners: Owners = None) -> Sequence[bool]:
+    async def delete_many(
+        self, keys: Sequence[Key], *, owners: Owners = None, versions: Versions = None
+    ) -> Sequence[bool]:
         await self._arrive()
-        await self._depart(partial(super().delete_many, keys, owners=owners))
-        deleted = await super().delete_many(keys, owners=owners)
+        await self._depart(partial(super().delete_many, keys, owners=owners, versions=versions))
+        deleted = await super().delete_many(keys, owners=owners, versions=versions)
         await self._leave()
         return deleted
 

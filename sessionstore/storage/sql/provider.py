@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
+from operator import attrgetter
 from typing import Any, Final, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -25,6 +26,7 @@ from .. import (
     Stats,
     StorageProvider,
     Summary,
+    Versions,
     Write,
     owned,
 )
@@ -41,6 +43,7 @@ from .operations.purging import Purging
 from .operations.reads import Reads, may_access
 from .operations.rounds import Rounds
 from .operations.settings import settled
+from .operations.together import Deletion, Together, Told, Wanted, deletions_of, found, length_of, not_again
 from .statements.rows import (
     deletion_fields,
     document_of,
@@ -56,7 +59,9 @@ K = TypeVar("K", bound=Hashable)
 R = TypeVar("R")
 
 _BATCHING: Final = Batching()
-_UNLIMITED: Final = 1 << 30
+_ONE_BY_ONE: Final = Batching(size=1, concurrency=1 << 30)
+_WRITES: Final = 4
+"""The same for batches that wait for the disk: while one waits, another one is prepared."""
 _MIN_PARALLEL: Final = 64
 """How many sessions make a batch that goes beside another one. Reads wait for no disk: smaller ones gain nothing."""
 
@@ -98,6 +103,23 @@ class SqlStorageProvider(StorageProvider):
         self._purging = Purging(self._gateway, self._fetching, self._reads.held)
         self._gets = {touch: self._combiner(partial(self._get_documents, touch=touch)) for touch in (False, True)}
         self._touches = self._combiner(self.touch_many, weighed=False)
+        bounds = batching or _ONE_BY_ONE
+        self._creates = Together(
+            self._create_together,
+            attrgetter("owner_id"),
+            found,
+            length_of,
+            batching=bounds,
+            min_parallel=_WRITES,
+        )
+        self._deletes = Together(
+            self._delete_together,
+            lambda wish: wish,
+            not_again,
+            lambda _: 0,
+            batching=bounds,
+            min_parallel=_WRITES,
+        )
 
     @classmethod
     def from_url(
@@ -114,17 +136,10 @@ class SqlStorageProvider(StorageProvider):
         return cls(engine, schema=schema, clock=clock, batching=batching, _owned=True, _limits=limits)
 
     async def create_many(self, drafts: Sequence[Draft]) -> Sequence[Creation]:
-        async def insert(pending: Iterable[Draft]) -> Sequence[Row]:
-            return await self._fetching.batch(self._statements.create, map(draft_fields, pending), writing=True)
+        return await self._creations(drafts).made()
 
-        async def access(rows: Sequence[Row], unread: Mapping[Key, Draft]) -> Mapping[Key, Document]:
-            asked = {(draft.key, draft.owner_id) for draft in drafts}
-            rows = [*rows, *await self._reads.read(unread)]
-            others = {key_of(row) for row in rows if not may_access(row, asked)}
-            found = {key: document_of(row) for row in rows if (key := key_of(row)) in others}
-            return found | await self._reads.access([row for row in rows if key_of(row) not in others])
-
-        return await Creations(drafts, insert, access, Rounds(self._reads.held)).made()
+    async def create(self, draft: Draft) -> Creation:
+        return await self._creates.call(draft.key, draft)
 
     async def get_many(
         self,
@@ -161,20 +176,16 @@ class SqlStorageProvider(StorageProvider):
     async def update_locked_many(self, keys: Sequence[Key], apply: Apply) -> Sequence[Summary | None]:
         return await LockedUpdates(self._gateway, self._fetching).update(keys, apply) if keys else []
 
-    async def delete_many(self, keys: Sequence[Key], *, owners: Owners = None) -> Sequence[bool]:
-        if owners is not None and len(set(keys)) < len(keys):
-            return [await self.delete(key, owner_id=owner_id) for key, owner_id in zip(keys, owners, strict=True)]
-        owner_ids: Mapping[Key, str | None] = {} if owners is None else dict(zip(keys, owners, strict=True))
+    async def delete_many(
+        self, keys: Sequence[Key], *, owners: Owners = None, versions: Versions = None
+    ) -> Sequence[bool]:
+        wishes = deletions_of(keys, owners, versions)
+        if len(set(keys)) < len(keys) and len(set(wishes)) > 1:
+            return [await self._deletes.call(key, wish) for key, wish in zip(keys, wishes, strict=True)]
+        return await self._deletions(dict(zip(keys, wishes, strict=True)), keys).made()
 
-        async def delete(receipts: Mapping[Key, str]) -> Sequence[Row]:
-            fields = (deletion_fields(key, receipt, owner_ids.get(key)) for key, receipt in receipts.items())
-            return await self._fetching.batch(self._statements.delete, fields, writing=True)
-
-        async def noted(receipts: Collection[str]) -> Sequence[Row]:
-            fields = ({"receipt": receipt} for receipt in receipts)
-            return await self._fetching.batch(self._statements.receipts, fields, writing=False, keyed=False)
-
-        return await Deletions(keys, delete, noted, Rounds(self._reads.held)).made()
+    async def delete(self, key: Key, *, owner_id: str | None = None, version: int | None = None) -> bool:
+        return await self._deletes.call(key, Deletion(owner_id, version))
 
     async def set_many(self, drafts: Sequence[Draft]) -> Sequence[Summary]:
         async def write(pending: Iterable[Draft]) -> Sequence[Row]:
@@ -223,10 +234,49 @@ class SqlStorageProvider(StorageProvider):
         await self._reads.close()
         await self._gateway.close()
 
+    def _creations(
+        self, drafts: Sequence[Draft], told: Told[Creation] | None = None, wanted: Wanted | None = None
+    ) -> Creations:
+        async def insert(pending: Iterable[Draft]) -> Sequence[Row]:
+            fields = map(draft_fields, pending)
+            return await self._fetching.batch(self._statements.create, fields, writing=True, divisible=told is None)
+
+        async def access(rows: Sequence[Row], unread: Mapping[Key, Draft]) -> Mapping[Key, Document]:
+            asked = {(draft.key, draft.owner_id) for draft in drafts}
+            rows = [*rows, *await self._reads.read(unread)]
+            others = {key_of(row) for row in rows if not may_access(row, asked)}
+            found = {key: document_of(row) for row in rows if (key := key_of(row)) in others}
+            return found | await self._reads.access([row for row in rows if key_of(row) not in others])
+
+        return Creations(drafts, insert, access, Rounds(self._reads.held), told, wanted)
+
+    async def _create_together(self, drafts: Mapping[Key, Draft], told: Told[Creation], wanted: Wanted) -> None:
+        await self._creations(list(drafts.values()), told, wanted).run()
+
+    def _deletions(
+        self,
+        wishes: Mapping[Key, Deletion],
+        keys: Sequence[Key],
+        told: Told[bool] | None = None,
+        wanted: Wanted | None = None,
+    ) -> Deletions:
+        async def delete(receipts: Mapping[Key, str]) -> Sequence[Row]:
+            fields = (deletion_fields(key, receipt, *wishes[key]) for key, receipt in receipts.items())
+            return await self._fetching.batch(self._statements.delete, fields, writing=True, divisible=told is None)
+
+        async def noted(receipts: Collection[str]) -> Sequence[Row]:
+            fields = ({"receipt": receipt} for receipt in receipts)
+            return await self._fetching.batch(self._statements.receipts, fields, writing=False, keyed=False)
+
+        return Deletions(keys, delete, noted, Rounds(self._reads.held), told, wanted)
+
+    async def _delete_together(self, wishes: Mapping[Key, Deletion], told: Told[bool], wanted: Wanted) -> None:
+        await self._deletions(wishes, list(wishes), told, wanted).run()
+
     def _combiner(
         self, many: Callable[[Sequence[K]], Awaitable[Sequence[R]]], *, weighed: bool = True
     ) -> Combiner[K, None, R]:
-        batching = self.batching or Batching(size=1, concurrency=_UNLIMITED)
+        batching = self.batching or _ONE_BY_ONE
         return Combiner(
             by_key(many),
             size=batching.size,

@@ -97,6 +97,10 @@ class Backend(Protocol):
         """Whether the one row for which these hold could be locked, which it is then."""
         ...
 
+    def hurried(self) -> ColumnElement[bool]:
+        """True, and from its evaluation on the statement waits for each lock for a tenth of a second at most."""
+        ...
+
     def among(self, table: Table, batch: FromClause) -> ColumnElement[bool]:
         """Whether the row is one of the batch's, in a statement that deletes or that takes nothing else from it."""
         ...

@@ -81,6 +81,13 @@ _LOCK_TIMEOUT: Final = (
     "WHERE current_setting('lock_timeout')::interval NOT BETWEEN interval '1 ms' AND interval '1 s'"
 )
 
+# A lower timeout of the role stays. The setting ends with the transaction, which is the statement.
+_HURRY: Final[ColumnElement[Any]] = literal_column(
+    "set_config('lock_timeout', CASE WHEN current_setting('lock_timeout')::interval BETWEEN interval '1 ms' AND "
+    "interval '100 ms' THEN current_setting('lock_timeout') ELSE '100ms' END, true)",
+    Text(),
+)
+
 _COMMIT_LAZILY: Final[ColumnElement[Any]] = literal_column("set_config('synchronous_commit', 'off', true)").label(
     "lazily"
 )
@@ -155,6 +162,9 @@ class PostgreSQL:
         locked = select(true()).select_from(rows).where(*conditions)
         # Evaluated once, before the row is looked for to be written.
         return locked.with_for_update(key_share=True, skip_locked=True).scalar_subquery()
+
+    def hurried(self) -> ColumnElement[bool]:
+        return select(_HURRY).scalar_subquery().is_not(None)
 
     def among(self, table: Table, batch: FromClause) -> ColumnElement[bool]:
         return and_(table.c.namespace == batch.c.namespace, table.c.session_id == batch.c.session_id)

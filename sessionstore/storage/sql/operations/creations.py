@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from ....concurrency.retry_window import until_told
 from ....errors import StorageError, UpdateOutcomeUnknownError
@@ -14,17 +14,42 @@ from ..drivers.driver import Row
 from ..statements.rows import CREATED, DUE, document_of, key_of, over
 from .rounds import Rounds
 
+_LOCK_NOT_AVAILABLE: Final = "55P03"
+
 Insert: TypeAlias = Callable[[Iterable[Draft]], Awaitable[Sequence[Row]]]
 """Writes drafts where no live session is: rows of those that it made, and of the sessions that it found instead."""
+
+Told: TypeAlias = Callable[[Key, Creation], None]
+"""Takes what came of the first draft of a key, as soon as it is known."""
 
 Access: TypeAlias = Callable[[Sequence[Row], Mapping[Key, Draft]], Awaitable[Mapping[Key, Document]]]
 """Accesses the sessions of rows just read, and of drafts; but not those of other owners than their drafts'."""
 
 
 class Creations:
-    """The creations of one call."""
+    """The creations of one call, or of several calls that go together.
 
-    def __init__(self, drafts: Sequence[Draft], insert: Insert, access: Access, rounds: Rounds) -> None:
+    Args:
+        drafts: What to create.
+        insert: Writes drafts.
+        access: Accesses the sessions that are there.
+        rounds: Pauses between attempts.
+        told: Is told what came of each key; None: the caller asks made().
+        wanted: Whether anybody still waits for a key. Nothing more is done for a key that nobody waits for.
+            None: somebody does.
+    """
+
+    def __init__(
+        self,
+        drafts: Sequence[Draft],
+        insert: Insert,
+        access: Access,
+        rounds: Rounds,
+        told: Told | None = None,
+        wanted: Callable[[Key], bool] | None = None,
+    ) -> None:
+        self._told = told
+        self._wanted = wanted
         self._drafts = drafts
         self._insert = insert
         self._access = access
@@ -36,9 +61,13 @@ class Creations:
         # With which versions sessions were to start whose answers were lost; one that lands starts with its own.
         self._lost: dict[Key, list[int]] = {}
 
+    async def run(self) -> None:
+        """Creates the sessions, and tells what came of each key."""
+        await until_told(self._attempt)
+
     async def made(self) -> Sequence[Creation]:
         """What came of each draft; of those with one key, only the first can have made the session."""
-        await until_told(self._attempt)
+        await self.run()
         creations: list[Creation] = []
         for draft in self._drafts:
             creations.append(self._made[draft.key])
@@ -47,14 +76,19 @@ class Creations:
 
     async def _attempt(self) -> None:
         # One round does, unless another's session came or went in the middle of it, or somebody holds an expired row.
-        while self._pending:
+        while self._want():
             try:
                 rows = await self._insert(self._pending.values())
             except UpdateOutcomeUnknownError:
                 self._start_anew()
                 raise
             except StorageError as error:
-                await self._rounds.refused(error)
+                # Where the answer to an earlier attempt was lost, nobody may begin anew.
+                error.refused = error.refused and not self._lost
+                if self._told is None and error.code == _LOCK_NOT_AVAILABLE:
+                    await self._rounds.pause(self._pending)  # for another INSERT of the same key, not committed yet
+                else:
+                    await self._rounds.refused(error)
                 continue
             # Where the INSERT waited for another one, times are from before: the session may have expired before it
             # was there, or it is to live longer.
@@ -68,7 +102,8 @@ class Creations:
             documents = await self._access(found, drafts)
             self._settle({key: Creation(it, self._is_ours(key, it)) for key, it in documents.items()})
             if self._pending:
-                await self._rounds.again(self._pending, unwritten=not (self._lost or self._made))
+                nothing = not self._lost and (self._told is not None or not self._made)
+                await self._rounds.again(self._pending, unwritten=nothing)
 
     def _start_anew(self) -> None:
         for key, draft in self._pending.items():
@@ -80,5 +115,13 @@ class Creations:
 
     def _settle(self, made: Mapping[Key, Creation]) -> None:
         self._made |= made
-        for key in made:
+        for key, creation in made.items():
             self._pending.pop(key, None)
+            if self._told is not None:
+                self._told(key, creation)
+
+    def _want(self) -> bool:
+        """Drops the keys that nobody waits for any more; whether any key is left."""
+        if self._wanted is not None:
+            self._pending = {key: draft for key, draft in self._pending.items() if self._wanted(key)}
+        return bool(self._pending)

@@ -35,7 +35,13 @@ _DRAFT: Final[Fields] = {
     "owner_id": Text(),
 }
 _SETTING: Final[Fields] = {**_DRAFT, "write": Text()}
-_DELETION: Final[Fields] = {**KEY_FIELDS, "receipt": Text(), "owner_id": Text()}
+_DELETION: Final[Fields] = {
+    **KEY_FIELDS,
+    "receipt": Text(),
+    "owner_id": Text(),
+    "version": BigInteger(),
+    "last_write": Text(),
+}
 
 _Build: TypeAlias = Callable[[Columns], Statement]
 _Wanted: TypeAlias = Callable[[Rows, Rows, Columns], list[ColumnElement[bool]]]
@@ -73,7 +79,7 @@ class Statements:
         self.get_locked = self._pair(KEY_FIELDS, reading.get_locked)
         self.exists = self._pair(KEY_FIELDS, reading.exists)
         self.held = self._pair(KEY_FIELDS, reading.held)
-        self.create = self._pair(_DRAFT, creating.create)
+        self.create = self._pair(_DRAFT, creating.create, creating.create_many)
         self.set = self._pair(_SETTING, creating.set)
         self.delete = self._pair(_DELETION, deleting.delete)
         self.receipts = self._pair({"receipt": Text()}, deleting.noted_receipts)
@@ -116,10 +122,15 @@ class Statements:
     def _many(self, fields: Fields) -> FromClause:
         return self._backend.batch(fields, self._terms.now)
 
-    def _pair(self, fields: Fields, build: Callable[[FromClause], Statement]) -> Pair:
+    def _pair(
+        self,
+        fields: Fields,
+        build: Callable[[FromClause], Statement],
+        build_many: Callable[[FromClause], Statement] | None = None,
+    ) -> Pair:
         return Pair(
             self._prepare(lambda: build(self._one(fields))),
-            self._prepare(lambda: build(self._many(fields))),
+            self._prepare(lambda: (build_many or build)(self._many(fields))),
         )
 
     def _read(self, fields: Fields, build: Callable[[FromClause, Columns], Statement]) -> Pair:

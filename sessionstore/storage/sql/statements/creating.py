@@ -64,7 +64,11 @@ class Creating:
         self._table = terms.table
         self._reading = reading
 
-    def create(self, batch: FromClause) -> Statement:
+    def create_many(self, batch: FromClause) -> Statement:
+        """create() for drafts of several callers, none of which may wait for long for what concerns another one."""
+        return self.create(batch, hurried=True)
+
+    def create(self, batch: FromClause, *, hurried: bool = False) -> Statement:
         kind = _Kind(
             writes=lambda _: literal_column("''", Text()),
             columns=self._terms.plain.document,
@@ -80,7 +84,7 @@ class Creating:
         found = here.select_from(self._table.join(batch, self._terms.matches(batch))).cte("found")
         # Usually nothing has expired here: then nobody looks for it.
         expired = select(func.bool_or(~found.c.live)).scalar_subquery()
-        made = self._by_steps(batch, kind, found, expired, true().label("created"))
+        made = self._by_steps(batch, kind, found, expired, true().label("created"), hurried=hurried)
         live: Any = select(*[column for column in found.c if column.key != "live"], false().label("created"))
         return union_all(made, live.where(found.c.live))
 
@@ -120,7 +124,13 @@ class Creating:
         return upsert.returning(*kind.columns, t.c.last_accessed_at.label("now"), false().label("due"), *more)
 
     def _by_steps(
-        self, batch: FromClause, kind: _Kind, here: FromClause, wanted: ColumnElement[bool], *more: Element
+        self,
+        batch: FromClause,
+        kind: _Kind,
+        here: FromClause,
+        wanted: ColumnElement[bool],
+        *more: Element,
+        hurried: bool = False,
     ) -> Select[Any]:
         t = self._table
         told = (*kind.columns, t.c.expires_at.label("ends"), t.c.deadline.label("until"), t.c.ttl.label("lives"))
@@ -130,6 +140,8 @@ class Creating:
         values = self._values(batch, kind)
         absent = ~select(true()).select_from(here).where(same_key(here, batch)).exists()
         rows = select(*(value.label(name) for name, value in values.items())).select_from(batch).where(absent)
+        if hurried:
+            rows = rows.where(self._terms.backend.hurried())
         insert = postgresql_insert(t).from_select(
             list(values), rows.order_by(batch.c.namespace, batch.c.session_id), include_defaults=False
         )

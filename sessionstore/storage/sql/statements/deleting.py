@@ -28,6 +28,7 @@ from sqlalchemy import (
 
 from ..drivers.prepared import Statement
 from ..tables import Instant
+from .columns import last_write
 from .terms import LIMIT, Terms, same_key
 
 EXPIRED, LIVE, HELD, SWALLOWED = range(4)
@@ -51,7 +52,11 @@ class Deleting:
 
     def delete(self, batch: FromClause) -> Statement:
         t = self._table
-        owned = or_(batch.c.owner_id.is_(None), batch.c.owner_id == t.c.owner_id)
+        owned = and_(
+            or_(batch.c.owner_id.is_(None), batch.c.owner_id == t.c.owner_id),
+            or_(batch.c.version.is_(None), batch.c.version == t.c.version),
+            or_(batch.c.last_write.is_(None), batch.c.last_write == last_write(t)),
+        )
         if self._terms.backend.one_writer:
             mine = select(true()).select_from(batch).where(self._terms.matches(batch), owned).exists()
             gone = delete(t).where(self._terms.backend.among(t, batch), mine)

@@ -7,6 +7,7 @@ from typing import Any, Final, TypeAlias
 
 import orjson
 
+from ....ids import LAST_VERSION, Version
 from ... import Document, Draft, Key, Summary, Write
 from ...journal import Journal, entry, new_write_id
 from ..drivers.driver import Row
@@ -14,6 +15,9 @@ from ..tables import micros
 
 Fields: TypeAlias = dict[str, Any]
 """The values of one row, by their names in the statement; documents as text."""
+
+_NO_VERSION: Final = -1
+"""A number that databases can compare, and that no session has for its version."""
 
 _LAST_ACCESSED_AT: Final = 5
 _EXPIRES_AT: Final = 6
@@ -67,9 +71,12 @@ def draft_fields(draft: Draft) -> Fields:
     }
 
 
-def deletion_fields(key: Key, receipt: str, owner_id: str | None) -> Fields:
+def deletion_fields(key: Key, receipt: str, owner_id: str | None, version: int | None) -> Fields:
     """What delete takes."""
-    return key_fields(key) | {"receipt": receipt, "owner_id": owner_id}
+    if version is not None and not 0 < version <= LAST_VERSION:
+        version = _NO_VERSION
+    write = version.write if isinstance(version, Version) else None
+    return key_fields(key) | {"receipt": receipt, "owner_id": owner_id, "version": version, "last_write": write}
 
 
 def set_fields(draft: Draft) -> Fields:

@@ -1,0 +1,149 @@
+"""Creations and deletions of callers that come at once: one statement for all, and an answer to each as it is known."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Generic, NamedTuple, TypeAlias, TypeVar
+
+from ....batching import BATCH_CHARS, Batching
+from ....concurrency.call import Batch, Call
+from ....concurrency.combine import Combiner
+from ....concurrency.halves import in_parts
+from ....concurrency.sent import Sent, SentTogether, noted, noting
+from ... import Creation, Draft, Key, Owners, Versions
+
+Q = TypeVar("Q")
+R = TypeVar("R")
+
+Told: TypeAlias = Callable[[Key, R], None]
+Wanted: TypeAlias = Callable[[Key], bool]
+Run: TypeAlias = Callable[[Mapping[Key, Q], Told[R], Wanted], Awaitable[None]]
+"""Does one request for each key. Tells what came of a key as soon as that is known, and asks who still waits."""
+
+
+class Deletion(NamedTuple):
+    """What one caller wants to be deleted.
+
+    Attributes:
+        owner_id: Only a session of this owner; None: anybody's.
+        version: Only a session at this version; None: at any.
+    """
+
+    owner_id: str | None = None
+    version: int | None = None
+
+
+class _Asked(NamedTuple, Generic[Q]):
+    """A caller's request, and what is known of its write; None: the caller did not ask."""
+
+    wish: Q
+    sent: Sent | None
+
+
+class Together(Generic[Q, R]):
+    """Lets single requests that come at once go together.
+
+    A refusal, a row that another transaction holds, a deadline and a cancellation concern their own caller only.
+
+    Args:
+        run: Does one request for each of several keys.
+        same: What two requests of one key have in common if one write does for both.
+        again: What the second of two such requests is told, by what the first one was told.
+        weight: How many characters a request sends.
+        batching: How many go together; None: none do.
+        min_parallel: How many make a batch that goes beside another one.
+    """
+
+    def __init__(
+        self,
+        run: Run[Q, R],
+        same: Callable[[Q], object],
+        again: Callable[[R], R],
+        weight: Callable[[Q], int],
+        *,
+        batching: Batching,
+        min_parallel: int,
+    ) -> None:
+        self._run = run
+        self._same = same
+        self._again = again
+        self._weight = weight
+        self._combiner: Combiner[Key, _Asked[Q], R] = Combiner(
+            self._send, size=batching.size, concurrency=batching.concurrency, min_parallel=min_parallel, alone=True
+        )
+
+    async def call(self, key: Key, wish: Q) -> R:
+        """Does one request, alone or together with others."""
+        sent = noted()
+        if sent is not None:
+            sent.begin()
+        return await self._combiner.call(key, _Asked(wish, sent))
+
+    async def _send(self, batch: Batch[Key, _Asked[Q], R]) -> None:
+        await in_parts(batch, self._do)
+
+    async def _do(self, batch: Batch[Key, _Asked[Q], R]) -> None:
+        while wishes := _first_of_each(batch):
+            for part in self._parts(wishes):
+                await self._do_part(batch, part)
+
+    def _parts(self, wishes: Mapping[Key, Q]) -> Sequence[dict[Key, Q]]:
+        """Divides requests so that no statement carries more than BATCH_CHARS, unless a single request does."""
+        parts: list[dict[Key, Q]] = [{}]
+        room = BATCH_CHARS
+        for key, wish in wishes.items():
+            weight = self._weight(wish)
+            if weight > room and parts[-1]:
+                parts.append({})
+                room = BATCH_CHARS
+            parts[-1][key] = wish
+            room -= weight
+        return parts
+
+    async def _do_part(self, batch: Batch[Key, _Asked[Q], R], wishes: Mapping[Key, Q]) -> None:
+        calls = {
+            key: [call for call in _open(batch[key]) if self._same(call.request.wish) == self._same(wish)]
+            for key, wish in wishes.items()
+        }
+
+        def told(key: Key, answer: R) -> None:
+            for call in calls[key]:
+                call.answer(answer)
+                answer = self._again(answer)
+
+        def wanted(key: Key) -> bool:
+            return any(not call.withdrawn for call in calls[key])
+
+        sents = [call.request.sent for of_key in calls.values() for call in of_key]
+        with noting(SentTogether(sent for sent in sents if sent is not None)):
+            await self._run(wishes, told, wanted)
+
+
+def _open(calls: Sequence[Call[_Asked[Q], R]]) -> list[Call[_Asked[Q], R]]:
+    return [call for call in calls if not (call.answered or call.withdrawn)]
+
+
+def _first_of_each(batch: Batch[Key, _Asked[Q], R]) -> dict[Key, Q]:
+    """The next request of each key that has an open call."""
+    return {key: left[0].request.wish for key, calls in batch.items() if (left := _open(calls))}
+
+
+def length_of(draft: Draft) -> int:
+    """How many characters a creation sends."""
+    return len(draft.state) + len(draft.origin or "")
+
+
+def found(creation: Creation) -> Creation:
+    """What a second call that creates the same session is told."""
+    return creation._replace(created=False)
+
+
+def deletions_of(keys: Sequence[Key], owners: Owners, versions: Versions) -> Sequence[Deletion]:
+    """What is to be deleted under each key."""
+    anybody: list[None] = [None] * len(keys)
+    return list(map(Deletion, owners or anybody, versions or anybody))
+
+
+def not_again(deleted: bool) -> bool:
+    """What a second call that deletes the same session is told."""
+    return False
