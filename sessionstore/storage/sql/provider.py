@@ -44,6 +44,7 @@ from .operations.reads import Reads, may_access
 from .operations.rounds import Rounds
 from .operations.settings import settled
 from .operations.together import Deletion, Together, Told, Wanted, deletions_of, found, length_of, not_again
+from .statements.deleting import USED_UP
 from .statements.rows import (
     deletion_fields,
     document_of,
@@ -265,8 +266,10 @@ class SqlStorageProvider(StorageProvider):
             return await self._fetching.batch(self._statements.delete, fields, writing=True, divisible=told is None)
 
         async def noted(receipts: Collection[str]) -> Sequence[Row]:
-            fields = ({"receipt": receipt} for receipt in receipts)
-            return await self._fetching.batch(self._statements.receipts, fields, writing=False, keyed=False)
+            used = [{"receipt": receipt} for receipt in receipts]
+            await self._fetching.batch(self._statements.use_up_receipts, used, writing=True, keyed=False)
+            asked = [*used, *({"receipt": receipt + USED_UP} for receipt in receipts)]
+            return await self._fetching.batch(self._statements.receipts, asked, writing=False, keyed=False)
 
         return Deletions(keys, delete, noted, Rounds(self._reads.held), told, wanted)
 

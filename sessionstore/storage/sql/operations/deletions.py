@@ -6,11 +6,11 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import TypeAlias
 
 from ....concurrency.retry_window import until_told
-from ....errors import StorageError, UpdateOutcomeUnknownError
+from ....errors import UpdateOutcomeUnknownError
 from ... import Key
 from ...journal import new_receipt
 from ..drivers.driver import Row
-from ..statements.deleting import HELD, LIVE, SWALLOWED
+from ..statements.deleting import HELD, LIVE, SWALLOWED, USED_UP
 from ..statements.rows import key_of
 from .answers import not_kept
 from .rounds import Rounds
@@ -22,7 +22,8 @@ Told: TypeAlias = Callable[[Key, bool], None]
 """Takes whether a live session was deleted, as soon as that is known."""
 
 Receipts: TypeAlias = Callable[[Collection[str]], Awaitable[Sequence[Row]]]
-"""Rows of those of these receipts that are there."""
+"""Uses up receipts, so that no deletion that would leave one can land any more: rows of the receipts that their deletions
+left, and of the marks of those that were used up."""
 
 
 class Deletions:
@@ -55,7 +56,7 @@ class Deletions:
         self._rounds = rounds
         self._pending = {key: new_receipt() for key in keys}
         self._live: dict[Key, bool] = {}
-        self._lost = False
+        self._lost: dict[Key, str] = {}
 
     async def run(self) -> None:
         """Deletes the sessions, and tells what came of each key."""
@@ -67,35 +68,38 @@ class Deletions:
         return [self._live.pop(key, False) for key in self._keys]
 
     async def _attempt(self) -> None:
+        if self._lost:
+            await self._look_up_lost()
         while self._want():
             try:
                 rows = await self._delete(self._pending)
             except UpdateOutcomeUnknownError:
-                self._lost = True
-                raise
-            except StorageError as error:
-                # Where the answer to an earlier attempt was lost, nobody may begin anew, without its receipts.
-                error.refused = error.refused and not self._lost
+                self._lost = dict(self._pending)
                 raise
             became = {key_of(row): row[2] for row in rows}
             done = {key: it for key, it in self._pending.items() if became.get(key) not in (HELD, SWALLOWED)}
-            live = {key: became.get(key) == LIVE for key in done}
-            # What is gone now may have been deleted by a call of ours whose answer was lost: it left a receipt.
-            if self._lost and (gone := [key for key in done if not live[key]]):
-                noted = {row[0] for row in await self._receipts([done[key] for key in gone])}
-                live |= {key: done[key] in noted for key in gone}
-            self._settle(live)
-            self._pending = {key: receipt for key, receipt in self._pending.items() if key not in done}
+            self._settle({key: became.get(key) == LIVE for key in done})
             if swallowed := [key for key, what in became.items() if what == SWALLOWED]:
                 raise not_kept(swallowed, deleting=True)
             if self._pending:
-                nothing = not self._lost and (self._told is not None or not self._live)
-                await self._rounds.pause(self._pending, unwritten=nothing)
+                await self._rounds.pause(self._pending, unwritten=self._told is not None or not self._live)
+
+    async def _look_up_lost(self) -> None:
+        """Finds out what became of deletions whose answers were lost; those that did not land are done again.
+
+        A lost deletion must not land any more, because the session that it found then would be another one.
+        """
+        noted = {row[0] for row in await self._receipts(list(self._lost.values()))}
+        landed = {key for key, receipt in self._lost.items() if receipt in noted and receipt + USED_UP not in noted}
+        self._pending |= {key: new_receipt() for key in self._lost}
+        self._lost = {}
+        self._settle(dict.fromkeys(landed, True))
 
     def _settle(self, live: Mapping[Key, bool]) -> None:
         self._live |= live
-        if self._told is not None:
-            for key, was_live in live.items():
+        for key, was_live in live.items():
+            self._pending.pop(key, None)
+            if self._told is not None:
                 self._told(key, was_live)
 
     def _want(self) -> bool:

@@ -83,6 +83,7 @@ class Statements:
         self.set = self._pair(_SETTING, creating.set)
         self.delete = self._pair(_DELETION, deleting.delete)
         self.receipts = self._pair({"receipt": Text()}, deleting.noted_receipts)
+        self.use_up_receipts = self._pair({"receipt": Text()}, deleting.use_up_receipts)
         self.forget_receipts = (
             None if deletions is None else self._prepare(partial(deleting.forget_receipts, deletions))
         )

@@ -12,6 +12,7 @@ from sqlalchemy import (
     FromClause,
     Integer,
     Table,
+    Text,
     and_,
     bindparam,
     case,
@@ -25,6 +26,7 @@ from sqlalchemy import (
     true,
     union_all,
 )
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 
 from ..drivers.prepared import Statement
 from ..tables import Instant
@@ -34,6 +36,9 @@ from .terms import LIMIT, Terms, same_key
 EXPIRED, LIVE, HELD, SWALLOWED = range(4)
 """What became of a row that was to be deleted: it was, and had expired or was live; another transaction holds it; it is
 there still, although nobody holds it."""
+
+USED_UP: Final = "~"
+"""What follows a receipt in the mark of one that was used up."""
 
 SINCE: Final = bindparam("since", type_=Instant())
 
@@ -85,6 +90,20 @@ class Deleting:
         if deletions is None:
             return select(batch.c.receipt).where(false())
         return select(batch.c.receipt).join(deletions, deletions.c.id == batch.c.receipt)
+
+    def use_up_receipts(self, batch: FromClause) -> Statement:
+        """Leaves the receipts of deletions that were lost, where these did not: such a deletion cannot land any more.
+
+        It would leave the same receipt, of which there can be only one. A mark beside it tells who left it.
+        """
+        deletions = self._terms.deletions
+        if deletions is None:
+            return select(batch.c.receipt).where(false())
+        names = ["id", "deleted_at"]
+        left = postgresql_insert(deletions).from_select(names, select(batch.c.receipt, batch.c.now))
+        ids = left.on_conflict_do_nothing().returning(deletions.c.id, deletions.c.deleted_at).cte("used_up")
+        mark: Any = ids.c.id.concat(literal_column(f"'{USED_UP}'", Text()))
+        return insert(deletions).from_select(names, select(mark, ids.c.deleted_at)).returning(deletions.c.id)
 
     def forget_receipts(self, deletions: Table) -> Statement:
         ids = select(deletions.c.id).where(deletions.c.deleted_at <= self._old).order_by(deletions.c.deleted_at)
