@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from operator import attrgetter
@@ -35,7 +35,7 @@ from .connections.gateway import Gateway
 from .connections.limits import Limits
 from .drivers.driver import Row
 from .operations.creations import Creations
-from .operations.deletions import Deletions
+from .operations.deletions import Deletion, Deletions, deletions_of
 from .operations.fetching import Fetching
 from .operations.listing import Listing
 from .operations.locked import LockedUpdates
@@ -43,12 +43,9 @@ from .operations.purging import Purging
 from .operations.reads import Reads, may_access
 from .operations.rounds import Rounds
 from .operations.settings import settled
-from .operations.together import Deletion, Together, Told, Wanted, deletions_of, found, length_of, not_again
-from .statements.deleting import USED_UP
+from .operations.together import Together, Told, Wanted, found, length_of, not_again
 from .statements.rows import (
-    deletion_fields,
     document_of,
-    draft_fields,
     key_of,
     set_fields,
     write_fields,
@@ -183,7 +180,7 @@ class SqlStorageProvider(StorageProvider):
         wishes = deletions_of(keys, owners, versions)
         if len(set(keys)) < len(keys) and len(set(wishes)) > 1:
             return [await self._deletes.call(key, wish) for key, wish in zip(keys, wishes, strict=True)]
-        return await self._deletions(dict(zip(keys, wishes, strict=True)), keys).made()
+        return await self._deletions(keys, dict(zip(keys, wishes, strict=True))).made()
 
     async def delete(self, key: Key, *, owner_id: str | None = None, version: int | None = None) -> bool:
         return await self._deletes.call(key, Deletion(owner_id, version))
@@ -238,43 +235,22 @@ class SqlStorageProvider(StorageProvider):
     def _creations(
         self, drafts: Sequence[Draft], told: Told[Creation] | None = None, wanted: Wanted | None = None
     ) -> Creations:
-        async def insert(pending: Iterable[Draft]) -> Sequence[Row]:
-            fields = map(draft_fields, pending)
-            return await self._fetching.batch(self._statements.create, fields, writing=True, divisible=told is None)
-
-        async def access(rows: Sequence[Row], unread: Mapping[Key, Draft]) -> Mapping[Key, Document]:
-            asked = {(draft.key, draft.owner_id) for draft in drafts}
-            rows = [*rows, *await self._reads.read(unread)]
-            others = {key_of(row) for row in rows if not may_access(row, asked)}
-            found = {key: document_of(row) for row in rows if (key := key_of(row)) in others}
-            return found | await self._reads.access([row for row in rows if key_of(row) not in others])
-
-        return Creations(drafts, insert, access, Rounds(self._reads.held), told, wanted)
+        return Creations(drafts, self._statements, self._fetching, self._reads, told, wanted)
 
     async def _create_together(self, drafts: Mapping[Key, Draft], told: Told[Creation], wanted: Wanted) -> None:
         await self._creations(list(drafts.values()), told, wanted).run()
 
     def _deletions(
         self,
-        wishes: Mapping[Key, Deletion],
         keys: Sequence[Key],
+        wishes: Mapping[Key, Deletion],
         told: Told[bool] | None = None,
         wanted: Wanted | None = None,
     ) -> Deletions:
-        async def delete(receipts: Mapping[Key, str]) -> Sequence[Row]:
-            fields = (deletion_fields(key, receipt, *wishes[key]) for key, receipt in receipts.items())
-            return await self._fetching.batch(self._statements.delete, fields, writing=True, divisible=told is None)
-
-        async def noted(receipts: Collection[str]) -> Sequence[Row]:
-            used = [{"receipt": receipt} for receipt in receipts]
-            await self._fetching.batch(self._statements.use_up_receipts, used, writing=True, keyed=False)
-            asked = [*used, *({"receipt": receipt + USED_UP} for receipt in receipts)]
-            return await self._fetching.batch(self._statements.receipts, asked, writing=False, keyed=False)
-
-        return Deletions(keys, delete, noted, Rounds(self._reads.held), told, wanted)
+        return Deletions(keys, wishes, self._statements, self._fetching, self._reads, told, wanted)
 
     async def _delete_together(self, wishes: Mapping[Key, Deletion], told: Told[bool], wanted: Wanted) -> None:
-        await self._deletions(wishes, list(wishes), told, wanted).run()
+        await self._deletions(list(wishes), wishes, told, wanted).run()
 
     def _combiner(
         self, many: Callable[[Sequence[K]], Awaitable[Sequence[R]]], *, weighed: bool = True

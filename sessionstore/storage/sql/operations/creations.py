@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final, TypeAlias
 
@@ -11,19 +11,16 @@ from ....errors import StorageError, UpdateOutcomeUnknownError
 from ....ids import first_version, started_at
 from ... import Creation, Document, Draft, Key
 from ..drivers.driver import Row
-from ..statements.rows import CREATED, DUE, document_of, key_of, over
+from ..statements.compiled import Statements
+from ..statements.rows import CREATED, DUE, document_of, draft_fields, key_of, over
+from .fetching import Fetching
+from .reads import Reads, may_access
 from .rounds import Rounds
 
 _LOCK_NOT_AVAILABLE: Final = "55P03"
 
-Insert: TypeAlias = Callable[[Iterable[Draft]], Awaitable[Sequence[Row]]]
-"""Writes drafts where no live session is: rows of those that it made, and of the sessions that it found instead."""
-
 Told: TypeAlias = Callable[[Key, Creation], None]
 """Takes what came of the first draft of a key, as soon as it is known."""
-
-Access: TypeAlias = Callable[[Sequence[Row], Mapping[Key, Draft]], Awaitable[Mapping[Key, Document]]]
-"""Accesses the sessions of rows just read, and of drafts; but not those of other owners than their drafts'."""
 
 
 class Creations:
@@ -31,9 +28,9 @@ class Creations:
 
     Args:
         drafts: What to create.
-        insert: Writes drafts.
-        access: Accesses the sessions that are there.
-        rounds: Pauses between attempts.
+        statements: The statements of the storage.
+        fetching: Runs them.
+        reads: Accesses the sessions that are there.
         told: Is told what came of each key; None: the caller asks made().
         wanted: Whether anybody still waits for a key. Nothing more is done for a key that nobody waits for.
             None: somebody does.
@@ -42,18 +39,19 @@ class Creations:
     def __init__(
         self,
         drafts: Sequence[Draft],
-        insert: Insert,
-        access: Access,
-        rounds: Rounds,
+        statements: Statements,
+        fetching: Fetching,
+        reads: Reads,
         told: Told | None = None,
         wanted: Callable[[Key], bool] | None = None,
     ) -> None:
         self._told = told
         self._wanted = wanted
         self._drafts = drafts
-        self._insert = insert
-        self._access = access
-        self._rounds = rounds
+        self._statements = statements
+        self._fetching = fetching
+        self._reads = reads
+        self._rounds = Rounds(reads.held)
         self._pending: dict[Key, Draft] = {}
         for draft in drafts:
             self._pending.setdefault(draft.key, draft)
@@ -104,6 +102,19 @@ class Creations:
             if self._pending:
                 nothing = not self._lost and (self._told is not None or not self._made)
                 await self._rounds.again(self._pending, unwritten=nothing)
+
+    async def _insert(self, pending: Iterable[Draft]) -> Sequence[Row]:
+        """Writes drafts where no live session is: rows of the sessions that it made, and of those that it found."""
+        fields = map(draft_fields, pending)
+        return await self._fetching.batch(self._statements.create, fields, writing=True, divisible=self._told is None)
+
+    async def _access(self, rows: Sequence[Row], unread: Mapping[Key, Draft]) -> Mapping[Key, Document]:
+        """Accesses the sessions of rows just read, and of drafts; but not those of other owners than their drafts'."""
+        asked = {(draft.key, draft.owner_id) for draft in self._drafts}
+        rows = [*rows, *await self._reads.read(unread)]
+        others = {key_of(row) for row in rows if not may_access(row, asked)}
+        found = {key: document_of(row) for row in rows if (key := key_of(row)) in others}
+        return found | await self._reads.access([row for row in rows if key_of(row) not in others])
 
     def _start_anew(self) -> None:
         for key, draft in self._pending.items():

@@ -10,7 +10,7 @@ from ....concurrency.call import Batch, Call
 from ....concurrency.combine import Combiner
 from ....concurrency.halves import in_parts
 from ....concurrency.sent import Sent, SentTogether, noted, noting
-from ... import Creation, Draft, Key, Owners, Versions
+from ... import Creation, Draft, Key
 
 Q = TypeVar("Q")
 R = TypeVar("R")
@@ -19,18 +19,6 @@ Told: TypeAlias = Callable[[Key, R], None]
 Wanted: TypeAlias = Callable[[Key], bool]
 Run: TypeAlias = Callable[[Mapping[Key, Q], Told[R], Wanted], Awaitable[None]]
 """Does one request for each key. Tells what came of a key as soon as that is known, and asks who still waits."""
-
-
-class Deletion(NamedTuple):
-    """What one caller wants to be deleted.
-
-    Attributes:
-        owner_id: Only a session of this owner; None: anybody's.
-        version: Only a session at this version; None: at any.
-    """
-
-    owner_id: str | None = None
-    version: int | None = None
 
 
 class _Asked(NamedTuple, Generic[Q]):
@@ -136,12 +124,6 @@ def length_of(draft: Draft) -> int:
 def found(creation: Creation) -> Creation:
     """What a second call that creates the same session is told."""
     return creation._replace(created=False)
-
-
-def deletions_of(keys: Sequence[Key], owners: Owners, versions: Versions) -> Sequence[Deletion]:
-    """What is to be deleted under each key."""
-    anybody: list[None] = [None] * len(keys)
-    return list(map(Deletion, owners or anybody, versions or anybody))
 
 
 def not_again(deleted: bool) -> bool:
