@@ -152,7 +152,8 @@ class _Queue(Generic[K, Q, R]):
             kept = await self._send(batch)
         finally:
             self._land(flight, kept)
-            if self._waiting:
+            if self._waiting or self._flying:
+                # Whoever is answered now and calls again at once waits for those under way, to go with them next.
                 self._depart_soon()
         return await call.told() if kept else call.outcome()
 

@@ -107,6 +107,37 @@ async def test_who_was_just_answered_and_calls_again_goes_along_with_the_next_ba
     assert len(sender.flights) == 5
 
 
+async def test_callers_who_go_alone_side_by_side_and_call_again_at_once_go_together(
+    sender: Sender,
+) -> None:
+    combined = combiner(sender, concurrency=2)
+
+    async def again_and_again(key: str) -> None:
+        for n in range(2):
+            await combined.call(key, str(n))
+
+    tasks = await begun(*map(again_and_again, "ab"))
+    assert sender.under_way == [{"a": ["0"]}, {"b": ["0"]}]
+    sender.flights[0].land()
+    await turns()
+    assert sender.under_way == [{"b": ["0"]}]
+    await sender.land_all()
+    await asyncio.gather(*tasks)
+    assert sender.asked[2:] == [{"a": ["1"], "b": ["1"]}]
+
+
+async def test_who_calls_some_time_after_a_call_beside_him_landed_goes_at_once(sender: Sender) -> None:
+    combined = combiner(sender, concurrency=2)
+    tasks = await begun(combined.call("a", "0"), combined.call("b", "0"))
+    sender.flights[0].land()
+    await turns()
+    tasks += await begun(combined.call("c", "0"))
+    assert sender.under_way == [{"b": ["0"]}, {"c": ["0"]}]
+    assert sender.flights[2].task is tasks[2]
+    await sender.land_all()
+    await asyncio.gather(*tasks)
+
+
 async def test_who_is_answered_while_a_batch_lands_does_not_leave_the_others_behind() -> None:
     sizes: list[int] = []
 
