@@ -18,6 +18,8 @@ from sessionstore import (
     StorageProvider,
     open_storage,
 )
+from sessionstore.storage import Document, Key, Write
+from sessionstore.storage.sql.dialects.postgresql import IDLE_IN_TRANSACTION, PostgreSQL
 from tests.support.bystander import ask, until
 from tests.support.opening import in_use, pool_of
 from tests.support.postgres import Database, PostgresServer
@@ -111,6 +113,32 @@ async def test_a_service_without_timeouts_recovers_after_the_bound_of_a_statemen
             assert (await call()).success
             assert monotonic() - began < _HEALED
         assert (await manager.get_session("s1")).unwrap()["marks"] == {"n": 1}
+
+
+async def test_a_connection_that_dies_in_a_transaction_gives_its_row_free(
+    server: PostgresServer, driver: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin = PostgreSQL.begin.replace(IDLE_IN_TRANSACTION, "300ms")
+    assert begin != PostgreSQL.begin
+    monkeypatch.setattr(PostgreSQL, "begin", begin)
+    async with (
+        migrated(server) as database,
+        Proxy(database.url) as proxy,
+        through(proxy.url, driver, statement_timeout=_BOUND) as storage,
+        through(database.url, driver) as another,
+    ):
+        await _fill_pool(storage, database)
+        assert isinstance(storage, SqlStorageProvider)
+
+        def die(document: Document) -> Write:
+            assert proxy.silence() > 0
+            return Write(document.summary, document.state)
+
+        with pytest.raises(StorageError):
+            await storage.update_locked(Key("faults", "s0"), die)
+        # Nobody ended the transaction but the server.
+        async with asyncio.timeout(_HEALED):
+            assert (await sessions_of(another).update_session("s0", _mark)).success
 
 
 async def test_a_statement_that_nobody_waits_for_is_cancelled_on_the_server(

@@ -75,11 +75,16 @@ FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.rel
 WHERE n.nspname = :schema
 """
 
-# Sent together with BEGIN, so that it is no round trip more. A lower timeout of the role stays.
-_LOCK_TIMEOUT: Final = (
+# The timeouts are sent together with BEGIN, so that they cost no round trip.
+# A lower lock_timeout of the role stays, and any idle_in_transaction_session_timeout.
+# Without the latter, the server keeps rows locked for hours when the client is gone.
+_TIMEOUTS: Final = (
     "SELECT set_config('lock_timeout', '1s', true) "
-    "WHERE current_setting('lock_timeout')::interval NOT BETWEEN interval '1 ms' AND interval '1 s'"
+    "WHERE current_setting('lock_timeout')::interval NOT BETWEEN interval '1 ms' AND interval '1 s'; "
+    "SELECT set_config('idle_in_transaction_session_timeout', '{idle}', true) "
+    "WHERE current_setting('idle_in_transaction_session_timeout')::interval = interval '0'"
 )
+IDLE_IN_TRANSACTION: Final = "10s"
 
 # A lower timeout of the role stays. The setting ends with the transaction, which is the statement.
 _HURRY: Final[ColumnElement[Any]] = literal_column(
@@ -99,7 +104,7 @@ class PostgreSQL:
     name = "postgresql"
     one_writer = False
     interruptible = True
-    begin = f"BEGIN; {_LOCK_TIMEOUT}"
+    begin = f"BEGIN; {_TIMEOUTS.format(idle=IDLE_IN_TRANSACTION)}"
 
     def __init__(self, dialect: Dialect) -> None:
         self.driver: Driver = Asyncpg(dialect) if dialect.driver == "asyncpg" else Psycopg(dialect)
