@@ -1,1 +1,1 @@
-"""States and their JSON text: what may be stored, whether it comes back equal, and where it does not fit its type."""
+"""Encoding and decoding: states to JSON text and back, the check that they come back equal, and paths of errors."""

@@ -1,4 +1,4 @@
-"""Compares two values of one type: what was given, and what was read back of it."""
+"""Compares a value with the one that was read back of its JSON text, type by type."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from .schema import Unstored
 from .shapes import ABSENT, attributes, default, layout, model_fields
 
 EXACT: Final[frozenset[type]] = frozenset({str, int, bool, type(None), bytes, float, date, datetime, timedelta, UUID})
-"""Types without parts, of which nearly all values are; where ``==`` says that two are equal, they are."""
+"""Types without parts. Two values of such a type are the same if ``==`` says so. Nearly all values have one of them."""
 
 _NO_FIELDS: Final[frozenset[str]] = frozenset()
 
 
 class Comparison:
-    """One comparison. Each method compares two values of one type, and raises Refused where they differ."""
+    """One comparison of two states. Each method compares two values of one type and raises Refused if they differ."""
 
     __slots__ = ("_open", "_unstored", "_ways")
 
@@ -50,7 +50,14 @@ class Comparison:
         exempt: frozenset[str] = _NO_FIELDS,
         owner: type | None = None,
     ) -> None:
-        """Compares values under names, which are fields of a class where there is an owner."""
+        """Compares two mappings by name.
+
+        Args:
+            given: The values of the caller, by name.
+            read: The values that were read back, by name.
+            exempt: Names that are not stored, and so not compared.
+            owner: The class whose fields the names are; None: the names are no fields.
+        """
         name: object = None
         try:
             for name, value in given.items():
@@ -161,7 +168,7 @@ class Comparison:
         refused: Refused | None = None
         try:
             self.same(mine(), theirs())
-        except Exception:  # noqa: BLE001  # whatever the factory raises, it does not make the same
+        except Exception:  # noqa: BLE001  # a factory that raises does not make an equal value
             refused = Refused("would come back with another default_factory")
         if refused is not None:
             raise refused
@@ -217,19 +224,19 @@ class Comparison:
             raise refused
 
     def moment(self, given: datetime, read: datetime) -> None:
-        """Compares instants: of two time zones, Python calls equal instants unequal where a clock is set back."""
+        """Compares instants. ``==`` does not suffice: during a change of clocks it calls equal instants unequal."""
         if given == read:
             return
         if (given.utcoffset() is None) != (read.utcoffset() is None) or given - read != timedelta():
             raise other_value(given)
 
     def time_of_day(self, given: time, read: time) -> None:
-        # Python calls one whose zone has an offset only on a given day equal to one without a zone.
+        # ``==`` also holds between a time without a zone and a time whose zone has an offset only on a given date.
         if given != read or (given.tzinfo is None) != (read.tzinfo is None):
             raise other_value(given)
 
     def decimal(self, given: Decimal, read: Decimal) -> None:
-        # NaN is not equal to itself, and a signaling one cannot be compared at all.
+        # NaN is not equal to itself, and a signaling NaN raises when it is compared.
         same = given.as_tuple() == read.as_tuple() if given.is_nan() or read.is_nan() else given == read
         if not same:
             raise other_value(given)
@@ -239,7 +246,7 @@ class Comparison:
             raise other_value(given)
 
     def instance(self, given: Any, read: Any) -> None:
-        """Compares instances of a class of which nothing is known."""
+        """Compares instances of a class that the library does not know, by their attributes."""
         pair = (id(given), id(read))
         if pair in self._open:
             return
@@ -251,12 +258,12 @@ class Comparison:
             self.opaque(given, read)
 
     def opaque(self, given: Any, read: Any) -> None:
-        """Compares by ``==``, and by what pickle would keep where that cannot tell."""
+        """Compares by ``==``; if the class does not define it, by the arguments that pickle would keep."""
         try:
             if given == read:
                 return
             told = "__eq__" in {name for base in type(given).__mro__[:-1] for name in vars(base)}
-        except Exception:  # noqa: BLE001  # what comparing raises is the class's own affair
+        except Exception:  # noqa: BLE001  # __eq__ of a user's class may raise anything
             told = False
         if told:
             raise other_value(given)
@@ -266,8 +273,8 @@ class Comparison:
         refused: Refused | None = None
         try:
             self.same(given.__reduce_ex__(4), read.__reduce_ex__(4))
-        except Exception:  # noqa: BLE001  # as above
-            refused = Refused(f"is {named(type(given))}, which cannot be compared with what would come back")
+        except Exception:  # noqa: BLE001  # __reduce_ex__ of a user's class may raise anything
+            refused = Refused(f"is {named(type(given))}, which cannot be compared with the value that is read back")
         if refused is not None:
             raise refused
 
@@ -277,9 +284,9 @@ Way: TypeAlias = Callable[[Comparison, Any, Any], None]
 
 
 def _is_declared(owner: type, name: Any, given: object, read: object) -> bool:
-    """Whether a field declares a whole number as the default of a float, as in ``seconds: float = 0``.
+    """Whether the values differ only because a float field declares an int as its default, as ``seconds: float = 0``.
 
-    Libraries have such defaults. pydantic leaves the default as it is, and reads a float back.
+    pydantic does not convert the default to a float, but it reads a float back.
     """
     if type(given) is not int or type(read) is not float or given != read:
         return False
@@ -294,5 +301,5 @@ def _by_itself(values: Iterable[Any]) -> dict[Any, Any]:
 def _found(members: dict[Any, Any], value: Any) -> Any:
     try:
         return members.get(value, ABSENT)
-    except Exception:  # noqa: BLE001  # a key's own __hash__ or __eq__
+    except Exception:  # noqa: BLE001  # __hash__ or __eq__ of a user's class may raise anything
         return ABSENT

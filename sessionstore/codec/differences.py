@@ -1,4 +1,4 @@
-"""How a state differs from what would come back of it, as refusals say it."""
+"""The refusals that say how a state differs from the state that would be read back."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .jsontext import Refused, named
 
 
 def of_another_type(given: object, read: object) -> Refused:
-    """The value would come back as one of another type."""
+    """The refusal of a value that would come back as a value of another type."""
     if isinstance(given, float) and not isfinite(given):
         return Refused("is not a finite number; JSON has no NaN and no infinity")
     if isinstance(read, Iterator):
@@ -19,27 +19,27 @@ def of_another_type(given: object, read: object) -> Refused:
 
 
 def other_value(given: object) -> Refused:
-    """The value would come back as another one of its type."""
-    return Refused(f"is {named(type(given))} that would come back as another one")
+    """The refusal of a value that would come back as another value of the same type."""
+    return Refused(f"is {named(type(given))} that would come back with another value")
 
 
 def lost(*steps: object) -> Refused:
-    """The value would not come back."""
+    """The refusal of a value that would not come back."""
     return Refused("would not come back; the state type does not store it", steps)
 
 
 def lost_key(key: object) -> Refused:
-    """The value would not come back under its key."""
+    """The refusal of a value that would not come back under its key."""
     if type(key) is str:
         return lost(key)
-    return Refused(f"is under a key that is {named(type(key))}, which would not come back as such", [key])
+    return Refused(f"is under a key that is {named(type(key))}, and the key would not come back equal", [key])
 
 
 def added(step: object) -> Refused:
-    """A value would come back that is not in the state."""
+    """The refusal of a value that is not in the state and would come back."""
     return Refused("is not in the state and would come back", [step])
 
 
 def once() -> Refused:
-    """The value would come back as an iterator, which is empty once it was read."""
+    """The refusal of a value that would come back as an iterator, which can be read only once."""
     return Refused("would come back as an iterator, which can be read only once; declare a list in the state type")

@@ -1,4 +1,4 @@
-"""What pydantic makes of a state for JSON, and where in the state pydantic could not do so."""
+"""Dumps a typed state with pydantic, and finds the part of the state that pydantic cannot dump."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from .shapes import parts
 
 
 def dump(adapter: TypeAdapter[Any], state: object) -> Any:
-    """What pydantic makes of a state for JSON, under the names of its fields and without computed ones.
+    """Dumps a state to JSON values, under the names of its fields and without computed fields.
 
     Raises:
-        Refused: pydantic or a serializer of the state type could not, with the place.
+        Refused: pydantic or a serializer of the state type failed; with the place.
     """
     try:
         return _dump(adapter, state)
-    except Exception as error:  # noqa: BLE001  # whatever a user's serializer raises; its text and cause may hold the state
+    except Exception as error:  # noqa: BLE001  # a serializer may raise anything, and its text may quote the state
         raised = _cause_of(error)
         refused = _located(adapter, state, type(raised).__name__) if isinstance(raised, Exception) else None
-    if refused is None:  # pydantic wraps also a KeyboardInterrupt
+    if refused is None:  # pydantic wraps a KeyboardInterrupt too
         raise raised
     raise refused
 
@@ -33,14 +33,14 @@ def _dump(adapter: TypeAdapter[Any], state: object, include: Any = None) -> Any:
 
 
 def _cause_of(error: BaseException) -> BaseException:
-    """What a serializer raised, which pydantic wraps."""
+    """The error that a serializer raised, without pydantic's wrapping."""
     while isinstance(error, PydanticSerializationError) and error.__cause__ is not None:
         error = error.__cause__
     return error
 
 
 def _located(adapter: TypeAdapter[Any], state: object, error: str) -> Refused:
-    """Finds what in the state pydantic could not dump, by dumping less and less of it."""
+    """Finds the part that pydantic cannot dump: dumps smaller and smaller parts of the state, level by level."""
     steps: list[object] = []
     value = state
     above: set[int] = set()
@@ -67,7 +67,7 @@ def _advice(value: object) -> str:
 def _failing(
     adapter: TypeAdapter[Any], state: object, steps: Sequence[object], value: object
 ) -> tuple[object, object] | None:
-    """The first part of a value that cannot be dumped without the others; None: it is the value itself."""
+    """The first part of a value that cannot be dumped, found by bisection; None: the value itself cannot be dumped."""
     inside = list(parts(value))
     if not inside or not _dumps(adapter, state, steps, []):
         return None
@@ -80,12 +80,19 @@ def _failing(
 
 
 def _dumps(adapter: TypeAdapter[Any], state: object, steps: Sequence[object], last: Sequence[object]) -> bool:
-    """Whether a state can be dumped that has of all only the parts that lie behind some steps."""
+    """Whether the state can be dumped when it is reduced to some parts of one value.
+
+    Args:
+        adapter: The state type.
+        state: The whole state.
+        steps: The steps that lead to the value.
+        last: The steps from the value to the parts that are kept.
+    """
     include: Any = dict.fromkeys(last, True)
     for step in reversed(steps):
         include = {step: include}
     try:
         _dump(adapter, state, include)
-    except Exception:  # noqa: BLE001  # as above
+    except Exception:  # noqa: BLE001  # a serializer may raise anything
         return False
     return True

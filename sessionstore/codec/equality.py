@@ -1,7 +1,7 @@
-"""Whether a state was read back as it was written: equal, with the same types, at every depth.
+"""Checks that a state was read back as it was written: equal, with the same types, at every depth.
 
-Python's own ``==`` does not tell: 1, 1.0 and True are equal, an object may call itself equal to anything, and another
-one only to itself. So a value is compared by its type and its parts, and ``==`` decides where there are none.
+Python's ``==`` does not suffice: 1, 1.0 and True are equal, one class may call its instances equal to anything, and
+another class may compare by identity. Values are compared by type and parts; values without parts by ``==``.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from .jsontext import Refused
 from .schema import Unstored
 
 _ROOTS_WITHOUT_PARTS: Final = (sys.stdlib_module_names | {"pydantic", "pydantic_core"}) - {"collections", "types"}
-"""Packages whose instances keep private things in their attributes (a Path its hash), and know when they are equal."""
+"""Packages whose classes define ``==`` and keep private data in their attributes, as a Path keeps its hash."""
 
 
 class Equality:
     """Compares the states of one type.
 
     Args:
-        unstored: What the type declares as not stored, which is not compared.
+        unstored: The fields that the type declares as not stored. They are not compared.
     """
 
     def __init__(self, unstored: Unstored) -> None:
@@ -37,24 +37,24 @@ class Equality:
         self._ways = _Ways()
 
     def check(self, given: object, read: object) -> None:
-        """Compares a state with what was read back of it.
+        """Compares a state with the state that was read back.
 
         Raises:
-            Refused: They are not equal, or not of the same types; with the first place where they differ.
+            Refused: The two are not equal, or not of the same types; with the first place where they differ.
         """
         refused: Refused | None = None
         try:
             Comparison(self._unstored, self._ways).same(given, read)
         except Refused as error:
             refused = Refused(error.reason, error.steps)
-        except Exception as error:  # noqa: BLE001  # what comparing raises is some class's own affair, and may quote it
-            refused = Refused(f"cannot be compared with what would come back ({type(error).__name__})")
+        except Exception as error:  # noqa: BLE001  # __eq__ of a user's class may raise anything, and quote the state
+            refused = Refused(f"cannot be compared with the state that is read back ({type(error).__name__})")
         if refused is not None:
             raise refused
 
 
 _WAYS: Final[dict[type, Way]] = {
-    **dict.fromkeys(EXACT, Comparison.scalar),  # but for datetime, below
+    **dict.fromkeys(EXACT, Comparison.scalar),  # datetime is replaced below
     complex: Comparison.scalar,
     bytearray: Comparison.scalar,
     OrderedDict: Comparison.ordered,
@@ -81,7 +81,7 @@ _MODELS: Final[tuple[type, ...]] = (RootModel, BaseModel, Enum, Secret, SecretSt
 
 
 class _Ways(dict[type, Way]):
-    """How values of each type are compared, found out at the first of a type."""
+    """How values of each type are compared; looked up once a type, at its first value."""
 
     def __missing__(self, kind: type) -> Way:
         way = self[kind] = _way(kind)
@@ -109,7 +109,7 @@ def _way(kind: type) -> Way:
 
 
 def _of_subclass(way: Way) -> Way:
-    """Compares instances of a subclass of a builtin type: by its rule, and by the attributes of the subclass."""
+    """Compares instances of a subclass of a builtin type: as the builtin type, and by their attributes."""
 
     def both(comparison: Comparison, given: Any, read: Any) -> None:
         way(comparison, given, read)

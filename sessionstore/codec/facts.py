@@ -1,4 +1,4 @@
-"""The facts beside a state: where a session comes from, and what a storage knows of it."""
+"""The facts beside a state: the origin of a session, and the metadata that callers get."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from .unstorable import replaced
 
 
 def origin_of(summary: Summary) -> dict[str, JsonValue] | None:
-    """Where a session came from.
+    """The origin of a session; None: it has none.
 
     Raises:
-        CorruptStateError: What is stored for it is no JSON object.
+        CorruptStateError: The stored origin is no JSON object.
     """
     if summary.origin is None:
         return None
@@ -26,7 +26,7 @@ def origin_of(summary: Summary) -> dict[str, JsonValue] | None:
         origin = loads(summary.origin)
     except ValueError:
         origin = ...
-    # Outside of the except block, because what was caught there has the text, and would be the context.
+    # Raised outside the except block: the error that was caught there holds the text, and would become the context.
     if origin is ...:
         raise CorruptStateError("is no JSON text", path="origin", session_id=summary.key.session_id)
     if origin is not None and not isinstance(origin, dict):
@@ -37,17 +37,17 @@ def origin_of(summary: Summary) -> dict[str, JsonValue] | None:
 def encode_origin(
     origin: Mapping[str, JsonValue] | None, session_id: SessionId, *, max_bytes: int, replaces: bool
 ) -> str | None:
-    """The JSON text of where a session comes from.
+    """Returns the JSON text of an origin; None: there is no origin.
 
     Args:
         origin: Where the session comes from.
-        session_id: Which session.
-        max_bytes: The longest text that is accepted: each list, read and access brings an origin along.
+        session_id: The session that the errors name.
+        max_bytes: The longest text that is accepted. Each read, access and list transfers the origin.
         replaces: Whether U+FFFD takes the place of characters that no storage can keep.
 
     Raises:
-        InvalidStateError: It is no mapping, or could not be read back.
-        StateTooLargeError: It takes more than ``max_bytes``.
+        InvalidStateError: The origin is no mapping, or could not be read back.
+        StateTooLargeError: The text takes more than ``max_bytes``.
     """
     if origin is None:
         return None
@@ -75,10 +75,10 @@ def _encoded(origin: dict[str, JsonValue], *, replaces: bool) -> bytes:
 
 
 def metadata_of(summary: Summary) -> SessionMetadata:
-    """The facts about a session.
+    """The metadata of a session.
 
     Raises:
-        CorruptStateError: What is stored for its origin is no JSON object.
+        CorruptStateError: The stored origin is no JSON object.
     """
     return SessionMetadata(
         created_at=summary.created_at,

@@ -1,8 +1,7 @@
-"""Python values as JSON text that every storage gives back unchanged.
+"""JSON text (RFC 8259) that every storage gives back unchanged, in UTF-8 without insignificant space.
 
-PostgreSQL keeps JSON as `jsonb`: a NUL is no character there, and numbers are decimals; SQLite and the JSON parsers
-have limits of their own. What one of them would change or refuse is refused here for all, with its path. The text
-is UTF-8 without insignificant space (RFC 8259).
+PostgreSQL stores JSON as `jsonb`, which refuses NUL characters and keeps numbers as decimals. SQLite and the JSON
+parsers have limits of their own. A value that one of them would change or refuse is refused here, with its path.
 """
 
 from __future__ import annotations
@@ -22,8 +21,8 @@ MAX_DEPTH: Final = 200
 
 _MAX_INT = 2**64 - 1
 _MIN_INT = -(2**63)
-# From here on repr() and orjson write an exponent, and jsonb then forgets that it was a float: 1e16 would come back as
-# the integer 10000000000000000.
+# From this value on, repr() and orjson write an exponent. jsonb turns such a float into an integer: 1e16 would come
+# back as 10000000000000000.
 _EXPONENT_FROM = 1e16
 _SHOWN_KEY_CHARS = 40
 _SHOWN_NAME_CHARS = 80
@@ -31,7 +30,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class Refused(Exception):
-    """A value that cannot be stored as JSON: ``reason``, and the ``path`` of the place."""
+    """A value that cannot be stored: the ``reason``, and the ``path`` of the value in the document."""
 
     def __init__(self, reason: str, steps: Iterable[object] = ()) -> None:
         super().__init__(reason)
@@ -41,9 +40,9 @@ class Refused(Exception):
             self.inside(step)
 
     def inside(self, step: object) -> None:
-        """Adds the key or index under which the place lies; called from the inside out."""
+        """Adds the key or index that contains the place. Callers add the innermost step first."""
         if isinstance(step, str):
-            self._steps.append(str.__str__(step))  # of a subclass, the text and not what it is shown as
+            self._steps.append(str.__str__(step))  # a subclass of str may have a __str__ of its own
         elif isinstance(step, int) and not isinstance(step, bool):
             self._steps.append(int(step))
         else:
@@ -59,13 +58,13 @@ class Refused(Exception):
 
 
 def named(kind: type) -> str:
-    """The name of a type as messages say it, with its article."""
+    """The name of a type with its article, for messages: "a dict", "an int"."""
     name = kind.__name__[:_SHOWN_NAME_CHARS]
     return f"an {name}" if name[:1] in "AEIOUaeiou" else f"a {name}"
 
 
 def jsonpath(steps: Any) -> str:
-    """The JSONPath (RFC 9535) of a place, in ASCII, long keys cut."""
+    """The JSONPath (RFC 9535) of a place, in ASCII; long keys and long paths are shortened."""
     path = "$"
     for step in steps:
         if isinstance(step, int):
@@ -79,15 +78,15 @@ def jsonpath(steps: Any) -> str:
 
 
 def dumps(value: Any) -> bytes:
-    """Returns the JSON text of a value made of dict, list, str, int, float, bool and None.
+    """Returns the JSON text of a value that consists of dict, list, str, int, float, bool and None.
 
     Raises:
-        Refused: It holds anything else (also a subclass: it would come back as the plain type), a key that is no
-            string, NaN or an infinity, a NUL, a lone surrogate, an integer that does not fit 64 bits, or
-            more than MAX_DEPTH levels.
+        Refused: The value holds another type (also a subclass, which would come back as the plain type), a key that
+            is no string, NaN or an infinity, a NUL, a lone surrogate, an integer beyond 64 bits, or more than
+            MAX_DEPTH levels.
     """
     if _is_plain((value,), 0):
-        # What that did not look at, orjson refuses, or writes so that it shows.
+        # _is_plain() does not look at texts, keys and integers. orjson refuses bad ones, and escapes NUL.
         with suppress(TypeError):
             text = orjson.dumps(value)
             if rb"\u0000" not in text:
@@ -99,13 +98,13 @@ def loads(text: str | bytes) -> Any:
     """Returns the value of a JSON text.
 
     Raises:
-        ValueError: It is no JSON text.
+        ValueError: The text is no JSON.
     """
     return orjson.loads(text)
 
 
 def in_jsonb_order(value: Any) -> Any:
-    """The value with the keys of its objects in the order in which jsonb gives them back."""
+    """The value with the keys of its objects sorted as jsonb sorts them: by length, then by bytes."""
     if type(value) is dict:
         return {key: in_jsonb_order(value[key]) for key in sorted(value, key=_jsonb_rank)}
     if type(value) is list:
@@ -119,7 +118,7 @@ def _jsonb_rank(key: str) -> tuple[int, bytes]:
 
 
 def _is_plain(values: Iterable[Any], depth: int) -> bool:
-    """Whether values are what nearly all are, so that it need not be found out where they are not: in half the time."""
+    """Whether no value needs _check(): a fast path that takes half the time and suffices for nearly all states."""
     for value in values:
         kind = type(value)
         if kind is str or kind is int:
@@ -136,7 +135,7 @@ def _is_plain(values: Iterable[Any], depth: int) -> bool:
 
 
 def _check(value: Any, depth: int) -> bool:
-    """Raises Refused where a value cannot be stored; returns whether it holds floats that need _plain_floats()."""
+    """Raises Refused if the value cannot be stored; returns whether it holds floats that need _plain_floats()."""
     kind = type(value)
     if kind is dict or kind is list:
         if depth == MAX_DEPTH:
@@ -191,7 +190,7 @@ def _check_text(text: str) -> None:
 
 
 def _plain_floats(value: Any) -> Any:
-    """The value with its large floats as decimals that keep their point, and -0.0 as the 0.0 that jsonb makes of it."""
+    """The value with large floats written out with a decimal point, and with 0.0 for -0.0, as jsonb stores it."""
     if type(value) is dict:
         return {key: _plain_floats(member) for key, member in value.items()}
     if type(value) is list:

@@ -1,4 +1,4 @@
-"""Where in a JSON document pydantic found that a type does not fit."""
+"""Finds the place in a JSON document that pydantic's validation error is about."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ class Place(NamedTuple):
     """A place in a document.
 
     Attributes:
-        steps: The keys and indexes that lead to it.
-        union: Whether its type is a union of which no branch fits.
+        steps: The keys and indexes that lead to the place.
+        union: Whether the type of the place is a union, and no branch of the union fits.
     """
 
     steps: Sequence[str | int]
@@ -21,14 +21,14 @@ class Place(NamedTuple):
 
 
 def first_place(document: Any, errors: Sequence[ErrorDetails]) -> Place:
-    """The first place of a document that does not fit a type.
+    """The first place of a document that does not fit its type.
 
-    The ``loc`` of an error also holds labels, which are no part of the document: the branch of a union, the tag of a
-    discriminated union, ``[key]``.
+    The ``loc`` of an error is not only a path: it also holds labels, namely the branch of a union, the tag of a
+    discriminated union, and ``[key]``. The labels are left out.
 
     Args:
         document: The value of the JSON text that was validated.
-        errors: What pydantic tells of it.
+        errors: The errors that pydantic reports for the document.
     """
     loc, missing = errors[0]["loc"], errors[0]["type"].startswith("missing")
     steps: list[str | int] = []
@@ -46,14 +46,14 @@ def first_place(document: Any, errors: Sequence[ErrorDetails]) -> Place:
 
 
 def _leads(value: Any, step: str | int, *, absent: bool) -> bool:
-    """Whether a step leads into a value, or, where something is absent, could lead to it."""
+    """Whether a step leads from a value to one of its parts; with ``absent``, whether the part could be there."""
     if isinstance(value, dict):
         return isinstance(step, str) and (absent or step in value)
     return isinstance(value, list) and isinstance(step, int) and (absent or step < len(value))
 
 
 def _is_tag(value: Any, steps: Sequence[str | int], *, absent: bool) -> bool:
-    """Whether the first of two steps is the tag of an object, although the object has a member of that name too."""
+    """Whether the first of two steps is the tag of a union, although the object also has a member of that name."""
     if len(steps) < 2 or not isinstance(value, dict) or steps[0] not in value.values():
         return False
     inside = value[steps[0]]

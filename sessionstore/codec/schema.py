@@ -1,4 +1,4 @@
-"""What pydantic's schema of a state type tells beforehand."""
+"""Reads pydantic's schema of a state type: which fields are not stored, and whether the order of keys matters."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _IN_ANY_ORDER: Final = frozenset(
         *("arguments", "call", "is-instance", "is-subclass", "callable", "generator", "to-string", "format"),
     }
 )
-"""The kinds of schema that make the same of an object, whatever the order of its keys."""
+"""The kinds of schema whose result does not depend on the order of the keys."""
 
 
 class Unstored:
-    """What a state type declares as not stored (``Field(exclude=True)``), and which names its typed dicts have."""
+    """The fields and keys that a state type declares as not stored (``Field(exclude=True)``)."""
 
     def __init__(self, adapter: TypeAdapter[Any]) -> None:
         self._fields: dict[type, frozenset[str]] = {}
@@ -50,12 +50,12 @@ class Unstored:
         return found
 
     def keys_of(self, state: Mapping[Any, Any]) -> frozenset[str]:
-        """The keys of what may be a typed dict that are not stored."""
+        """The keys that are not stored, if the mapping has the keys of one of the typed dicts."""
         return next((excluded for names, excluded in self._dicts if state.keys() <= names), _NOTHING)
 
 
 def order_matters(adapter: TypeAdapter[Any]) -> bool:
-    """Whether the order of keys may matter to what is read: to an OrderedDict, or to a function of the type's own."""
+    """Whether reading may depend on the order of keys: the type has an OrderedDict, or a function of its own."""
     for node in nodes(adapter.core_schema):
         kind = node.get("type")
         if isinstance(kind, str) and kind not in _IN_ANY_ORDER:
@@ -66,7 +66,7 @@ def order_matters(adapter: TypeAdapter[Any]) -> bool:
 
 
 def nodes(schema: Any) -> Iterator[Mapping[str, Any]]:
-    """Every part of a schema that has a type, or may have one."""
+    """Every dict within a schema, the schema itself included."""
     waiting, seen = [schema], set[int]()
     while waiting:
         node = waiting.pop()
@@ -75,7 +75,7 @@ def nodes(schema: Any) -> Iterator[Mapping[str, Any]]:
         seen.add(id(node))
         if isinstance(node, dict):
             yield node
-            # The same names may be fields of a model; a mapping of fields has no type of its own.
+            # Only a dict with a type is a schema. Any other dict maps the names of fields, which may be the same words.
             passed = _NO_SCHEMAS if isinstance(node.get("type"), str) else _NOTHING
             waiting += [inner for key, inner in node.items() if key not in passed]
         elif isinstance(node, list | tuple):
@@ -87,5 +87,5 @@ def _is_excluded(field: Mapping[str, Any]) -> bool:
 
 
 def _arguments(node: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The fields of a dataclass, around which validators may lie."""
+    """The schema of a dataclass's fields, which may lie inside schemas of validators."""
     return next((inner for inner in nodes(node["schema"]) if inner.get("type") == "dataclass-args"), None)

@@ -1,4 +1,4 @@
-"""What values consist of: the parts of a value, each under the step that leads to it."""
+"""The parts of a value: members, fields, attributes and slots, each under its key or index."""
 
 from __future__ import annotations
 
@@ -16,13 +16,12 @@ ABSENT: Final = object()
 
 
 class Layout(NamedTuple):
-    """Where the instances of a class hold what they consist of.
+    """Where the instances of a class hold their parts.
 
     Attributes:
-        fields: The names of the fields of a dataclass.
-        slots: The descriptors of its slots, by their names.
-        cached: The names under which a cached_property leaves what it made. Whoever asks for that makes it anew, so
-            it is no part.
+        fields: The names of the fields, if the class is a dataclass.
+        slots: The descriptors of the slots, by name.
+        cached: The names of cached properties. Their values are computed from the other parts, and are no parts.
     """
 
     fields: tuple[str, ...]
@@ -32,8 +31,8 @@ class Layout(NamedTuple):
 
 @lru_cache(maxsize=1024)
 def layout(kind: Hashable) -> Layout:
-    """Where the instances of a class hold what they consist of."""
-    assert isinstance(kind, type)  # and as such hashable, which the type checker of lru_cache does not see
+    """The layout of a class."""
+    assert isinstance(kind, type)  # declared as Hashable, because lru_cache's types do not know that a type is hashable
     slots: dict[str, Any] = {}
     cached: set[str] = set()
     for base in kind.__mro__:
@@ -47,10 +46,10 @@ def layout(kind: Hashable) -> Layout:
 
 
 def attributes(value: object) -> dict[str, Any]:
-    """What an instance holds under names: in its ``__dict__``, in slots, and as fields of a dataclass."""
+    """The attributes of an instance: from its ``__dict__``, its slots, and the fields of a dataclass."""
     kind: type = type(value)
     where = layout(kind)
-    # A field that is not set by __init__ may lie in the class, as its default.
+    # getattr(), because the default of a field that __init__ does not set is an attribute of the class.
     found = {name: getattr(value, name, ABSENT) for name in where.fields}
     for name, slot in where.slots.items():
         found.setdefault(name, _held_in(slot, value))
@@ -61,7 +60,7 @@ def attributes(value: object) -> dict[str, Any]:
 
 
 def default(kind: type, name: str) -> object:
-    """The default that a model or a dataclass declares for a field, as it is declared; ABSENT where there is none."""
+    """The default that a model or a dataclass declares for a field; ABSENT: it declares none."""
     declared: Any = getattr(kind, "__pydantic_fields__", {}).get(name)
     if declared is None:
         declared = getattr(kind, "__dataclass_fields__", {}).get(name)
@@ -69,7 +68,7 @@ def default(kind: type, name: str) -> object:
 
 
 def model_parts(model: BaseModel) -> dict[str, Any]:
-    """The fields and extra fields of a model; private attributes are not stored, and are no parts."""
+    """The fields and extra fields of a model. Private attributes are not stored, and so are no parts."""
     return model_fields(model) | (model.__pydantic_extra__ or {})
 
 
@@ -81,7 +80,7 @@ def model_fields(model: BaseModel) -> dict[str, Any]:
 
 
 def parts(value: object) -> Iterator[tuple[object, object]]:
-    """The parts of a value, each with its step; none where it has none or they cannot be told."""
+    """The parts of a value, each with its key or index; nothing for a value without parts or of an unknown type."""
     if isinstance(value, RootModel):
         yield from parts(value.root)
     elif isinstance(value, BaseModel):

@@ -1,4 +1,4 @@
-"""A state and its JSON text: the only place that knows the type of a state."""
+"""Encodes a state to JSON text and decodes it. No other module knows the type of a state."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from .unstorable import replaced
 T = TypeVar("T")
 
 UnstorableText: TypeAlias = Literal["refuse", "replace"]
-"""What becomes of a state whose texts hold characters that no storage can keep."""
+"""What to do with a state that holds characters that no storage can keep."""
 
 _PYDANTIC_FAULTS: Final = frozenset(get_args(ErrorType))
 
 
 class Codec(Generic[T]):
-    """Turns states into JSON text and back, refusing at the door what would not come back as it went in.
+    """Encodes states to JSON text and decodes them. Refuses a state that would not be read back equal.
 
-    A typed state is read back at once and compared with the one that was given. A state without a type needs no
-    comparison: only what JSON gives back as it is gets through.
+    A typed state is read back at once and compared with the given state. A state without a type needs no comparison,
+    because only values that JSON keeps unchanged are accepted.
 
     Args:
-        state_type: The type of a state, or its TypeAdapter; None: what JSON gives.
+        state_type: The type of a state, or its TypeAdapter; None: plain JSON values.
         max_bytes: The longest text that is accepted, in bytes of UTF-8.
         unstorable_text: "replace": U+FFFD takes the place of NUL characters and lone surrogates.
 
     Raises:
-        ConfigurationError: pydantic can make nothing of the type.
+        ConfigurationError: pydantic does not support the type.
     """
 
     def __init__(
@@ -53,22 +53,26 @@ class Codec(Generic[T]):
         """Returns the JSON text of a state.
 
         Raises:
-            InvalidStateError: It would not come back as it is, naming the path.
-            StateTooLargeError: It takes more than ``max_bytes``.
+            InvalidStateError: The state would not be read back equal; with the path.
+            StateTooLargeError: The text takes more than ``max_bytes``.
         """
         return self._encode(state, session_id)[0]
 
     def encode_with_copy(self, state: T, session_id: SessionId) -> tuple[str, T]:
-        """encode(), and the caller's own copy of the state: what is read back of the text."""
+        """Does encode(), and also returns a copy of the state, read back from the text.
+
+        Raises:
+            InvalidStateError: As encode().
+        """
         text, copy = self._encode(state, session_id)
-        # What dumps() lets through comes back as it is, so encode() needs no reading to check that.
+        # A state without a type was not read back by encode(): dumps() only accepts values that come back unchanged.
         return text, loads(text) if self._typed is None else copy
 
     def decode(self, text: str, session_id: SessionId) -> T:
-        """Returns the state of a JSON text that was stored.
+        """Returns the state of a stored JSON text.
 
         Raises:
-            CorruptStateError: It does not fit the state type.
+            CorruptStateError: The text does not fit the state type.
         """
         if text == "null":
             raise CorruptStateError("is null, and a state is never null", session_id=session_id)
@@ -79,7 +83,7 @@ class Codec(Generic[T]):
             refused = error
         except ValueError:
             refused = Refused("is no JSON text")
-        # Outside of the except blocks, because what was caught there has the text, and would be the context.
+        # Raised outside the except blocks: an error that was caught there holds the text, and would become the context.
         raise CorruptStateError(refused.reason, path=refused.path, session_id=session_id)
 
     def _encode(self, state: T, session_id: SessionId) -> tuple[str, T]:
@@ -107,7 +111,7 @@ class Codec(Generic[T]):
 
 
 class _Typed(Generic[T]):
-    """States of one type, as pydantic writes and reads them. Each method raises Refused for what cannot be."""
+    """Writes and reads states of one type with pydantic. Each method raises Refused for a state that it cannot keep."""
 
     def __init__(self, state_type: type[T] | TypeAdapter[T]) -> None:
         self._adapter: TypeAdapter[T] = _adapter(state_type)
@@ -117,14 +121,14 @@ class _Typed(Generic[T]):
     def written(self, state: T) -> bytes:
         tree = dump(self._adapter, state)
         if self._equality is None:
-            # Not before: a type may name others that are defined later, and pydantic may make its schema at first use.
+            # Not in __init__: a type may refer to types that are defined later, and pydantic may defer its schema.
             self._equality = Equality(Unstored(self._adapter))
             self._ordered = order_matters(self._adapter)
-        # jsonb keeps keys in an order of its own. Where that may matter, every storage gets them in that order.
+        # jsonb sorts keys. If the type depends on the order of keys, every storage gets them in the order of jsonb.
         return dumps(in_jsonb_order(tree) if self._ordered else tree)
 
     def checked(self, text: str, state: T) -> T:
-        """What is read back of a text: the same as the state that the text was made of."""
+        """Reads the text back, checks that the result equals the state, and returns the result."""
         assert self._equality is not None
         copy = self.read(text)
         self._equality.check(state, copy)
@@ -132,11 +136,11 @@ class _Typed(Generic[T]):
 
     def read(self, text: str) -> T:
         try:
-            # Documents use the names of the fields, so that an alias may change without a migration.
+            # Documents use the names of the fields, so that a service may change an alias without a migration.
             return self._adapter.validate_json(text, by_alias=False, by_name=True)
         except ValidationError as error:
             refused = _first_of(error, text)
-        except Exception as error:  # noqa: BLE001  # whatever a user's validator raises; it may hold the state
+        except Exception as error:  # noqa: BLE001  # a user's validator may raise anything, and quote the state
             refused = Refused(f"does not fit the state type ({type(error).__name__})")
         raise refused
 
@@ -152,10 +156,10 @@ def _adapter(state_type: type[T] | TypeAdapter[T]) -> TypeAdapter[T]:
 
 
 def _first_of(error: ValidationError, text: str) -> Refused:
-    """The first place where a text does not fit: its path and the kind of fault, and nothing that quotes the state."""
+    """The refusal for the first place that does not fit: its path and the kind of fault, no text of the state."""
     try:
         errors = error.errors(include_url=False, include_input=False)
-    except Exception:  # noqa: BLE001  # pydantic asks the user's exception for its text
+    except Exception:  # noqa: BLE001  # pydantic calls __str__ of the user's exception, which may raise
         return Refused("does not fit the state type (an error without a text)")
     first = errors[0]
     raised = first.get("ctx", {}).get("error")
@@ -164,7 +168,7 @@ def _first_of(error: ValidationError, text: str) -> Refused:
         fault = type(raised).__name__
     try:
         place = first_place(loads(text), errors)
-    except ValueError:  # pydantic reads more than JSON
+    except ValueError:  # pydantic accepts texts that are no strict JSON
         place = Place(first["loc"])
     return Refused(f"does not fit the state type ({'no type of a union' if place.union else fault})", place.steps)
 
@@ -173,4 +177,4 @@ def _replaced(state: T) -> T:
     try:
         return replaced(state)  # type: ignore[no-any-return]
     except RecursionError:
-        return state  # which is refused for its depth already
+        return state  # the state was already refused for its depth

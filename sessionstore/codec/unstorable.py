@@ -1,4 +1,4 @@
-"""Characters that no storage can keep: NUL, which jsonb refuses, and lone surrogates, which have no UTF-8."""
+"""Replaces characters that no storage can keep: NUL, which jsonb refuses, and lone surrogates, which have no UTF-8."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
 
 
 def replaced(value: Any) -> Any:
-    """The value with U+FFFD for each character of its texts that cannot be stored; the value itself where all can.
+    """A copy of the value with U+FFFD for each character that cannot be stored; the value itself if there is none.
 
     Raises:
-        Refused: Two keys of an object, or two members of a set, would become one.
+        Refused: Two keys of an object, or two members of a set, would become equal.
     """
     if type(value) is str:
         return _UNSTORABLE.sub(REPLACEMENT, value) if _UNSTORABLE.search(value) else value
@@ -42,7 +42,7 @@ def replaced(value: Any) -> Any:
 
 
 def _changed(members: Iterable[tuple[Any, Any]]) -> dict[Any, Any]:
-    """Those of some members that change, as what they become."""
+    """The members that change, with their new values."""
     changed: dict[Any, Any] = {}
     for step, member in members:
         becomes = _inside(step, member)
@@ -66,7 +66,7 @@ def _object(value: dict[Any, Any]) -> dict[Any, Any]:
         name, becomes = replaced(key), _inside(key, member)
         same = same and name is key and becomes is member
         if name in members:
-            refused = Refused("is a key that is the same as another one once U+FFFD stands for what cannot be stored")
+            refused = Refused("is a key that equals another key after U+FFFD replaced what cannot be stored")
             refused.inside(key)
             raise refused
         members[name] = becomes
@@ -98,7 +98,7 @@ def _collection(value: Any) -> Any:
         return value
     members = {changed.get(index, member) for index, member in enumerate(value)}
     if len(members) < len(value):
-        raise Refused("has two members that are the same once U+FFFD stands for what cannot be stored")
+        raise Refused("has two members that are equal after U+FFFD replaced what cannot be stored")
     return type(value)(members)
 
 
@@ -119,5 +119,5 @@ def _rebuilt(value: Any, changed: dict[str, Any]) -> Any:
         return value
     rebuilt = copy.copy(value)
     for name, member in changed.items():
-        object.__setattr__(rebuilt, name, member)  # also of one that is frozen
+        object.__setattr__(rebuilt, name, member)  # works for frozen dataclasses too
     return rebuilt

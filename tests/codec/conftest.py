@@ -1,4 +1,4 @@
-"""Everything here runs on memory, unless a test says otherwise, and in an environment without settings."""
+"""The tests of this folder run on memory unless they say otherwise, and without settings from the environment."""
 
 from __future__ import annotations
 

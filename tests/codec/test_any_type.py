@@ -1,4 +1,4 @@
-"""Whatever the state type and whatever the value: it comes back equal, with the same types, or is refused."""
+"""For random state types and values: the state comes back equal, with the same types, or is refused."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_a_state_that_json_can_keep_comes_back(case: Case) -> None:
 
 @_SETTINGS
 @given(case=hostile())
-def test_any_other_state_comes_back_or_is_refused_with_its_place(case: Case) -> None:
+def test_any_other_state_comes_back_or_is_refused_with_its_path(case: Case) -> None:
     state_type, state = case
     refused = refusal_of(Codec(state_type, 1_000_000), state)
     if refused is not None:

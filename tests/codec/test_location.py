@@ -1,4 +1,4 @@
-"""The path of what does not fit a state type: steps in the document, without the branches and tags of unions."""
+"""The path to a value that does not fit the state type: keys and indexes, without branches and tags of unions."""
 
 from __future__ import annotations
 
@@ -103,12 +103,12 @@ UNFIT: list[tuple[Any, str]] = [
 
 
 @pytest.mark.parametrize(("stored", "path"), UNFIT, ids=lambda given: json.dumps(given)[:60])
-def test_the_path_of_what_does_not_fit_leads_through_the_document(stored: Any, path: str) -> None:
+def test_the_path_leads_to_the_value_that_does_not_fit(stored: Any, path: str) -> None:
     with pytest.raises(CorruptStateError) as raised:
         Codec(Chat, 1000).decode(json.dumps(stored), "s")
     assert raised.value.path == path
 
 
-def test_where_no_type_of_a_union_fits_the_message_says_so() -> None:
+def test_the_message_says_when_no_type_of_a_union_fits() -> None:
     with pytest.raises(CorruptStateError, match=r"\$\.either does not fit the state type \(no type of a union\)"):
         Codec(Chat, 1000).decode('{"either":{}}', "s")

@@ -35,12 +35,12 @@ from sessionstore.codec.states import Codec
     ],
     ids=ascii,
 )
-def test_a_path_names_its_place_in_printable_ascii(steps: list[str | int], path: str) -> None:
+def test_a_path_is_printable_ascii(steps: list[str | int], path: str) -> None:
     assert jsonpath(steps) == path
 
 
 @pytest.mark.parametrize("step", [5, "x", "\U0001f600" * 40], ids=ascii)
-def test_a_long_path_is_shown_by_its_ends(step: str | int) -> None:
+def test_a_long_path_is_shortened_in_the_middle(step: str | int) -> None:
     path = jsonpath(["begin", *[step] * 200, "end"])
     assert path.startswith("$.begin")
     assert " ... " in path
@@ -48,14 +48,14 @@ def test_a_long_path_is_shown_by_its_ends(step: str | int) -> None:
     assert len(path) <= 300
 
 
-def test_the_place_of_a_bad_key_tells_its_type_and_not_its_text() -> None:
+def test_the_path_of_a_bad_key_shows_the_type_of_the_key_and_not_its_text() -> None:
     with pytest.raises(Refused, match="key of type tuple") as refused:
         dumps({"a": {("s3cret",): 1}})
     assert refused.value.path == '$.a["<tuple>"]'
 
 
 @pytest.mark.parametrize("opened", ["[", '{"a":'])
-def test_what_is_as_deep_as_allowed_comes_back_and_one_level_more_is_refused(opened: str) -> None:
+def test_the_deepest_allowed_state_comes_back_and_one_level_more_is_refused(opened: str) -> None:
     closed = "]" if opened == "[" else "}"
     deepest = opened * MAX_DEPTH + closed * MAX_DEPTH
     deepest = deepest.replace(":}", ":1}", 1)
@@ -64,22 +64,22 @@ def test_what_is_as_deep_as_allowed_comes_back_and_one_level_more_is_refused(ope
         dumps([loads(deepest)])
 
 
-# JSON has one kind of number and jsonb keeps decimals, so how a float is written decides what it comes back as.
+# JSON has one kind of number, and jsonb keeps decimals. So the text of a float decides whether a float comes back.
 @pytest.mark.parametrize(
     "value", [1.0, 0.1, 1e15, 1e16, -1e16, 1e22, 1.7976931348623157e308, 123456789012345680.0, 5e-324]
 )
-def test_a_float_is_written_so_that_it_comes_back_as_itself(value: float) -> None:
+def test_a_float_is_written_so_that_it_comes_back_as_the_same_float(value: float) -> None:
     text = dumps([{"a": value}])
     assert repr(loads(text)) == repr([{"a": value}])
     assert abs(value) < 1 or b"e" not in text
 
 
-def test_negative_zero_is_written_as_what_every_storage_makes_of_it() -> None:
+def test_negative_zero_is_written_as_zero() -> None:
     assert dumps({"a": [-0.0, 0.0, -1.5]}) == b'{"a":[0.0,0.0,-1.5]}'
 
 
 class Bag(BaseModel):
-    """A typed state whose type says nothing, so that pydantic takes whatever is put in."""
+    """A typed state that accepts any value."""
 
     body: Any = None
     beside: float | None = None
@@ -99,7 +99,7 @@ class Root(RootModel[Any]):
     pass
 
 
-# How a value can lie in a state, and the path to it.
+# The ways in which a state can hold a value, each with the path to the value.
 PLACES: dict[str, tuple[Callable[[Any], Any], str]] = {
     "itself": (lambda it: it, ""),
     "list": (lambda it: [0, it], "[1]"),
@@ -120,7 +120,7 @@ def refusal_of(body: Any) -> InvalidStateError:
 
 @pytest.mark.parametrize(("put_in", "path"), list(PLACES.values()), ids=list(PLACES))
 @pytest.mark.parametrize("bad", [b"s3cret\xff", object(), range(3), type], ids=lambda bad: type(bad).__name__)
-def test_what_pydantic_cannot_dump_is_located(put_in: Callable[[Any], Any], path: str, bad: Any) -> None:
+def test_what_pydantic_cannot_dump_is_refused_with_its_path(put_in: Callable[[Any], Any], path: str, bad: Any) -> None:
     error = refusal_of(put_in(bad))
     assert error.path == f"$.body{path}"
     assert f"{type(bad).__name__} that pydantic cannot dump" in error.reason
@@ -128,7 +128,7 @@ def test_what_pydantic_cannot_dump_is_located(put_in: Callable[[Any], Any], path
 
 
 class Numbers(BaseModel):
-    """A place for a number that is none, in whatever pydantic gives back as it was."""
+    """A state with a place for NaN or an infinity, in types whose values pydantic gives back unchanged."""
 
     itself: Any = None
     any_list: Any = None
@@ -145,7 +145,7 @@ class Numbers(BaseModel):
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")], ids=str)
-def test_a_number_that_pydantic_would_turn_into_null_is_located(bad: float) -> None:
+def test_a_number_that_pydantic_would_turn_into_null_is_refused_with_its_path(bad: float) -> None:
     places: dict[str, tuple[Any, str]] = {
         "itself": (bad, ""),
         "any_list": ([None, {"a": bad}], "[1].a"),
@@ -169,18 +169,18 @@ def test_a_number_that_pydantic_would_turn_into_null_is_located(bad: float) -> N
 
 
 @pytest.mark.parametrize("body", [{object()}, MappingProxyType({"a": 1})], ids=["set", "proxy"])
-def test_what_has_no_bad_part_of_its_own_is_located_as_a_whole(body: Any) -> None:
+def test_a_value_without_a_bad_part_is_refused_as_a_whole(body: Any) -> None:
     assert refusal_of(body).path == "$.body"
 
 
 @pytest.mark.parametrize("body", [None, [None], {"a": [None, {"b": None}]}], ids=repr)
-def test_a_true_null_is_no_number_and_is_kept(body: Any) -> None:
+def test_a_null_in_the_state_comes_back(body: Any) -> None:
     text, copy = Codec(Bag, 10_000).encode_with_copy(Bag(body=body), "s")
     assert "null" in text
     assert copy == Bag(body=body)
 
 
-def test_a_typed_state_that_contains_itself_is_refused_with_where_it_begins_again() -> None:
+def test_a_typed_state_that_contains_itself_is_refused_with_the_path_of_the_repetition() -> None:
     loop = Bag()
     loop.body = Point([loop])
     error = refusal_of(loop)
@@ -189,7 +189,7 @@ def test_a_typed_state_that_contains_itself_is_refused_with_where_it_begins_agai
 
 
 @pytest.mark.parametrize("raised", [KeyboardInterrupt(), SystemExit(3)], ids=repr)
-def test_what_is_no_exception_passes(raised: BaseException) -> None:
+def test_an_interrupt_in_a_serializer_or_validator_is_raised_unchanged(raised: BaseException) -> None:
     def fail(_: object) -> Any:
         raise raised
 
