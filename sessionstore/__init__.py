@@ -1,7 +1,7 @@
 """Conversation state for agent services, kept in PostgreSQL.
 
-`SessionManager` creates, gets, updates and deletes a session's state by id; `open_storage` opens where it is
-kept; `OrchestrationStateManager` is a client of both; `Reaper` deletes what has expired. Start with README.md.
+`SessionManager` creates, gets, updates and deletes a session's state by id; `open_storage` opens the storage;
+`OrchestrationStateManager` is a client of both; `Reaper` deletes expired sessions. Start with README.md.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    # PEP 562: SQLAlchemy is loaded by those who name the SQL provider, not by every import of the package.
+    # PEP 562: SQLAlchemy is loaded when a program names the SQL provider, not when it imports the package.
     if name == "SqlStorageProvider":
         from .storage.sql import SqlStorageProvider
 

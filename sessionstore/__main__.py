@@ -1,4 +1,4 @@
-"""`python -m sessionstore`, for where the command itself is not on the path."""
+"""`python -m sessionstore`: the command, also where `sessionstore` itself is not on the path."""
 
 from __future__ import annotations
 

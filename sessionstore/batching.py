@@ -1,4 +1,4 @@
-"""How much goes together: the settings."""
+"""Batching: the settings for calls that are sent to the storage together."""
 
 from __future__ import annotations
 
@@ -8,27 +8,31 @@ from typing import Final
 from .errors import ConfigurationError
 
 LARGEST_BATCH: Final = 0xFFFF
-"""The most calls that may go together: a row can count this many updates as one write."""
+"""The most calls in a batch. A row counts the updates of a write in 16 bits."""
 
 BATCH_CHARS: Final = 4_000_000
-"""How much state goes together at most, unless a single state is more. A write is divided by the lengths of its states.
-For a read they are only known afterwards: its number of keys follows from what the batch before it read, so that the
-first read of heavy states after light ones may be larger, by as much as they are heavier."""
+"""The most characters of state in a batch; a single longer state goes alone.
+
+A write knows the lengths of its states. A read does not: its number of keys follows from the states of the batch before
+it. So the first read of long states after short ones may exceed the limit.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Batching:
-    """How calls that come at once go together.
+    """How concurrent calls are sent to the storage together.
 
     Attributes:
-        size: The most calls that go together, up to 65,535, which is what a row can count as one write; 1: none do.
-        concurrency: How many batches of a kind (reads, touches, updates) are under way at once, each on a connection.
-            While batches take longer than 10 ms, up to four times as many.
-        remember: For how many seconds an update may begin with what this process wrote before, without reading it
-            again; 0: none does. A wrong guess is never written and never answered from, it costs a statement.
+        size: The most calls in a batch, up to 65,535, which is the most that a row can count as one write; 1: each
+            call is sent alone.
+        concurrency: How many batches of each kind (reads, touches, updates) run at once, each on one connection. While
+            batches take longer than 10 ms, up to four times as many run.
+        remember: For how many seconds an update may begin with the state that this process wrote last (the write
+            cache), instead of reading the session; 0: never. If the session has changed, the update costs a statement
+            more; no stale state is written or returned.
 
     Raises:
-        ConfigurationError: One of them is too small, or the size too large.
+        ConfigurationError: A value is out of range, or no number.
     """
 
     size: int = 128

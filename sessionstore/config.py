@@ -1,4 +1,4 @@
-"""Settings from the environment, read when they are needed and nowhere else."""
+"""Settings from the environment: the storage URL, the schema and the TTL; and the check of durations."""
 
 from __future__ import annotations
 
@@ -10,34 +10,34 @@ from .errors import ConfigurationError
 from .ids import fault_of
 
 SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-_]*)://")
-"""How a URL begins. RFC 3986 has no "_", but SQLAlchemy's names of drivers have."""
+"""The scheme of a URL. RFC 3986 does not allow "_", but SQLAlchemy's names of drivers contain it."""
 
 DEFAULT_DATABASE_URL = "sqlite+aiosqlite:///sessionstore.db"
 DEFAULT_SCHEMA = "sessionstore"
 
-# PostgreSQL multiplies intervals as doubles, which count single microseconds up to 2**53 of them: 104,249 days.
+# PostgreSQL multiplies intervals as doubles. Doubles are exact up to 2**53 microseconds, which are 104,249 days.
 MAX_DURATION = timedelta(days=100_000)
 
 
 def database_url(url: str | None = None) -> str:
-    """The URL given, else ``SESSIONSTORE_DATABASE_URL``, else a SQLite file in the working directory.
+    """Returns the argument, else ``SESSIONSTORE_DATABASE_URL``, else a SQLite file in the working directory.
 
-    White space around it, such as the line break that files of secrets end with, does not belong to it.
+    White space around the URL is removed, such as the line break at the end of a file of secrets.
 
     Raises:
-        ConfigurationError: It is empty, or does not begin with a scheme.
+        ConfigurationError: The URL is empty, or does not begin with a scheme.
     """
     given = _given(url, "SESSIONSTORE_DATABASE_URL", "the storage URL")
     if given is None:
         return DEFAULT_DATABASE_URL
     text, name = given
-    # Files of secrets that come from Windows may begin with a byte order mark.
+    # A file of secrets from Windows may begin with a byte order mark.
     text = text.strip().strip("\ufeff").strip()
     if not text:
         raise _empty(name)
-    # Not even a part of the text is shown below: it may well be a password that was put into the wrong variable.
+    # The messages show no part of the text: it may be a password in the wrong variable.
     if text[0] in "\"'`\u2018\u2019\u201c\u201d":
-        raise ConfigurationError(f"{name} begins with a quotation mark, which belongs to a shell or a file: remove it")
+        raise ConfigurationError(f"{name} begins with a quotation mark: remove the quotation marks around the URL")
     if text.lower().startswith("jdbc:"):
         raise ConfigurationError(
             f"{name} is a JDBC URL: leave out jdbc:, and put user and password before the host, as in "
@@ -51,7 +51,7 @@ def database_url(url: str | None = None) -> str:
 
 
 def driver_advice(scheme: str) -> str | None:
-    """What to say of a scheme that names a driver of PostgreSQL or SQLite which is not used; None: it names none."""
+    """The advice for a scheme that names an unsupported driver of PostgreSQL or SQLite; None: it names no driver."""
     backend, _, driver = scheme.lower().partition("+")
     if driver and backend in ("postgres", "postgresql"):
         return (
@@ -64,16 +64,16 @@ def driver_advice(scheme: str) -> str | None:
 
 
 def schema_name(schema: str | None = None) -> str:
-    """The PostgreSQL schema given, else ``SESSIONSTORE_SCHEMA``, else "sessionstore".
+    """Returns the argument, else ``SESSIONSTORE_SCHEMA``, else "sessionstore".
 
     Raises:
-        ConfigurationError: It is empty, or no name that works everywhere.
+        ConfigurationError: The name is empty, too long, or holds a character that does not work everywhere.
     """
     name, source = _given(schema, "SESSIONSTORE_SCHEMA", "the schema") or (DEFAULT_SCHEMA, "")
     if not name.strip():
         raise _empty(source)
-    # 63 bytes is where PostgreSQL silently cuts an identifier (manual, 4.1.1), which would make two schemas one.
-    # "%", ":" and "$" have a meaning of their own in drivers, in SQLAlchemy's texts and in PostgreSQL's quotes.
+    # PostgreSQL silently cuts identifiers at 63 bytes (manual, 4.1.1), which could make two schemas one.
+    # "%", ":" and "$" have a special meaning in drivers, in SQLAlchemy's texts and in PostgreSQL's quotes.
     if fault_of(name) or len(name.encode()) > 63 or any(sign in name for sign in "%:$"):
         shown = ascii(name)[:80]
         raise ConfigurationError(
@@ -83,7 +83,11 @@ def schema_name(schema: str | None = None) -> str:
 
 
 def session_ttl(default: timedelta | None) -> timedelta | None:
-    """``SESSION_TTL_SECONDS`` where it is set (0: never expires), else the default."""
+    """Returns ``SESSION_TTL_SECONDS`` if it is set (0: sessions never expire), else the default.
+
+    Raises:
+        ConfigurationError: The setting is no whole number of seconds, or too large.
+    """
     text = os.environ.get("SESSION_TTL_SECONDS")
     if text is None:
         return default
@@ -97,7 +101,11 @@ def session_ttl(default: timedelta | None) -> timedelta | None:
 
 
 def check_duration(duration: timedelta | None, name: str) -> timedelta | None:
-    """Returns the duration, or raises ConfigurationError where it is none that a session could live."""
+    """Returns the duration.
+
+    Raises:
+        ConfigurationError: The duration is no timedelta, not positive, or longer than MAX_DURATION.
+    """
     if duration is None:
         return None
     if not isinstance(duration, timedelta):
@@ -110,7 +118,7 @@ def check_duration(duration: timedelta | None, name: str) -> timedelta | None:
 
 
 def _given(value: str | None, variable: str, name: str) -> tuple[str, str] | None:
-    """The value given, else that of the variable, if it is set; with what to call it in a message."""
+    """Returns the argument, else the environment's value, with its name for messages; None: neither is there."""
     if value is not None:
         if not isinstance(value, str):
             raise ConfigurationError(f"{name} must be a str or None, not {type(value).__name__}")
@@ -120,7 +128,7 @@ def _given(value: str | None, variable: str, name: str) -> tuple[str, str] | Non
 
 
 def _empty(name: str) -> ConfigurationError:
-    # Taken for one that is not set, it would lead to other sessions than those that were meant, without a word.
+    # An empty value is no missing value: the default would silently lead to another database.
     return ConfigurationError(
         f"{name} is empty (was a secret not filled in?): give it a value, or leave it out to use the default"
     )

@@ -4,11 +4,11 @@
     ├── ConfigurationError (ValueError)
     ├── SessionNotFoundError (LookupError)      absent or expired
     ├── SessionConflictError                    .expected .actual
-    ├── SessionOwnerError                       the id belongs to somebody else's live session
+    ├── SessionOwnerError                       the id belongs to another owner's live session
     ├── InvalidSessionIdError (ValueError)
     ├── InvalidStateError (ValueError)          .path
     │   ├── StateTooLargeError                  .size .limit
-    │   └── CorruptStateError                   what is stored does not fit the state type
+    │   └── CorruptStateError                   the stored state does not fit the state type
     ├── StorageError                            the driver's error in __cause__
     │   ├── StorageUnavailableError
     │   └── UpdateOutcomeUnknownError
@@ -27,7 +27,7 @@ _SHOWN_ID_CHARS = 80
 
 
 def shown_id(session_id: object) -> str:
-    """A session id as messages quote it: escaped to ASCII, and cut when it is absurdly long."""
+    """A session id for messages: escaped to ASCII, and shortened to 80 characters."""
     if not isinstance(session_id, str):
         return f"<{type(session_id).__name__}>"
     if len(session_id) > _SHOWN_ID_CHARS:
@@ -39,7 +39,7 @@ class SessionStoreError(Exception):
     """The root: catch this to catch everything that sessionstore itself raises."""
 
     def __reduce__(self) -> tuple[Callable[..., SessionStoreError], tuple[object, ...], object]:
-        # The default calls the class with ``args``, which hold the message and not what __init__ takes.
+        # The default calls the class with ``args``. They hold the message, and __init__ takes other arguments.
         state: Any = self.__getstate__()
         if isinstance(state, tuple):  # a subclass has __slots__
             state = {name: value for part in state if part for name, value in part.items()}
@@ -48,15 +48,15 @@ class SessionStoreError(Exception):
 
 def _remade(kind: type[SessionStoreError], *args: object) -> SessionStoreError:
     """An error with this message and no fields yet; ``__init__`` is not called."""
-    # A subclass may have a __new__ of its own, with other parameters: the exception type of Python below it has not.
+    # __new__ of Python's own exception type, because a subclass may have a __new__ with other parameters.
     builtin: Any = next(base for base in kind.__mro__ if base.__module__ == "builtins")
     error: SessionStoreError = builtin.__new__(kind, *args)
-    error.args = args  # OSError leaves that to its __init__
+    error.args = args  # OSError sets args only in its __init__
     return error
 
 
 class ConfigurationError(SessionStoreError, ValueError):
-    """A setting, an argument of a constructor or a URL cannot work; nothing was attempted."""
+    """A setting, an argument or a URL is invalid; nothing was attempted."""
 
 
 class SessionNotFoundError(SessionStoreError, LookupError):
@@ -69,10 +69,12 @@ class SessionNotFoundError(SessionStoreError, LookupError):
 
 
 class SessionConflictError(SessionStoreError):
-    """The session is not at the version that the caller named, or not of the same history; nothing was written.
+    """The session is not at the version that the caller expected, or another write made that version.
+
+    Nothing was written.
 
     Attributes:
-        expected: The version that the caller named.
+        expected: The version that the caller passed as ``expected_version``.
         actual: The version that the session had when the write was refused.
     """
 
@@ -81,7 +83,7 @@ class SessionConflictError(SessionStoreError):
         self.expected = expected
         self.actual = actual
         if rewritten:
-            found = f"is at version {actual} again, with another state: its table was restored, or lost writes"
+            found = f"is at version {actual} again, but with another state: the table was restored, or lost writes"
         else:
             found = f"is at version {actual}, not at the expected {expected}"
         super().__init__(
@@ -99,23 +101,25 @@ class SessionOwnerError(SessionStoreError):
 
 
 class InvalidSessionIdError(SessionStoreError, ValueError):
-    """What was given cannot be the id of a session; the storage was not asked.
+    """The argument cannot be a session id; the storage was not asked.
 
     Attributes:
-        session_id: What was given, if it is a string; None: it is not.
+        session_id: The argument, if it is a string; else None.
     """
 
     def __init__(self, session_id: object, reason: str) -> None:
-        # Nothing but plain text: an error that holds any object of the caller could perhaps not be pickled.
+        # Only plain text is kept: an object of the caller could make the error impossible to pickle.
         self.session_id = str.__str__(session_id) if isinstance(session_id, str) else None
         super().__init__(f"session id {shown_id(session_id)} {reason}")
 
 
 class InvalidStateError(SessionStoreError, ValueError):
-    """The state cannot be stored and read back as it is; nothing was written.
+    """The state cannot be stored, or would not be read back equal; nothing was written.
 
     Attributes:
-        path: Where in the document, as a JSONPath such as ``$.turns[3].text``.
+        path: The place in the document, as a JSONPath such as ``$.turns[3].text``.
+        reason: Why, as the end of a sentence.
+        session_id: The session; None: it is not known.
     """
 
     def __init__(self, reason: str, *, path: str = "$", session_id: str | None = None) -> None:
@@ -130,8 +134,8 @@ class StateTooLargeError(InvalidStateError):
     """The encoded state is longer than the manager's ``max_state_bytes``; nothing was written.
 
     Attributes:
-        size: Bytes of the encoded state.
-        limit: The most that is accepted.
+        size: The length of the encoded state in bytes.
+        limit: The longest state that is accepted, in bytes.
     """
 
     def __init__(self, *, size: int, limit: int, path: str = "$", session_id: str | None = None) -> None:
@@ -145,16 +149,16 @@ class StateTooLargeError(InvalidStateError):
 
 
 class CorruptStateError(InvalidStateError):
-    """What is stored does not fit the state type; the row is left as it is.
+    """The stored state does not fit the state type; the row is left as it is.
 
-    Either something else wrote it or the type has changed since. Read it with ``sessionstore show``, or
-    with a manager that has ``state_type=None``.
+    Another program wrote the row, or the type has changed since. ``sessionstore show``, or a manager with
+    ``state_type=None``, can still read the state.
     """
 
     def __init__(self, reason: str, *, path: str = "$", session_id: str | None = None) -> None:
         super().__init__(reason, path=path, session_id=session_id)
         whose = "a session" if session_id is None else f"session {shown_id(session_id)}"
-        message = f"what is stored for {whose} does not fit its state type: {path} {reason}"
+        message = f"the stored state of {whose} does not fit its state type: {path} {reason}"
         self.args = (f"{message}; the row was left as it is, look at it with `sessionstore show`",)
 
 
@@ -162,9 +166,9 @@ class StorageError(SessionStoreError):
     """The storage failed. The driver's own error is the ``__cause__``.
 
     Attributes:
-        code: The SQLSTATE or SQLite error name, where the driver gave one.
-        refused: Whether the database refused this one statement, did nothing of it, and can be asked for more: then a
-            part of what was asked for may work.
+        code: The SQLSTATE or the name of the SQLite error; None: the driver gave none.
+        refused: Whether the database refused this statement without any effect and still answers others. Then a part
+            of the batch may succeed alone.
     """
 
     refused = True
@@ -175,20 +179,20 @@ class StorageError(SessionStoreError):
 
 
 class StorageUnavailableError(StorageError):
-    """The storage could not be asked: refused, lost, timed out, or no connection free. Try again later."""
+    """The storage could not be reached or did not answer in time; nothing was written. Try again later."""
 
     refused = False
 
 
 class SessionHeldError(StorageUnavailableError):
-    """Another transaction holds the rows of sessions for so long that they could not be locked; nothing was written.
+    """Another transaction held the rows for too long, so that they could not be locked; nothing was written.
 
-    Raised by providers to the update loop, which goes on; callers see a StorageUnavailableError.
+    Providers raise this to the update loop, which tries again. Callers see a StorageUnavailableError.
     """
 
 
 class UpdateOutcomeUnknownError(StorageError):
-    """The connection was lost during a write, and it cannot be told whether the write landed."""
+    """The connection was lost or the time was up during a write, and it is unknown whether the write landed."""
 
     refused = False
 
@@ -197,8 +201,8 @@ class SchemaError(SessionStoreError):
     """The tables are missing, too old or too new for this version of sessionstore.
 
     Attributes:
-        found: The revision that the database is at; None where there is none.
-        wanted: The revision that this version works with.
+        found: The revision of the database; None: it has no tables of sessionstore.
+        wanted: The revision that this version of sessionstore needs.
     """
 
     def __init__(self, message: str, *, found: str | None, wanted: str) -> None:

@@ -1,4 +1,4 @@
-"""Session ids and namespaces: what may be one, and how new ones are made."""
+"""Session ids, namespaces and versions: the rules for names, and how new ids and first versions are made."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ SessionId = str
 
 MAX_LENGTH = 255
 
-# Unicode category Cc, and the surrogates, which are no characters and have no UTF-8.
+# Unicode category Cc, and the surrogates, which have no UTF-8.
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
-# 53 bits survive every JSON reader, so a version may travel to a browser. One bit is kept free for counting up.
+# Every JSON reader keeps 53 bits, so a version may travel to a browser. One of the bits is left for counting up.
 _VERSION_BITS = 52
 _MOST_WRITES = 1 << 20
 
 LAST_VERSION = 2**62
-"""No session comes to it by writes; databases count up to twice that."""
+"""The last version that is counted up. No session reaches it by writes; databases count to twice as much."""
 
 
 class Version(int):
-    """A version that also knows which write made it.
+    """A version number that also knows which write made it.
 
-    To everybody it is the number. Given back as ``expected_version`` it fits only the state of that write: after a
-    restore, or a failover that lost writes, the same number may come back with another state.
+    As ``expected_version`` it matches only the state of that write. After a restore, or a failover that lost writes,
+    the same number may belong to another state. In all else it is the number.
 
     Attributes:
-        write: The id of the write; "" for the state of the creation.
+        write: The id of the write; "": the creation.
     """
 
     write: str
@@ -47,26 +47,26 @@ def new_session_id() -> SessionId:
 
 
 def first_version() -> int:
-    """The version at which a new session starts.
+    """Returns the version at which a new session starts: a random number.
 
-    It is random, because a version must not come back: a writer that read a session before it expired or was
-    deleted must fail against the next session of the same id, and that one's row knows nothing of the first.
+    A version must never come back. A writer may have read a session that then expired or was deleted; its write must
+    not match the next session of the same id, whose row knows nothing of the earlier session.
     """
     return secrets.randbits(_VERSION_BITS) + 1
 
 
 def started_at(version: int, first: int) -> bool:
-    """Whether a session that is at this version now may have started at that one: no other comes so near by chance."""
+    """Whether a session at ``version`` may have started at ``first``. Two random starts are never so near by chance."""
     return 0 <= version - first < _MOST_WRITES
 
 
 def plain_text(name: str) -> str:
-    """The characters of a string, without what a class of it makes of them: one may compare without regard to case."""
+    """The string as a plain ``str``. A subclass may behave otherwise, say compare without regard to case."""
     return name if type(name) is str else str.__str__(name)
 
 
 def fault_of(name: object) -> str | None:
-    """Why this cannot be an id or a namespace, as the end of a sentence; None where it can."""
+    """Why the name cannot be an id or a namespace, as the end of a sentence; None: it can."""
     if not isinstance(name, str):
         return "must be a string"
     name = plain_text(name)
@@ -80,7 +80,11 @@ def fault_of(name: object) -> str | None:
 
 
 def check_session_id(session_id: object) -> SessionId:
-    """Returns the id, or raises InvalidSessionIdError saying what is wrong with it."""
+    """Returns the id as a plain ``str``.
+
+    Raises:
+        InvalidSessionIdError: The id breaks the rule; with the reason.
+    """
     if fault := fault_of(session_id):
         raise InvalidSessionIdError(session_id, fault)
     assert isinstance(session_id, str)
@@ -88,7 +92,11 @@ def check_session_id(session_id: object) -> SessionId:
 
 
 def check_namespace(namespace: object) -> str:
-    """Returns the namespace, or raises ConfigurationError saying what is wrong with it."""
+    """Returns the namespace as a plain ``str``.
+
+    Raises:
+        ConfigurationError: The namespace breaks the rule; with the reason.
+    """
     if fault := fault_of(namespace):
         raise ConfigurationError(f"namespace {ascii(namespace)[:100]} {fault}")
     assert isinstance(namespace, str)
@@ -96,12 +104,13 @@ def check_namespace(namespace: object) -> str:
 
 
 def check_filters(**filters: object) -> None:
-    """Raises ConfigurationError for a filter that holds what no id, owner or namespace can hold.
-
-    A database would refuse it too, but each in a way of its own.
+    """Checks filters by id, owner or namespace, so that every storage refuses the same ones in the same way.
 
     Args:
-        **filters: By the name of the argument; None: there is no filter.
+        **filters: The filters by the name of the argument; None: there is no filter.
+
+    Raises:
+        ConfigurationError: A filter is no string, or holds a character that no id can hold.
     """
     for name, value in filters.items():
         if value is None:
@@ -115,5 +124,5 @@ def check_filters(**filters: object) -> None:
 
 
 def short_id(session_id: SessionId) -> str:
-    """A session id as logs show it: enough to follow one conversation, too little to take it over."""
+    """A session id for logs: its first 8 characters, which do not suffice to use the session."""
     return session_id if len(session_id) <= 8 else f"{session_id[:8]}..."

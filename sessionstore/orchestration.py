@@ -1,4 +1,4 @@
-"""The state of an orchestrated conversation, and the manager's first client."""
+"""OrchestrationStateManager: keeps step, tools, sequence and token usage of conversations in a SessionManager."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ class OrchestrationState(SessionState):
     """Where an orchestrated conversation stands.
 
     Attributes:
-        active_step: The step that is being worked on.
-        recently_used_tools: Newest first, no repeats, at most 10.
-        sequence_index: How far the current step's sequence has come.
-        last_accessed: The last access, by the storage's clock.
-        cumulative_token_usage: Tokens spent so far.
+        active_step: The current step; None: there is none.
+        recently_used_tools: The tools, newest first, without repeats, at most 10.
+        sequence_index: The position in the sequence of the current step.
+        last_accessed: The time of the last access, by the storage's clock.
+        cumulative_token_usage: The tokens spent so far.
     """
 
     active_step: str | None = None
@@ -47,7 +47,7 @@ class OrchestrationState(SessionState):
 
 
 class AIOrchestrationState(BaseModel):
-    """What a model or a client may see of an OrchestrationState: where the conversation stands, not what it cost."""
+    """The part of an OrchestrationState that a model or a client may see: all but the times and the token usage."""
 
     session_id: SessionId
     active_step: str | None
@@ -56,16 +56,16 @@ class AIOrchestrationState(BaseModel):
 
 
 class OrchestrationStateManager:
-    """Remembers step, tools, sequence and tokens of each conversation.
+    """Keeps step, tools, sequence and token usage of each conversation.
 
-    Each method returns the state after it, or None where there is no such session; every change is one atomic update,
-    so concurrent calls lose nothing. A storage that could not be asked raises StorageError, and an id or a change that
-    cannot be stored raises InvalidSessionIdError or InvalidStateError.
+    Each method returns the state after the call, or None if the session is absent or expired. Each change is one atomic
+    update, so concurrent calls lose nothing. A fault of the storage raises StorageError; an invalid id raises
+    InvalidSessionIdError, and a change that cannot be stored InvalidStateError.
 
     Args:
-        storage: Where states are kept; the caller closes it. None: a fresh MemoryStorageProvider.
-        namespace: Keeps these states apart from others under the same ids.
-        ttl: How long a state lives after an access; None: it does not expire. Where it is not given,
+        storage: Where states are kept; the caller closes it. None: a new MemoryStorageProvider.
+        namespace: Separates these states from others that use the same ids.
+        ttl: How long a state lives after an access; None: it does not expire. If the argument is missing,
             ``SESSION_TTL_SECONDS`` decides, then 24 hours.
     """
 
@@ -85,25 +85,25 @@ class OrchestrationStateManager:
         )
 
     async def get_state(self, session_id: SessionId) -> OrchestrationState | None:
-        """Reads the state; an access."""
+        """Reads the state. This is an access."""
         return _state_of(await self._sessions.get_session(session_id))
 
     async def get_or_create_state(self, session_id: SessionId | None = None) -> OrchestrationState:
-        """Reads the state, or creates it, also under racing callers; without an id, a new one is made."""
+        """Reads the state, or creates it with the id given, or with a new id. Of racing callers exactly one creates."""
         state = _state_of(await self._sessions.create_session(session_id))
-        assert state is not None, "a session that was created or found is there"
+        assert state is not None, "create_session() never answers that the session is absent"
         return state
 
     async def update_state(self, session_id: SessionId, **changes: object) -> OrchestrationState | None:
         """Sets the named fields.
 
         Raises:
-            InvalidStateError: A field that does not exist or cannot be set (``last_accessed``), or a value that does
-                not fit it; nothing was written.
+            InvalidStateError: A field does not exist or cannot be set (``last_accessed``), or a value does not fit its
+                field; nothing was written.
         """
         settable = OrchestrationState.model_fields.keys() - {"session_id", "last_accessed"}
         if unknown := sorted(changes.keys() - settable):
-            reason = f"cannot be set; what can is {', '.join(sorted(settable))}"
+            reason = f"cannot be set; the fields that can are {', '.join(sorted(settable))}"
             raise InvalidStateError(reason, path=jsonpath(unknown[:1]), session_id=session_id)
 
         def change(state: OrchestrationState) -> OrchestrationState:
@@ -111,18 +111,18 @@ class OrchestrationStateManager:
                 return OrchestrationState.model_validate(dict(state) | changes)
             except ValidationError as error:
                 first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-            # Not within the except block: what was caught there quotes the state, and would be the context.
+            # Raised outside the except block: the error that was caught quotes the state, and would become the context.
             reason, path = f"does not fit ({first['type']})", jsonpath(first["loc"])
             raise InvalidStateError(reason, path=path, session_id=session_id)
 
         return await self._update(session_id, change)
 
     async def set_active_step(self, session_id: SessionId, step: str | None) -> OrchestrationState | None:
-        """Makes this the step that is being worked on; None: no step is."""
+        """Sets the current step; None: there is none."""
         return await self.update_state(session_id, active_step=step)
 
     async def add_used_tool(self, session_id: SessionId, tool: str) -> OrchestrationState | None:
-        """Notes a tool as the most recently used one; the eleventh is forgotten."""
+        """Puts a tool at the front of the recently used tools. Only the newest ten are kept."""
 
         def change(state: OrchestrationState) -> None:
             others = [other for other in state.recently_used_tools if other != tool]
@@ -131,7 +131,7 @@ class OrchestrationStateManager:
         return await self._update(session_id, change)
 
     async def advance_sequence(self, session_id: SessionId) -> OrchestrationState | None:
-        """Goes one step further in the sequence."""
+        """Adds one to the position in the sequence."""
 
         def change(state: OrchestrationState) -> None:
             state.sequence_index += 1
@@ -141,15 +141,15 @@ class OrchestrationStateManager:
     async def add_token_usage(
         self, session_id: SessionId, *, prompt_tokens: int = 0, completion_tokens: int = 0
     ) -> OrchestrationState | None:
-        """Adds what one call of a model cost; the total is the sum of both.
+        """Adds the tokens of one call of a model. The total grows by the sum of both.
 
         Raises:
-            InvalidStateError: A count is negative, or no whole number.
+            InvalidStateError: A count is negative, or no whole number; nothing was written.
         """
         for name, count in (("prompt_tokens", prompt_tokens), ("completion_tokens", completion_tokens)):
             path = f"$.cumulative_token_usage.{name}"
             if type(count) is not int:
-                reason = f"is counted in whole numbers, and not by {named(type(count))}"
+                reason = f"takes a whole number, and not {named(type(count))}"
                 raise InvalidStateError(reason, path=path, session_id=session_id)
             if count < 0:
                 raise InvalidStateError("cannot be lowered by a negative count", path=path, session_id=session_id)
@@ -163,17 +163,17 @@ class OrchestrationStateManager:
         return await self._update(session_id, change)
 
     async def reset_state(self, session_id: SessionId) -> OrchestrationState | None:
-        """Puts everything back to how a new state has it; the session itself goes on."""
+        """Sets all fields to those of a new state. The session keeps its id, its creation time and its owner."""
         return await self._update(session_id, lambda state: _new_state(state.session_id))
 
     async def cleanup_session(self, session_id: SessionId) -> OrchestrationState | None:
-        """Deletes the session; returns the last state of it, or None where there was none (also: another was first)."""
+        """Deletes the session and returns its last state; None: it was absent, or another caller deleted it first."""
         last = _state_of(await self._sessions.get_session(session_id, touch=False))
         deleted = (await self._sessions.delete_session(session_id)).unwrap()
         return last if deleted else None
 
     async def to_ai_orchestration_state(self, session_id: SessionId) -> AIOrchestrationState | None:
-        """Reads what may be put before a model; an access."""
+        """Reads the part of the state that a model may see. This is an access."""
         state = await self.get_state(session_id)
         if state is None:
             return None
@@ -198,7 +198,7 @@ def _state_of(result: SessionResult[OrchestrationState]) -> OrchestrationState |
     if isinstance(result.error, SessionNotFoundError):
         return None
     state = result.unwrap()
-    assert result.metadata is not None, "who has a state has the facts about it"
-    # One clock for all: what was stored came from whichever process wrote last.
+    assert result.metadata is not None, "a result with a state has metadata"
+    # By the storage's clock. The stored time comes from the clock of the process that wrote last.
     state.last_accessed = result.metadata.last_accessed_at
     return state

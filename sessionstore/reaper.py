@@ -1,4 +1,4 @@
-"""The reaper: deletes expired sessions in small batches, once or beside a service."""
+"""The reaper: deletes expired sessions in small batches, once or periodically beside a service."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ logger = logging.getLogger(__name__)
 DEFAULT_BATCH_SIZE: Final = 5000
 DEFAULT_BATCH_TIME: Final = timedelta(milliseconds=5)
 
-# What a paced run begins with, and the fewest rows of a batch that it goes down to.
+# The size of the first batch of a paced run, and the smallest size of its batches.
 _FEWEST: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
 class ReapProgress:
-    """How far a run is: rows deleted, batches done, and seconds since it began."""
+    """The progress of a run: rows deleted, batches done, and seconds since the run began."""
 
     deleted: int
     batches: int
@@ -35,13 +35,14 @@ class ReapProgress:
 
 @dataclass(frozen=True, slots=True)
 class ReapReport:
-    """How a run ended.
+    """The outcome of a run.
 
     Attributes:
-        deleted: Rows that were deleted; none in a dry run.
-        batches: Transactions that it took.
-        duration: How long it took, by this process's monotonic clock.
-        remaining: Expired rows that are still there: the time was up, others held them, or it was a dry run.
+        deleted: Rows that were deleted; 0 in a dry run.
+        batches: Batches, each of them one transaction.
+        duration: How long the run took, by this process's monotonic clock.
+        remaining: Expired rows that are still there: the time was up, other transactions held them, or it was a dry
+            run.
     """
 
     deleted: int
@@ -53,21 +54,21 @@ class ReapReport:
 class Reaper:
     """Deletes sessions that have expired.
 
-    Small batches, each committed on its own; rows that others hold are passed over, so any number of reapers run at
-    once, each on rows of its own; a session that was renewed a moment before its batch stays.
+    Each batch is small and commits on its own. A batch skips rows that other transactions hold, so any number of
+    reapers may run at once. A session that was renewed a moment before its batch stays.
 
     Args:
         storage: Where the sessions are; the caller closes it.
-        batch_size: Rows a batch, at most where it is paced. More is faster, and holds locks for longer.
-        grace: For how long an expired row is kept, say for an inquiry; nobody can reach it meanwhile.
-        pace: Rest after each batch, in batch durations: 1.0 leaves the database half of the time to others, 100.0 all
-            but a hundredth, which is what it takes to leave their 99th percentile alone. Also makes batches small: the
-            rest after a long one is no comfort to whoever called during it.
-        batch_time: How long a batch should take where it is paced: the next one has fewer rows if it took longer, and
-            more, up to batch_size, if it did not. Without a pace it means nothing.
+        batch_size: Rows a batch; with a pace, the most rows a batch. Larger batches are faster, and hold locks longer.
+        grace: How long an expired row is kept before it is deleted, say for an inquiry. No call can reach the row.
+        pace: The pause after each batch, in durations of the batch. 1.0 leaves the database half of the time to other
+            callers. 100.0 leaves them 99 %, so that their 99th percentile does not change. A pace also makes batches
+            small, because a pause after a long batch does not help the calls that ran during it.
+        batch_time: How long a batch should take, if there is a pace. After a longer batch the next one has fewer rows,
+            after a shorter batch more, up to batch_size.
 
     Raises:
-        ConfigurationError: A size, time, grace or pace that cannot work.
+        ConfigurationError: A size, time, grace or pace is invalid.
     """
 
     def __init__(
@@ -102,16 +103,16 @@ class Reaper:
         time_budget: timedelta | None = None,
         on_batch: Callable[[ReapProgress], None] | None = None,
     ) -> ReapReport:
-        """Deletes what has expired until nothing is left that is not held by others.
+        """Deletes expired sessions until only those are left that other transactions hold.
 
         Args:
-            dry_run: Only count.
-            time_budget: Begin no further batch once this much time has gone by; at least one batch is done.
-            on_batch: Called after each batch; what it raises ends the run, and what was deleted stays deleted.
+            dry_run: Only count the expired rows.
+            time_budget: Begin no further batch after this time. At least one batch is done.
+            on_batch: Called after each batch. An exception from it ends the run; deleted rows stay deleted.
 
         Raises:
-            StorageError: The storage failed; the batches before it stay deleted.
-            ConfigurationError: A time budget that is not positive.
+            StorageError: The storage failed; the rows of earlier batches stay deleted.
+            ConfigurationError: The time budget is not positive.
         """
         if time_budget is not None and time_budget <= timedelta(0):
             raise ConfigurationError(f"time_budget must be positive, not {time_budget}")
@@ -133,13 +134,13 @@ class Reaper:
             if purge.deleted == size:
                 since = purge.last
             elif left and since is not None:
-                # Others held some; perhaps they no longer do.
+                # Other transactions held some rows. Try again from the start: they may be free now.
                 since, left = None, 0
             else:
                 break
             size = self._next_size(size, now - batch_began)
             await asyncio.sleep((now - batch_began) * self._pace)
-        # Where nothing was left behind there is nothing to look for: to ask for all would be to visit all once more.
+        # If no row was skipped, count only from the last batch on: a full count would scan the index once more.
         remaining = await self._storage.count_expired(grace=self._grace, since=None if left else since)
         report = ReapReport(deleted, batches, timedelta(seconds=time.monotonic() - began), remaining)
         logger.info(
@@ -152,7 +153,7 @@ class Reaper:
         if not self._pace:
             return size
         wanted = self._batch_time.total_seconds()
-        # By halves: one batch says little, it may have met a checkpoint or a page that was in memory.
+        # Changes by a factor of two at most: a single batch says little, it may have met a checkpoint or a cold page.
         factor = 0.5 if took > 2 * wanted else min(1.5, wanted / took) if took > 0 else 1.5
         return max(self._fewest, min(self._batch_size, round(size * factor)))
 
@@ -160,17 +161,18 @@ class Reaper:
     async def every(
         self, interval: timedelta, *, on_report: Callable[[ReapReport], None] | None = None
     ) -> AsyncGenerator[None]:
-        """Runs beside a service: at once, and then an interval after the end of each run, until the block is left.
+        """Runs beside a service until the block is left: at once, and then an interval after the end of each run.
 
-        An outage of the storage is logged and tried again at the next interval. Any other error ends the task and is
-        raised when the block is left. Leaving waits for nothing: a batch under way is rolled back.
+        After an outage of the storage the reaper logs a warning and tries again at the next interval. Any other error
+        ends the task, and is raised when the block is left. Leaving the block does not wait: a batch under way is
+        rolled back.
 
         Args:
-            interval: How long to rest between two runs.
-            on_report: Called with the report of each run that was not cut short by an outage.
+            interval: The pause between two runs.
+            on_report: Called with the report of each run that did not end in an outage.
 
         Raises:
-            ConfigurationError: An interval that is not positive.
+            ConfigurationError: The interval is not positive.
         """
         if not timedelta(0) < interval <= MAX_DURATION:
             raise ConfigurationError(f"interval must be positive and at most {MAX_DURATION.days} days, not {interval}")
@@ -179,7 +181,7 @@ class Reaper:
             yield
         finally:
             task.cancel()
-            # Gathered, because awaiting the task itself would raise its cancellation as if it were ours.
+            # gather(), because awaiting the task would raise its CancelledError here.
             (ended,) = await asyncio.gather(task, return_exceptions=True)
         if isinstance(ended, Exception):
             raise ended

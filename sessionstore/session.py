@@ -1,4 +1,4 @@
-"""What callers get back: a session's state, the facts about it, and how a call ended."""
+"""SessionResult, SessionMetadata and SessionState: the types that callers get back."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ class SessionMetadata:
     """The facts about a session, beside its state. All times are aware, in UTC, by the storage's clock.
 
     Attributes:
-        created_at: When this session was created. A session that replaces an expired one starts anew.
-        updated_at: When its state was last written.
-        last_accessed_at: When it was last read or written. A read that does not have to move the expiry
-            writes nothing, so what a later look finds may lag by a tenth of the TTL.
-        expires_at: From when on it is gone. None: never.
-        ttl: How long it lives after an access. None: it does not expire by inactivity.
-        origin: Where it came from, as given at creation.
-        owner_id: Whose it is, as given at creation.
+        created_at: When the session was created. A session that replaces an expired one has a new time.
+        updated_at: When the state was last written.
+        last_accessed_at: When the session was last read or written. It may lag by a tenth of the TTL, because a read
+            writes only if it has to move the expiry.
+        expires_at: When the session expires; None: never.
+        ttl: How long the session lives after an access; None: it does not expire by inactivity.
+        origin: Where the session came from, as given at creation.
+        owner_id: The owner, as given at creation.
     """
 
     created_at: datetime
@@ -44,24 +44,24 @@ class SessionMetadata:
     owner_id: str | None = None
 
 
-@dataclass(frozen=True)  # without slots, which Python 3.11 cannot have together with SessionResult[Chat](...)
+@dataclass(frozen=True)  # no slots: with them, Python 3.11 cannot make a SessionResult[Chat](...)
 class SessionResult(Generic[T]):
     """How a call on one session ended.
 
-    A result speaks of the session: found or not, in conflict, refused. A storage that could not be asked is
-    raised instead, so that an outage never reads as a session that does not exist.
+    A result is about the session: found or absent, in conflict, refused. A fault of the storage is raised instead, so
+    that an outage never reads as a session that does not exist.
 
     Attributes:
-        session_id: The session, also where the id was made by the call.
-        success: Whether the call did what it says; the opposite of having an ``error``.
-        data: The state, the caller's own copy; for a deletion, whether a live session was deleted.
-        error: Why not, where ``success`` is false.
-        created: Whether this very call created the session.
-        applied: Whether this very call changed the state: False also where an update's idempotency key had been seen.
+        session_id: The id of the session, also if the call made it.
+        success: Whether the call succeeded. Exactly then ``error`` is None.
+        data: A copy of the state, which the caller may change; for a deletion, whether a live session was deleted.
+        error: Why the call did not succeed; None: it did.
+        created: Whether this call created the session.
+        applied: Whether this call changed the state. False for an update whose idempotency key the session had seen.
         version: The version of the session after the call.
-        metadata: The facts about the session after the call. In one case the times are later ones: the answer to an
-            update was lost, and others wrote before it was found to have landed. Then ``updated_at``,
-            ``last_accessed_at`` and ``expires_at`` are those that were found, and all else is as that update left it.
+        metadata: The facts about the session after the call. If the answer to an update was lost, and other callers
+            wrote before the library found that the update had landed, then ``updated_at``, ``last_accessed_at`` and
+            ``expires_at`` may be those of the later writes.
     """
 
     session_id: SessionId
@@ -77,5 +77,5 @@ class SessionResult(Generic[T]):
         """Returns the data of a success, or raises the error of a failure."""
         if self.error is not None:
             raise self.error
-        # A success carries its data; T itself may include None, which is why this is no check against None.
+        # Not checked against None: T itself may include None.
         return self.data  # type: ignore[return-value]  # pyright: ignore[reportReturnType]

@@ -1,1 +1,1 @@
-"""Calls of many callers: how they go together, how long they wait, and what belongs to an event loop or a process."""
+"""Concurrent calls: batches, timeouts, retries, and objects that belong to one event loop or one process."""

@@ -1,4 +1,4 @@
-"""A caller's request, as it is done together with those of others."""
+"""One call of a batch: the caller's request, its answer, and the batch that carries it."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ R = TypeVar("R")
 
 
 class Flight:
-    """A batch under way.
+    """A batch that was sent and has not ended.
 
     Attributes:
-        open: How many of its calls have no answer yet and still have their callers.
-        age: For how many looks of the combiner it has kept others waiting.
-        displaced: Whether its place was given to others.
-        task: In which task it goes; None: in that of its only caller.
+        open: How many of its calls have no answer yet and still have a waiting caller.
+        age: How many times the combiner found other calls waiting for this batch.
+        displaced: Whether the batch no longer counts towards the concurrency of the combiner.
+        task: The task that sends the batch; None: the task of its only caller.
 
     Args:
-        calls: How many calls it has; 0: a lone one, in the task of its caller.
-        abandon: Is called when nobody waits for any of it any more.
+        calls: How many calls the batch has; 0: a lone call in the task of its caller.
+        abandon: Is called when the last caller of the batch stopped waiting.
     """
 
     __slots__ = ("_abandon", "age", "displaced", "open", "task")
@@ -39,20 +39,20 @@ class Flight:
         self._abandon = abandon
 
     def leave(self) -> None:
-        """Notes that a caller is gone."""
+        """Notes that a caller stopped waiting."""
         self.open -= 1
         if self.open == 0 and self._abandon is not None:
             self._abandon(self)
 
 
 class Call(Generic[Q, R]):
-    """A caller's request, until it is answered or nobody waits for the answer any more.
+    """A caller's request and its answer.
 
     Attributes:
-        request: What is asked.
-        future: What the caller waits on; None: a lone caller waits for the whole batch.
-        answered: Whether it has its answer.
-        flight: The batch that it went in, while that is under way.
+        request: The request.
+        future: The future that the caller awaits; None: a lone caller awaits the whole batch.
+        answered: Whether the call has its answer.
+        flight: The batch that carries the call; None: the call was not sent, or the batch has ended.
     """
 
     __slots__ = ("_answer", "_withdrawn", "answered", "flight", "future", "request")
@@ -66,11 +66,11 @@ class Call(Generic[Q, R]):
 
     @property
     def withdrawn(self) -> bool:
-        """Whether the caller was cancelled: then it is not to be done, if it has not been yet."""
+        """Whether the caller was cancelled. A withdrawn call that was not sent yet is not sent."""
         return self._withdrawn or (self.future is not None and self.future.cancelled())
 
     def answer(self, answer: R | BaseException) -> None:
-        """Tells the caller; an exception is raised where the call was made. Only the first answer counts."""
+        """Answers the caller with a value, or with an exception to raise there. Only the first answer counts."""
         if self.answered:
             return
         self.answered = True
@@ -94,9 +94,9 @@ class Call(Generic[Q, R]):
 
     def outcome(self) -> R:
         """Returns or raises the answer, once."""
-        # Kept here no longer, or an exception and the frames that it comes through would keep each other.
+        # Removed from the call: an exception refers to frames, which refer to the call, and would make a cycle.
         answer, self._answer = self._answer, None
-        # An exception goes as a value and not into the future, which would not take a StopIteration.
+        # Not kept in the future, because a future does not take a StopIteration.
         if isinstance(answer, BaseException):
             try:
                 raise answer
@@ -105,7 +105,7 @@ class Call(Generic[Q, R]):
         return answer  # type: ignore[return-value]  # pyright: ignore[reportReturnType]
 
     def give_up(self) -> None:
-        """Lets a caller go who cannot be answered any more."""
+        """Cancels the wait of a caller that cannot be answered any more."""
         if self.future is not None:
             self.future.cancel()
 
@@ -117,14 +117,16 @@ class Call(Generic[Q, R]):
 
 Batch: TypeAlias = Mapping[K, Sequence[Call[Q, R]]]
 Send: TypeAlias = Callable[[Batch[K, Q, R]], Awaitable[Collection[K] | None]]
-"""Does calls and answers each of them; what it raises is the answer of those that it left open. Returns the keys of
-those that are answered later, by somebody else."""
+"""Does the calls of a batch and answers each of them. An exception from it answers the calls that are still open.
+
+Returns the keys of calls that were handed over, and that other code answers later.
+"""
 
 
 def copy_of(error: Exception) -> SessionStoreError:
-    """The same error once more: each of several callers adds a traceback of its own to what is raised.
+    """A copy of an error for one of several callers, each of which adds its own traceback.
 
-    Of an error that is not ours only the class is told: what it holds may be another caller's.
+    For an error from outside the library, the copy names only the class: its text may hold data of another caller.
     """
     if not isinstance(error, SessionStoreError):
         return StorageError(
@@ -147,13 +149,13 @@ def tell(calls: Iterable[Call[Any, Any]], error: Exception) -> None:
 
 
 def spawn(loop: asyncio.AbstractEventLoop, running: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-    """Runs something in a task of its own, in the context of no caller: whose request it is must not depend on chance.
+    """Runs a coroutine in a new task with an empty context, because a batch has several callers.
 
     Raises:
-        StorageError: The task factory of the event loop does not make tasks.
+        StorageError: The task factory of the event loop failed.
     """
     try:
-        # A task copies the context that it is made in. Not every task factory takes one as an argument.
+        # A task copies the current context. The context is no argument, because not every task factory takes one.
         return Context().run(lambda: loop.create_task(running))
     except Exception as error:
         running.close()

@@ -1,7 +1,7 @@
-"""Combining: calls that arrive while others are under way wait for those, and then go together.
+"""Combiner: sends concurrent calls in batches. Calls that arrive while a batch is under way form the next batch.
 
-What databases know as group commit (DeWitt et al., "Implementation Techniques for Main Memory Database Systems", 1984):
-the busier it is, the larger the batches, and the less each call costs. A lone call goes at once, with nothing added.
+Databases call this group commit (DeWitt et al., "Implementation Techniques for Main Memory Database Systems", 1984).
+The more calls arrive, the larger the batches, and the less each call costs. A lone call is sent at once.
 """
 
 from __future__ import annotations
@@ -20,38 +20,36 @@ Q = TypeVar("Q")
 R = TypeVar("R")
 
 _SLOW_BATCH: Final = 0.01
-"""For how many seconds calls wait for those under way: what takes longer, say because the server is busy, must not keep
-up the others."""
+"""For how many seconds calls wait for the batches under way. After that they are sent beside them."""
 
 _OVERFLOW: Final = 4
-"""How many times its concurrency a combiner uses at most while batches are slow."""
+"""While batches are slow, a combiner runs at most this many times its concurrency."""
 
 _LONGEST: Final = 50
-"""For how many times _SLOW_BATCH a batch keeps others waiting before its place is given to them."""
+"""A batch that kept calls waiting for this many times _SLOW_BATCH no longer counts towards the concurrency."""
 
 _UNWEIGHED: Final = 4
-"""How many keys go together at most while nobody knows how heavy they are."""
+"""The most keys of a batch before the weight of calls is known."""
 
 
-_CANCELLED: Final = "somebody cancelled the task in which the storage was asked for several callers; try again"
+_CANCELLED: Final = "the task that sent a batch of several calls to the storage was cancelled; try again"
 
 
 class Combiner(Generic[K, Q, R]):
-    """Makes few large calls of many small ones.
+    """Sends many small calls as few batches.
 
-    Calls go in the order in which their keys were first asked for, so nobody waits behind more than the batches before;
-    calls of one key keep their order. Where little is under way, a call goes by itself, in the task of its caller; a
-    batch goes in a task of its own, which ends early only if all of its callers are gone. Calls of one event loop go
-    together, and know nothing of those of another.
+    Keys are sent in the order of their first calls, and the calls of a key stay in order, so no key is overtaken. While
+    few keys are under way, a call is sent alone, in the task of its caller. A batch is sent in a task of its own; it is
+    cancelled only if all its callers were cancelled. Each event loop has batches of its own.
 
     Args:
         send: Does the calls of a batch.
         size: The most calls in a batch.
-        concurrency: How many batches are under way at once, unless they take long.
-        min_parallel: How many keys make a batch that goes beside another one. Fewer wait for that one to land, because
-            two small batches cost more than one.
-        alone: Whether the calls of a key exclude each other: while some are under way, others of that key wait.
-        weighed: Whether calls are of different weights, which fit() is told.
+        concurrency: How many batches run at once, unless they are slow.
+        min_parallel: The fewest keys of a batch that is sent while another batch runs. Fewer keys wait, because two
+            small batches cost more than one.
+        alone: Whether calls of a key exclude each other: while some are under way, others of that key wait.
+        weighed: Whether calls have different weights. fit() reports them.
     """
 
     def __init__(
@@ -66,19 +64,23 @@ class Combiner(Generic[K, Q, R]):
         self._queues: PerLoop[_Queue[K, Q, R]] = PerLoop(self._queue, drop=_Queue.drop)
 
     def call(self, key: K, request: Q) -> Coroutine[Any, Any, R]:
-        """Does one call, by itself or together with others. One that is cancelled while it waits is not done."""
+        """Does one call, alone or in a batch. A call that is cancelled while it waits is not sent."""
         return self._queues.here().call(key, request)
 
     def fit(self, weights: Sequence[int], capacity: int) -> None:
-        """Makes batches so small that calls as heavy as these do not exceed a capacity together. None say nothing.
+        """Sets the size of batches, so that calls as heavy as these do not exceed a capacity together.
 
-        Heavy calls count at once, light ones by and by: a single light batch says little of the next.
+        Heavier calls shrink the batches at once. Lighter calls let them grow slowly, at most to twice the size.
+
+        Args:
+            weights: The weights of the calls of a batch; empty: nothing changes.
+            capacity: The most weight of a batch.
         """
         if weights:
             self._queues.here().fit(weights, capacity)
 
     def release(self, key: K) -> None:
-        """Lets the calls of a key go again, which a batch had kept back."""
+        """Lets the calls of a key be sent again, after a batch handed the key over."""
         self._queues.here().release(key)
 
     def _queue(self) -> _Queue[K, Q, R]:
@@ -93,7 +95,7 @@ class Combiner(Generic[K, Q, R]):
 
 
 class _Queue(Generic[K, Q, R]):
-    """The calls of one event loop: those who wait, and those under way."""
+    """The calls of one event loop: waiting ones, and batches under way."""
 
     def __init__(
         self, send: Send[K, Q, R], *, size: int, keys: int, concurrency: int, min_parallel: int, alone: bool
@@ -116,9 +118,9 @@ class _Queue(Generic[K, Q, R]):
         self._away: set[K] = set()
 
     def drop(self) -> None:
-        """Forgets what a loop left behind that was closed under it."""
+        """Forgets the tasks of an event loop that was closed."""
         for task in self._tasks:
-            # Or asyncio says of each that it was pending, when there is nobody to do anything about it.
+            # Without this, asyncio logs for each task that it was destroyed while pending.
             task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001  # pyright: ignore[reportAttributeAccessIssue]
 
     async def call(self, key: K, request: Q) -> R:
@@ -142,7 +144,7 @@ class _Queue(Generic[K, Q, R]):
             self._depart_soon()
 
     async def _go(self, key: K, request: Q) -> R:
-        """The way of a lone call: no future, no task, no turn of the event loop."""
+        """Sends a lone call: without a future, a task or a turn of the event loop."""
         call: Call[Q, R] = Call(request)
         batch = {key: (call,)}
         flight = Flight()
@@ -178,14 +180,14 @@ class _Queue(Generic[K, Q, R]):
                 self._away.update(kept)
 
     def _displace(self, flight: Flight, keys: Collection[K]) -> None:
-        """Frees its place, though it may go on; its keys stay away."""
+        """Lets another batch start in place of this one, which may go on; its keys stay excluded."""
         if not flight.displaced:
             flight.displaced = True
             self._free += 1
             self._flying -= len(keys)
 
     def _depart_soon(self) -> None:
-        # Not at once: those who were just answered are about to call again, and may come along.
+        # In the next turn of the event loop: callers that were just answered may call again and join the batch.
         if not self._gathering and not self._loop.is_closed():
             self._gathering = True
             self._loop.call_soon(self._depart)
@@ -193,7 +195,7 @@ class _Queue(Generic[K, Q, R]):
     def _depart(self) -> None:
         self._gathering = False
         while ready := self._ready():
-            # Small batches wait for each other, or they would stay apart for as long as their callers go on.
+            # A small batch waits for the running one and so merges with later calls. Sent beside it, both stay small.
             if self._free <= 0 or (self._flying and len(ready) < self._min_parallel):
                 self._watch()
                 return
@@ -205,7 +207,7 @@ class _Queue(Generic[K, Q, R]):
             self._timer = self._loop.call_later(_SLOW_BATCH, self._hurry)
 
     def _hurry(self) -> None:
-        """Sends what waits beside batches that take too long."""
+        """Sends the waiting calls beside batches that take too long."""
         self._timer = None
         if not (ready := self._ready()):
             return
@@ -221,7 +223,7 @@ class _Queue(Generic[K, Q, R]):
         self._watch()
 
     def _ready(self) -> list[K]:
-        """Those who wait and could go, in their order."""
+        """The keys that wait and may be sent, in order."""
         return [key for key in self._waiting if key not in self._away]
 
     def _launch(self, ready: Iterable[K]) -> None:
@@ -230,7 +232,7 @@ class _Queue(Generic[K, Q, R]):
         for key in ready:
             calls = [call for call in self._waiting.pop(key) if not call.withdrawn]
             if len(calls) > room:
-                self._waiting[key] = calls[room:]  # behind the others now
+                self._waiting[key] = calls[room:]  # the rest of its calls goes to the end of the queue
                 del calls[room:]
             if calls:
                 batch[key] = calls
@@ -258,13 +260,13 @@ class _Queue(Generic[K, Q, R]):
     def _flown(self, flight: Flight, calls: Sequence[Call[Q, R]], task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if flight in self._flights and not self._loop.is_closed():
-            # A task that is cancelled before its first step runs nothing of its coroutine.
+            # The task was cancelled before its first step, and ran nothing of its coroutine.
             tell(calls, StorageUnavailableError(_CANCELLED))
             self._land(flight)
             self._depart_soon()
 
     def _abandon(self, flight: Flight) -> None:
-        # What it keeps busy is wanted by others: the storage gives up the statement of a task that is cancelled.
+        # Cancelled, so that the storage ends the statement and frees the connection for others.
         if flight.task is not None:
             flight.task.cancel()
         self._land(flight)
@@ -275,10 +277,10 @@ class _Queue(Generic[K, Q, R]):
         try:
             kept = await self._send(batch)
         except asyncio.CancelledError:
-            # Not for the callers, of whom somebody still waits unless it was cancelled for their sake.
+            # The callers were not cancelled. If _abandon() cancelled the task, no caller waits.
             tell(calls, StorageUnavailableError(_CANCELLED))
             raise
-        except Exception as error:  # noqa: BLE001  # whatever it is, those who called are told
+        except Exception as error:  # noqa: BLE001  # any error is the answer of the callers
             tell(calls, error)
         except BaseException:
             if not self._loop.is_closed():
@@ -289,5 +291,5 @@ class _Queue(Generic[K, Q, R]):
             for call in calls:
                 call.flight = None
             self._land(flight, kept)
-            # Until those who were just answered have had their turn, nobody goes by himself.
+            # Also keeps a new call from being sent alone before the callers that were just answered may call again.
             self._depart_soon()

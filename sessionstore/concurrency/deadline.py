@@ -1,4 +1,4 @@
-"""The time that a caller gives a call."""
+"""Timeouts: waits for a call for a limited time, and says whether something may have been written."""
 
 from __future__ import annotations
 
@@ -19,15 +19,16 @@ async def within(
     call: Coroutine[Any, Any, R],
     written: Callable[[], bool],
 ) -> R:
-    """Waits for a call for so long, by this process's monotonic clock, and leaves it then.
+    """Waits for a call, at most for the timeout, by this process's monotonic clock.
 
-    It is cancelled, but its end is not waited for: where the network swallows everything, drivers take seconds to end a
-    statement (psycopg 5, asyncpg 2), and SQLite ends none that waits for another process.
+    When the time is up, the call is cancelled, but its end is not awaited. If the network drops all packets, drivers
+    take seconds to end a statement (psycopg 5, asyncpg 2). SQLite does not end a statement that waits for another
+    process.
 
     Args:
-        timeout: How long.
-        call: What to wait for.
-        written: Whether the call may have written something, for all that is known when the time is up.
+        timeout: How long to wait.
+        call: The call.
+        written: Whether the call may have written something. It is asked when the time is up.
 
     Raises:
         StorageUnavailableError: The time is up, and nothing was written.
@@ -45,7 +46,7 @@ async def within(
     task.cancel()
     _LEFT.add(task)
     task.add_done_callback(_end)
-    await asyncio.sleep(0)  # so that it knows, and what it has not begun to write is not written
+    await asyncio.sleep(0)  # delivers the cancellation, so that a write that has not begun does not begin
     seconds = f"{timeout.total_seconds():g} s"
     if written():
         raise UpdateOutcomeUnknownError(
@@ -87,22 +88,22 @@ async def while_wanted(running: Coroutine[Any, Any, None], wanted: Callable[[], 
 
 
 async def ended(task: asyncio.Future[Any]) -> None:
-    """Waits until a task has ended, also when the waiter is cancelled meanwhile."""
-    # anyio cancels a task again at each turn of the event loop for as long as it waits, unless it says that it must.
+    """Waits until a task has ended, even if the waiting task is cancelled."""
+    # anyio cancels a waiting task again at each turn of the event loop, except inside a shielded scope.
     anyio: Any = sys.modules.get("anyio")
     with nullcontext() if anyio is None else anyio.CancelScope(shield=True):
         while not task.done():
             with suppress(asyncio.CancelledError):
                 await asyncio.wait([task])
     if not task.cancelled():
-        task.exception()  # asked for, or asyncio would complain that nobody did
+        task.exception()  # marks the exception as retrieved; asyncio logs one that is not
 
 
 _LEFT: Final[set[asyncio.Task[Any]]] = set()
-"""Cancelled and not ended yet; the event loop alone would not keep them."""
+"""Tasks that were cancelled and have not ended. An event loop holds only weak references to its tasks."""
 
 
 def _end(task: asyncio.Task[Any]) -> None:
     _LEFT.discard(task)
     if not task.cancelled():
-        task.exception()  # asked for, or asyncio would complain that nobody did
+        task.exception()  # as above

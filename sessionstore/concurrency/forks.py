@@ -1,4 +1,4 @@
-"""Forks: what belongs to a process is forgotten by its children."""
+"""Forks: makes a forked child forget the objects that belong to its parent process."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from weakref import WeakSet
 
 
 class BoundToProcess(Protocol):
-    """Something that a forked child must not use: a connection, a thread, a queue, a timer."""
+    """An object that a forked child must not use: a connection, a thread, a queue, a timer."""
 
     def forget_parent(self) -> None:
-        """Called in a forked child, before anything else of it runs. Must not wait, and must not take a lock."""
+        """Is called in a forked child before any other code runs there. Must not wait, and must not take a lock."""
         ...
 
 
 def forget_in_children(bound: BoundToProcess) -> None:
-    """Has `forget_parent()` of an object called in each child that is forked from now on, for as long as it lives."""
+    """Registers an object: each child that is forked during its lifetime calls its `forget_parent()`."""
     _BOUND.add(bound)
 
 
 def was_made_by_parent(moment: float) -> bool:
-    """Whether something that was made at this time, by the clock of `time.time()`, was made before this process."""
+    """Whether this time, by `time.time()`, lies before the fork of this process."""
     return moment < _born
 
 
 def is_child() -> bool:
-    """Whether this process was forked from one that had this module."""
+    """Whether this process was forked from a process that had loaded this module."""
     return _born > 0
 
 
@@ -39,7 +39,7 @@ def _forget() -> None:
 
 
 _born = 0.0
-"""When this process was forked."""
+"""When this process was forked, by `time.time()`; 0.0: it was not."""
 
 _BOUND: Final[WeakSet[BoundToProcess]] = WeakSet()
 

@@ -1,4 +1,4 @@
-"""What is refused together is done in halves, so that only the one to blame is told."""
+"""Bisection: a batch that the database refused is sent again in halves, so that only the refused call fails."""
 
 from __future__ import annotations
 
@@ -15,19 +15,21 @@ Q = TypeVar("Q")
 R = TypeVar("R")
 
 SECONDS: Final = 30.0
-"""For how long a batch that was refused is halved: where each half is refused after a long time, nobody is to blame."""
+"""For how many seconds a refused batch is bisected. If each half is refused after a long time, no single call is to
+blame."""
 
 
 def divisible(error: Exception) -> bool:
-    """Whether a part of a batch may work, of which nothing was done: where one of it was refused, or was not expected.
+    """Whether a part of the failed batch may succeed alone: the batch had no effect, and the database still answers.
 
-    A batch may also be refused for its size alone, which has limits in the server: of memory, of files, of time.
+    The database may have refused one call of the batch. It may also have refused the size of the batch, for its limits
+    on memory, files or time. Errors from outside the library count as refusals.
     """
     return getattr(error, "refused", not isinstance(error, SessionStoreError))
 
 
 def by_key(many: Callable[[Sequence[K]], Awaitable[Sequence[R]]]) -> Send[K, None, R]:
-    """Answers calls of a key, which all ask the same of it, by a function of many keys."""
+    """Makes a Send of a function of many keys. All calls of a key get the answer for the key."""
 
     async def send(batch: Batch[K, None, R]) -> None:
         for calls, answer in zip(batch.values(), await _answers(many, list(batch)), strict=True):
@@ -84,7 +86,7 @@ async def _answers(
 ) -> Sequence[R | Exception]:
     try:
         return await many(keys)
-    except Exception as error:  # noqa: BLE001  # whatever it is, those who called are told
+    except Exception as error:  # noqa: BLE001  # any error is the answer of the callers
         if len(keys) == 1 or not divisible(error) or (end is not None and monotonic() > end):
             return [error if len(keys) == 1 else copy_of(error) for _ in keys]
     end = end or monotonic() + SECONDS

@@ -1,4 +1,4 @@
-"""Event loops: what belongs to one is made for each of them, and ends with it."""
+"""PerLoop: one object for each event loop, made at its first use and dropped after the loop is closed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def running_loop() -> asyncio.AbstractEventLoop:
     """The event loop that runs in this thread and was started in this process.
 
     Raises:
-        ConfigurationError: There is none, as in a child that was forked in the middle of a coroutine.
+        ConfigurationError: No such loop runs, for instance in a child that was forked inside a coroutine.
     """
     try:
         return asyncio.get_running_loop()
@@ -28,16 +28,16 @@ def running_loop() -> asyncio.AbstractEventLoop:
 
 
 class PerLoop(Generic[S]):
-    """One object for each running event loop of this process, from whichever thread.
+    """One object for each running event loop of this process, in any thread.
 
-    A forked child begins without any. What it inherited stays referenced for good and is never used, because a
-    destructor could say goodbye on a connection that the parent still uses.
+    A forked child begins without objects. It keeps a reference to the objects of its parent for ever, and never uses
+    them: a destructor could close a connection that the parent still uses.
 
     Args:
-        make: Makes the object of the loop that runs now, at its first use.
-        drop: Is called with the object of a loop that was closed, by the next loop that comes. It must work without the
+        make: Makes the object of the running loop, at its first use.
+        drop: Is called with the object of a closed loop, when another loop asks for its object. Must work without the
             closed loop, and must not wait.
-        inherit: Is called in a forked child with the objects of its parent. It must not wait, and must not take a lock.
+        inherit: Is called in a forked child with the objects of its parent. Must not wait, and must not take a lock.
     """
 
     def __init__(
@@ -55,25 +55,25 @@ class PerLoop(Generic[S]):
         forget_in_children(self)
 
     def here(self) -> S:
-        """The object of the loop that runs now.
+        """The object of the running loop.
 
         Raises:
             ConfigurationError: No loop runs.
         """
         loop = running_loop()
-        last = self._last  # read once: another thread may put another in its place
+        last = self._last  # read once: another thread may replace it
         if last is not None and last[0] is loop:
             return last[1]
         found = self._objects.get(loop)
         if found is None:
             self.drop_closed()
-            # No other thread runs this loop, so nobody else makes it meanwhile.
+            # No lock is needed: no other thread runs this loop.
             found = self._objects[loop] = self._make()
         self._last = (loop, found)
         return found
 
     def drop_closed(self) -> None:
-        """Drops the objects of loops that were closed."""
+        """Drops the objects of closed loops."""
         for loop in list(self._objects):
             if loop.is_closed() and (dropped := self._objects.pop(loop, None)) is not None and self._drop is not None:
                 self._drop(dropped)
@@ -82,14 +82,14 @@ class PerLoop(Generic[S]):
             self._last = None
 
     def end(self, ended: S) -> None:
-        """Forgets an object that is used no more, also if its loop goes on."""
+        """Forgets an object, although its loop may go on."""
         for loop, found in list(self._objects.items()):
             if found is ended:
                 self._objects.pop(loop, None)
         self._last = None
 
     def all(self) -> Mapping[asyncio.AbstractEventLoop, S]:
-        """A copy: the objects by their loops, some of which may be closed."""
+        """A copy of the objects by loop. A loop may be closed."""
         return dict(self._objects)
 
     def forget_parent(self) -> None:

@@ -1,4 +1,4 @@
-"""The functions of callers, run so that others in the event loop have their turns between them."""
+"""Pace: runs callers' functions in slices of 2 ms, so that they do not block the event loop."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from collections import deque
 from typing import Final
 
 SLICE: Final = 0.002
-"""For how many seconds functions are run before others in the event loop have a turn."""
+"""For how many seconds functions run before the event loop gets a turn."""
 
 _MOST_AT_ONCE: Final = 64
 
 
 class Pace:
-    """Says when the next function may run.
+    """Decides when the next function may run.
 
-    Functions of whatever tasks run one after the other until a slice of time is over. The others queue, and go on
-    after a turn of the event loop, in their order: as many in one turn as probably fit into a slice.
+    The functions of all tasks share a slice of time. When the slice is over, tasks queue. After each turn of the event
+    loop as many of them go on as probably fit into a slice, first come, first served.
     """
 
     def __init__(self) -> None:
@@ -27,7 +27,7 @@ class Pace:
         self._at_once = 1
 
     def free(self) -> bool:
-        """Whether a function may run now. If not, it is run after turn()."""
+        """Whether a function may run now. If not, await turn() first."""
         if self._queue:
             return False
         if self._turning:
@@ -36,11 +36,11 @@ class Pace:
         return True
 
     def in_time(self) -> bool:
-        """Whether the slice is not over yet that began with the last turn."""
+        """Whether the current slice is not over."""
         return self._loop.time() <= self._end
 
     async def turn(self) -> None:
-        """Waits until others have had their turn, and whoever came before."""
+        """Waits for a turn of the event loop, and for the tasks that queued before."""
         mine: asyncio.Future[None] = self._loop.create_future()
         self._queue.append(mine)
         if not self._turning:

@@ -33,17 +33,17 @@ class RetryWindow:
         return monotonic() >= self._end
 
     async def pause(self) -> None:
-        """Waits before the next lookup; the first time not at all: other writes push a lost one out of the journal."""
-        # Random, so that those who lost their connections at once do not come back at once; no secret.
+        """Waits before the next lookup. The first one is immediate: a journal keeps only the newest writes."""
+        # Random, so that callers that lost their connections together do not retry together; no secret.
         await asyncio.sleep(self._pause * random.uniform(0.5, 1))  # noqa: S311
         self._pause = min(_LONGEST_PAUSE, 2 * self._pause) or _FIRST_PAUSE
 
 
 async def until_told(attempt: Callable[[], Awaitable[R]]) -> R:
-    """Does something again that finds out what became of it, if its answer was lost.
+    """Retries an operation whose answer was lost. The operation itself must find out whether it was done before.
 
     Raises:
-        UpdateOutcomeUnknownError: The storage did not come back in time.
+        UpdateOutcomeUnknownError: The storage did not answer within the retry window.
     """
     window: RetryWindow | None = None
     lost: UpdateOutcomeUnknownError | None = None

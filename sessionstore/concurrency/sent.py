@@ -1,4 +1,4 @@
-"""Whether something was sent to a storage that may have been written."""
+"""Sent: records whether a call has sent a write to the storage, for callers whose timeout is over."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Final
 
 
 class Sent:
-    """What is known of a call that writes."""
+    """Whether a call has sent a write."""
 
     __slots__ = ("_maybe",)
 
@@ -17,20 +17,20 @@ class Sent:
         self._maybe: bool | None = None
 
     def written(self) -> bool:
-        """Whether something may have been written. A storage that says nothing may write at any time."""
+        """Whether something may have been written. True for a storage that does not report what it sends."""
         return self._maybe is not False
 
     def begin(self) -> None:
-        """For storages that say when they send: nothing was sent yet, unless it was said before."""
+        """For storages that report what they send: nothing was sent so far, unless a write was reported before."""
         if self._maybe is None:
             self._maybe = False
 
     def send(self) -> None:
-        """From now on something may be written."""
+        """Reports a write: from now on something may be written."""
         self._maybe = True
 
     def refuse(self) -> None:
-        """All that was sent is known not to have been written."""
+        """Reports that nothing of what was sent is written."""
         self._maybe = False
 
 
@@ -62,7 +62,7 @@ class SentTogether(Sent):
 
 @contextmanager
 def noting(sent: Sent) -> Generator[None]:
-    """Lets the storage note in this what becomes of what is written here."""
+    """Lets the storage report the writes of this context to ``sent``."""
     before = _SENT.set(sent)
     try:
         yield
@@ -71,12 +71,12 @@ def noting(sent: Sent) -> Generator[None]:
 
 
 def noted() -> Sent | None:
-    """Where to note what becomes of what is written here; None: nobody asks."""
+    """The object that the storage reports the writes of this context to; None: there is none."""
     return _SENT.get()
 
 
 def nothing_written() -> None:
-    """For storages: all that the call sent that runs here is known not to have been written."""
+    """For storages: reports that nothing of what the current call sent is written."""
     sent = _SENT.get()
     if sent is not None:
         sent.refuse()

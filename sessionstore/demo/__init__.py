@@ -1,11 +1,11 @@
-"""The demo: replays recorded conversations as a service with many workers would, and checks each of them.
+"""The demo: replays recorded conversations with many workers, as a service would, and checks each conversation.
 
     dialogues = load(shipped())
     async with open_storage(url, clock=clock) as storage:
         report = await replay(dialogues, storage, workers=8)
         assert report.ok
 
-It is also the largest example of how the library is used; begin with `service.py`.
+The demo is also the largest example of a service that uses the library; begin with `service.py`.
 """
 
 from __future__ import annotations

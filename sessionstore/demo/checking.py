@@ -1,4 +1,4 @@
-"""Compares what is stored of a conversation with its transcript."""
+"""Compares the stored sessions of a conversation with its transcript."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from .service import Chat, ChatService
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """How a stored session compares with its transcript.
+    """How the stored sessions of a conversation compare with its transcript.
 
     Attributes:
-        dialogue_id: Which one.
-        lost: Updates that are not there: turns of the transcript, and advances of the sequence.
-        faults: What differs, in words that quote nobody.
+        dialogue_id: The conversation.
+        lost: The number of lost updates: missing turns, and missing advances of the sequence.
+        faults: A sentence for each difference. It quotes no text of the conversation.
     """
 
     dialogue_id: str
@@ -29,14 +29,14 @@ class Comparison:
 
 
 async def check(service: ChatService, dialogue: Dialogue) -> Comparison:
-    """Reads the sessions of a conversation and compares."""
+    """Reads the sessions of a conversation and compares them with its transcript."""
     chat = await service.chats.get_session(dialogue.dialogue_id, touch=False)
     orchestration = await service.sequencer.get_state(dialogue.dialogue_id)
     return compare(dialogue, chat.data, orchestration)
 
 
 def compare(dialogue: Dialogue, chat: Chat | None, orchestration: OrchestrationState | None) -> Comparison:
-    """Compares what is stored (None: nothing) with the transcript."""
+    """Compares stored states (None: there is none) with the transcript."""
     spoken: list[tuple[str, str]] = [(turn.speaker, turn.utterance) for turn in dialogue.turns]
     stored = [] if chat is None else [(line.speaker, line.utterance) for line in chat.turns]
     turns_lost = (Counter(spoken) - Counter(stored)).total()
@@ -52,13 +52,13 @@ def _chat_faults(dialogue: Dialogue, chat: Chat | None, turns_lost: int) -> Iter
     if turns_lost:
         yield f"{turns_lost} of {len(dialogue.turns)} turns are missing"
     elif [(line.speaker, line.utterance) for line in chat.turns] != [(t.speaker, t.utterance) for t in dialogue.turns]:
-        yield f"the {len(chat.turns)} turns stored are not the {len(dialogue.turns)} of the transcript in their order"
+        yield f"the {len(chat.turns)} turns stored are not the {len(dialogue.turns)} turns of the transcript in order"
     wanted = _wanted_at_the_end(dialogue)
     for service in sorted(wanted.keys() | chat.wanted.keys()):
         if service not in chat.wanted or service not in wanted or chat.wanted[service] != wanted[service]:
-            yield f"what is wanted of service {service!a} is not what the user wanted last"
+            yield f"the stored wish for service {service!a} is not the last one of the user"
     if chat.tokens != (tokens := _tokens(dialogue, "USER") + _tokens(dialogue, "SYSTEM")):
-        yield f"{chat.tokens} tokens are counted and not {tokens}"
+        yield f"{chat.tokens} tokens are counted instead of {tokens}"
 
 
 def _orchestration_faults(dialogue: Dialogue, orchestration: OrchestrationState | None) -> Iterator[str]:
@@ -66,18 +66,18 @@ def _orchestration_faults(dialogue: Dialogue, orchestration: OrchestrationState 
         yield "there is no orchestration state"
         return
     if orchestration.sequence_index != len(dialogue.turns):
-        yield f"the sequence is at {orchestration.sequence_index} and not at {len(dialogue.turns)}"
+        yield f"the sequence is at {orchestration.sequence_index} instead of {len(dialogue.turns)}"
     if orchestration.recently_used_tools != _recent_tools(dialogue):
-        yield "the tools recently used are not those that were called"
+        yield "the recently used tools are not the tools that were called last"
     usage = orchestration.cumulative_token_usage
     spent = (usage.prompt_tokens, usage.completion_tokens, usage.total_tokens)
     prompt, completion = _tokens(dialogue, "USER"), _tokens(dialogue, "SYSTEM")
     if spent != (prompt, completion, prompt + completion):
-        yield f"the usage is {spent} and not {(prompt, completion, prompt + completion)}"
+        yield f"the token usage is {spent} instead of {(prompt, completion, prompt + completion)}"
 
 
 def _wanted_at_the_end(dialogue: Dialogue) -> dict[str, JsonValue]:
-    # Each service's last frame, found from the end: not the way in which the service got there.
+    # Computed from the end of the transcript, unlike the service does, so that both cannot have the same fault.
     wanted: dict[str, JsonValue] = {}
     for turn in reversed(dialogue.turns):
         wanted = turn.states | wanted

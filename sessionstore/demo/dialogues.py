@@ -1,4 +1,4 @@
-"""Recorded conversations, in the format of the Schema-Guided Dialogue dataset: one JSON object a line."""
+"""Reads recorded conversations in the format of the Schema-Guided Dialogue dataset, one JSON object a line."""
 
 from __future__ import annotations
 
@@ -15,16 +15,18 @@ from ..ids import fault_of
 
 
 class ServiceCall(BaseModel):
-    """A call of a tool that a turn came with."""
+    """A call of a tool during a turn."""
 
     method: str
 
 
 class Frame(BaseModel):
-    """What a turn means to one service.
+    """The meaning of a turn for one service.
 
     Attributes:
-        state: What the user wants by now; only in turns of the user.
+        service: The name of the service.
+        state: What the user has asked of the service so far; None: the turn does not say, or is not the user's.
+        service_call: The tool that was called; None: none was.
     """
 
     service: str
@@ -41,7 +43,7 @@ class Turn(BaseModel):
 
     @property
     def states(self) -> dict[str, JsonValue]:
-        """The state of each service that this turn sets."""
+        """The new state of each service whose state this turn sets."""
         if self.speaker != "USER":
             return {}
         return {frame.service: frame.state for frame in self.frames if frame.state is not None}
@@ -53,7 +55,7 @@ class Turn(BaseModel):
 
     @property
     def tokens(self) -> int:
-        """A stand-in for a model's tokens: the words between white space."""
+        """The number of words, which stands for a model's count of tokens."""
         return len(self.utterance.split())
 
 
@@ -70,10 +72,10 @@ def shipped() -> Traversable:
 
 
 def load(source: Traversable) -> Sequence[Dialogue]:
-    """Reads a file of conversations; a ``pathlib.Path`` will do.
+    """Reads a file of conversations. The source may be a ``pathlib.Path``.
 
     Raises:
-        ConfigurationError: A line is no conversation, or repeats the id of another one; or there is none at all.
+        ConfigurationError: A line is no conversation, a line repeats the id of another, or the file holds none.
     """
     dialogues: dict[str, Dialogue] = {}
     for number, line in enumerate(source.read_bytes().split(b"\n"), 1):
@@ -83,7 +85,7 @@ def load(source: Traversable) -> Sequence[Dialogue]:
         try:
             dialogue = Dialogue.model_validate_json(line)
         except ValidationError as error:
-            # Without what was found there: it may be anything, and somebody's words.
+            # The message does not quote the line, which may hold private words.
             first = error.errors(include_url=False, include_context=False, include_input=False)[0]
             raise ConfigurationError(f"{place} is no conversation: {jsonpath(first['loc'])}: {first['msg']}") from None
         if fault := fault_of(dialogue.dialogue_id):

@@ -1,8 +1,7 @@
-"""Lets the sessions of a replay expire, and reaps them, without harm to any other session in the database.
+"""Lets the sessions of a replay expire and reaps them, without touching other sessions of the database.
 
-Moving the clock forward would do in a database of the demo's own. In one that others use, a reaper with such
-a clock would delete their live sessions. So the demo's sessions are dated back instead, to a year from which
-nobody else has any, and the reaper is given a grace that reaches back to just after it.
+The demo must not move the clock forward: in a shared database, a reaper with such a clock would delete live sessions of
+others. So the demo dates its own sessions back to the year 2000. The reaper's grace keeps all rows that expired later.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ _PAGE: Final = 500
 
 
 class DemoClock:
-    """The time of day, except where it is told to be another; to be given to a provider as its ``clock``."""
+    """A ``clock`` for a provider: the time of day, or inside at() a fixed moment."""
 
     def __init__(self) -> None:
         self._told: datetime | None = None
@@ -33,7 +32,7 @@ class DemoClock:
 
     @contextmanager
     def at(self, moment: datetime) -> Generator[None]:
-        """Stands still at this moment for the length of the block."""
+        """Stops the clock at a moment for the length of the block."""
         self._told = moment
         try:
             yield
@@ -46,10 +45,10 @@ class Expiry:
     """How the sessions ended.
 
     Attributes:
-        sessions: How many there were, of all namespaces.
-        found: How many of them were still found once they had expired.
+        sessions: The number of sessions in all namespaces.
+        found: How many expired sessions a get still found.
         reaped: Rows that the reaper deleted.
-        left: Rows of theirs that are still there.
+        left: Rows of these sessions that are still there.
     """
 
     sessions: int
@@ -59,17 +58,17 @@ class Expiry:
 
     @property
     def ok(self) -> bool:
-        """Whether no session outlived its end, and no row the reaper."""
+        """Whether no expired session was found, and no row is left."""
         return not self.found and not self.left
 
 
 async def expire(storage: StorageProvider, clock: DemoClock, namespaces: Sequence[str]) -> Expiry:
-    """Dates the sessions back so that they are expired, looks for them, and reaps them.
+    """Dates sessions back so that they are expired, tries to get them, and reaps them.
 
     Args:
-        storage: Where they are; its clock is ``clock``.
+        storage: Where the sessions are. Its clock is ``clock``.
         clock: See DemoClock.
-        namespaces: Which sessions.
+        namespaces: The namespaces of the sessions.
 
     Raises:
         StorageError: The storage failed.
@@ -97,7 +96,7 @@ async def _pages(storage: StorageProvider, namespace: str) -> AsyncIterator[Sequ
 
 
 async def _use(storage: StorageProvider, keys: Sequence[Key]) -> None:
-    """Sets each session to the state that it has: a use that also moves its expiry back, as no access does."""
+    """Sets each session to its present state. Unlike an access, set() also moves the expiry back."""
     documents = await storage.get_many(keys, touch=False)
     await storage.set_many(
         [Draft(key, document.state, ttl=TTL) for key, document in zip(keys, documents, strict=True) if document]

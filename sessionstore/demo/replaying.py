@@ -1,4 +1,4 @@
-"""Replays conversations with many workers at once, and reports what came of it."""
+"""Replays conversations with many concurrent workers, and reports the outcome."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ DEFAULT_WORKERS: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What came of a replay.
+    """The outcome of a replay.
 
     Attributes:
-        namespaces: Where its sessions are.
-        sessions: Conversations.
-        turns: Turns of all of them.
+        namespaces: The namespaces of its sessions.
+        sessions: The number of conversations.
+        turns: The number of turns in all conversations.
         seconds: How long the replay took, without the check.
-        updates: Updates of all of them, as they landed in the storage.
-        statements: In how many statements they came; those made at once go together.
-        conflicts: Writes that came too late and were done again; counted at the storage.
-        lost: Updates that are not there, as the check found.
-        differing: The conversations that are not as their transcripts.
+        updates: Updates that landed in the storage.
+        statements: The number of batches that carried the updates.
+        conflicts: Writes that the storage refused because the session had changed; their updates were done again.
+        lost: Updates that the check did not find in the storage.
+        differing: The conversations whose sessions differ from their transcripts.
     """
 
     namespaces: Sequence[str]
@@ -46,7 +46,7 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """Whether everything is there, and as it should be."""
+        """Whether no update is lost and no session differs from its transcript."""
         return not self.lost and not self.differing
 
 
@@ -59,14 +59,14 @@ async def replay(
 ) -> Report:
     """Replays conversations and checks each of them against its transcript.
 
-    Workers take the next turn of whichever conversation is waiting, so that the turns of one conversation come in their
-    order, and those of different ones at once.
+    A worker takes the next turn of any waiting conversation. The turns of one conversation run in order, and turns of
+    different conversations run concurrently.
 
     Args:
         dialogues: The conversations.
-        storage: Where to keep them, in namespaces of this run's own.
-        workers: How many turns are taken at once.
-        on_turn: Called after each turn with how many are done.
+        storage: Where to keep the sessions. Each run has namespaces of its own.
+        workers: How many turns run at once.
+        on_turn: Called after each turn with the number of turns done.
 
     Raises:
         ConfigurationError: There are no workers.
@@ -94,12 +94,12 @@ async def replay(
 
     async def work() -> None:
         nonlocal failed
-        # Whoever finds nothing waiting may go: each conversation under way has its worker, who puts it back.
+        # A worker that finds no waiting conversation may end: each running one has a worker that puts it back.
         while waiting and not failed:
             try:
                 await advance(*waiting.popleft())
             except BaseException:
-                failed = True  # so that the others end their turns, and go as well
+                failed = True  # the other workers end their turns and stop
                 raise
 
     began = time.monotonic()

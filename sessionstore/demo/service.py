@@ -1,4 +1,4 @@
-"""What an agent service does with each turn of a conversation."""
+"""ChatService: stores each turn of a conversation, as an agent service does."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TTL: Final = timedelta(minutes=30)
 
 
 class Line(BaseModel):
-    """A turn, as the session remembers it."""
+    """A turn as the state keeps it."""
 
     speaker: str
     utterance: str
@@ -30,9 +30,9 @@ class Chat(SessionState):
     """The state of a conversation.
 
     Attributes:
-        turns: All that was said, in order.
-        wanted: What the user wants of each service by now.
-        tokens: Of all turns together.
+        turns: All turns in order.
+        wanted: What the user has asked of each service so far.
+        tokens: The tokens of all turns.
     """
 
     turns: list[Line] = Field(default_factory=list)
@@ -43,8 +43,8 @@ class Chat(SessionState):
 class ChatService:
     """Keeps a Chat and an OrchestrationState for each conversation, in namespaces that no other run uses.
 
-    The parts of a real service that count the sequence, meter the tokens and run the tools are processes of their
-    own. So are they here, as far as a session can tell: each has its own manager, and they meet in the storage only.
+    In a real service, separate processes count the sequence, meter the tokens and run the tools. Here each of these
+    parts has a manager of its own, and they share only the storage.
 
     Args:
         storage: Where the sessions are kept.
@@ -64,7 +64,7 @@ class ChatService:
         await together(self._create_chat(session_id), self.sequencer.get_or_create_state(session_id))
 
     async def take(self, session_id: str, turn: Turn) -> None:
-        """Writes down a turn. What does not have to wait for each other is done at once."""
+        """Stores a turn, with concurrent updates of both sessions."""
         await together(
             self._append(session_id, turn),
             self.sequencer.advance_sequence(session_id),
@@ -88,14 +88,14 @@ class ChatService:
         await self.meter.add_token_usage(session_id, prompt_tokens=prompt, completion_tokens=completion)
 
     async def _note_tools(self, session_id: str, tools: Sequence[str]) -> None:
-        for tool in tools:  # one after the other: the newest comes first
+        for tool in tools:  # one after the other, because the order of the tools is part of the state
             await self.toolbox.add_used_tool(session_id, tool)
 
 
 async def together(*jobs: Coroutine[Any, Any, object]) -> None:
-    """Runs all of them at once and to their end; then the first error is raised, as it is.
+    """Runs coroutines concurrently and to their end; then raises the first error unchanged.
 
-    A TaskGroup would cancel the others, and with them statements whose outcome then is unknown.
+    A TaskGroup would cancel the others in the middle of writes, and the outcome of these writes would be unknown.
     """
     for outcome in await asyncio.gather(*jobs, return_exceptions=True):
         if isinstance(outcome, BaseException):

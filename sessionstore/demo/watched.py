@@ -1,4 +1,4 @@
-"""A storage that counts the updates that reach it, and how."""
+"""Watched: a storage that counts updates, batches and conflicts."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from ..storage import StorageProvider, Summary, Write
 
 
 class Watched:
-    """Passes everything on to a storage, and counts.
+    """Passes each call to another storage, and counts updates.
 
     Attributes:
         updates: Updates that landed.
-        statements: Calls in which they came: updates that are made at once go together.
-        conflicts: Writes that the storage refused, because somebody else had written since the state was read. Each
-            of them makes the update run again.
+        statements: Batches that carried the updates.
+        conflicts: Writes that the storage refused because the session had changed since it was read. The update runs
+            again after each of them.
     """
 
     def __init__(self, storage: StorageProvider) -> None:
@@ -23,7 +23,7 @@ class Watched:
         self._storage = storage
 
     def as_storage(self) -> StorageProvider:
-        """Itself, as what it is to a manager."""
+        """This object with the type that a manager takes."""
         return cast("StorageProvider", self)
 
     def __getattr__(self, name: str) -> Any:
