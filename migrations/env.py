@@ -1,7 +1,7 @@
-"""Runs the migrations: under a lock, in the schema that was asked for, with a version table of their own.
+"""Runs the migrations: under a lock, in the target's schema, with a version table of their own.
 
-Reached in two ways: by `alembic` through alembic.ini, with the settings of the environment, and by
-`sessionstore.migrate`, which puts its settings and its connection into `config.attributes`.
+Two callers run this file: `alembic`, through alembic.ini, with the settings of the environment; and
+`sessionstore.migrate`, which puts its target and its connection into `config.attributes`.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ def run(connection: Connection | None) -> None:
         include_schemas=target.schema is not None,
         include_name=target.includes,
         compare_type=True,
-        # SQLite can do it too; Alembic only assumes otherwise because old drivers committed before each DDL.
+        # SQLite has transactional DDL too. Alembic's default is False, because old drivers committed before each DDL.
         transactional_ddl=True,
         transaction_per_migration=True,
-        # For the revisions: the schema that they make their tables in.
+        # Read by the revisions: the schema of their tables.
         schema=target.schema,
     )
     with context.begin_transaction():

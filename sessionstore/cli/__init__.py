@@ -1,7 +1,7 @@
-"""The command `sessionstore`: migrates, reaps, looks into a store, and shows that it works.
+"""The command `sessionstore`: migrates, reaps, shows and deletes sessions, and runs the demo.
 
-What a command finds out goes to stdout, everything else to stderr. Exit status: 0 done, 1 the work failed,
-2 the call was wrong, 130 interrupted.
+Data goes to stdout, messages go to stderr. Exit status: 0 done, 1 the work failed, 2 the call was wrong,
+130 interrupted.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ app = typer.Typer(
     cls=Desk,
     no_args_is_help=True,
     add_completion=False,
-    # Errors and help as plain lines: they also end up in logs, and what a user typed is never taken for markup.
+    # Plain lines without markup: errors also go to logs, and may quote what a user typed.
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
@@ -70,6 +70,6 @@ def main() -> None:
     """The entry point of the command and of `python -m sessionstore`."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            # An id may hold what the terminal's encoding has not: shown escaped, that is better than a traceback.
+            # An id may hold a character that the terminal's encoding lacks. It is shown escaped.
             stream.reconfigure(errors="backslashreplace")
     app(prog_name="sessionstore")

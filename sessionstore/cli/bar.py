@@ -1,4 +1,4 @@
-"""The progress bar on stderr, in a module of its own because Rich takes long to load."""
+"""The progress bar on stderr, in a module of its own because Rich is slow to load."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from rich.text import Text
 
 
 def progress_bar(doing: str, unit: str, *, disable: bool) -> Progress:
-    """A bar with how many are done, how fast, and how long it still takes."""
+    """A bar that shows the count, the rate and the remaining time."""
     console = Console(stderr=True, markup=False, highlight=False, emoji=False)
     columns = (TextColumn(doing), BarColumn(), _Count(unit), _Rate(unit), TimeRemainingColumn(), TextColumn("left"))
     return Progress(*columns, console=console, disable=disable)

@@ -1,7 +1,7 @@
-"""The two streams: data on stdout, words and progress on stderr.
+"""Output: data on stdout, messages and progress on stderr.
 
-Ids, owners and states are what strangers sent. They are shown without markup, and with everything escaped that a
-terminal might obey. Rich is loaded by the first that prints with it: most output does without.
+Ids, owners and states come from strangers. They are shown without markup, and control characters are escaped. The
+functions that need Rich load it when they run, because most output does not need it.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 Advance: TypeAlias = Callable[[int], None]
-"""Called with how many are done by now."""
+"""Is called with the count of what is done so far."""
 
-# Lines that go to a file or a pipe are not broken: an id in two parts is found by no one.
+# Lines for a file or a pipe are not wrapped, so that a search finds an id.
 _UNBROKEN = 10_000
 
 
 def printable(text: str, keep: str = "") -> str:
-    r"""The text with everything that is no visible character as in JSON: ``\u001b``, ``\u202e``."""
+    r"""The text with each invisible character escaped as in JSON: ``\u001b``, ``\u202e``."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() or c in keep else _escaped(c) for c in text)
@@ -37,27 +37,27 @@ def _escaped(character: str) -> str:
 
 
 def say(message: str) -> None:
-    """A line to whoever watches, on stderr."""
+    """Prints a message on stderr."""
     typer.echo(printable(message), err=True)
 
 
 def fail(message: str, status: int = 1) -> NoReturn:
-    """Says what went wrong, and ends the command.
+    """Prints an error on stderr and ends the command.
 
     Raises:
-        typer.Exit: With the status.
+        typer.Exit: Always, with the status.
     """
     say(f"error: {message}")
     raise typer.Exit(status)
 
 
 def print_json(value: Any) -> None:
-    """One line of JSON on stdout, in ASCII."""
+    """Prints one line of JSON on stdout, in ASCII."""
     typer.echo(json.dumps(value).replace("\x7f", "\\u007f"))
 
 
 def print_pretty(value: Any) -> None:
-    """JSON for people, on stdout: still JSON, and nothing in it is obeyed by a terminal."""
+    """Prints indented JSON on stdout, without control characters."""
     from rich.text import Text
 
     text = printable(json.dumps(value, indent=2, ensure_ascii=False), keep="\n")
@@ -65,7 +65,7 @@ def print_pretty(value: Any) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """A table on stdout. Numbers are grouped and aligned to the right, and no cell is ever cut."""
+    """Prints a table on stdout. Numbers are grouped and aligned to the right. No cell is cut."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -80,7 +80,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Non
 
 
 def print_facts(facts: Iterable[tuple[str, object]]) -> None:
-    """Names and values on stdout, one a line."""
+    """Prints names and values on stdout, one a line."""
     shown = [(name, _cell(value)) for name, value in facts]
     width = max(len(name) for name, _ in shown)
     for name, value in shown:
@@ -88,18 +88,18 @@ def print_facts(facts: Iterable[tuple[str, object]]) -> None:
 
 
 def somebody_watches() -> bool:
-    """Whether progress on stderr is seen by a person."""
+    """Whether stderr is a terminal, where a person sees the progress."""
     return sys.stderr.isatty()
 
 
 @contextmanager
 def progress(doing: str, total: int, unit: str) -> Generator[Advance]:
-    """A bar on stderr with how many are done, how fast, and how long it still takes; none where nobody watches."""
+    """Shows a progress bar on stderr during the block, if stderr is a terminal."""
     from .bar import progress_bar
 
     with progress_bar(doing, unit, disable=not somebody_watches()) as bar:
         task = bar.add_task(doing, total=total)
-        # More may come up than there were at first.
+        # The count may exceed the total, which was counted before the work began.
         yield lambda done: bar.update(task, completed=done, total=max(total, done))
 
 

@@ -1,4 +1,4 @@
-"""`sessionstore demo`: replays conversations, and shows what came of them."""
+"""`sessionstore demo`: replays conversations and prints the outcome."""
 
 from __future__ import annotations
 
@@ -37,26 +37,26 @@ def demo(
         ),
     ] = None,
     workers: Annotated[
-        int, typer.Option(metavar="N", min=1, max=1000, help="How many turns are taken at once.")
+        int, typer.Option(metavar="N", min=1, max=1000, help="How many turns run at once.")
     ] = DEFAULT_WORKERS,
     database_url: Annotated[
         str | None,
         typer.Option(
             metavar="URL",
             show_default=False,
-            help="A migrated database to replay into; what others keep there is left alone.  [default: a SQLite file "
-            "that is made for it and deleted afterwards]",
+            help="A migrated database to replay into. Other sessions there are not touched.  [default: a temporary "
+            "SQLite file]",
         ),
     ] = None,
     schema: Schema = None,
 ) -> None:
     """Replays conversations and checks every one.
 
-    Workers take the turns of all conversations at once, those of each conversation in their order. A conversation is
-    two sessions, one for what was said and one for its orchestration, and up to four updates at once write a turn down.
-    At the end all of them expire and are reaped.
+    Workers run the turns of all conversations concurrently, and the turns of each conversation in order. A conversation
+    has two sessions, one for its turns and one for its orchestration. Up to four concurrent updates store a turn. Then
+    all sessions expire and are reaped.
 
-    Ends with status 1 if a single update is lost or a session is not as its transcript.
+    Ends with status 1 if an update is lost or a session differs from its transcript.
     """
     conversations = playing.load(playing.shipped() if dialogues is None else dialogues)
     if database_url is not None:
@@ -70,13 +70,13 @@ def demo(
 
 @contextmanager
 def _embedded() -> Generator[str]:
-    # Here, because it loads Alembic, which no other command than this and `migrate` needs.
+    # Imported here, because it loads Alembic, which only this command and `migrate` need.
     from .. import migrate
 
     with tempfile.TemporaryDirectory(prefix="sessionstore-demo-") as directory:
         url = f"sqlite+aiosqlite:///{Path(directory) / 'demo.db'}"
         migrate.upgrade(url)
-        say("the sessions are kept in a temporary SQLite file; --database-url takes another database")
+        say("the sessions are in a temporary SQLite file; --database-url names another database")
         yield url
 
 

@@ -1,4 +1,4 @@
-"""Durations as people type them: ``90s``, ``15m``, ``12h``, ``7d``, ``1h30m``."""
+"""Reads and prints durations such as ``90s``, ``15m``, ``12h``, ``7d``, ``1h30m``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import typer
 
-# Not \d, which also matches digits that nobody meant.
+# Not \d, which also matches digits of other scripts.
 _PLAIN = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 _UNITS = re.compile(r"(?:([0-9]+)d)?(?:([0-9]+)h)?(?:([0-9]+)m)?(?:([0-9]+(?:\.[0-9]+)?)s)?")
 
@@ -16,7 +16,7 @@ def parse_duration(text: str) -> timedelta:
     """Returns the duration; a plain number is seconds.
 
     Raises:
-        typer.BadParameter: It is none, or longer than a timedelta can be.
+        typer.BadParameter: The text is no duration, or the duration is longer than a timedelta can be.
     """
     try:
         if _PLAIN.fullmatch(text):
@@ -30,7 +30,7 @@ def parse_duration(text: str) -> timedelta:
 
 
 def shown_duration(duration: timedelta) -> str:
-    """The duration as parse_duration() reads it."""
+    """The duration in the form that parse_duration() reads."""
     minutes, seconds = divmod(duration.seconds, 60)
     hours, minutes = divmod(minutes, 60)
     shown = "".join(f"{n}{unit}" for n, unit in ((duration.days, "d"), (hours, "h"), (minutes, "m")) if n)

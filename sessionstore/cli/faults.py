@@ -1,4 +1,4 @@
-"""From what went wrong to an exit status and a line on stderr."""
+"""Turns an error into an exit status and a line on stderr."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from .console import fail
 WORK_FAILED = 1
 CALL_WAS_WRONG = 2
 
-# To the end, because nobody can tell where a URL ends whose password was not escaped.
+# To the end of the text: an unescaped password makes the end of a URL ambiguous.
 _URL = re.compile(r"[\w+.\-]*://.*", re.DOTALL)
 
-# Data exceptions, and what functions raise: their messages may quote a value.
+# SQLSTATE classes whose messages may quote a value: data exceptions, and errors that functions raise.
 _QUOTING = ("22", "38", "39", "P0")
 
 
 class Desk(TyperGroup):
-    """The group of all commands: every error of sessionstore's ends here, an error of programming passes through."""
+    """The group of all commands. It prints errors of sessionstore; other exceptions pass through."""
 
     def invoke(self, ctx: Any) -> Any:
         """Runs a command.
 
         Raises:
-            typer.Exit: With the status of the error, which was told.
+            typer.Exit: The command failed, and the error was printed; with its status.
         """
         try:
             return super().invoke(ctx)
@@ -39,8 +39,8 @@ class Desk(TyperGroup):
         except typer.Exit:
             raise
         except Exception as error:
-            # Errors of usage quote what was typed, and a URL that was put into the wrong place holds its password.
-            # Their classes have no public name, but all of them carry their text here.
+            # An error of usage quotes what was typed, perhaps a URL with a password. The classes of these errors have
+            # no public name, but all of them have this attribute.
             message = getattr(error, "message", None)
             if isinstance(message, str):
                 vars(error)["message"] = _URL.sub("<a URL>", message)
@@ -48,7 +48,7 @@ class Desk(TyperGroup):
 
 
 def _cause_of(error: SessionStoreError) -> str:
-    """What the driver said: the class and the first line of its error, in which servers quote no rows."""
+    """The class and the first line of the driver's error. Servers quote rows only in later lines."""
     cause = error.__cause__
     if cause is None:
         return ""

@@ -1,7 +1,6 @@
-"""`sessionstore migrate`: makes, upgrades and compares the tables.
+"""`sessionstore migrate`: makes, upgrades, compares and drops the tables.
 
-Alembic and SQLAlchemy take half a second to load, so the commands import them when they run: not for ``--help``, and
-not for the other commands.
+Alembic and SQLAlchemy take half a second to load, so these commands import them when they run.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Make, upgra
 
 
 def _revision_or(name: str) -> Callable[[str], str]:
-    """Only whole names: a relative one (-1) could mean "base", and delete every session without asking."""
+    """Makes a check of revisions that allows only names: "-1" could mean "base" and delete all sessions."""
 
     def check(revision: str) -> str:
         names = (name, *_revisions())
@@ -69,7 +68,7 @@ def upgrade(
 ) -> None:
     """Makes or upgrades the tables.
 
-    Doing it again, or from many pods at once, is fine.
+    May be run again, and from many pods at once.
     """
     from .. import migrate
 
@@ -86,7 +85,7 @@ def downgrade(
             metavar="REVISION",
             callback=_revision_or(BASE),
             show_default=False,
-            help='The revision to go back to; "base": before all.',
+            help='The revision to go back to; "base": before the first one.',
         ),
     ],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask before all sessions are deleted.")] = False,
@@ -96,7 +95,7 @@ def downgrade(
 ) -> None:
     """Takes the tables back to an earlier revision.
 
-    "base" takes back all of them, and with them every session.
+    "base" takes back all of them and deletes every session.
     """
     from .. import migrate
 
@@ -129,7 +128,7 @@ def current(database_url: DatabaseUrl = None, schema: Schema = None) -> None:
 def check(database_url: DatabaseUrl = None, schema: Schema = None) -> None:
     """Compares the tables with what this version needs.
 
-    Prints ok where this version can work with them, and ends with status 1 where it cannot.
+    Prints ok if they are the same, else ends with status 1.
     """
     from .. import migrate
 
@@ -163,7 +162,7 @@ def _revisions() -> Sequence[str]:
 
 @contextmanager
 def _telling() -> Generator[None]:
-    """Shows on stderr what a migration logs: whom it waits for."""
+    """Shows the log messages of a migration on stderr: what it waits for."""
     logger = logging.getLogger("sessionstore.migrate")
     handler = _Said()
     logger.addHandler(handler)
@@ -179,7 +178,7 @@ class _Said(logging.Handler):
 
 
 def _confirm(question: str) -> None:
-    # Typer's own question writes a space to stdout.
+    # Not typer.confirm(), which writes a space to stdout.
     typer.echo(question, nl=False, err=True)
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         fail("nothing was deleted")
@@ -187,7 +186,7 @@ def _confirm(question: str) -> None:
 
 def _refuse_going_up(found: str | None, revision: str) -> None:
     revisions = _revisions()
-    # What a revision means that this version does not know, the migration says better.
+    # If this version does not know the revision found, the migration fails with a better message.
     if found is None or (found in revisions and revisions.index(found) < revisions.index(revision)):
         fail(f"the database is at {found or BASE}, before {revision}: there is nothing to take back")
 
@@ -195,7 +194,7 @@ def _refuse_going_up(found: str | None, revision: str) -> None:
 def _say_revision(database_url: str | None, schema: str | None) -> None:
     from .. import migrate
 
-    # Where nobody named a database, it may not be the one that was meant.
+    # Without a URL from the user, the message names the default file, which may not be the one that was meant.
     named = database_url is not None or "SESSIONSTORE_DATABASE_URL" in os.environ
     place = "the database" if named else migrate.Target.of(None, schema).place
     say(f"{place} is at revision {migrate.current(database_url, schema=schema) or BASE}")

@@ -1,4 +1,4 @@
-"""The options that commands share, and the storage that they name."""
+"""Options that several commands share, and opened(), which opens the storage that they name."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..storage.open import open_storage
 
 
 def _no_fault(name: str | None) -> str | None:
-    """An argument of a command may hold anything but NUL, also bytes that are no text."""
+    """Checks a name: an argument of a command may hold any bytes but NUL."""
     if name is not None and (fault := fault_of(name)):
         raise typer.BadParameter(fault)
     return name
@@ -23,8 +23,8 @@ DatabaseUrl = Annotated[
     typer.Option(
         "--database-url",
         metavar="URL",
-        help="The database, such as postgresql://app@db/app or sqlite:///file.db. A password is better kept in the "
-        "environment, where other users do not see it.  [default: $SESSIONSTORE_DATABASE_URL, else the file "
+        help="The database, such as postgresql://app@db/app or sqlite:///file.db. Keep a password in the environment, "
+        "where other users do not see it.  [default: $SESSIONSTORE_DATABASE_URL, else the file "
         "sessionstore.db in this directory]",
         show_default=False,
     ),
@@ -55,22 +55,22 @@ Prefix = Annotated[
 SessionIdArgument = Annotated[
     str,
     typer.Argument(
-        metavar="ID", show_default=False, help="The session's id. One that begins with a dash is written after --."
+        metavar="ID", show_default=False, help="The session's id. Write an id that begins with a dash after --."
     ),
 ]
 
 
 def examples(*commands: str) -> str:
-    """The end of a command's help."""
-    # The backspace tells Typer to leave the lines as they are.
+    """The examples at the end of a command's help."""
+    # The backspace character tells Typer not to wrap the lines.
     return "\b\nExamples:\n" + "\n".join(f"  sessionstore {command}" for command in commands)
 
 
 def opened(database_url: str | None, schema: str | None, **options: Any) -> StorageProvider:
-    """The storage that the options name, to be used with ``async with``.
+    """The storage that the options name; use it with ``async with``.
 
     Raises:
-        ConfigurationError: They name none.
+        ConfigurationError: An option is invalid.
     """
     if schema is not None:
         options["schema"] = schema

@@ -1,4 +1,4 @@
-"""`sessionstore reap`: deletes what has expired."""
+"""`sessionstore reap`: deletes expired sessions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .console import print_json, progress, somebody_watches
 from .durations import parse_duration
 from .options import AsJson, DatabaseUrl, Schema, opened
 
-# The longest lock that one statement should hold.
+# A larger batch would hold its locks for too long.
 _MAX_BATCH_SIZE = 1_000_000
 
 
@@ -39,17 +39,17 @@ def reap(
             metavar="D",
             parser=parse_duration,
             help="Keep rows for this long after they expired: 90s, 15m, 12h, 7d, 1h30m; a plain number is seconds. "
-            "Nobody can reach them meanwhile.  [default: 0s]",
+            "No call can reach these rows.  [default: 0s]",
         ),
     ] = None,
     pace: Annotated[
         float,
         typer.Option(
             metavar="P",
-            help="Rest after each batch, in batch durations: 1 leaves the database half of the time to others.",
+            help="Pause after each batch, in durations of the batch: 1 leaves the database half of the time to others.",
         ),
     ] = 0.0,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count the expired sessions.")] = False,
     as_json: AsJson = False,
     database_url: DatabaseUrl = None,
     schema: Schema = None,
@@ -58,7 +58,7 @@ def reap(
 
     Any number of reapers may run at once, beside the service.
 
-    Rows that remain when the time is up are no failure: the next run takes them.
+    Rows that remain when the time is up are no failure: the next run deletes them.
     """
     storage = opened(database_url, schema)
     reaper = Reaper(storage, batch_size=batch_size, grace=grace or timedelta(0), pace=pace)

@@ -1,4 +1,4 @@
-"""`sessionstore list`, `show`, `delete` and `stats`: what is in a store. None of them is an access."""
+"""`sessionstore list`, `show`, `delete` and `stats`. None of these commands is an access."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def list_sessions(
 ) -> None:
     """Lists live sessions.
 
-    They come in the order of namespace and id, without their states.
+    They are sorted by namespace and id, and shown without their states.
     """
     storage = opened(database_url, schema)
     sessions, more = asyncio.run(_listed(storage, namespace, prefix or "", owner, limit))
@@ -42,7 +42,7 @@ def list_sessions(
     else:
         say("no live sessions")
     if more:
-        say(f"there are more than {limit}; --limit 0 shows all")
+        say(f"there are more than {limit} sessions; --limit 0 shows all")
 
 
 async def _listed(
@@ -119,7 +119,7 @@ def stats(
 ) -> None:
     """Counts sessions.
 
-    In each namespace: live ones, and expired ones that await the reaper.
+    For each namespace: live sessions, and expired sessions that the reaper has not deleted yet.
     """
     counts = asyncio.run(_counted(opened(database_url, schema), namespace))
     if as_json:
@@ -139,5 +139,5 @@ async def _counted(storage: StorageProvider, namespace: str | None) -> list[dict
 def _fail_for_absence(key: Key) -> NoReturn:
     fail(
         f"there is no live session {shown_id(key.session_id)} in the namespace {shown_id(key.namespace)}; "
-        "`sessionstore list` shows those that there are"
+        "`sessionstore list` shows the live sessions"
     )

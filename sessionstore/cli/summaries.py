@@ -1,4 +1,4 @@
-"""A session's summary, for programs and for people."""
+"""Formats the metadata of a session for programs and for people."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ COLUMNS: Final = ("namespace", "session", "owner", "created", "last access", "ex
 
 
 def as_row(summary: Summary) -> Sequence[str]:
-    """A row of a table with these COLUMNS."""
+    """The cells of a table row, in the order of COLUMNS."""
     times = (summary.created_at, summary.last_accessed_at, summary.expires_at)
     return (*summary.key, summary.owner_id or "", *map(moment, times))
 
@@ -52,7 +52,7 @@ def as_members(summary: Summary) -> dict[str, Any]:
 
 
 def iso(time: datetime | None) -> str | None:
-    """As RFC 3339."""
+    """The time as RFC 3339; None: there is none."""
     return None if time is None else time.isoformat()
 
 

@@ -1,4 +1,4 @@
-"""Makes and upgrades the tables, with Alembic, from wherever the package is installed."""
+"""Migrations: makes, upgrades, compares and drops the tables, with Alembic."""
 
 from __future__ import annotations
 
@@ -33,22 +33,22 @@ __all__ = ["HEAD", "Target", "check", "current", "downgrade", "migrating", "sql"
 HEAD: Final = "head"
 
 _PAUSE: Final = 0.5
-"""Seconds in which others get the tables, before a migration asks for them again."""
+"""Seconds for which a migration lets other transactions use the tables before it asks for its lock again."""
 
 _alembic_turn = threading.RLock()
-"""Alembic keeps what it migrates in globals of its modules."""
+"""One migration at a time in this process: Alembic keeps the current one in globals of its modules."""
 
 
 @contextmanager
 def migrating(target: Target) -> Generator[Connection]:
-    """A connection that is alone in migrating: of any number of processes that begin at once, each waits its turn.
+    """A connection that holds the lock for migrations of the schema. Concurrent migrations wait for each other.
 
     Raises:
-        ConfigurationError: The connection would be a pooler's.
-        StorageError: The database failed, could not be reached, or let others have the locks for too long.
+        ConfigurationError: The URL leads to a pooler.
+        StorageError: The database failed or could not be reached, or other transactions held the locks for too long.
     """
     if target.pooled:
-        # A pooler keeps the connection, and with it the lock below, and every later migration would wait for that.
+        # A pooler keeps the connection open, and with it the lock below. Every later migration would wait for the lock.
         raise ConfigurationError(
             "migrations do not go through a pooler in transaction mode: give the URL of the server itself, without "
             "prepared_statements=false"
@@ -57,11 +57,11 @@ def migrating(target: Target) -> Generator[Connection]:
         if target.schema is not None:
             begin_alone(connection, target.schema, target.lock_wait)
             with connection.begin():
-                # Waiting for another migration is fine, but waiting behind a long transaction holds up everybody.
+                # Short, because all other users of a table wait behind a migration that waits for its lock.
                 connection.execute(text(f"SET lock_timeout = {target.lock_wait.turn(TABLE_TURN)}"))
                 _ensure_schema(connection, target.schema)
         yield connection
-        # The end of the connection frees the lock.
+        # Closing the connection releases the lock.
 
 
 def upgrade(
@@ -71,21 +71,21 @@ def upgrade(
     revision: str = HEAD,
     lock_timeout: timedelta | None = None,
 ) -> None:
-    """Makes or upgrades the tables. Doing it again, or from many processes and threads at once, is fine.
+    """Makes or upgrades the tables. May be called again, and from many processes and threads at once.
 
-    It waits for other migrations of the same schema and for whoever uses its tables, and logs whom it waits for.
+    Waits for other migrations of the same schema and for transactions that use its tables, and logs what it waits for.
 
     Args:
-        url: None: ``SESSIONSTORE_DATABASE_URL``, else the default SQLite file.
-        schema: None: ``SESSIONSTORE_SCHEMA``, else "sessionstore". Made where it is missing.
-        revision: Up to which revision.
-        lock_timeout: For how long to wait for others, in all. None: 5 minutes, and 30 seconds for a SQLite file.
+        url: The database; None: ``SESSIONSTORE_DATABASE_URL``, else the default SQLite file.
+        schema: The PostgreSQL schema, made if it is missing; None: ``SESSIONSTORE_SCHEMA``, else "sessionstore".
+        revision: The last revision to apply.
+        lock_timeout: How long to wait for locks in all; None: 5 minutes, and 30 seconds for a SQLite file.
 
     Raises:
-        StorageError: The database failed or could not be reached; StorageUnavailableError where others were waited for
-            in vain.
-        SchemaError: It is at a revision that this version does not know.
-        ConfigurationError: An argument cannot work, or the database cannot hold every text.
+        StorageError: The database failed or could not be reached. StorageUnavailableError: also if a lock was not free
+            in time.
+        SchemaError: The database is at a revision that this version does not know.
+        ConfigurationError: An argument is invalid, or the encoding of the database is not UTF-8.
     """
     target = Target.of(url, schema, lock_timeout)
     guarded(target, "a migration", lambda: _migrate(target, lambda config: command.upgrade(config, revision)))
@@ -94,7 +94,7 @@ def upgrade(
 def downgrade(
     url: str | None = None, *, schema: str | None = None, revision: str, lock_timeout: timedelta | None = None
 ) -> None:
-    """Takes back the revisions after this one; "base" takes back all, and with them every session.
+    """Takes back the revisions after ``revision``. "base" takes back all of them and deletes every session.
 
     Raises:
         StorageError, SchemaError: As upgrade().
@@ -104,7 +104,7 @@ def downgrade(
 
 
 def current(url: str | None = None, *, schema: str | None = None) -> str | None:
-    """The revision that the database is at; None where there is none.
+    """The revision of the database; None: it has no tables of sessionstore.
 
     Raises:
         StorageError: The database failed or could not be reached.
@@ -119,10 +119,10 @@ def current(url: str | None = None, *, schema: str | None = None) -> str | None:
 
 
 def check(url: str | None = None, *, schema: str | None = None) -> None:
-    """Compares the database with what this version works with; changes nothing.
+    """Compares the tables with those that this version needs. Changes nothing.
 
     Raises:
-        SchemaError: It is at another revision, or differs from what the revision made.
+        SchemaError: The database is at another revision, or its tables differ from those of the revision.
         StorageError: The database failed or could not be reached.
     """
     target = Target.of(url, schema)
@@ -130,7 +130,7 @@ def check(url: str | None = None, *, schema: str | None = None) -> None:
 
 
 def sql(url: str | None = None, *, schema: str | None = None, revision: str = HEAD) -> str:
-    """The SQL of an upgrade from nothing, for those who run it by hand; no database is asked."""
+    """The SQL that makes the tables in an empty database, to be run by hand. Connects to no database."""
     script = io.StringIO()
     target = Target.of(url, schema)
     with _alone_with_alembic():
@@ -154,8 +154,8 @@ def _compare(target: Target, wanted: str) -> None:
             )
         if differences := compare_metadata(context, target.metadata()):
             raise SchemaError(
-                f"the tables in {target.place} differ from revision {wanted} in {len(differences)} place(s): something "
-                "else changed them",
+                f"the tables in {target.place} differ from revision {wanted} in {len(differences)} place(s): another "
+                "program changed them",
                 found=found,
                 wanted=wanted,
             )
@@ -177,9 +177,13 @@ def _migrate(target: Target, run: Callable[[Config], None]) -> None:
 
 
 def _done(target: Target, run: Callable[[Config], None]) -> bool:
-    """Whether a migration was done, or was kept from a lock, nothing of it stayed, and there is time to do it again."""
+    """Runs a migration once; False: a lock was not free, the migration was rolled back, and there is time for another.
+
+    Raises:
+        StorageUnavailableError: A lock was not free in time.
+    """
     try:
-        # Others of this process wait for Alembic, and so only once nobody else is waited for.
+        # Alembic is locked after the database: a thread that waits for the database does not block other threads.
         with migrating(target) as connection, _alone_with_alembic():
             run(_config(target, connection=connection))
     except StorageUnavailableError as error:
@@ -196,7 +200,7 @@ def _done(target: Target, run: Callable[[Config], None]) -> bool:
 
 @contextmanager
 def _alone_with_alembic() -> Generator[None]:
-    """Lets one thread migrate, and gives Alembic back to the migration inside which that may be."""
+    """Lets one thread use Alembic. Afterwards a migration of the service that called this one has Alembic again."""
     modules: tuple[Any, ...] = (alembic.context, alembic.op)
     with _alembic_turn:
         outer = [vars(module).get("_proxy") for module in modules]
@@ -218,7 +222,7 @@ def _config(
 
 
 def _scripts() -> Path:
-    """The migrations: inside the package in a wheel, beside it in a checkout and in an editable install."""
+    """The directory of migrations: inside the package in a wheel, beside the package in a checkout."""
     package = Path(__file__).parent.parent
     inside = package / "migrations"
     return inside if inside.is_dir() else package.parent / "migrations"
@@ -248,7 +252,7 @@ def _revision(context: MigrationContext, target: Target) -> str | None:
 
 
 def _ensure_schema(connection: Connection, schema: str) -> None:
-    # Looks first: CREATE SCHEMA IF NOT EXISTS asks for the right to create even where there is nothing to do.
+    # Asks first: CREATE SCHEMA IF NOT EXISTS needs the right to create schemas even if the schema exists.
     found = connection.execute(text("SELECT 1 FROM pg_namespace WHERE nspname = :schema"), {"schema": schema})
     if found.first() is None:
         connection.execute(CreateSchema(schema, if_not_exists=True))

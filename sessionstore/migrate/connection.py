@@ -1,4 +1,4 @@
-"""Connections to migrate on: synchronous, as Alembic is, and used once."""
+"""Opens the synchronous connection that a migration runs on."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from ..storage.sql.faults import driver_error
 from .target import Target
 
 _TURN: Final = 10.0
-"""Seconds to wait for the SQLite file at once."""
+"""Seconds of one wait for the SQLite file."""
 
 
 @contextmanager
 def connected(target: Target) -> Generator[Connection]:
-    """A connection, and its end.
+    """A connection, which is closed at the end of the block.
 
     Raises:
-        ConfigurationError: The database cannot hold every text.
+        ConfigurationError: The encoding of the database is not UTF-8.
     """
     engine = _postgresql(target) if target.schema is not None else _sqlite(target)
     try:
         with engine.connect() as connection:
             if target.schema is not None:
                 _check_encoding(connection)
-            # Ours is always named, also where it is the one that the connection looks into first.
+            # Without a default, SQLAlchemy names the schema in every statement, also if it is first in search_path.
             connection.dialect.default_schema_name = None
             yield connection
     finally:
@@ -52,7 +52,7 @@ def _check_encoding(connection: Connection) -> None:
     encoding: bytes = driver.pgconn.parameter_status(b"server_encoding") or b"UTF8"
     if encoding != b"UTF8":
         raise ConfigurationError(
-            f"the database keeps texts in {encoding.decode()}, which cannot hold all characters; make one with "
+            f"the encoding of the database is {encoding.decode()}, which cannot hold all characters; create one with "
             "CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0, and migrate that"
         )
 
@@ -65,17 +65,18 @@ def _sqlite(target: Target) -> Engine:
 
     @event.listens_for(engine, "connect")
     def _configure(connection: sqlite3.Connection, _: object) -> None:
-        # Transactions are begun below; and WAL, which stays with the file, lets readers and a writer work at once.
+        # The driver must not begin transactions: _begin() does. WAL, a property of the file, lets readers and a writer
+        # work at the same time.
         connection.isolation_level = None
         while not _done(lambda: connection.execute("PRAGMA journal_mode = WAL").close(), target):
-            # Going over to WAL takes the file alone, and SQLite does not wait for that as it does for all other locks.
+            # Switching to WAL needs an exclusive lock, and SQLite's busy_timeout does not apply to it.
             time.sleep(random.uniform(0, 0.05))  # noqa: S311
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
         def begin() -> None:
             connection.exec_driver_sql(f"PRAGMA busy_timeout = {lock_wait.turn(_TURN)}")
-            # Takes the file before the revision is read: one process migrates, and the others find it done.
+            # Locks the file before the revision is read: one process migrates, and the others find the work done.
             connection.exec_driver_sql("BEGIN IMMEDIATE")
 
         while not _done(begin, target):
@@ -85,13 +86,13 @@ def _sqlite(target: Target) -> Engine:
 
 
 def _done(step: Any, target: Target) -> bool:
-    """Whether a step was done, or somebody else has the file and there is time left to wait for it."""
+    """Runs a step once; False: another process locks the file, and there is time for another try."""
     try:
         step()
     except (sqlite3.OperationalError, DBAPIError) as error:
         busy = getattr(driver_error(error), "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
         if not busy or target.lock_wait.over:
             raise
-        target.lock_wait.report(f"whoever writes {target.place}")
+        target.lock_wait.report(f"the process that writes {target.place}")
         return False
     return True

@@ -1,4 +1,4 @@
-"""What went wrong in a migration, from the driver's error: by its code and class, never by its text."""
+"""Translates errors of a migration into errors of the library, by code and class, never by the text of a message."""
 
 from __future__ import annotations
 
@@ -22,37 +22,36 @@ R = TypeVar("R")
 
 _EXPECTED: Final = (SessionStoreError, CommandError, SQLAlchemyError, sqlite3.Error, OSError)
 
-_LONGER: Final = "try again when that has ended, or wait longer: --lock-timeout, or lock_timeout= in Python"
+_LONGER: Final = "try again later, or wait longer: --lock-timeout, or lock_timeout= in Python"
 
 _UNAVAILABLE: Final = {
-    LOCK_NOT_AVAILABLE: "somebody else holds a lock on the tables; nothing was changed, try again",
-    "25006": "the server only reads; give the URL of the primary, or see who set default_transaction_read_only",
-    "25P03": "the server ended the connection, for its idle_in_transaction_session_timeout",
-    "25P04": "the server ended the connection, for its transaction_timeout; raise it for this role, and try again",
+    LOCK_NOT_AVAILABLE: "another transaction holds a lock on the tables; nothing was changed, try again",
+    "25006": "the server is read-only; give the URL of the primary, or check default_transaction_read_only",
+    "25P03": "the server closed the connection, because of idle_in_transaction_session_timeout",
+    "25P04": "the server closed the connection, because of transaction_timeout; raise it for this role, and try again",
     "53100": "the server's disk is full; make room, and try again",
     "53200": "the server is out of memory; try again when it has less to do",
     "53300": "the server has no connection left for this role; close some, or raise the limit, and try again",
-    "57014": "the server cancelled a statement, for its statement_timeout or because somebody asked for it; set "
+    "57014": "the server cancelled a statement, because of statement_timeout or at the request of a user; set "
     "statement_timeout to 0 for this role, or add ?options=-c%20statement_timeout%3D0 to the URL, and try again",
-    "57P01": "the server ended the connection, because it stops or somebody asked for it; try again",
+    "57P01": "the server closed the connection, because it stops or at the request of a user; try again",
     "57P03": "the server is starting up, shutting down or a standby; try again in a moment",
 }
 _FAILED: Final = {
-    "42501": "the role may not do this: it needs CREATE on the schema, or on the database where the schema is missing, "
-    "and to be the owner of tables that are there",
-    "42P07": "there is a table of this name already, which the migrations did not make; move it away, or use another "
-    "schema",
-    "42P06": "there is a schema of this name already, which this role may not use",
+    "42501": "the role lacks rights: it needs CREATE on the schema, or on the database if the schema is missing, and "
+    "has to own the tables that exist",
+    "42P07": "a table of this name exists, which the migrations did not make; rename that table, or use another schema",
+    "42P06": "a schema of this name exists, and this role has no rights on it",
 }
 
 
 def guarded(target: Target, doing: str, run: Callable[[], R]) -> R:
-    """Runs, and raises whatever goes wrong as one of our errors.
+    """Runs a function and translates its errors.
 
     Args:
-        target: What is migrated.
-        doing: Which work failed, as the beginning of a sentence that ends with "failed".
-        run: The work.
+        target: The database.
+        doing: The name of the work for messages, as in "a migration" failed.
+        run: The function.
 
     Raises:
         StorageError: The database failed or could not be reached.
@@ -62,22 +61,22 @@ def guarded(target: Target, doing: str, run: Callable[[], R]) -> R:
         return run()
     except _EXPECTED as error:
         failure = _translated(error, target, doing)
-    # Of what was raised, connections and all, only the copy stays that is the cause.
+    # Drops the original error, which refers to connections. Its __cause__ is a clean copy.
     failure.__context__ = None
     raise failure
 
 
 @contextmanager
 def faults(target: Target, doing: str) -> Generator[None]:
-    """guarded(), for what is inside."""
+    """Translates the errors of a block, as guarded() does."""
     try:
         yield
     except _EXPECTED as error:
-        raise _translated(error, target, doing)  # noqa: B904  # it has its cause
+        raise _translated(error, target, doing)  # noqa: B904  # _translated() sets the cause
 
 
 def waited(target: Target, whom: str) -> StorageUnavailableError:
-    """What to say where somebody else was waited for in vain."""
+    """The error of a migration that got no lock in time."""
     return StorageUnavailableError(
         f"a migration waited {shown(target.lock_wait.timeout)} for a lock in {target.place}, held by {whom}, and "
         f"nothing was changed; {_LONGER}",
@@ -89,7 +88,7 @@ def _translated(error: Exception, target: Target, doing: str) -> SessionStoreErr
     if isinstance(error, SessionStoreError):
         return error
     if isinstance(error, CommandError):
-        # Alembic's own words speak of its files and of branches, which nobody here has to know.
+        # Alembic's message is about its files and branches, which a user of the library does not know.
         failure: SessionStoreError = ConfigurationError(
             "there is no such revision, or it does not lie in that direction: upgrade goes to a later one, downgrade "
             "to an earlier one"
@@ -123,8 +122,8 @@ def _of_postgresql(error: Exception, code: str | None, doing: str) -> StorageErr
 def _of_sqlite(code: str | None, target: Target, doing: str) -> StorageError:
     if code is not None and code.startswith("SQLITE_BUSY"):
         return StorageUnavailableError(
-            f"{doing} waited {shown(target.lock_wait.timeout)} for {target.place}, which others write, and nothing was "
-            f"changed; {_LONGER}",
+            f"{doing} waited {shown(target.lock_wait.timeout)} for {target.place}, which other processes write, and "
+            f"nothing was changed; {_LONGER}",
             code=code,
         )
     words = trouble_with(target.url, code) or f"{doing} failed in {target.place}; the cause has the details"

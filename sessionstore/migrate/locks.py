@@ -1,4 +1,4 @@
-"""Whom a migration has to wait for in PostgreSQL: another migration of the schema, or whoever uses its tables."""
+"""Locks of PostgreSQL that a migration waits for, and who holds them: other migrations, or users of the tables."""
 
 from __future__ import annotations
 
@@ -15,14 +15,12 @@ from .waits import LockWait, shown
 LOCK_NOT_AVAILABLE: Final = "55P03"
 
 _LONGEST_TURN: Final = 10.0
-"""Seconds. After each turn it says whom it waits for."""
+"""Seconds of one wait for another migration. After each wait the migration logs what it waits for."""
 
 TABLE_TURN: Final = 5.0
-"""Seconds that a migration waits for a table at once. Behind it waits everybody else who wants the table, so that it
-lets them pass in between."""
+"""Seconds of one wait for a table. All other users of the table queue behind the migration, so the waits are short."""
 
-# Never the text of a statement, which may quote what it stores. Of the sessions of other roles, only members of
-# pg_read_all_stats see since when they are there.
+# Without the texts of statements, which may quote data. Only members of pg_read_all_stats see the times of other roles.
 _HOLDERS: Final = """
     SELECT DISTINCT locks.pid, activity.usename, activity.application_name,
         extract(epoch FROM clock_timestamp() - coalesce(activity.xact_start, activity.backend_start))
@@ -49,10 +47,10 @@ _USERS: Final = _HOLDERS.format(
 
 
 def begin_alone(connection: Connection, schema: str, lock_wait: LockWait) -> None:
-    """Waits until no other migration of the schema runs. The end of the connection lets the next one begin.
+    """Waits until no other migration of the schema runs, and takes its lock until the connection is closed.
 
     Raises:
-        DBAPIError: Somebody else's took too long; see LOCK_NOT_AVAILABLE.
+        DBAPIError: The lock was not free in time; see LOCK_NOT_AVAILABLE.
     """
     key = _key(schema)
     while True:
@@ -63,9 +61,9 @@ def begin_alone(connection: Connection, schema: str, lock_wait: LockWait) -> Non
         try:
             with connection.begin():
                 connection.execute(text(f"SET LOCAL lock_timeout = {lock_wait.turn(_LONGEST_TURN)}"))
-                # The wait has its own end, whatever the role has.
+                # lock_timeout limits the wait. A statement_timeout of the role must not end it earlier.
                 connection.execute(text("SET LOCAL statement_timeout = 0"))
-                # Of the session, not of the transaction: an index that is built concurrently commits in between.
+                # A lock of the session, not of the transaction: building an index CONCURRENTLY commits in between.
                 connection.execute(text("SELECT pg_catalog.pg_advisory_lock(:key)"), {"key": key})
                 return
         except DBAPIError as error:
@@ -74,12 +72,16 @@ def begin_alone(connection: Connection, schema: str, lock_wait: LockWait) -> Non
 
 
 def holders(connection: Connection, schema: str) -> str:
-    """Who migrates the schema, or else who uses its tables."""
+    """The processes that migrate the schema; if there are none, those that use its tables."""
     with connection.begin():
-        return _migrating(connection, schema, "") or _described(connection, _USERS, schema=schema) or "nobody any more"
+        return (
+            _migrating(connection, schema, "")
+            or _described(connection, _USERS, schema=schema)
+            or "a process that has released it since"
+        )
 
 
-def _migrating(connection: Connection, schema: str, nobody: str = "which ends just now") -> str:
+def _migrating(connection: Connection, schema: str, nobody: str = "it has just ended") -> str:
     high, low = divmod(_key(schema) % 2**64, 2**32)
     return _described(connection, _MIGRATION, high=high, low=low) or nobody
 
@@ -96,6 +98,6 @@ def _who(pid: int | None, role: str | None, application: str | None, seconds: fl
 
 
 def _key(schema: str) -> int:
-    """The key of the schema's advisory lock, which nobody else in the database uses."""
+    """The key of the schema's advisory lock: a hash, so that no other program uses the same key by chance."""
     digest = hashlib.blake2b(schema.encode(), digest_size=8, person=b"sessionstore").digest()
     return int.from_bytes(digest, signed=True)

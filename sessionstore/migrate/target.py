@@ -1,4 +1,4 @@
-"""What is to be migrated: a database, the schema in it, and how long to wait for others."""
+"""Target: the database and schema to migrate, and how long to wait for locks."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from .waits import LockWait
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A database and the schema in it that is to be migrated.
+    """The database and the schema to migrate.
 
     Attributes:
-        url: For create_engine().
-        connect_args: For the driver.
-        schema: Where the tables are in PostgreSQL; None: SQLite.
-        lock_wait: How long others are waited for.
+        url: The URL for create_engine().
+        connect_args: The driver's arguments.
+        schema: The PostgreSQL schema of the tables; None: the database is SQLite.
+        lock_wait: How long to wait for locks.
         pooled: Whether the URL leads to a pooler.
     """
 
@@ -40,10 +40,10 @@ class Target:
 
     @classmethod
     def of(cls, url: str | None, schema: str | None, lock_timeout: timedelta | None = None) -> Target:
-        """From what was given, else from the environment.
+        """The target that the arguments name; missing arguments are taken from the environment.
 
         Raises:
-            ConfigurationError: Something of it cannot work.
+            ConfigurationError: The URL, the schema or the timeout is invalid.
         """
         address = read_url(config.database_url(url), synchronous=True)
         sqlite = address.backend == "sqlite"
@@ -54,22 +54,22 @@ class Target:
 
     @classmethod
     def from_environment(cls) -> Target:
-        """``SESSIONSTORE_DATABASE_URL`` and ``SESSIONSTORE_SCHEMA``, or their defaults."""
+        """The target of ``SESSIONSTORE_DATABASE_URL`` and ``SESSIONSTORE_SCHEMA``, or their defaults."""
         return cls.of(None, None)
 
     @property
     def file(self) -> Path | None:
-        """The file of SQLite."""
+        """The SQLite file; None: the database is PostgreSQL."""
         return file_of(self.url) if self.schema is None else None
 
     @property
     def place(self) -> str:
-        """What to call it in a message."""
+        """The name of the target for messages."""
         return f"the SQLite file {str(self.file)!r}" if self.schema is None else f"schema {self.schema!r}"
 
     @property
     def option(self) -> str:
-        """What the command has to be given so that it means this schema."""
+        """The option of the command that names this schema; "": it is the default."""
         return "" if self.schema in (None, config.DEFAULT_SCHEMA) else f" --schema {shlex.quote(str(self.schema))}"
 
     @property
@@ -77,7 +77,7 @@ class Target:
         return VERSION_TABLE
 
     def metadata(self) -> MetaData:
-        """The tables that there should be."""
+        """The tables that this version needs."""
         metadata = MetaData(schema=self.schema)
         sessions_table(metadata, sqlite=self.schema is None)
         if self.schema is not None:
@@ -85,12 +85,12 @@ class Target:
         return metadata
 
     def includes(self, name: str | None, kind: str, parents: Any) -> bool:
-        """Whether a thing in the database is ours, so that Alembic's comparison drops no other."""
+        """Whether a schema or table belongs to sessionstore. Alembic's comparison must not propose to drop others."""
         if kind == "schema":
             return name == self.schema
         return kind != "table" or name in {table.name for table in self.metadata().tables.values()}
 
     def preparing(self) -> Iterator[Any]:
-        """What has to be there before the first revision, for a script."""
+        """The statements of a script before the first revision."""
         if self.schema is not None:
             yield CreateSchema(self.schema, if_not_exists=True)

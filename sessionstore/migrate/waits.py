@@ -1,4 +1,4 @@
-"""How long a migration waits for others, and what it says meanwhile."""
+"""LockWait: how long a migration waits for locks, and its log messages meanwhile."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import Final
 from ..errors import ConfigurationError
 
 LOCK_TIMEOUT: Final = timedelta(minutes=5)
-"""For other migrations of the schema, which may take long, and for whoever uses the tables."""
+"""How long to wait in PostgreSQL. Another migration of the schema may take minutes."""
 BUSY_TIMEOUT: Final = timedelta(seconds=30)
-"""For others who write the SQLite file."""
+"""How long to wait for a SQLite file that other processes write."""
 
 LONGEST: Final = timedelta(days=20)
-"""PostgreSQL counts milliseconds up to 2**31."""
+"""The longest timeout: PostgreSQL counts milliseconds up to 2**31."""
 
 _UNNOTICED: Final = 1.0
-"""Seconds of waiting that nobody has to be told of, as when many processes begin at once."""
+"""Seconds of waiting without a message, as when many processes begin at once."""
 _BETWEEN_REPORTS: Final = 10.0
 _SHORTEST_TURN: Final = 0.05
 
@@ -26,10 +26,10 @@ _logger = logging.getLogger(__name__.rpartition(".")[0])
 
 
 class LockWait:
-    """The time that one migration has for all its waits, from the first look at what it may have to wait for.
+    """The time that one migration has for all its waits. It begins with the first wait.
 
     Args:
-        timeout: How long.
+        timeout: The time in all.
     """
 
     def __init__(self, timeout: timedelta) -> None:
@@ -39,29 +39,29 @@ class LockWait:
 
     @classmethod
     def of(cls, timeout: object, *, sqlite: bool) -> LockWait:
-        """The default where none is given.
+        """A wait with this timeout; None: the default of the database.
 
         Raises:
-            ConfigurationError: It is not positive, or no duration.
+            ConfigurationError: The timeout is no timedelta, not positive, or longer than 20 days.
         """
         if timeout is None:
             return cls(BUSY_TIMEOUT if sqlite else LOCK_TIMEOUT)
         if not isinstance(timeout, timedelta) or not timedelta(0) < timeout <= LONGEST:
-            raise ConfigurationError("lock_timeout must be a timedelta, longer than nothing and at most 20 days")
+            raise ConfigurationError("lock_timeout must be a timedelta, positive and at most 20 days")
         return cls(timeout)
 
     def turn(self, longest: float) -> int:
-        """Milliseconds to wait now: so many seconds at most, not beyond the next report or the end, at least one."""
+        """How many milliseconds to wait now, at least one: until the next report or the end, at most ``longest`` s."""
         left = self._left()
         return max(1, int(1000 * min(longest, left, max(_SHORTEST_TURN, self._next_report - time.monotonic()))))
 
     @property
     def over(self) -> bool:
-        """Whether no time is left."""
+        """Whether the time is up."""
         return self._left() <= 0
 
     def report(self, whom: str) -> None:
-        """Says whom it waits for: after a second, and then every ten seconds."""
+        """Logs what the migration waits for: after a second, and then every ten seconds."""
         left = timedelta(seconds=max(0, round(self._left())))
         now = time.monotonic()
         if now >= self._next_report:

@@ -16,7 +16,7 @@ VALUES = st.recursive(st.none() | st.booleans() | TEXTS, lambda inner: st.lists(
 
 
 @given(TEXTS)
-def test_what_is_shown_holds_nothing_that_a_terminal_obeys(text: str) -> None:
+def test_printed_text_holds_no_control_characters(text: str) -> None:
     assert printable(text).isprintable()
     assert printable(text) == text or not text.isprintable()
 
@@ -26,7 +26,7 @@ def test_json_that_was_made_printable_is_the_same_json(value: JsonValue) -> None
     assert json.loads(printable(json.dumps(value, ensure_ascii=False))) == value
 
 
-def test_control_characters_and_turned_text_are_shown_as_their_codes() -> None:
+def test_control_characters_and_bidirectional_overrides_are_escaped() -> None:
     assert printable(f"a{ESCAPE}[31m{RIGHT_TO_LEFT}\n") == r"a\u001b[31m\u202e\u000a"
     assert printable("\U000e0001") == r"\udb40\udc01"
     assert printable("Grüezi, 世界") == "Grüezi, 世界"
@@ -66,7 +66,7 @@ def test_numbers_are_grouped(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == "rows   1,234,567\nname   1234567\n"
 
 
-def test_nothing_is_drawn_where_nobody_watches(capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_progress_bar_is_printed_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     with progress("reaping", 3, "rows") as advance:
         advance(5)
     assert capsys.readouterr() == ("", "")

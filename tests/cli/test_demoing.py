@@ -102,7 +102,7 @@ def test_the_demo_runs_on_a_given_database(store: Store, two_conversations: str)
     ("losing", "fault"),
     [("-chat", "1 of 12 turns are missing"), ("-orchestration", "the sequence is at 11 and not at 12")],
 )
-def test_a_lost_update_is_found_and_is_1(
+def test_a_lost_update_ends_the_demo_with_status_1(
     losing: str, fault: str, opens: Callable[[type[MemoryStorageProvider]], str], two_conversations: str
 ) -> None:
     provider = type("Losing", (Lossy,), {"losing": losing})
@@ -118,7 +118,9 @@ def test_a_lost_update_is_found_and_is_1(
     )
 
 
-def test_a_row_that_stays_is_1(opens: Callable[[type[MemoryStorageProvider]], str], two_conversations: str) -> None:
+def test_a_row_that_is_not_reaped_ends_the_demo_with_status_1(
+    opens: Callable[[type[MemoryStorageProvider]], str], two_conversations: str
+) -> None:
     outcome = call("demo", two_conversations, "--database-url", opens(Unreaped))
     assert outcome.exit_code == 1
     assert facts(outcome.stdout)["rows left"] == "4"
@@ -138,7 +140,7 @@ def test_a_demo_that_cannot_begin_is_a_wrong_call(arguments: list[str]) -> None:
     assert (outcome.exit_code, outcome.stdout) == (2, "")
 
 
-def test_who_watches_sees_the_turns_go_by(two_conversations: str) -> None:
+def test_a_terminal_shows_the_progress_of_the_demo(two_conversations: str) -> None:
     seen = run_at_terminal("demo", two_conversations)
     assert seen.status == 0
     assert facts(seen.stdout).items() >= ENDS.items()

@@ -40,7 +40,7 @@ def test_what_is_no_duration_is_a_bad_parameter(text: str) -> None:
 
 
 @given(st.timedeltas(min_value=timedelta(0), max_value=timedelta(days=365_000)))
-def test_a_duration_is_shown_as_it_is_read(duration: timedelta) -> None:
+def test_a_printed_duration_can_be_read_again(duration: timedelta) -> None:
     assert parse_duration(shown_duration(duration)) == duration
 
 

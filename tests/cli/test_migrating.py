@@ -66,7 +66,7 @@ def test_each_schema_is_migrated_for_itself(storage_url: str, monkeypatch: pytes
     assert call("migrate", "current").stdout == f"{HEAD}\n"
 
 
-def test_without_an_answer_no_session_is_deleted(storage_url: str) -> None:
+def test_base_without_a_terminal_or_yes_deletes_nothing(storage_url: str) -> None:
     migrate.upgrade(storage_url)
     outcome = call("migrate", "downgrade", "base", "--database-url", storage_url)
     assert outcome.exit_code == 2
@@ -75,7 +75,7 @@ def test_without_an_answer_no_session_is_deleted(storage_url: str) -> None:
 
 
 @pytest.mark.parametrize("provider_kind", ["sqlite"], indirect=True)
-def test_at_a_terminal_the_answer_decides(store: Store) -> None:
+def test_at_a_terminal_only_the_answer_yes_deletes(store: Store) -> None:
     migrate.upgrade(store.url)
     store.put(draft("kept"))
     command = ["migrate", "downgrade", "base", "--database-url", store.url]
@@ -129,14 +129,14 @@ def test_the_sql_run_by_hand_is_the_migration(tmp_path: Path) -> None:
     assert call("migrate", "check", "--database-url", sqlite_url(file)).stdout == "ok\n"
 
 
-def test_a_file_that_cannot_be_opened_is_1() -> None:
+def test_a_file_that_cannot_be_opened_ends_with_status_1() -> None:
     outcome = call("migrate", "upgrade", "--database-url", "sqlite:///no/such/directory.db")
     assert outcome.exit_code == 1
     assert "directory.db" not in told(outcome)
 
 
 @pytest.mark.parametrize("provider_kind", ["postgresql"], indirect=True)
-def test_an_upgrade_says_whom_it_waits_for_and_for_how_long_at_most(storage_url: str) -> None:
+def test_an_upgrade_prints_what_it_waits_for_and_the_longest_wait(storage_url: str) -> None:
     with migrate.migrating(migrate.Target.of(storage_url, None)) as connection:
         pid = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
         for _ in range(2):
@@ -151,7 +151,7 @@ def test_an_upgrade_says_whom_it_waits_for_and_for_how_long_at_most(storage_url:
 
 
 @pytest.mark.parametrize("provider_kind", ["postgresql"], indirect=True)
-def test_the_cause_that_an_error_speaks_of_is_shown(storage_url: str) -> None:
+def test_the_cause_of_an_error_is_printed(storage_url: str) -> None:
     missing = storage_url.replace("/sessionstore_test_", "/missing_")
     for command in ("upgrade", "current", "check"):
         outcome = call("migrate", command, "--database-url", missing)
@@ -160,7 +160,7 @@ def test_the_cause_that_an_error_speaks_of_is_shown(storage_url: str) -> None:
 
 @pytest.mark.parametrize("provider_kind", ["sqlite"], indirect=True)
 @pytest.mark.usefixtures("storage_url")
-def test_a_file_that_cannot_be_made_is_told_with_its_directory(tmp_path: Path) -> None:
+def test_the_error_of_a_file_that_cannot_be_made_names_its_directory(tmp_path: Path) -> None:
     for command in ("upgrade", "current", "check"):
         outcome = call("migrate", command, "--database-url", sqlite_url(tmp_path / "missing" / "deeper" / "new.db"))
         assert f"the directory '{tmp_path}/missing' of the SQLite file does not exist" in told(outcome)

@@ -31,7 +31,7 @@ def rows(store: Store) -> list[tuple[int, int]]:
     return [(stats.live, stats.expired) for stats in store.ask(lambda storage: storage.stats())]
 
 
-def test_what_expired_is_deleted_and_reported_in_one_line(store: Store, run: Run) -> None:
+def test_expired_sessions_are_deleted_and_reported_in_one_line(store: Store, run: Run) -> None:
     store.put(draft("live"), draft("immortal", ttl=None))
     put_expired(store, 7)
     outcome = run("reap", "--json", "--batch-size", "3")
@@ -49,7 +49,7 @@ def test_a_dry_run_only_counts(store: Store, run: Run) -> None:
     assert rows(store) == [(0, 2)]
 
 
-def test_grace_keeps_what_expired_lately(store: Store, run: Run) -> None:
+def test_grace_keeps_sessions_that_expired_lately(store: Store, run: Run) -> None:
     put_expired(store, 3, ago=HOUR)
     put_expired(store, 2, ago=3 * HOUR)
     assert line(run("reap", "--json", "--grace", "1h30m").stdout)["deleted"] == 2
@@ -87,7 +87,7 @@ def test_a_reaper_that_cannot_work_is_a_wrong_call(store: Store, run: Run, optio
 
 
 @pytest.mark.parametrize("provider_kind", ["sqlite"], indirect=True)
-def test_who_watches_sees_how_far_it_is(store: Store) -> None:
+def test_a_terminal_shows_the_progress_of_the_reaper(store: Store) -> None:
     put_expired(store, 1200)
     seen = run_at_terminal("reap", "--json", "--batch-size", "100", "--database-url", store.url)
     assert seen.status == 0

@@ -41,7 +41,7 @@ def test_live_sessions_are_listed_in_order(filled: Store, run: Run) -> None:
 def test_a_limit_says_that_there_are_more(filled: Store, run: Run) -> None:
     outcome = run("list", "--json", "--limit", "2")
     assert listed(outcome) == ["z", "a1"]
-    assert outcome.stderr == "there are more than 2; --limit 0 shows all\n"
+    assert outcome.stderr == "there are more than 2 sessions; --limit 0 shows all\n"
     assert run("list", "--limit", "4").stderr == ""
 
 
@@ -54,7 +54,7 @@ def test_a_listing_goes_on_from_page_to_page(store: Store, run: Run) -> None:
     assert listed(run("list", "--json")) == names[:50]
 
 
-def test_people_get_a_table(filled: Store, run: Run) -> None:
+def test_sessions_are_printed_as_a_table(filled: Store, run: Run) -> None:
     lines = run("list").stdout.splitlines()
     cells = [line.split() for line in lines if line.strip()]
     assert cells[0] == ["namespace", "session", "owner", "created", "last", "access", "expires"]
@@ -75,7 +75,7 @@ def test_an_empty_store_is_no_failure(store: Store, run: Run) -> None:
 HOSTILE = ["[red]x[/red]", "[/]", ":smile:", "a\x1b[2Jb", "a\x9b31mb", "a\u202eb", "x" * 255, "-rf", "' OR 1=1", "{0}"]
 
 
-def test_hostile_names_are_only_names(store: Store, run: Run) -> None:
+def test_hostile_ids_and_owners_are_listed_unharmed(store: Store, run: Run) -> None:
     store.put(*(draft(name, namespace=name, owner_id=name, state='{"n": 1}') for name in HOSTILE))
     table = run("list").stdout
     counts = run("stats").stdout
@@ -98,7 +98,7 @@ def shown_of(store: Store, name: str) -> dict[str, Any]:
     return dict(json.loads(outcome.stdout))
 
 
-def test_show_tells_everything_about_a_session(store: Store, run: Run) -> None:
+def test_show_prints_all_metadata_of_a_session(store: Store, run: Run) -> None:
     store.put(draft("s", json.dumps(STATE), owner_id="u1", origin='{"from": "web"}', version=7, max_lifetime=2 * TTL))
     outcome = run("show", "s", "--namespace", "chat", "--json")
     assert (outcome.exit_code, outcome.stderr) == (0, "")
@@ -115,7 +115,7 @@ def test_show_tells_everything_about_a_session(store: Store, run: Run) -> None:
     assert (shown["updated_at"], shown["last_accessed_at"]) == (shown["created_at"], shown["created_at"])
 
 
-def test_show_shows_people_the_state_and_nothing_that_a_terminal_obeys(store: Store, run: Run) -> None:
+def test_show_prints_the_state_without_control_characters(store: Store, run: Run) -> None:
     store.put(draft("s", json.dumps(STATE), owner_id="[red]", origin='{"from": "web"}', ttl=None, namespace="sessions"))
     outcome = run("show", "s")
     facts, _, state = outcome.stdout.partition("\n\n")
@@ -135,7 +135,7 @@ def test_show_shows_the_time_to_live(store: Store, run: Run) -> None:
     assert ["time", "to", "live", "30m"] in [line.split() for line in shown.splitlines()]
 
 
-def test_looking_is_no_access(store: Store, run: Run) -> None:
+def test_show_is_no_access(store: Store, run: Run) -> None:
     before_expiry = ManualClock(datetime.now(UTC) - TTL / 2)
     store.ask(lambda storage: storage.create(draft("s")), before_expiry)
     before = store.ask(lambda storage: storage.get(key("s"), touch=False))
@@ -145,7 +145,7 @@ def test_looking_is_no_access(store: Store, run: Run) -> None:
 
 
 @pytest.mark.parametrize("command", [["show"], ["show", "--json"], ["delete"], ["delete", "--json"]])
-def test_a_session_that_is_not_there_is_1(filled: Store, run: Run, command: list[str]) -> None:
+def test_an_absent_session_ends_with_status_1(filled: Store, run: Run, command: list[str]) -> None:
     for name, namespace in (("never", "chat"), ("gone", "chat"), ("z", "sessions")):
         outcome = run(*command, name, "--namespace", namespace)
         assert outcome.exit_code == 1
@@ -168,7 +168,7 @@ def test_stats_count_each_namespace(filled: Store, run: Run) -> None:
     assert json.loads(run("stats", "--json", "--namespace", "another").stdout) == [another]
 
 
-def test_people_get_a_table_of_stats(filled: Store, run: Run) -> None:
+def test_stats_are_printed_as_a_table(filled: Store, run: Run) -> None:
     cells = [line.split() for line in run("stats").stdout.splitlines() if line.strip()]
     assert cells[0] == ["namespace", "live", "expired", "oldest", "expiry"]
     assert cells[2] == ["another", "1", "0", "-"]

@@ -93,7 +93,7 @@ class Quoting(Exception):
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_the_cause_is_shown_and_what_it_quotes_is_not(
+def test_the_cause_is_printed_without_the_values_that_it_quotes(
     cause: Exception, code: str | None, shown: str, failing_with: Callable[[BaseException], str]
 ) -> None:
     error = errors.StorageError("it happened", code=code)
@@ -103,7 +103,7 @@ def test_the_cause_is_shown_and_what_it_quotes_is_not(
     assert "s3cr3t" not in outcome.output
 
 
-def test_no_error_was_forgotten() -> None:
+def test_every_class_of_error_has_a_case_here() -> None:
     ours = {error for error in subclasses(SessionStoreError) if error.__module__ == errors.__name__}
     assert {type(error) for error, _ in EVERY_ERROR} == ours
 
@@ -135,7 +135,7 @@ main()
     assert PASSWORD not in done.stderr
 
 
-def test_an_interrupt_is_130(failing_with: Callable[[BaseException], str]) -> None:
+def test_an_interrupt_ends_with_status_130(failing_with: Callable[[BaseException], str]) -> None:
     outcome = call("reap", "--database-url", failing_with(KeyboardInterrupt()))
     assert outcome.exit_code == 130
     assert "Traceback" not in outcome.output
@@ -165,7 +165,7 @@ def test_an_interrupt_is_130(failing_with: Callable[[BaseException], str]) -> No
         ["stats", "--database-url", "memory://", "--schema", "s"],
     ],
 )
-def test_a_wrong_call_is_2(arguments: list[str]) -> None:
+def test_a_wrong_call_ends_with_status_2(arguments: list[str]) -> None:
     outcome = call(*arguments)
     assert outcome.exit_code == 2
     assert outcome.stdout == ""
@@ -199,7 +199,7 @@ def test_a_url_in_the_wrong_place_is_not_repeated(arguments: list[str]) -> None:
 @pytest.mark.parametrize(
     "command", [["stats"], ["list"], ["show", "s"], ["delete", "s"], ["reap"], ["reap", "--dry-run"], ["demo"]]
 )
-def test_a_database_that_is_not_there_is_1_and_no_word_of_its_url(command: list[str]) -> None:
+def test_an_unreachable_database_ends_with_status_1_and_its_url_is_not_printed(command: list[str]) -> None:
     outcome = call(*command, "--database-url", "postgresql://app:s3cr3t@127.0.0.1:1/app")
     assert outcome.exit_code == 1
     assert "check that the server runs" in told(outcome)
@@ -207,7 +207,7 @@ def test_a_database_that_is_not_there_is_1_and_no_word_of_its_url(command: list[
 
 
 @pytest.mark.parametrize("command", [["stats"], ["show", "s"], ["reap", "--json"], ["demo"]])
-def test_a_database_without_tables_is_1_and_says_what_to_run(command: list[str]) -> None:
+def test_a_database_without_tables_ends_with_status_1_and_names_the_command_to_run(command: list[str]) -> None:
     outcome = call(*command, "--database-url", "sqlite:///empty.db")
     assert outcome.exit_code == 1
     assert "run `sessionstore migrate upgrade`" in told(outcome)

@@ -1,1 +1,1 @@
-"""Calls that go together, deadlines, event loops."""
+"""Batches of calls, timeouts, event loops."""

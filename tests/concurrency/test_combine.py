@@ -1,4 +1,4 @@
-"""What a combiner promises, whatever it sends."""
+"""The order, the batches and the context of the calls that a combiner sends."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def sender() -> Sender:
     return Sender()
 
 
-async def test_a_lone_call_goes_in_its_callers_task_without_another_and_without_a_turn() -> None:
+async def test_a_lone_call_is_sent_in_its_callers_task_without_a_turn_of_the_event_loop() -> None:
     seen: list[tuple[object, int]] = []
 
     async def send(batch: Batch[str, str, str]) -> None:
@@ -40,7 +40,7 @@ async def test_a_lone_call_goes_in_its_callers_task_without_another_and_without_
     assert seen == [(asyncio.current_task(), before)] * 3
 
 
-async def test_calls_that_come_while_others_are_under_way_go_together_when_those_land(sender: Sender) -> None:
+async def test_calls_that_arrive_during_a_batch_form_the_next_batch(sender: Sender) -> None:
     combined = combiner(sender)
     tasks = await begun(*(combined.call(key, f"{key}1") for key in "abcd"))
     assert sender.asked == [{"a": ["a1"]}]
@@ -52,7 +52,7 @@ async def test_calls_that_come_while_others_are_under_way_go_together_when_those
     assert await asyncio.gather(*tasks) == ["a1", "b1", "c1", "d1"]
 
 
-async def test_calls_of_one_key_go_together_in_their_order_and_keys_in_that_of_their_first(sender: Sender) -> None:
+async def test_calls_of_one_key_stay_in_order_and_keys_are_in_the_order_of_their_first_calls(sender: Sender) -> None:
     combined = combiner(sender)
     tasks = await begun(combined.call("x", "0"), *(combined.call(key, n) for n in "123" for key in "ba"))
     await sender.land()
@@ -61,7 +61,7 @@ async def test_calls_of_one_key_go_together_in_their_order_and_keys_in_that_of_t
     assert await asyncio.gather(*tasks) == ["0", "1", "1", "2", "2", "3", "3"]
 
 
-async def test_a_key_with_more_calls_than_fit_goes_on_behind_the_others_in_its_order(sender: Sender) -> None:
+async def test_a_key_with_more_calls_than_a_batch_holds_continues_behind_the_other_keys(sender: Sender) -> None:
     combined = combiner(sender, size=4)
     calls = [combined.call("busy", str(n)) for n in range(7)]
     tasks = await begun(combined.call("x", "0"), *calls, *(combined.call(f"k{n}", "1") for n in range(4)))
@@ -76,7 +76,7 @@ async def test_a_key_with_more_calls_than_fit_goes_on_behind_the_others_in_its_o
     await asyncio.gather(*tasks)
 
 
-async def test_a_key_whose_calls_exclude_each_other_is_in_no_two_batches_at_once(sender: Sender) -> None:
+async def test_a_key_whose_calls_exclude_each_other_is_in_one_batch_at_a_time(sender: Sender) -> None:
     combined = combiner(sender, concurrency=3, min_parallel=1, alone=True)
     tasks = await begun(*(combined.call("a", str(n)) for n in range(3)), combined.call("b", "0"))
     assert sender.under_way == [{"a": ["0"]}, {"b": ["0"]}]
@@ -92,7 +92,7 @@ async def test_a_key_whose_calls_exclude_each_other_is_in_no_two_batches_at_once
     assert await asyncio.gather(*tasks) == ["0", "1", "2", "0", "0"]
 
 
-async def test_who_was_just_answered_and_calls_again_goes_along_with_the_next_batch(sender: Sender) -> None:
+async def test_a_caller_that_was_just_answered_and_calls_again_joins_the_next_batch(sender: Sender) -> None:
     combined = combiner(sender)
 
     async def again_and_again(key: str) -> None:
@@ -102,7 +102,7 @@ async def test_who_was_just_answered_and_calls_again_goes_along_with_the_next_ba
     tasks = await begun(*map(again_and_again, "abcdef"))
     await sender.land_all()
     await asyncio.gather(*tasks)
-    # After the first one, all go together, and not by turns one and the others.
+    # After the first call, all calls are in one batch. They do not alternate between two batches.
     assert [len(flight.calls) for flight in sender.flights][:4] == [1, 6, 6, 6]
     assert len(sender.flights) == 5
 
@@ -138,7 +138,7 @@ async def test_who_calls_some_time_after_a_call_beside_him_landed_goes_at_once(s
     await asyncio.gather(*tasks)
 
 
-async def test_who_is_answered_while_a_batch_lands_does_not_leave_the_others_behind() -> None:
+async def test_callers_that_were_just_answered_all_join_the_next_batch() -> None:
     sizes: list[int] = []
 
     async def send(batch: Batch[str, str, str]) -> None:
@@ -158,7 +158,7 @@ async def test_who_is_answered_while_a_batch_lands_does_not_leave_the_others_beh
     assert sizes == [1, 6, 6, 6, 5]
 
 
-async def test_a_newcomer_does_not_overtake_those_who_wait(sender: Sender) -> None:
+async def test_a_new_call_does_not_overtake_waiting_calls(sender: Sender) -> None:
     combined = combiner(sender, size=2)
     tasks = await begun(*(combined.call(f"k{n}", str(n)) for n in range(4)))
     sender.flights[0].land()
@@ -168,7 +168,7 @@ async def test_a_newcomer_does_not_overtake_those_who_wait(sender: Sender) -> No
     assert [call.request for flight in sender.flights for call in flight.calls] == ["0", "1", "2", "3", "4"]
 
 
-async def test_batches_go_in_the_context_of_no_caller() -> None:
+async def test_a_batch_is_sent_in_the_context_of_no_caller() -> None:
     who: ContextVar[str] = ContextVar("who", default="nobody")
     seen: list[str] = []
     gate = asyncio.Event()
@@ -199,7 +199,7 @@ def _calls_at_once(combined: Combiner[str, str, Any], *keys: str) -> list[Any]:
     return asyncio.run(main())
 
 
-def test_an_event_loop_that_ended_under_a_batch_is_not_waited_for_in_the_next(sender: Sender) -> None:
+def test_a_batch_of_a_closed_event_loop_does_not_delay_calls_of_the_next_loop(sender: Sender) -> None:
     combined = combiner(sender, alone=True)
 
     async def leave_behind() -> None:
@@ -243,7 +243,7 @@ def test_calls_of_a_key_exclude_each_other_in_a_second_event_loop_too() -> None:
     assert overlapped == []
 
 
-async def test_an_error_of_the_storage_is_no_error_of_the_combiner(sender: Sender) -> None:
+async def test_a_combiner_works_after_an_error_of_the_storage(sender: Sender) -> None:
     combined = combiner(sender)
     (task,) = await begun(combined.call("a", ""))
     error = StorageError("it failed")

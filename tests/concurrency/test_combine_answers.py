@@ -1,4 +1,4 @@
-"""What callers of a combiner are told, also when something goes wrong, and by_key()."""
+"""The answers and errors that callers of a combiner get; by_key()."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("patient")
 
 
 class _Stop(BaseException):
-    """Not an Exception, as KeyboardInterrupt is none."""
+    """A BaseException that is no Exception, as KeyboardInterrupt."""
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def sender() -> Sender:
 
 
 async def _held(sender: Sender, *requests: str) -> list[asyncio.Task[Any]]:
-    """These calls, in a batch of their own that is under way."""
+    """Tasks of these calls, which are under way in one batch."""
     combined = combiner(sender)
     first, *tasks = await begun(combined.call("x", ""), *(combined.call(request, request) for request in requests))
     await sender.land()
@@ -67,7 +67,7 @@ async def test_nothing_is_sent_for_calls_that_were_all_cancelled(sender: Sender)
     assert await task == "again"
 
 
-async def test_a_call_that_is_cancelled_under_way_leaves_the_others_alone(sender: Sender) -> None:
+async def test_a_call_that_is_cancelled_in_a_batch_does_not_cancel_the_others(sender: Sender) -> None:
     tasks = await _held(sender, "a", "b", "c")
     tasks[1].cancel()
     await turns()
@@ -77,7 +77,7 @@ async def test_a_call_that_is_cancelled_under_way_leaves_the_others_alone(sender
     assert (tasks[0].result(), tasks[1].cancelled(), tasks[2].result()) == ("a", True, "c")
 
 
-async def test_a_lone_call_that_is_cancelled_makes_way_for_those_who_wait(sender: Sender) -> None:
+async def test_waiting_calls_are_sent_after_a_lone_call_is_cancelled(sender: Sender) -> None:
     combined = combiner(sender, alone=True)
     lone, *others = await begun(*(combined.call("a", str(n)) for n in range(3)))
     lone.cancel()
@@ -98,7 +98,7 @@ async def test_a_lone_call_that_is_cancelled_makes_way_for_those_who_wait(sender
     ],
     ids=lambda error: type(error).__name__,
 )
-async def test_an_error_of_a_batch_is_each_callers_own(sender: Sender, error: SessionStoreError) -> None:
+async def test_each_caller_of_a_failed_batch_gets_a_copy_of_the_error(sender: Sender, error: SessionStoreError) -> None:
     tasks = await _held(sender, "a", "b", "c")
     error.__cause__ = OSError("of the driver")
     sender.flights[1].fail(error)
@@ -112,7 +112,7 @@ async def test_an_error_of_a_batch_is_each_callers_own(sender: Sender, error: Se
         assert its_own.__cause__ is error.__cause__
 
 
-async def test_who_was_answered_before_a_batch_failed_keeps_the_answer(sender: Sender) -> None:
+async def test_a_call_that_was_answered_before_its_batch_failed_keeps_the_answer(sender: Sender) -> None:
     tasks = await _held(sender, "a", "b")
     sender.flights[1].calls[0].answer("early")
     await turns()
@@ -136,7 +136,7 @@ async def test_an_answer_may_be_any_exception(sender: Sender, error: BaseExcepti
         try:
             await combined.call(key, key)
         except BaseException as raised:  # noqa: BLE001
-            # Out of a coroutine, Python itself makes a RuntimeError of a StopIteration.
+            # Python turns a StopIteration that leaves a coroutine into a RuntimeError.
             return raised.__cause__ if isinstance(raised, RuntimeError) else raised
         return None
 
@@ -149,7 +149,9 @@ async def test_an_answer_may_be_any_exception(sender: Sender, error: BaseExcepti
     assert [await task for task in (lone, first, second)] == [error, error, None]
 
 
-async def test_a_batch_whose_task_is_cancelled_lets_its_callers_go_and_the_next_ones_work(sender: Sender) -> None:
+async def test_the_callers_of_a_batch_whose_task_is_cancelled_get_an_error_and_the_next_batch_works(
+    sender: Sender,
+) -> None:
     combined = combiner(sender, alone=True)
     tasks = await begun(*(combined.call(key, key) for key in "xab"))
     await sender.land()
@@ -166,7 +168,9 @@ async def test_a_batch_whose_task_is_cancelled_lets_its_callers_go_and_the_next_
     assert await waiting[0] == "next"
 
 
-async def test_a_batch_whose_task_is_cancelled_before_its_first_step_lets_its_callers_go(sender: Sender) -> None:
+async def test_the_callers_of_a_batch_whose_task_is_cancelled_before_its_first_step_get_an_error(
+    sender: Sender,
+) -> None:
     combined = combiner(sender, alone=True)
     tasks = await begun(*(combined.call(key, key) for key in "xab"))
     loop = asyncio.get_running_loop()
@@ -191,7 +195,7 @@ async def test_a_batch_whose_task_is_cancelled_before_its_first_step_lets_its_ca
 
 
 class _Table:
-    """A function of many keys, that refuses some of them."""
+    """A function of many keys that refuses some of them."""
 
     def __init__(self, **refused: StorageError) -> None:
         self.asked: list[list[str]] = []
@@ -207,20 +211,20 @@ class _Table:
         return [key.upper() for key in keys]
 
     async def answers(self, *keys: str) -> list[Any]:
-        """What calls of these keys that go together are told."""
+        """The answers to calls of these keys in one batch."""
         combined: Combiner[str, None, str] = Combiner(by_key(self), size=10, concurrency=1, min_parallel=4, alone=False)
         tasks = await begun(combined.call("first", None), *(combined.call(key, None) for key in keys))
         self.gate.set()
         return list(await asyncio.gather(*tasks[1:], return_exceptions=True))
 
 
-async def test_calls_of_one_key_ask_for_it_once_and_all_are_answered() -> None:
+async def test_calls_of_one_key_are_sent_once_and_all_are_answered() -> None:
     table = _Table()
     assert await table.answers("a", "b", "a", "a") == ["A", "B", "A", "A"]
     assert table.asked == [["first"], ["a", "b"]]
 
 
-async def test_a_key_that_is_refused_among_others_is_refused_alone() -> None:
+async def test_only_the_refused_key_of_a_batch_fails() -> None:
     table = _Table(b=StorageError("bad b"), d=StorageError("bad d"))
     answers = await table.answers("a", "b", "c", "d", "b")
     assert [answers[n] for n in (0, 2)] == ["A", "C"]
@@ -230,14 +234,14 @@ async def test_a_key_that_is_refused_among_others_is_refused_alone() -> None:
 
 
 @pytest.mark.parametrize("error", [StorageUnavailableError("away"), UpdateOutcomeUnknownError("lost")], ids=repr)
-async def test_keys_are_not_asked_for_one_by_one_where_the_storage_is_away(error: StorageError) -> None:
+async def test_a_batch_is_not_bisected_when_the_storage_is_unavailable(error: StorageError) -> None:
     table = _Table(b=error)
     answers = await table.answers("a", "b", "c")
     assert [type(answer) for answer in answers] == [type(error)] * 3
     assert table.asked == [["first"], ["a", "b", "c"]]
 
 
-async def test_a_single_key_that_is_refused_is_not_asked_for_again() -> None:
+async def test_a_single_refused_key_is_not_sent_again() -> None:
     table = _Table(b=StorageError("bad b"))
     answers = await table.answers("b", "b")
     assert list(map(str, answers)) == ["bad b", "bad b"]

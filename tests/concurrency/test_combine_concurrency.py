@@ -1,4 +1,4 @@
-"""How many batches of a combiner are under way at once, and how large they are."""
+"""The number and the size of the batches that a combiner has under way."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def sender() -> Sender:
     return Sender()
 
 
-async def test_a_call_goes_alone_beside_few_others_where_a_place_is_free(sender: Sender) -> None:
+async def test_a_call_is_sent_alone_while_few_others_are_under_way(sender: Sender) -> None:
     combined = combiner(sender, concurrency=5, min_parallel=3)
     tasks = await begun(*(combined.call(f"k{n}", "") for n in range(4)))
     assert sender.under_way == [{"k0": [""]}, {"k1": [""]}, {"k2": [""]}]
@@ -31,12 +31,12 @@ async def test_a_call_goes_alone_beside_few_others_where_a_place_is_free(sender:
     await asyncio.gather(*tasks)
 
 
-async def test_a_small_batch_does_not_go_beside_another_and_a_large_one_does(sender: Sender) -> None:
+async def test_a_large_batch_is_sent_beside_another_and_a_small_one_waits(sender: Sender) -> None:
     combined = combiner(sender, concurrency=2, min_parallel=3)
     tasks = await begun(*(combined.call(f"k{n}", "") for n in range(5)))
     sender.flights[0].land()
     await turns()
-    # Three wait, and a place is free.
+    # Three keys wait, and another batch could be sent.
     assert sender.under_way == [{"k1": [""]}, {"k2": [""], "k3": [""], "k4": [""]}]
     sender.flights[1].land()
     tasks += await begun(*(combined.call(f"l{n}", "") for n in range(2)))
@@ -51,14 +51,14 @@ async def test_a_small_batch_does_not_go_beside_another_and_a_large_one_does(sen
 
 
 @pytest.mark.parametrize("alone", [False, True])
-async def test_who_waited_long_goes_although_all_connections_are_taken(
+async def test_calls_that_waited_long_are_sent_beyond_the_concurrency(
     sender: Sender, monkeypatch: pytest.MonkeyPatch, *, alone: bool
 ) -> None:
     combined = combiner(sender, concurrency=1, alone=alone)
     tasks = await begun(combined.call("slow", "0"))
     tasks += await begun(*(combined.call(key, "1") for key in ("slow", "a", "b")))
     assert sender.under_way == [{"slow": ["0"]}]
-    # The next to come find that it has taken too long.
+    # Later calls find that the batch takes too long.
     monkeypatch.setattr("sessionstore.concurrency.combine._SLOW_BATCH", 0.0)
     combined._queues.here()._timer = None
     tasks += await begun(combined.call("c", "1"))
@@ -71,7 +71,7 @@ async def test_who_waited_long_goes_although_all_connections_are_taken(
     assert await asyncio.gather(*tasks) == ["0", "1", "1", "1", "1"]
 
 
-async def test_who_waited_long_does_not_take_more_than_four_times_the_concurrency(
+async def test_at_most_four_times_the_concurrency_is_used_for_calls_that_waited_long(
     sender: Sender, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sessionstore.concurrency.combine._SLOW_BATCH", 0.0)
@@ -85,14 +85,16 @@ async def test_who_waited_long_does_not_take_more_than_four_times_the_concurrenc
         await sender.land()
     assert await asyncio.gather(*tasks) == [str(n) for n in range(20)]
     assert sender.most == 8
-    # And back to few when nobody is slow any more.
+    # When batches are fast again, the concurrency applies again.
     monkeypatch.setattr("sessionstore.concurrency.combine._SLOW_BATCH", 3600.0)
     tasks = await begun(*(combined.call(f"k{n}", "") for n in range(9)))
     assert len(sender.under_way) == 2
     await sender.land_all()
 
 
-async def test_a_batch_that_hangs_gives_its_place_to_others(sender: Sender, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_batch_that_hangs_stops_counting_towards_the_concurrency(
+    sender: Sender, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("sessionstore.concurrency.combine._SLOW_BATCH", 0.0)
     monkeypatch.setattr("sessionstore.concurrency.combine._LONGEST", 3)
     combined = combiner(sender, concurrency=2, alone=True)
@@ -104,7 +106,7 @@ async def test_a_batch_that_hangs_gives_its_place_to_others(sender: Sender, monk
     (again,) = await begun(combined.call("k0", "again"))
     await turns(100)
     assert len(sender.under_way) == 20  # calls of one key exclude each other, however long it takes
-    # Places that were given away are not given back once more.
+    # A batch that stopped counting is not subtracted again when it ends.
     monkeypatch.setattr("sessionstore.concurrency.combine._SLOW_BATCH", 3600.0)
     await sender.land()
     await sender.land_all()
@@ -115,7 +117,7 @@ async def test_a_batch_that_hangs_gives_its_place_to_others(sender: Sender, monk
     await asyncio.gather(*tasks)
 
 
-async def test_a_batch_whose_callers_are_all_gone_is_cancelled_and_its_place_is_free(sender: Sender) -> None:
+async def test_a_batch_whose_callers_were_all_cancelled_is_cancelled_and_another_is_sent(sender: Sender) -> None:
     combined = combiner(sender, concurrency=1, alone=True)
     lone, *gone = await begun(*(combined.call(key, key) for key in "xaab"))
     await sender.land()
@@ -134,7 +136,7 @@ async def test_a_batch_whose_callers_are_all_gone_is_cancelled_and_its_place_is_
     assert sender.most == 1
 
 
-async def test_an_abandoned_batch_that_does_not_end_holds_up_nobody() -> None:
+async def test_an_abandoned_batch_that_does_not_end_delays_no_other_call() -> None:
     ended = asyncio.Event()
 
     async def send(batch: Batch[str, str, str]) -> None:
@@ -163,7 +165,7 @@ async def test_an_abandoned_batch_that_does_not_end_holds_up_nobody() -> None:
     await turns()
 
 
-async def test_all_who_waited_long_go_one_batch_after_the_other(
+async def test_all_calls_that_waited_long_are_sent_one_batch_after_the_other(
     sender: Sender, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sessionstore.concurrency.combine._SLOW_BATCH", 0.0)
@@ -175,7 +177,7 @@ async def test_all_who_waited_long_go_one_batch_after_the_other(
     await asyncio.gather(*tasks)
 
 
-async def test_a_watch_that_finds_nobody_waiting_ends(sender: Sender, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_timer_ends_when_no_call_waits(sender: Sender, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sessionstore.concurrency.combine._SLOW_BATCH", 0.0)
     combined = combiner(sender)
     tasks = await begun(*(combined.call(key, "") for key in "ab"))
@@ -185,7 +187,7 @@ async def test_a_watch_that_finds_nobody_waiting_ends(sender: Sender, monkeypatc
     assert combined._queues.here()._timer is None
 
 
-async def test_no_batch_has_more_calls_than_its_size_and_no_more_are_under_way_than_the_concurrency(
+async def test_batches_respect_the_size_and_the_concurrency(
     sender: Sender,
 ) -> None:
     combined = combiner(sender, size=5, concurrency=2)
@@ -200,7 +202,7 @@ async def test_no_batch_has_more_calls_than_its_size_and_no_more_are_under_way_t
     assert in_order == [str(n) for n in range(30)]
 
 
-async def test_a_size_of_one_sends_each_by_itself(sender: Sender) -> None:
+async def test_a_size_of_one_sends_each_call_alone(sender: Sender) -> None:
     combined = combiner(sender, size=1, concurrency=3)
     tasks = await begun(*(combined.call("a", str(n)) for n in range(7)))
     await sender.land_all()
@@ -209,7 +211,7 @@ async def test_a_size_of_one_sends_each_by_itself(sender: Sender) -> None:
     assert sender.most == 3
 
 
-async def test_what_waits_is_divided_between_the_batches_that_may_depart(sender: Sender) -> None:
+async def test_waiting_calls_are_divided_between_the_batches_that_may_be_sent(sender: Sender) -> None:
     combined = combiner(sender, size=100, concurrency=2)
     tasks = await begun(*(combined.call(f"k{n}", str(n)) for n in range(22)))
     await sender.land()
@@ -244,11 +246,11 @@ async def test_a_key_whose_calls_do_not_exclude_each_other_fills_the_concurrency
     await asyncio.gather(*tasks)
 
 
-async def test_batches_are_so_small_that_heavy_calls_do_not_exceed_the_capacity_together(sender: Sender) -> None:
+async def test_heavy_calls_make_batches_small_enough_for_the_capacity(sender: Sender) -> None:
     combined = combiner(sender, size=8)
     tasks = await begun(*(combined.call(f"k{n}", "") for n in range(60)))
     lengths: list[int] = []
-    # What is heavy counts at once, what is light by and by.
+    # Heavy calls shrink the batches at once, light calls let them grow slowly.
     for weight in (30, 100, 1, 1, 1, 1, 1, 1000):
         combined.fit([weight], 100)
         await sender.land()
@@ -258,7 +260,7 @@ async def test_batches_are_so_small_that_heavy_calls_do_not_exceed_the_capacity_
     await asyncio.gather(*tasks)
 
 
-async def test_before_anybody_knows_how_heavy_they_are_few_keys_go_together(sender: Sender) -> None:
+async def test_the_first_batch_has_few_keys_because_their_weight_is_unknown(sender: Sender) -> None:
     combined: Combiner[str, str, str] = Combiner(
         sender, size=128, concurrency=1, min_parallel=4, alone=True, weighed=True
     )
@@ -275,14 +277,14 @@ async def test_before_anybody_knows_how_heavy_they_are_few_keys_go_together(send
 
 
 @pytest.mark.parametrize("bad", [1.5, "2", None, True])
-def test_what_is_no_whole_number_cannot_be_a_size_or_a_concurrency(bad: Any) -> None:
+def test_a_size_or_concurrency_that_is_no_whole_number_is_refused(bad: Any) -> None:
     for name in ("size", "concurrency"):
         with pytest.raises(ConfigurationError, match=name):
             Batching(**{name: bad})
 
 
 @pytest.mark.parametrize("bad", [0, -1])
-def test_a_batching_without_room_is_refused(bad: int) -> None:
+def test_a_size_or_concurrency_below_one_is_refused(bad: int) -> None:
     with pytest.raises(ConfigurationError, match="size"):
         Batching(size=bad)
     with pytest.raises(ConfigurationError, match="concurrency"):

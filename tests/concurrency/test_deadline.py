@@ -1,4 +1,4 @@
-"""How a caller waits, who is cancelled or out of time."""
+"""Timeouts and cancellation of callers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MOMENT = timedelta(milliseconds=20)
 
 
 @pytest.mark.parametrize("scoped", [False, True], ids=["cancelled again and again", "anyio"])
-async def test_who_waits_for_an_end_wakes_once_for_each_cancellation(
+async def test_a_task_that_waits_for_another_to_end_wakes_once_for_each_cancellation(
     monkeypatch: pytest.MonkeyPatch, *, scoped: bool
 ) -> None:
     waits: list[object] = []
@@ -62,7 +62,7 @@ async def test_who_waits_for_an_end_wakes_once_for_each_cancellation(
 
 
 class Slow(MemoryStorageProvider):
-    """Waits for ever before a creation or a deletion; says that it sent it, or that it did not, or nothing."""
+    """Waits for ever in a creation or a deletion. Reports that it sent the write, or that it did not, or nothing."""
 
     def __init__(self, says: bool | None) -> None:
         super().__init__()
@@ -91,7 +91,7 @@ class Slow(MemoryStorageProvider):
     [(True, UpdateOutcomeUnknownError), (None, UpdateOutcomeUnknownError), (False, StorageUnavailableError)],
     ids=["sent", "unknown", "not sent"],
 )
-async def test_whose_time_is_up_is_told_whether_anything_was_sent(says: bool | None, error: type[Exception]) -> None:
+async def test_the_error_of_a_timeout_says_whether_a_write_was_sent(says: bool | None, error: type[Exception]) -> None:
     desk = SessionManager(new_chat, Slow(says), "chat")
     with pytest.raises(error):
         await desk.create_session("s", timeout=MOMENT)
@@ -100,7 +100,7 @@ async def test_whose_time_is_up_is_told_whether_anything_was_sent(says: bool | N
     assert noted() is None
 
 
-async def test_what_was_said_to_be_sent_stays_so_until_it_is_known_to_be_refused() -> None:
+async def test_a_sent_write_counts_as_sent_until_it_is_refused() -> None:
     with noting(sent := Sent()):
         assert sent.written()
         sent.begin()
@@ -112,7 +112,7 @@ async def test_what_was_said_to_be_sent_stays_so_until_it_is_known_to_be_refused
         assert not sent.written()
 
 
-async def test_an_update_that_was_seen_takes_its_time_once() -> None:
+async def test_an_update_that_the_session_has_seen_uses_its_timeout_once() -> None:
     class Stuck(MemoryStorageProvider):
         stuck = False
 
@@ -136,6 +136,6 @@ async def test_an_update_that_was_seen_takes_its_time_once() -> None:
     assert monotonic() - started < 0.58
 
 
-async def test_a_caller_without_an_answer_leaves_its_task_behind() -> None:
+async def test_a_timeout_does_not_wait_for_the_end_of_the_call() -> None:
     with pytest.raises(StorageUnavailableError):
         await within(MOMENT, asyncio.sleep(100), lambda: False)

@@ -1,4 +1,4 @@
-"""Calls that go together on event loops of every kind."""
+"""Batches of calls on event loops of every kind: asyncio, eager tasks, uvloop."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if sys.version_info >= (3, 12):
 
 
 class Slow(MemoryStorageProvider):
-    """Lets others run before it answers, as a database does."""
+    """A storage that lets other tasks run before it answers, as a database does."""
 
     async def get_many(self, keys: Sequence[Key], **options: Any) -> Sequence[Document | None]:
         await asyncio.sleep(0)
@@ -43,7 +43,9 @@ class Slow(MemoryStorageProvider):
 
 
 @pytest.mark.parametrize("make", LOOPS.values(), ids=list(LOOPS))
-def test_no_update_is_lost_and_cancelled_callers_disturb_nobody(make: Callable[[], asyncio.AbstractEventLoop]) -> None:
+def test_no_update_is_lost_and_cancelled_callers_disturb_no_other(
+    make: Callable[[], asyncio.AbstractEventLoop],
+) -> None:
     storage = Slow()
 
     async def main(run: int) -> None:

@@ -1,4 +1,4 @@
-"""What belongs to an event loop, or to a process."""
+"""Objects that belong to one event loop or to one process."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ async def of(bound: PerLoop[object]) -> object:
     return bound.here()
 
 
-async def test_a_loop_keeps_its_object() -> None:
+async def test_a_loop_gets_the_same_object_each_time() -> None:
     bound = PerLoop(object)
 
     assert bound.here() is bound.here()
@@ -35,7 +35,7 @@ def test_loops_that_run_at_once_have_an_object_each() -> None:
         loop.close()
 
 
-def test_what_belonged_to_a_closed_loop_is_dropped_by_the_next_one() -> None:
+def test_the_object_of_a_closed_loop_is_dropped_by_the_next_loop() -> None:
     dropped: list[object] = []
     bound = PerLoop(object, drop=dropped.append)
 
@@ -47,7 +47,7 @@ def test_what_belonged_to_a_closed_loop_is_dropped_by_the_next_one() -> None:
     assert list(bound.all().values()) == [second]
 
 
-def test_a_forked_child_begins_with_nothing_and_keeps_what_it_inherited_alive() -> None:
+def test_a_forked_child_begins_without_objects_and_never_destroys_inherited_ones() -> None:
     inherited: list[object] = []
     bound = PerLoop(object, inherit=lambda objects: inherited.extend(objects.values()))
     mine = asyncio.run(of(bound))
@@ -83,7 +83,7 @@ def test_a_child_forked_in_a_coroutine_is_told_to_start_a_loop() -> None:
 
 
 def status_of(child: object) -> int:
-    """Runs a function in a forked child, and returns what that returned."""
+    """Runs a function in a forked child and returns its result."""
     assert callable(child)
     pid = os.fork()
     if pid == 0:

@@ -40,7 +40,7 @@ async def ttl_of_a_new_orchestration(storage: StorageProvider, **options: Any) -
         (str(int(MAX_DURATION.total_seconds())), MAX_DURATION, MAX_DURATION),
     ],
 )
-async def test_the_environment_decides_the_ttl_where_no_caller_does(
+async def test_the_environment_sets_the_ttl_that_no_caller_sets(
     storage: StorageProvider,
     monkeypatch: pytest.MonkeyPatch,
     setting: str | None,
@@ -58,7 +58,7 @@ async def test_an_explicit_ttl_wins_over_the_environment(
     storage: StorageProvider, monkeypatch: pytest.MonkeyPatch, setting: str
 ) -> None:
     monkeypatch.setenv("SESSION_TTL_SECONDS", setting)
-    # Also where it says what the default would.
+    # Also if the explicit TTL equals the default.
     assert await ttl_of_a_new_session(storage, ttl=timedelta(minutes=30)) == HALF_AN_HOUR
     assert await ttl_of_a_new_session(storage, ttl=None) is None
     assert await ttl_of_a_new_orchestration(storage, ttl=timedelta(hours=24)) == timedelta(hours=24)
@@ -68,7 +68,7 @@ async def test_an_explicit_ttl_wins_over_the_environment(
     "setting", ["", "-5", "1.5", "1e3", "+5", " 60", "30m", "\u0663", "s3cret" * 20, "9" * 20, "9" * 5000]
 )
 @pytest.mark.parametrize("manager", [lambda: SessionManager(new_chat), OrchestrationStateManager], ids=["any", "orch"])
-def test_a_ttl_setting_that_is_no_count_of_seconds_is_refused_by_its_name(
+def test_an_invalid_ttl_setting_is_refused_by_its_name(
     monkeypatch: pytest.MonkeyPatch, manager: Any, setting: str
 ) -> None:
     monkeypatch.setenv("SESSION_TTL_SECONDS", setting)
@@ -82,7 +82,7 @@ BAD_DURATIONS = [timedelta(0), timedelta(microseconds=-1), timedelta.max, 60, 1.
 
 
 @pytest.mark.parametrize("bad", BAD_DURATIONS, ids=str)
-async def test_a_duration_that_no_session_could_live_is_refused_by_its_name(bad: Any) -> None:
+async def test_an_invalid_duration_is_refused_by_its_name(bad: Any) -> None:
     with pytest.raises(ConfigurationError, match=r"^ttl must be"):
         SessionManager(new_chat, ttl=bad)
     with pytest.raises(ConfigurationError, match=r"^max_lifetime must be"):
@@ -111,7 +111,7 @@ def test_a_schema_that_postgresql_would_cut_or_refuse_is_refused(schema: str) ->
     assert str(raised.value).isprintable()
 
 
-def test_a_schema_of_the_environment_is_checked_like_any(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_schema_from_the_environment_is_checked_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SESSIONSTORE_SCHEMA", "x" * 64)
     with pytest.raises(ConfigurationError, match="63 bytes"):
         open_storage("postgresql://app@db/app")

@@ -62,7 +62,7 @@ def test_the_tree_of_errors_is_the_one_promised() -> None:
     assert {error.__name__ for error in ours - {SessionHeldError}} <= set(sessionstore.__all__)
 
 
-def test_errors_carry_what_a_program_needs() -> None:
+def test_errors_have_the_documented_attributes() -> None:
     conflict = SessionConflictError("s", expected=1, actual=2)
     assert (conflict.session_id, conflict.expected, conflict.actual) == ("s", 1, 2)
     assert SessionNotFoundError("s").session_id == "s"
@@ -117,7 +117,7 @@ def test_an_id_of_80_characters_is_shown_whole() -> None:
 
 
 @pytest.mark.parametrize("bad", [5, b"s3cret", ["s3cret"], None], ids=lambda bad: type(bad).__name__)
-def test_what_is_no_string_is_shown_by_its_type(bad: object) -> None:
+def test_an_id_that_is_no_string_is_shown_by_its_type(bad: object) -> None:
     error = InvalidSessionIdError(bad, "must be a string")
     assert str(error) == f"session id <{type(bad).__name__}> must be a string"
 
@@ -143,7 +143,7 @@ class Slotted(StorageError):
 
 
 class Unreachable(StorageError, ConnectionError):
-    """An error of a service that is one of the operating system's as well."""
+    """An error of a service that is an OSError too."""
 
     def __init__(self, host: str) -> None:
         super().__init__(f"{host} is away")
@@ -200,7 +200,7 @@ def test_an_error_survives_pickle_and_copy(
     assert (str(again), fields(again)) == (str(error), fields(error))
 
 
-def test_an_error_that_is_told_to_several_callers_keeps_its_cause() -> None:
+def test_a_copy_of_an_error_keeps_its_cause() -> None:
     error = StorageError("failed")
     error.__cause__ = OSError("broken")
     other = copy_of(error)
@@ -211,7 +211,7 @@ SECRET = "s3cret"
 
 
 class Tainted:
-    """Shows the secret wherever its text is asked for."""
+    """An object whose str() and repr() show the secret."""
 
     def __repr__(self) -> str:
         return SECRET
@@ -279,7 +279,7 @@ def assert_discreet(error: SessionStoreError | None) -> None:
 
 
 @pytest.mark.parametrize(("state", "state_type"), list(BAD.values()), ids=list(BAD))
-async def test_a_refused_state_is_never_quoted_and_the_session_is_named(
+async def test_the_refusal_of_a_state_names_the_session_and_never_quotes_the_state(
     storage: StorageProvider, state: Any, state_type: Any
 ) -> None:
     manager = SessionManager(lambda _: state, storage, state_type=state_type, max_state_bytes=200)
@@ -290,7 +290,7 @@ async def test_a_refused_state_is_never_quoted_and_the_session_is_named(
 
 
 @pytest.mark.parametrize(("stored", "state_type"), list(CORRUPT.values()), ids=list(CORRUPT))
-async def test_a_corrupt_state_is_never_quoted_and_the_session_is_named(
+async def test_the_error_of_a_corrupt_state_names_the_session_and_never_quotes_the_state(
     storage: StorageProvider, stored: str, state_type: Any
 ) -> None:
     await storage.create(draft(state=stored))

@@ -18,7 +18,7 @@ def test_new_ids_never_repeat_and_carry_128_bits_or_more() -> None:
     assert all(len(base64.urlsafe_b64decode(session_id + "=" * (-len(session_id) % 4))) >= 16 for session_id in made)
 
 
-def test_new_ids_go_into_a_url_as_they_are() -> None:
+def test_new_ids_need_no_escaping_in_a_url() -> None:
     url_safe = set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
     assert set("".join(new_session_id() for _ in range(1000))) <= url_safe
 
@@ -27,16 +27,16 @@ def test_first_versions_never_repeat_and_survive_every_json_reader() -> None:
     made = {first_version() for _ in range(1000)}
     assert len(made) == 1000
     assert min(made) >= 1
-    # From 2**53 on a reader that has only doubles rounds; a session must be able to count its writes up to there.
+    # Readers with doubles round from 2**53 on. The distance to it is what a session can count.
     assert max(made) <= 2**52
 
 
 @pytest.mark.parametrize(("session_id", "shown"), [("short-id", "short-id"), ("one-longer", "one-long..."), ("", "")])
-def test_a_log_shows_too_little_of_an_id_to_take_a_session_over(session_id: str, shown: str) -> None:
+def test_a_log_shows_only_the_first_characters_of_an_id(session_id: str, shown: str) -> None:
     assert short_id(session_id) == shown
 
 
-def test_a_version_is_its_number_to_everybody() -> None:
+def test_a_version_equals_its_number() -> None:
     version = Version(5, "abcdefgh")
     assert version == 5
     assert {version: 1} == {5: 1}

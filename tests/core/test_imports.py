@@ -15,7 +15,7 @@ HEAVY = ("sqlalchemy", "alembic", "psycopg", "psycopg_pool", "asyncpg", "aiosqli
 
 
 def loaded_after(code: str) -> list[str]:
-    """Which of the heavy packages a fresh interpreter has loaded after it ran the code."""
+    """The heavy packages that a new interpreter has loaded after it ran the code."""
     ended = subprocess.run(
         [sys.executable, "-c", f"import sys\n{code}\nprint(*(name for name in {HEAVY} if name in sys.modules))"],
         cwd=Path(sessionstore.__file__).parents[1],
@@ -49,7 +49,7 @@ def test_naming_the_sql_provider_loads_sqlalchemy_and_no_command() -> None:
     assert {"alembic", "typer", "click", "rich"}.isdisjoint(loaded)
 
 
-def test_what_is_public_is_listed_in_order() -> None:
+def test_public_names_are_listed_in_order() -> None:
     assert sessionstore.__all__ == sorted(set(sessionstore.__all__))
     public = {
         name
@@ -61,17 +61,17 @@ def test_what_is_public_is_listed_in_order() -> None:
     assert public | {"SqlStorageProvider"} == set(sessionstore.__all__)
 
 
-def test_everything_that_is_listed_can_be_imported() -> None:
+def test_every_listed_name_can_be_imported() -> None:
     namespace: dict[str, Any] = {}
     exec("from sessionstore import *", namespace)  # noqa: S102  # a star import has no other place than a module
     assert namespace.keys() - {"__builtins__"} == set(sessionstore.__all__)
 
 
-def test_what_there_is_not_is_an_attribute_error() -> None:
+def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="module 'sessionstore' has no attribute 'no_such'"):
         _ = sessionstore.no_such
     assert not hasattr(sessionstore, "storage_of_tomorrow")
 
 
-def test_the_package_says_that_it_is_typed() -> None:
+def test_the_package_is_marked_as_typed() -> None:
     assert files("sessionstore").joinpath("py.typed").is_file()

@@ -33,7 +33,7 @@ def logged(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
 
 
 def facts(record: logging.LogRecord) -> dict[str, Any]:
-    """What the record carries besides its message; checks what holds for every record."""
+    """The extra fields of a record. Also checks the promises that hold for every record."""
     assert record.name.startswith("sessionstore.")
     assert not record.args
     assert record.getMessage() == record.getMessage().lower()
@@ -44,7 +44,7 @@ def facts(record: logging.LogRecord) -> dict[str, Any]:
     return {name: value for name, value in vars(record).items() if name not in STANDARD}
 
 
-async def test_an_update_that_loses_a_round_tells_which_session_and_not_its_state(
+async def test_an_update_that_loses_a_round_logs_the_session_and_not_its_state(
     logged: pytest.LogCaptureFixture,
 ) -> None:
     chats = SessionManager(lambda _: {"n": 0, "said": SECRET}, ContendedStorage(2))
@@ -60,7 +60,7 @@ async def test_an_update_that_loses_a_round_tells_which_session_and_not_its_stat
     ("dry_run", "counts"),
     [(False, {"deleted": 3, "batches": 2, "remaining": 0}), (True, {"deleted": 0, "batches": 0, "remaining": 3})],
 )
-async def test_a_run_of_the_reaper_tells_what_it_did(
+async def test_a_run_of_the_reaper_logs_its_report(
     logged: pytest.LogCaptureFixture, clock: ManualClock, dry_run: bool, counts: dict[str, int]
 ) -> None:
     storage = MemoryStorageProvider(clock=clock)
@@ -72,7 +72,7 @@ async def test_a_run_of_the_reaper_tells_what_it_did(
     assert facts(record) == counts | {"dry_run": dry_run}
 
 
-async def test_an_outage_of_the_reapers_storage_is_a_warning_that_names_the_kind_of_error(
+async def test_an_outage_of_the_storage_makes_the_reaper_log_a_warning_with_the_class_of_the_error(
     logged: pytest.LogCaptureFixture,
 ) -> None:
     async with Reaper(Outage()).every(timedelta(hours=1)), asyncio.timeout(10):
@@ -83,7 +83,7 @@ async def test_an_outage_of_the_reapers_storage_is_a_warning_that_names_the_kind
     assert facts(record) == {"error": "StorageUnavailableError"}
 
 
-async def test_what_goes_well_is_not_logged(logged: pytest.LogCaptureFixture) -> None:
+async def test_calls_that_succeed_are_not_logged(logged: pytest.LogCaptureFixture) -> None:
     chats = SessionManager(lambda _: {"n": 0})
     await chats.create_session("s")
     await chats.update_session("s", lambda state: state.update(n=1))

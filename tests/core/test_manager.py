@@ -41,14 +41,14 @@ def test_a_limit_beyond_what_jsonb_holds_is_refused() -> None:
 
 
 @pytest.mark.parametrize("bad", ["", "x" * 256, "a\n", "\ud800", 5, None], ids=ascii)
-def test_what_cannot_be_a_namespace_is_told_with_the_reason(bad: Any) -> None:
+def test_an_invalid_namespace_is_refused_with_the_reason(bad: Any) -> None:
     with pytest.raises(ConfigurationError, match=r"^namespace .* must ") as raised:
         SessionManager(new_chat, None, bad)
     assert str(raised.value).isprintable()
     assert len(str(raised.value)) < 250
 
 
-async def test_managers_without_a_storage_have_a_memory_each() -> None:
+async def test_managers_without_a_storage_share_no_sessions() -> None:
     one, other = SessionManager(new_chat), SessionManager(new_chat)
     await one.create_session("s")
     assert (await one.get_session("s")).unwrap() == new_chat("s")
@@ -65,7 +65,7 @@ async def test_a_state_may_be_of_any_type_that_a_type_adapter_describes(storage:
     assert (await games.get_session("s")).unwrap() == [1, 2]
 
 
-async def test_no_state_is_no_state(chats: SessionManager[Chat], storage: StorageProvider) -> None:
+async def test_a_null_state_is_refused(chats: SessionManager[Chat], storage: StorageProvider) -> None:
     nothing: SessionManager[Any] = SessionManager(lambda _: None, storage, "chat")
     refused = await nothing.create_session("s")
     assert isinstance(refused.error, InvalidStateError)
@@ -73,7 +73,7 @@ async def test_no_state_is_no_state(chats: SessionManager[Chat], storage: Storag
     assert isinstance((await chats.get_session("s")).error, SessionNotFoundError)
 
 
-def test_a_result_is_unwrapped_to_its_data_or_its_error() -> None:
+def test_unwrap_returns_the_data_or_raises_the_error() -> None:
     error = SessionNotFoundError("s")
     assert SessionResult[bool]("s", success=True, data=False).unwrap() is False
     with pytest.raises(SessionNotFoundError) as raised:
@@ -81,7 +81,7 @@ def test_a_result_is_unwrapped_to_its_data_or_its_error() -> None:
     assert raised.value is error
 
 
-async def test_a_result_and_its_metadata_do_not_change(chats: SessionManager[Chat]) -> None:
+async def test_a_result_and_its_metadata_are_immutable(chats: SessionManager[Chat]) -> None:
     created = await chats.create_session("s")
     with pytest.raises(FrozenInstanceError):
         created.version = 1  # type: ignore[misc]
@@ -108,7 +108,9 @@ COROUTINES: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("update_fn", list(COROUTINES.values()), ids=list(COROUTINES))
-async def test_a_coroutine_function_is_refused_without_a_trace(chats: SessionManager[Chat], update_fn: Any) -> None:
+async def test_a_coroutine_function_is_refused_and_nothing_is_written(
+    chats: SessionManager[Chat], update_fn: Any
+) -> None:
     created = await chats.create_session("s")
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
@@ -133,7 +135,7 @@ ERRORS: dict[str, Callable[[], Exception]] = {
 
 @pytest.mark.parametrize("losses", [0, OPTIMISTIC_ROUNDS], ids=["at first", "under the lock"])
 @pytest.mark.parametrize("make", list(ERRORS.values()), ids=list(ERRORS))
-async def test_what_an_update_function_raises_reaches_the_caller_untouched(
+async def test_an_exception_of_the_update_function_reaches_the_caller_unchanged(
     make: Callable[[], Exception], losses: int
 ) -> None:
     chats = SessionManager(new_chat, ContendedStorage(losses, held=True))
@@ -156,7 +158,7 @@ async def test_what_an_update_function_raises_reaches_the_caller_untouched(
     assert (read.data, read.version) == (created.data, created.version)
 
 
-async def test_what_the_update_function_of_an_inner_session_raised_is_not_taken_for_ours(
+async def test_an_error_of_another_session_that_the_update_function_raises_is_not_put_into_the_result(
     chats: SessionManager[Chat],
 ) -> None:
     await chats.create_session("s")
@@ -180,7 +182,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize(("facts", "path"), list(REFUSED.values()), ids=list(REFUSED))
-async def test_an_owner_or_origin_that_cannot_be_kept_is_refused_with_its_place(
+async def test_an_owner_or_origin_that_cannot_be_stored_is_refused_with_its_path(
     chats: SessionManager[Chat], facts: dict[str, Any], path: str
 ) -> None:
     refused = await chats.create_session("s", **facts)
@@ -196,7 +198,7 @@ async def test_an_owner_or_origin_that_cannot_be_kept_is_refused_with_its_place(
     [KeyError("mine"), SessionNotFoundError("other"), InvalidStateError("mine")],
     ids=lambda e: type(e).__name__,
 )
-async def test_what_a_default_state_raises_comes_through_and_nothing_is_created(
+async def test_an_exception_of_default_state_reaches_the_caller_and_nothing_is_created(
     storage: StorageProvider, error: Exception
 ) -> None:
     def refuse(session_id: str) -> Chat:

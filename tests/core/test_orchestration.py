@@ -35,7 +35,7 @@ REFUSED: dict[str, tuple[Call, str]] = {
 
 
 @pytest.mark.parametrize(("call", "path"), list(REFUSED.values()), ids=list(REFUSED))
-async def test_a_change_that_does_not_fit_is_raised_with_its_place_and_changes_nothing(
+async def test_an_invalid_change_is_raised_with_its_path_and_changes_nothing(
     storage: StorageProvider, call: Call, path: str
 ) -> None:
     desk = OrchestrationStateManager(storage)
@@ -49,7 +49,7 @@ async def test_a_change_that_does_not_fit_is_raised_with_its_place_and_changes_n
 
 
 @pytest.mark.parametrize("bad", ["", "a\0", 5], ids=ascii)
-async def test_what_cannot_be_an_id_is_raised_and_not_taken_for_an_absent_session(bad: Any) -> None:
+async def test_an_invalid_id_is_raised_and_not_taken_for_an_absent_session(bad: Any) -> None:
     desk = OrchestrationStateManager()
     calls = [desk.get_state, desk.get_or_create_state, desk.advance_sequence, desk.reset_state, desk.cleanup_session]
     for call in calls:
@@ -57,7 +57,7 @@ async def test_what_cannot_be_an_id_is_raised_and_not_taken_for_an_absent_sessio
             await call(bad)
 
 
-async def test_orchestration_states_stay_apart_by_namespace(storage: StorageProvider) -> None:
+async def test_orchestration_states_of_different_namespaces_are_separate(storage: StorageProvider) -> None:
     one, other = OrchestrationStateManager(storage), OrchestrationStateManager(storage, "other")
     await one.get_or_create_state("s")
     assert await other.get_state("s") is None

@@ -25,7 +25,7 @@ AN_HOUR = timedelta(hours=1)
 
 
 class FailingOnce(MemoryStorageProvider):
-    """Memory whose first purge fails, and which tells when the second one is done."""
+    """A memory storage whose first purge fails. It signals the end of the second purge."""
 
     def __init__(self, error: Exception, clock: ManualClock) -> None:
         super().__init__(clock=clock)
@@ -46,7 +46,7 @@ class FailingOnce(MemoryStorageProvider):
 
 
 class Endless(MemoryStorageProvider):
-    """Memory whose purge begins and never ends."""
+    """A memory storage whose purge begins and never ends."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -88,7 +88,7 @@ async def test_a_reaper_beside_a_service_runs_at_once_and_again(storage: Storage
     assert ids((await storage.list()).sessions) == ["d"]
 
 
-async def test_a_reaper_runs_on_with_nobody_to_report_to(storage: StorageProvider, clock: ManualClock) -> None:
+async def test_a_reaper_runs_without_on_report(storage: StorageProvider, clock: ManualClock) -> None:
     async with Reaper(storage).every(AT_ONCE), asyncio.timeout(10):
         for session_id in "abc":
             await put(storage, session_id)
@@ -97,7 +97,7 @@ async def test_a_reaper_runs_on_with_nobody_to_report_to(storage: StorageProvide
                 await asyncio.sleep(0)
 
 
-async def test_a_reaper_rests_for_the_interval(storage: StorageProvider) -> None:
+async def test_a_reaper_waits_for_the_interval_between_two_runs(storage: StorageProvider) -> None:
     reports: list[ReapReport] = []
     once = asyncio.Event()
     async with Reaper(storage).every(AN_HOUR, on_report=lambda report: reports.append(report) or once.set()):
@@ -118,7 +118,7 @@ async def test_a_reaper_goes_on_after_an_outage(clock: ManualClock) -> None:
         assert await storage.count_expired() == 0
         while not reports:  # noqa: ASYNC110  # the report comes right after the purge
             await asyncio.sleep(0)
-    # The run that failed has none.
+    # The failed run has no report.
     assert reports[0].deleted == 1
 
 
@@ -140,7 +140,7 @@ async def test_another_error_ends_the_reaper_and_is_raised_when_the_block_is_lef
     assert not storage.purged.is_set()
 
 
-async def test_what_on_report_raises_is_raised_when_the_block_is_left(storage: StorageProvider) -> None:
+async def test_an_exception_of_on_report_is_raised_when_the_block_is_left(storage: StorageProvider) -> None:
     called = asyncio.Event()
 
     def fail(report: ReapReport) -> None:
@@ -152,7 +152,7 @@ async def test_what_on_report_raises_is_raised_when_the_block_is_left(storage: S
             await called.wait()
 
 
-async def test_the_blocks_own_error_is_not_hidden_by_the_reapers(clock: ManualClock) -> None:
+async def test_the_error_of_the_reaper_does_not_hide_the_error_of_the_block(clock: ManualClock) -> None:
     storage = FailingOnce(RuntimeError("the reaper's"), clock)
 
     async def serve() -> None:
@@ -165,7 +165,7 @@ async def test_the_blocks_own_error_is_not_hidden_by_the_reapers(clock: ManualCl
     assert reapers_running() == []
 
 
-async def test_leaving_the_block_waits_for_no_batch() -> None:
+async def test_leaving_the_block_does_not_wait_for_a_batch() -> None:
     storage = Endless()
     async with asyncio.timeout(10):
         async with Reaper(storage).every(AN_HOUR):
@@ -174,14 +174,14 @@ async def test_leaving_the_block_waits_for_no_batch() -> None:
     assert reapers_running() == []
 
 
-async def test_a_block_that_is_left_at_once_leaves_no_reaper_behind(storage: StorageProvider) -> None:
+async def test_no_reaper_is_left_after_a_block_that_is_left_at_once(storage: StorageProvider) -> None:
     async with Reaper(storage).every(AN_HOUR):
         pass
     assert reapers_running() == []
 
 
 @pytest.mark.parametrize("interval", [timedelta(0), timedelta(seconds=-1), timedelta.max], ids=str)
-async def test_an_interval_that_cannot_be_kept_is_refused(storage: StorageProvider, interval: timedelta) -> None:
+async def test_an_invalid_interval_is_refused(storage: StorageProvider, interval: timedelta) -> None:
     with pytest.raises(ConfigurationError, match="interval must be positive"):
         async with Reaper(storage).every(interval):
             pass
@@ -189,7 +189,7 @@ async def test_an_interval_that_cannot_be_kept_is_refused(storage: StorageProvid
 
 
 class Timed(MemoryStorageProvider):
-    """Memory whose batches take the time that a test gives them, on a stopped watch; it notes their sizes."""
+    """A memory storage whose batches take a given time on a fake clock. It records their sizes."""
 
     def __init__(self, seconds: Iterable[float], clock: ManualClock) -> None:
         super().__init__(clock=clock)
@@ -218,7 +218,7 @@ class Timed(MemoryStorageProvider):
     ],
     ids=["at full speed", "short batches grow", "long batches shrink", "towards the time"],
 )
-async def test_a_paced_run_takes_as_many_rows_as_go_into_the_time_of_a_batch(
+async def test_a_paced_run_deletes_as_many_rows_a_batch_as_fit_into_the_batch_time(
     clock: ManualClock, monkeypatch: pytest.MonkeyPatch, pace: float, milliseconds: list[float], asked: list[int]
 ) -> None:
     storage = Timed([taken / 1000 for taken in milliseconds], clock)
@@ -242,13 +242,13 @@ BAD_ARGUMENTS: list[tuple[str, Any]] = [
 
 
 @pytest.mark.parametrize(("name", "value"), BAD_ARGUMENTS)
-def test_an_argument_that_cannot_work_is_refused_by_its_name(name: str, value: Any) -> None:
+def test_an_invalid_argument_of_the_reaper_is_refused_by_its_name(name: str, value: Any) -> None:
     with pytest.raises(ConfigurationError, match=f"^{name} must be"):
         Reaper(MemoryStorageProvider(), **{name: value})
 
 
 @pytest.mark.parametrize("budget", [timedelta(0), timedelta(seconds=-1)], ids=str)
-async def test_a_time_budget_that_is_none_is_refused_before_anything_is_deleted(
+async def test_an_invalid_time_budget_is_refused_before_anything_is_deleted(
     storage: StorageProvider, clock: ManualClock, budget: timedelta
 ) -> None:
     await put(storage, "s")
@@ -259,7 +259,7 @@ async def test_a_time_budget_that_is_none_is_refused_before_anything_is_deleted(
 
 
 @pytest.mark.parametrize("pace", [0, 0.5, 2.0])
-async def test_a_run_at_any_pace_deletes_all_in_batches(
+async def test_a_run_at_any_pace_deletes_all_expired_sessions_in_batches(
     storage: StorageProvider, clock: ManualClock, pace: float
 ) -> None:
     await put(storage, *"abcde")

@@ -51,7 +51,7 @@ async def played(dialogues: Sequence[Dialogue]) -> AsyncIterator[Played]:
         yield Played(dialogue, service, storage)
 
 
-async def test_a_session_that_is_as_its_transcript_has_no_fault(played: Played) -> None:
+async def test_a_session_that_equals_its_transcript_has_no_fault(played: Played) -> None:
     assert await played.check() == Comparison(played.dialogue.dialogue_id, 0, ())
 
 
@@ -60,13 +60,13 @@ async def test_a_session_that_is_as_its_transcript_has_no_fault(played: Played) 
     [
         (CHAT, lambda chat: chat["turns"].pop(3), 1, "1 of"),
         (CHAT, lambda chat: chat["turns"].clear(), None, "turns are missing"),
-        (CHAT, lambda chat: chat["turns"].reverse(), 0, "in their order"),
+        (CHAT, lambda chat: chat["turns"].reverse(), 0, "transcript in order"),
         (CHAT, lambda chat: chat["turns"].append(chat["turns"][0]), 0, "are not the"),
         (CHAT, lambda chat: chat["turns"][2].update(utterance="something else"), 1, "1 of"),
         (CHAT, lambda chat: chat["turns"][2].update(speaker="SYSTEM"), 1, "1 of"),
-        (CHAT, lambda chat: chat["wanted"].popitem(), 0, "wanted"),
-        (CHAT, lambda chat: chat["wanted"].update(Other=None), 0, "wanted of service 'Other'"),
-        (CHAT, lambda chat: next(iter(chat["wanted"].values())).update(active_intent="x"), 0, "wanted"),
+        (CHAT, lambda chat: chat["wanted"].popitem(), 0, "stored wish"),
+        (CHAT, lambda chat: chat["wanted"].update(Other=None), 0, "wish for service 'Other'"),
+        (CHAT, lambda chat: next(iter(chat["wanted"].values())).update(active_intent="x"), 0, "stored wish"),
         (CHAT, lambda chat: chat.update(tokens=chat["tokens"] + 1), 0, "tokens are counted"),
         (CHAT, lambda chat: chat.update(turns=1), None, "no readable chat"),
         (ORCHESTRATION, lambda state: state.update(sequence_index=state["sequence_index"] - 2), 2, "sequence"),
@@ -78,7 +78,7 @@ async def test_a_session_that_is_as_its_transcript_has_no_fault(played: Played) 
         (ORCHESTRATION, lambda state: state["cumulative_token_usage"].update(total_tokens=1), 0, "usage"),
     ],
 )
-async def test_what_was_tampered_with_is_found(
+async def test_a_changed_session_is_found(
     played: Played, of: int, change: Callable[[Any], object], lost: int | None, fault: str
 ) -> None:
     await played.tamper(of, change)
@@ -89,14 +89,14 @@ async def test_what_was_tampered_with_is_found(
 
 
 @pytest.mark.parametrize("of", [CHAT, ORCHESTRATION])
-async def test_a_session_that_is_gone_lost_everything(played: Played, of: int) -> None:
+async def test_a_deleted_session_counts_as_lost_updates(played: Played, of: int) -> None:
     assert await played.storage.delete(played.key(of))
     comparison = await played.check()
     assert comparison.lost == len(played.dialogue.turns)
     assert comparison.faults[0].startswith("there is no ")
 
 
-async def test_no_fault_quotes_what_was_said(played: Played) -> None:
+async def test_no_fault_quotes_the_conversation(played: Played) -> None:
     await played.tamper(CHAT, lambda chat: chat["turns"].clear())
     faults = " ".join((await played.check()).faults)
     assert not any(turn.utterance in faults for turn in played.dialogue.turns)

@@ -61,7 +61,7 @@ def test_a_malformed_line_is_named(tmp_path: Path, line: object, complaint: str)
         load(file)
 
 
-def test_a_complaint_quotes_nobody(tmp_path: Path) -> None:
+def test_the_error_of_a_malformed_line_does_not_quote_it(tmp_path: Path) -> None:
     file = written(tmp_path, conversation(turns=[{"speaker": "a secret", "utterance": 1, "frames": "a secret"}]))
     with pytest.raises(ConfigurationError) as raised:
         load(file)
@@ -73,7 +73,7 @@ def test_a_file_without_conversations_is_refused(tmp_path: Path) -> None:
         load(written(tmp_path, "", " "))
 
 
-def test_what_is_shipped_has_all_that_can_happen(dialogues: Sequence[Dialogue]) -> None:
+def test_the_shipped_conversations_contain_every_kind_of_turn(dialogues: Sequence[Dialogue]) -> None:
     turns = [turn for dialogue in dialogues for turn in dialogue.turns]
     assert len(dialogues) >= 20
     assert max(len(turn.states) for turn in turns) > 1

@@ -9,7 +9,7 @@ from sessionstore.storage import Stats
 from tests.support.documents import TTL, draft
 
 
-def test_the_clock_goes_on_after_it_stood_still() -> None:
+def test_the_clock_runs_again_after_the_block() -> None:
     clock = DemoClock()
     moment = datetime(2001, 2, 3, tzinfo=UTC)
     before = datetime.now(UTC)
@@ -35,12 +35,12 @@ async def test_sessions_of_others_are_left_alone(
     assert (others.namespace, others.live, others.expired) == ("chat", 2, 1)
 
 
-async def test_any_number_of_sessions_expires(storage: StorageProvider, demo_clock: DemoClock) -> None:
+async def test_more_sessions_than_a_page_expire(storage: StorageProvider, demo_clock: DemoClock) -> None:
     await storage.create_many([draft(str(n), ttl=TTL) for n in range(1001)])
     assert await expire(storage, demo_clock, ["chat", "none"]) == Expiry(sessions=1001, found=0, reaped=1001, left=0)
 
 
-def test_what_is_still_found_or_left_is_no_good_end() -> None:
+def test_an_expired_session_that_is_found_or_left_is_a_failure() -> None:
     assert Expiry(sessions=1, found=0, reaped=2, left=0).ok
     assert not Expiry(sessions=1, found=1, reaped=1, left=0).ok
     assert not Expiry(sessions=1, found=0, reaped=0, left=1).ok

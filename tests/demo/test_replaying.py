@@ -41,7 +41,7 @@ async def test_many_workers_lose_nothing_and_leave_nothing(
     assert expiry.ok
 
 
-async def test_a_database_may_be_used_again(dialogues: Sequence[Dialogue]) -> None:
+async def test_two_replays_may_use_one_database(dialogues: Sequence[Dialogue]) -> None:
     async with MemoryStorageProvider() as storage:
         first = await replay(dialogues[:3], storage)
         second = await replay(dialogues[:3], storage)
@@ -50,24 +50,24 @@ async def test_a_database_may_be_used_again(dialogues: Sequence[Dialogue]) -> No
         assert not set(first.namespaces) & set(second.namespaces)
 
 
-async def test_more_workers_than_conversations_are_fine(dialogues: Sequence[Dialogue]) -> None:
+async def test_there_may_be_more_workers_than_conversations(dialogues: Sequence[Dialogue]) -> None:
     async with MemoryStorageProvider() as storage:
         assert (await replay(dialogues[:2], storage, workers=100)).ok
 
 
-async def test_a_conversation_without_turns_is_a_session_too() -> None:
+async def test_a_conversation_without_turns_has_sessions_too() -> None:
     async with MemoryStorageProvider() as storage:
         report = await replay([Dialogue(dialogue_id="silent", turns=[])], storage)
         assert (report.ok, report.sessions, report.turns) == (True, 1, 0)
 
 
-async def test_no_workers_are_a_mistake(dialogues: Sequence[Dialogue]) -> None:
+async def test_zero_workers_are_refused(dialogues: Sequence[Dialogue]) -> None:
     async with MemoryStorageProvider() as storage:
         with pytest.raises(ConfigurationError, match="workers"):
             await replay(dialogues, storage, workers=0)
 
 
-async def test_one_failure_ends_the_replay(dialogues: Sequence[Dialogue], storage: StorageProvider) -> None:
+async def test_a_failure_of_one_worker_ends_the_replay(dialogues: Sequence[Dialogue], storage: StorageProvider) -> None:
     dialogue = dialogues[0]
     bad = dialogue.turns[0].model_copy(update={"utterance": "a NUL: \0"})
     broken = dialogue.model_copy(update={"dialogue_id": "broken", "turns": [bad]})
@@ -77,7 +77,7 @@ async def test_one_failure_ends_the_replay(dialogues: Sequence[Dialogue], storag
     assert len(progress) < sum(len(dialogue.turns) for dialogue in dialogues[1:])
 
 
-async def test_a_conflict_is_a_write_that_was_refused() -> None:
+async def test_each_refused_write_counts_as_a_conflict() -> None:
     async with MemoryStorageProvider() as storage:
         watched = Watched(storage)
         created = await watched.as_storage().create(draft("s"))

@@ -47,14 +47,14 @@ async def test_the_tables_are_made_taken_back_and_made_again(
     assert made() == upgraded
 
 
-async def test_the_schema_is_the_one_of_the_environment(bare_database: Database) -> None:
+async def test_alembic_migrates_the_schema_of_the_environment(bare_database: Database) -> None:
     ended = await _alembic(bare_database.url, "upgrade", "head", SESSIONSTORE_SCHEMA="my chats")
     assert ended.status == 0
     migrate.check(bare_database.url, schema="my chats")
     assert ask(bare_database, "SELECT to_regnamespace('sessionstore')") == [(None,)]
 
 
-async def test_a_check_finds_no_drift_in_what_was_migrated(postgres: Database, sqlite_template: Path) -> None:
+async def test_a_check_passes_right_after_a_migration(postgres: Database, sqlite_template: Path) -> None:
     ask(postgres, "CREATE TABLE alembic_version (version_num text)")
     ask(postgres, "CREATE TABLE sessionstore.of_the_service (id int PRIMARY KEY)")
     for url in (postgres.url, sqlite_url(sqlite_template)):
@@ -73,14 +73,14 @@ _DRIFTS = {
 
 
 @pytest.mark.parametrize("change", _DRIFTS.values(), ids=_DRIFTS)
-def test_a_drift_is_found(postgres: Database, change: str) -> None:
+def test_a_changed_table_is_found(postgres: Database, change: str) -> None:
     ask(postgres, change)
     with pytest.raises(SchemaError, match="differ from revision") as raised:
         migrate.check(postgres.url)
     assert raised.value.found == raised.value.wanted == REVISIONS[-1]
 
 
-async def test_a_drift_is_found_by_alembic_too(postgres: Database, sqlite_template: Path, tmp_path: Path) -> None:
+async def test_alembic_finds_a_changed_table_too(postgres: Database, sqlite_template: Path, tmp_path: Path) -> None:
     ask(postgres, _DRIFTS["column"])
     path = copied_file(sqlite_template, tmp_path / "drifted.db")
     with closing(sqlite3.connect(path)) as connection:
@@ -91,7 +91,7 @@ async def test_a_drift_is_found_by_alembic_too(postgres: Database, sqlite_templa
         assert "mood" in ended.output
 
 
-async def test_a_fault_names_neither_password_nor_address(tmp_path: Path) -> None:
+async def test_an_error_shows_neither_password_nor_address(tmp_path: Path) -> None:
     ended = await _alembic("postgresql://app:geheim-0815@127.0.0.1:1/app", "upgrade", "head")
     assert ended.status != 0
     assert "StorageUnavailableError" in ended.output

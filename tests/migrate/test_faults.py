@@ -43,7 +43,7 @@ _PLACES: list[tuple[Callable[[Place], str], type[StorageError]]] = [
 
 @pytest.mark.parametrize("command", _COMMANDS.values(), ids=_COMMANDS)
 @pytest.mark.parametrize(("place", "error"), _PLACES, ids=[place.__name__ for place, _ in _PLACES])
-def test_a_database_that_cannot_be_reached_is_told_without_its_url(
+def test_the_error_of_an_unreachable_database_does_not_show_its_url(
     request: pytest.FixtureRequest, place: Callable[[Place], str], error: type[StorageError], command: Command
 ) -> None:
     with ExitStack() as stack:
@@ -77,7 +77,7 @@ def test_a_database_without_tables_does_not_pass_the_check(bare_database: Databa
         assert raised.value.found is None
 
 
-def test_a_role_without_rights_is_an_error_of_the_storage(bare_database: Database) -> None:
+def test_a_role_without_rights_gets_a_storage_error(bare_database: Database) -> None:
     with role(bare_database) as url, pytest.raises(StorageError) as raised:
         migrate.upgrade(url)
     assert raised.value.code == "42501"
@@ -94,7 +94,7 @@ def test_a_migration_gives_up_behind_a_long_transaction_and_changes_nothing(post
     migrate.downgrade(postgres.url, revision="base")
 
 
-async def test_a_provider_does_not_mind_that_its_table_is_made_anew(url: str, postgres: Database) -> None:
+async def test_a_provider_works_after_its_table_was_made_anew(url: str, postgres: Database) -> None:
     async with open_storage(url) as storage:
         for n in range(8):
             await storage.create(draft(f"s{n}"))
@@ -109,7 +109,7 @@ async def test_a_provider_does_not_mind_that_its_table_is_made_anew(url: str, po
         assert (await storage.create(draft("s2"))).created
 
 
-def test_an_upgrade_waits_for_nobody_it_need_not_wait_for(postgres: Database) -> None:
+def test_an_upgrade_of_tables_that_are_up_to_date_waits_for_no_lock(postgres: Database) -> None:
     with psycopg.connect(dsn(postgres.url)) as connection:
         connection.execute("LOCK TABLE sessionstore.sessions IN ACCESS EXCLUSIVE MODE")
         migrate.upgrade(postgres.url)

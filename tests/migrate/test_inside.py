@@ -78,7 +78,7 @@ async def test_a_migration_in_a_thread_waits_for_no_other_schema_that_another_th
 
 
 @pytest.mark.parametrize("database_kind", ["postgresql", "sqlite"])
-def test_a_migration_inside_one_of_the_service_leaves_that_as_it_is(
+def test_a_migration_inside_one_of_the_service_does_not_disturb_it(
     bare_database: Database, tmp_path: Path, database_kind: str
 ) -> None:
     # SQLite has one writer, so that ours are in a file of their own there.
@@ -102,7 +102,7 @@ def test_a_migration_inside_one_of_the_service_that_fails_does_not_commit_it(
     assert ask(bare_database, "SELECT to_regclass('public.orders')") == [(None,)]
 
 
-def test_a_migration_of_ours_that_fails_gives_alembic_back(bare_database: Database, tmp_path: Path) -> None:
+def test_a_failed_migration_gives_alembic_back_to_the_service(bare_database: Database, tmp_path: Path) -> None:
     nowhere = make_url(bare_database.url).set(database="missing").render_as_string(hide_password=False)
     inside = f"""
     try:

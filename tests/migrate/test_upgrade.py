@@ -37,7 +37,7 @@ def test_a_released_migration_never_changes() -> None:
     assert {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files} == _RELEASED
 
 
-def test_the_code_wants_the_newest_revision() -> None:
+def test_the_code_needs_the_newest_revision() -> None:
     scripts = ScriptDirectory(str(ROOT / "migrations"))
     assert scripts.get_current_head() == REVISIONS[-1]
     assert [script.revision for script in scripts.walk_revisions()] == [*reversed(REVISIONS)]
@@ -172,7 +172,7 @@ def test_making_a_script_asks_no_database() -> None:
     assert "CREATE TABLE sessionstore.sessions" in script
 
 
-def test_the_schema_may_be_the_one_that_the_database_looks_into_first(bare_database: Database) -> None:
+def test_the_schema_may_be_the_first_of_the_search_path(bare_database: Database) -> None:
     # As it is for a role that has the schema's name: PostgreSQL's default search path begins with "$user".
     set_for_everybody(bare_database, "search_path = sessionstore, public")
     migrate.upgrade(bare_database.url)

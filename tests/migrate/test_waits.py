@@ -36,7 +36,7 @@ def _migrating(database: Database, schema: str = "sessionstore") -> Generator[in
         yield connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
 
 
-def test_a_migration_waits_for_another_one_of_its_schema_and_says_which(
+def test_a_migration_waits_for_another_of_its_schema_and_logs_which(
     bare_database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
     with _migrating(bare_database) as pid, pytest.raises(StorageUnavailableError) as raised:
@@ -69,7 +69,7 @@ def test_a_migration_waits_for_no_other_schema(bare_database: Database) -> None:
         assert migrate.current(bare_database.url, schema="two") == REVISIONS[-1]
 
 
-def test_a_migration_waits_as_long_as_it_was_told_whatever_the_role_has(bare_database: Database) -> None:
+def test_a_migration_waits_for_its_lock_timeout_whatever_the_settings_of_the_role(bare_database: Database) -> None:
     set_for_everybody(bare_database, "statement_timeout = '200ms'")
     set_for_everybody(bare_database, "lock_timeout = '100ms'")
     with _migrating(bare_database), pytest.raises(StorageUnavailableError, match=r"waited 1\.3s"):
@@ -84,7 +84,7 @@ def _using(database: Database) -> Generator[int]:
         yield connection.info.backend_pid
 
 
-def test_a_migration_that_gives_up_says_who_uses_the_tables(postgres: Database) -> None:
+def test_the_error_of_a_migration_that_gives_up_names_who_uses_the_tables(postgres: Database) -> None:
     with _using(postgres) as pid, pytest.raises(StorageUnavailableError) as raised:
         migrate.downgrade(postgres.url, revision="base", lock_timeout=timedelta(milliseconds=20))
     assert f"held by process {pid} of role 'postgres', application 'reports', which " in str(raised.value)
@@ -93,7 +93,7 @@ def test_a_migration_that_gives_up_says_who_uses_the_tables(postgres: Database) 
     migrate.check(postgres.url)
 
 
-async def test_a_migration_that_waits_for_a_table_lets_others_pass_and_is_done_in_the_end(
+async def test_a_migration_that_waits_for_a_table_lets_others_pass_and_succeeds(
     postgres: Database, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(migrate, "TABLE_TURN", 0.2)
@@ -111,7 +111,7 @@ async def test_a_migration_that_waits_for_a_table_lets_others_pass_and_is_done_i
     assert migrate.current(postgres.url) is None
 
 
-def test_a_statement_timeout_is_told_by_its_name(postgres: Database) -> None:
+def test_the_error_of_a_statement_timeout_names_the_setting(postgres: Database) -> None:
     set_for_everybody(postgres, "statement_timeout = '200ms'")
     with _using(postgres), pytest.raises(StorageUnavailableError, match="statement_timeout") as raised:
         migrate.downgrade(postgres.url, revision="base")
@@ -121,7 +121,7 @@ def test_a_statement_timeout_is_told_by_its_name(postgres: Database) -> None:
     migrate.check(f"{postgres.url}&options=-c%20statement_timeout%3D0")
 
 
-def test_a_sqlite_file_that_others_write_is_waited_for_as_long_as_told(
+def test_a_migration_waits_for_a_sqlite_file_for_its_lock_timeout(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / "new.db"
@@ -133,36 +133,34 @@ def test_a_sqlite_file_that_others_write_is_waited_for_as_long_as_told(
         assert "new.db" in str(raised.value)
         assert raised.value.code == "SQLITE_BUSY"
         assert_discreet(raised.value)
-        assert [record.getMessage()[:47] for record in caplog.records] == [
-            "waiting for whoever writes the SQLite file '" + str(path)[:3]
+        assert [record.getMessage()[:56] for record in caplog.records] == [
+            "waiting for the process that writes the SQLite file '" + str(path)[:3]
         ]
         writer.execute("ROLLBACK")
     migrate.upgrade(sqlite_url(path))
 
 
 @pytest.mark.parametrize("bad", [timedelta(0), timedelta(seconds=-1), timedelta(days=21), 5, "5s"], ids=str)
-def test_a_lock_timeout_that_is_none_is_refused(bad: Any, tmp_path: Path) -> None:
+def test_an_invalid_lock_timeout_is_refused(bad: Any, tmp_path: Path) -> None:
     for url in ("postgresql://app@db/app", sqlite_url(tmp_path / "new.db")):
         with pytest.raises(ConfigurationError, match="lock_timeout"):
             migrate.upgrade(url, lock_timeout=bad)
 
 
 @pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII", "EUC_JP"])
-def test_a_database_that_cannot_hold_every_text_is_refused_with_the_remedy(
-    server: PostgresServer, encoding: str
-) -> None:
+def test_a_database_with_another_encoding_is_refused_with_the_remedy(server: PostgresServer, encoding: str) -> None:
     name = f"sessionstore_test_{secrets.token_hex(6)}"
     server.execute(f"CREATE DATABASE {name} ENCODING '{encoding}' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'")
     try:
         url = make_url(server.url).set(database=name).render_as_string(hide_password=False)
         for command in (migrate.upgrade, migrate.current, migrate.check):
-            with pytest.raises(ConfigurationError, match=f"keeps texts in {encoding}, .*ENCODING 'UTF8'"):
+            with pytest.raises(ConfigurationError, match=f"encoding of the database is {encoding}, .*ENCODING 'UTF8'"):
                 command(url)
     finally:
         server.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
-def test_a_migration_does_not_mind_the_client_encoding_of_the_role(
+def test_a_migration_works_with_any_client_encoding_of_the_role(
     bare_database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     set_for_everybody(bare_database, "client_encoding = latin1")
@@ -171,7 +169,7 @@ def test_a_migration_does_not_mind_the_client_encoding_of_the_role(
     migrate.check(bare_database.url, schema="\u017elu\u0165")
 
 
-def test_a_table_that_somebody_else_made_is_told(bare_database: Database) -> None:
+def test_the_error_names_a_table_that_the_migrations_did_not_make(bare_database: Database) -> None:
     ask(bare_database, "CREATE SCHEMA sessionstore")
     ask(bare_database, "CREATE TABLE sessionstore.sessions (id int)")
     with pytest.raises(StorageError, match="which the migrations did not make") as raised:
