@@ -140,11 +140,11 @@ def copy_of(error: Exception) -> SessionStoreError:
 
 
 def tell(calls: Iterable[Call[Any, Any]], error: Exception) -> None:
-    """Tells those calls that have no answer yet that it failed."""
+    """Answers the calls that have no answer yet with an error."""
     failed = [call for call in calls if not call.answered]
     for call in failed:
         if not call.withdrawn:
-            # Those whose callers are gone count: the error may be about one of theirs.
+            # Withdrawn calls count too: the error may be about one of them, and quote its data.
             call.answer(error if len(failed) == 1 else copy_of(error))
 
 

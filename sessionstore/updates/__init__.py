@@ -1,1 +1,1 @@
-"""The update loop, and what serves it: callers' functions, updates in one write, retries, held rows."""
+"""The update loop: callers' functions, several updates in one write, retries, lost answers, held rows."""

@@ -1,4 +1,4 @@
-"""One caller's function, as the update loop applies it to documents."""
+"""Change: applies one caller's update function to a document and encodes the new state."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ T = TypeVar("T")
 
 
 class Change(Generic[T]):
-    """Makes the new text of a document with a caller's function on states.
+    """Applies a caller's function to the state of a document.
 
     Attributes:
-        raised: What the function raised, each time that it did; to be told from what is raised here about a state.
+        raised: The exceptions of the function. The manager raises them, and puts other errors into the result.
     """
 
     def __init__(
@@ -34,16 +34,16 @@ class Change(Generic[T]):
         self._session_id = session_id
 
     def __call__(self, document: Document) -> Made:
-        """Applies the function to a document and returns the text of what it made of it, and the caller's own copy.
+        """Returns the text of the new state, and a copy of the state for the caller.
 
         Raises:
             CorruptStateError: The document does not fit the state type.
-            InvalidStateError: What the function made of it cannot be stored.
+            InvalidStateError: The new state cannot be stored.
             TypeError: The function is a coroutine function.
             Exception: What the function raises.
         """
         state = self._codec.decode(document.state, self._session_id)
-        # So that nothing is written of which nothing could be told afterwards.
+        # Checked before the write: the result of the write holds the origin, and could not be made without it.
         origin_of(document.summary)
         if document.summary.version > LAST_VERSION:
             raise CorruptStateError(

@@ -1,4 +1,4 @@
-"""Updates of sessions whose rows others hold, or write all the time."""
+"""Contended: updates of sessions whose rows other transactions hold or write all the time."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ from ..concurrency.sent import Sent, noting
 from ..errors import SessionHeldError, SessionStoreError, StorageUnavailableError, UpdateOutcomeUnknownError, shown_id
 from ..storage import Document, Key, StorageProvider, Write
 from .fold import Fold
-from .rounds import CANCELLED, Rounds, beaten, left_open, parts
+from .rounds import CANCELLED, Rounds, beaten, left_open
+from .shares import parts
 from .waiting import LONGEST_PAUSE, Entry, first_of_each
 
 _REST, _LONGEST_REST = 3, 1.0
-"""How many times as long as it tries it rests at least, for what is tried again and again may be heavy; but for so many
-seconds at most, for an attempt that hung says nothing about the next one."""
+"""The pause after a try lasts at least three times as long as the try, because a try may be heavy. It lasts a second at
+most, because a try that hung says nothing about the next one."""
 _BOUND: Final = 30.0
-"""For how many seconds a row is waited for that another transaction holds."""
+"""For how many seconds an update waits for a row that another transaction holds."""
 
 _NOT_WAITED: Final = (
     "the task that waited for the row was cancelled by somebody else, and nothing was written; try again"
@@ -30,16 +31,16 @@ _NOT_WAITED: Final = (
 
 
 class Contended:
-    """Writes updates whose rows others hold as soon as they are free, and holds up nobody else.
+    """Writes updates as soon as their rows are free, without delaying other updates.
 
-    All of an event loop are tried together, in pauses that grow: none of them keeps a place among the batches or a
-    connection. Who has lost OPTIMISTIC_ROUNDS takes the row lock, behind which waiters queue, so that nobody starves;
-    one such call is under way at a time, and it waits for a second at most. A row that could not be locked then is not
-    waited for in the queue again until somebody wrote it.
+    All waiting updates of an event loop are tried together, with backoff. Between two tries they use no connection, and
+    do not count as a batch. An update that lost OPTIMISTIC_ROUNDS times takes the row lock, behind which waiters queue,
+    so that it does not starve. One such transaction is under way at a time, and waits for a second at most. If the lock
+    was not free in this time, it is not tried again until another caller has written the row.
 
     Args:
         storage: Where the documents are.
-        release: Is told the key of a session when the last of its updates is over.
+        release: Is called with the key of a session when none of its updates waits any more.
     """
 
     def __init__(self, storage: StorageProvider, release: Callable[[Key], None]) -> None:
@@ -54,11 +55,11 @@ class Contended:
         self._alarm: asyncio.Future[None] | None = None
 
     def holds(self, key: Key) -> bool:
-        """Whether updates of the session are here."""
+        """Whether updates of the session wait here."""
         return key in self._keys
 
     def add(self, folds: Iterable[Fold]) -> None:
-        """Takes updates over. Those of a session go in the order in which they came."""
+        """Takes updates over. Updates of a session stay in order."""
         now = self._loop.time()
         for fold in folds:
             self._entries.append(Entry(fold, now))
@@ -69,20 +70,20 @@ class Contended:
             except SessionStoreError as error:
                 self._abandon(error)
                 return
-            if self._poller.done():  # all in its first step, which is no turn of the event loop with eager tasks
+            if self._poller.done():  # an eager task may end before it is returned
                 self._poller = None
         self._wake()
 
     def _start(
         self, running: Coroutine[Any, Any, None], ended: Callable[[asyncio.Task[None]], None]
     ) -> asyncio.Task[None]:
-        # A callback, because a task that is cancelled before its first step runs nothing of its coroutine.
+        # A callback, because a task that is cancelled before its first step runs no code of its coroutine.
         task = spawn(self._loop, running)
         task.add_done_callback(ended)
         return task
 
     def _abandon(self, error: SessionStoreError) -> None:
-        """Tells all but those that are being locked, whose task tells them, and lets their sessions go."""
+        """Answers the waiting updates with an error, and releases their sessions. The locking task answers its own."""
         for entry in self._entries:
             if not entry.locking:
                 self._cut_off([entry])
@@ -90,7 +91,7 @@ class Contended:
         self._clear_away()
 
     def _cut_off(self, entries: Iterable[Entry]) -> None:
-        """Tells those whose write may have landed: done again, an update would be there twice."""
+        """Answers the calls whose write may have landed. They must not be retried: an update could land twice."""
         for entry in entries:
             for call in entry.fold.open:
                 if call.request.written():
@@ -118,7 +119,7 @@ class Contended:
         self._poller = None
 
     def _polled(self, task: asyncio.Task[None]) -> None:
-        """Ends what a task that was cancelled had begun."""
+        """Answers the waiting updates if the polling task was cancelled."""
         if task is self._poller:
             self._poller = None
             if not self._loop.is_closed():
@@ -134,7 +135,7 @@ class Contended:
             self._alarm = None
 
     def _clear_away(self) -> None:
-        """Lets go of those who have their answers, whose callers are gone, or who waited for too long."""
+        """Removes entries whose calls are answered or cancelled, or that waited too long; releases their sessions."""
         now = self._loop.time()
         for entry in self._entries:
             if now - entry.since >= _BOUND and not entry.locking:
@@ -168,7 +169,7 @@ class Contended:
         for group in ([together] if together else []) + alone:
             try:
                 await self._round(group)
-            except Exception as error:  # noqa: BLE001  # whatever it is, those who called are told
+            except Exception as error:  # noqa: BLE001  # any error is the answer of the callers
                 self._refused(group, error)
 
     async def _round(self, entries: Sequence[Entry]) -> None:
@@ -193,7 +194,7 @@ class Contended:
                 writing[id(fold)].rest(now)
 
     def _refused(self, entries: Sequence[Entry], error: Exception) -> None:
-        """What was refused together is tried one by one; who is refused alone is told."""
+        """After a refusal, tries the entries one by one. An update that is refused alone gets the error."""
         now = self._loop.time()
         if not divisible(error):
             left_open([entry.fold for entry in entries], error)
@@ -221,7 +222,7 @@ class Contended:
             return
         ready = [entry for entry in first_of_each(self._entries) if beaten(entry.fold) and entry.locks < 2]
         together = [entry for entry in ready if not (entry.locks or entry.single)]
-        # Whose row others write gets the lock soon; who waits in vain waits for a second.
+        # Rows that other callers write come first: their lock is soon free. A wait for a held row takes a second.
         chosen = together or sorted(ready, key=lambda entry: not entry.moving)[:1]
         if not chosen:
             return
@@ -249,7 +250,7 @@ class Contended:
             self._wake()
 
     async def _lock(self, entries: Sequence[Entry]) -> None:
-        """Does them under row locks."""
+        """Does updates under row locks."""
         try:
             await self._attempt(self._locked(entries), entries)
         except SessionHeldError:
@@ -262,7 +263,7 @@ class Contended:
         except UpdateOutcomeUnknownError as error:
             for entry in entries:
                 entry.fold.lose(error)
-        except Exception as error:  # noqa: BLE001  # whatever it is, those who called are told
+        except Exception as error:  # noqa: BLE001  # any error is the answer of the callers
             for entry in entries:
                 entry.fold.refused()
             self._refused(entries, error)
@@ -271,13 +272,13 @@ class Contended:
         by_key = {entry.fold.key: entry for entry in entries}
         seen: set[Key] = set()
         sent = Sent()
-        # The functions run one after the other under the locks. Those whom the time does not suffice for come next.
+        # The functions run one after the other under the locks. Calls that are left when the slice is over come next.
         end: float | None = None
 
         def in_time() -> bool:
             nonlocal end
             now = self._loop.time()
-            if end is None:  # the first one runs in any case
+            if end is None:  # the first function always runs
                 end = now + SLICE
                 return True
             return now <= end

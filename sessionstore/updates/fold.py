@@ -1,88 +1,26 @@
-"""Updates of one document, as they go together."""
+"""Fold: several updates of one document, applied one after the other and written once."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple, TypeAlias
 
-from ..concurrency.call import Call, copy_of
 from ..concurrency.sent import Sent
 from ..errors import SessionNotFoundError, UpdateOutcomeUnknownError
-from ..ids import started_at
 from ..storage import Document, Key, Summary, Write
 from ..storage.journal import Fate, fate, has_key, new_write_id, with_key
-from .request import AlreadyApplied, Update, Updated
-
-UpdateCall: TypeAlias = Call[Update, Updated]
-
-
-class _Outcome(NamedTuple):
-    """What an update came to: the version and the state that it made, or an error."""
-
-    call: UpdateCall
-    version: int
-    state: object
-    error: BaseException | None = None
-
-    def tell(self, summary: Summary) -> None:
-        """Tells the caller, with the facts about the session as the write of all left it."""
-        if self.error is not None:
-            self.call.answer(self.error)
-        else:
-            told = summary if self.version == summary.version else summary._replace(version=self.version)
-            self.call.answer(Updated(told, self.state))
-
-
-class _Attempt(NamedTuple):
-    """A write whose answer was lost, what it would tell each of its calls, and how it was lost."""
-
-    write: Write
-    outcomes: Sequence[_Outcome]
-    error: UpdateOutcomeUnknownError
-
-    def open_at(self, found: Summary) -> bool:
-        """Whether it may still land, if it has not: the document is as it was read for this write."""
-        read = self.write.read
-        return (read.version, read.last_write) == (found.version, found.last_write)
-
-    def of_this_session(self, found: Summary) -> bool:
-        """Whether it was to write the session that is found, and not an earlier one of the same id."""
-        read = self.write.read
-        lower, higher = sorted((read.version, found.version))
-        return read.created_at == found.created_at and started_at(higher, lower)
-
-    def untold(self) -> None:
-        """Tells those whom it was to write for that it cannot be told."""
-        for outcome in self.outcomes:
-            if outcome.error is None:
-                outcome.call.answer(copy_of(self.error))
-
-    def landed(self, found: Summary) -> Summary:
-        """The facts about the session as this write left it, from those that are found now."""
-        version = self.write.read.version + self.write.count
-        if found.version == version:
-            return found
-        # Others wrote since. What only a write changes is as it was read; nobody knows any more when this one was.
-        read = self.write.read
-        return found._replace(
-            version=version,
-            last_write=self.write.id,
-            deadline=read.deadline,
-            ttl=read.ttl,
-            origin=read.origin,
-            owner_id=read.owner_id,
-        )
+from .attempt import Attempt, Outcome, UpdateCall
+from .request import AlreadyApplied
 
 
 class Fold:
-    """Updates of one document, applied one after the other as if each had been alone, and written once.
+    """Updates of one document that are applied one after the other and written once.
 
     Attributes:
         key: The document.
-        calls: Those who want to change it, in their order.
-        keyed: Whether any of them has an idempotency key.
-        losses: How often it was not written because somebody else wrote, or holds the row.
-        halved_until: Until when it is done in halves where it is refused; None: it was not refused yet.
+        calls: The calls of the callers, in order.
+        keyed: Whether any call has an idempotency key.
+        losses: How many writes did not land, because another caller wrote or another transaction holds the row.
+        halved_until: Until when the fold is bisected if it is refused; None: it was not refused yet.
     """
 
     __slots__ = (
@@ -109,26 +47,26 @@ class Fold:
         self.calls = calls
         self.halved_until = halved_until
         self.losses = 0
-        self._outcomes: list[_Outcome] = []
+        self._outcomes: list[Outcome] = []
         self._read: Document | None = None
         self._write: Write | None = None
         self._guessed = self._resent = self._sending = False
-        self._attempts: list[_Attempt] = []
+        self._attempts: list[Attempt] = []
         self.keyed = False
         for call in calls:
             if call.request.key is not None:
                 self.keyed = True
 
     def apply(self, document: Document, *, guess: bool = False) -> Iterator[None]:
-        """Applies all to a document; to be followed by finish(). Stops before each function, so that others have turns.
+        """Applies all updates to a document. Yields before each function, so that other tasks get turns.
 
-        If an earlier write was lost, the document tells first what became of it. If that one may still land, it is sent
-        once more as it is: whichever of the two lands, the functions were applied once, and nobody is told of a
-        failure or left out of it although his change may still come.
+        Call finish() afterwards. If the answer to an earlier write was lost, the document shows whether the write
+        landed. If the write may still land, it is sent again unchanged: then the functions are applied once, whichever
+        of the two lands, and no caller gets an error although its change may still land.
 
         Args:
-            document: What was read.
-            guess: Whether it is only what the document probably is.
+            document: The document that was read, or a guess.
+            guess: Whether the document comes from the write cache and may be out of date.
         """
         self._guessed = guess
         if self._attempts and not guess:
@@ -154,30 +92,30 @@ class Fold:
 
     def _apply(self, call: UpdateCall, document: Document) -> None:
         request = call.request
-        if self._write_id:  # as the one before leaves it
+        if self._write_id:  # the document as the update before this one leaves it
             summary = document.summary._replace(version=self._version, last_write=self._write_id)
             document = Document(self._text, summary)
-        # Not raised here: a traceback would lead to this fold, and from there to the error again.
+        # The errors are not raised here: their tracebacks would refer to this fold, which refers to the errors.
         if not request.concerns(document):
-            self._outcomes.append(_Outcome(call, 0, None, SessionNotFoundError(self.key.session_id)))
+            self._outcomes.append(Outcome(call, 0, None, SessionNotFoundError(self.key.session_id)))
             return
         if request.key is not None and has_key(self._keys, request.key):
-            self._outcomes.append(_Outcome(call, 0, None, AlreadyApplied()))
+            self._outcomes.append(Outcome(call, 0, None, AlreadyApplied()))
             return
         try:
             made = request.apply(document)
             if request.key is not None:
                 self._keys = with_key(self._keys, request.key, request.keys)
-        except BaseException as error:  # noqa: BLE001  # whatever it is, it is that caller's alone
-            self._outcomes.append(_Outcome(call, 0, None, error))
+        except BaseException as error:  # noqa: BLE001  # any exception of the function is the answer of its caller
+            self._outcomes.append(Outcome(call, 0, None, error))
             return
         self._text = made.text
         self._version += 1
         self._write_id = self._write_id or new_write_id()
-        self._outcomes.append(_Outcome(call, self._version, made.state))
+        self._outcomes.append(Outcome(call, self._version, made.state))
 
     def finish(self) -> Write | None:
-        """The write of what was applied, or None where none of them came to anything: then all are told."""
+        """Returns the write of the applied updates. None: none of them makes a write, and all callers are answered."""
         assert self._read is not None
         if self._resent:
             return self._write
@@ -187,12 +125,18 @@ class Fold:
             count = self._version - summary.version
             self._write = Write(summary, self._text, count=count, id=self._write_id, keys=changed)
         elif not self._guessed:
-            # Nothing that they failed on is still to be written, so it can be told.
+            # All updates failed on the stored document, so their errors are final.
             self.tell(summary)
         return self._write
 
     def apply_to_write(self, document: Document, go_on: Callable[[], bool], sent: Sent) -> Write | None:
-        """apply(), for what is written at once. Those whom the time does not suffice for are left open."""
+        """Applies updates and returns the write, for a transaction that writes at once.
+
+        Args:
+            document: The document under the row lock.
+            go_on: Whether there is time for another function. Calls without time stay open.
+            sent: Where the storage reports that it sends the write.
+        """
         for _ in self.apply(document):
             if not go_on():
                 break
@@ -201,16 +145,16 @@ class Fold:
         return write
 
     def may_guess(self, document: Document) -> bool:
-        """Whether the document that is guessed has all that applying it takes."""
+        """Whether a document of the write cache suffices: it has a journal, or the updates need none."""
         return document.journal is not None or not self.needs_journal
 
     @property
     def sure(self) -> bool:
-        """Whether there is something to write, and nobody failed on a guess."""
+        """Whether there is a write, and no update failed on a guess."""
         return self._write is not None and (not self._guessed or all(it.error is None for it in self._outcomes))
 
     def fits(self, document: Document) -> bool:
-        """Whether its write was made of exactly this document: if it was not written, somebody holds the row."""
+        """Whether the write was made of just this document. If it did not land, another transaction holds the row."""
         if self._write is None or self._read is None or self.outdated:
             return False
         read, found = self._read.summary, document.summary
@@ -218,33 +162,33 @@ class Fold:
 
     @property
     def outdated(self) -> bool:
-        """Whether anybody was cancelled since they were applied: then it is to be applied again without him."""
+        """Whether a caller was cancelled after its update was applied. Then the others have to be applied again."""
         return not self._resent and any(outcome.call.withdrawn for outcome in self._outcomes)
 
     @property
     def asked(self) -> int:
-        """For how many calls it was read or written, also for those whose callers are gone meanwhile."""
+        """How many calls the last read or write was for, including calls that were cancelled since."""
         return len(self._outcomes) or len(self.calls)
 
     def again(self) -> Iterator[None]:
-        """Applies all once more to what they were applied to before."""
+        """Applies all updates once more to the same document."""
         assert self._read is not None
         return self.apply(self._read, guess=self._guessed)
 
     @property
     def write(self) -> Write | None:
-        """What is to be written."""
+        """The write of the applied updates; None: there is none."""
         return self._write
 
     def sending(self, sent: Sent) -> None:
-        """Notes for those whom it is for that it is sent from now on."""
+        """Notes that the write is sent from now on."""
         self._sending = True
         for outcome in self._outcomes:
             if outcome.error is None:
                 outcome.call.request.sent = sent
 
     def refused(self) -> None:
-        """Notes that what was sent is not written."""
+        """Notes that the write did not land."""
         self._sending = False
         lost = {id(outcome.call) for attempt in self._attempts for outcome in attempt.outcomes}
         for outcome in self._outcomes:
@@ -252,19 +196,19 @@ class Fold:
                 outcome.call.request.sent = None
 
     def lose(self, error: UpdateOutcomeUnknownError) -> None:
-        """Notes that the answer to what was written was lost."""
+        """Notes that the answer to the write was lost."""
         if self._write is not None and self._sending:
             if not self._resent:
-                self._attempts.append(_Attempt(self._write, self._outcomes, error))
+                self._attempts.append(Attempt(self._write, self._outcomes, error))
             self._write = None
             self._outcomes = []
 
     def _settle(self, document: Document) -> None:
-        """Tells those whose write was lost and landed, or cannot be told of.
+        """Answers the calls of lost writes that landed, or whose outcome can no longer be known.
 
-        What has not landed and never will is forgotten, so that its calls are applied again.
+        Forgets a write that has not landed and never will, so that its calls are applied again.
         """
-        open_attempts: list[_Attempt] = []
+        open_attempts: list[Attempt] = []
         for attempt in self._attempts:
             write = attempt.write
             if not attempt.of_this_session(document.summary):
@@ -284,22 +228,26 @@ class Fold:
 
     @property
     def unsettled(self) -> bool:
-        """Whether a write was lost, and somebody waits to learn what became of it."""
+        """Whether the answer to a write was lost, and a caller waits for it."""
         return bool(self._attempts) and self.waiting
 
     def give_up(self) -> None:
-        """Tells those whose write was lost that it cannot be told."""
+        """Answers the calls of lost writes that their outcome is unknown."""
         for attempt in self._attempts:
             attempt.untold()
         self._attempts = []
 
     @property
     def needs_journal(self) -> bool:
-        """Whether the document's journal has to be read with it."""
+        """Whether the document has to be read with its journal."""
         return self.keyed or bool(self._attempts)
 
     def document(self, summary: Summary) -> Document:
-        """What was written, now that it is."""
+        """The document after the write.
+
+        Args:
+            summary: The facts about the session after the write.
+        """
         assert self._read is not None
         assert self._write is not None
         journal = self._read.journal
@@ -309,27 +257,27 @@ class Fold:
 
     @property
     def chars(self) -> int:
-        """How long the state is that is to be written."""
+        """The length of the state to write, in characters."""
         return 0 if self._write is None else len(self._write.state)
 
     @property
     def open(self) -> list[UpdateCall]:
-        """Those who wait for an answer."""
+        """The calls that wait for an answer."""
         return [call for call in self.calls if not (call.answered or call.withdrawn)]
 
     @property
     def waiting(self) -> bool:
-        """Whether anybody waits for an answer."""
+        """Whether a call waits for an answer."""
         return not all(call.answered or call.withdrawn for call in self.calls)
 
     def missing(self) -> None:
-        """Tells all who have no answer yet that there is no session; or that there is none any more to tell by."""
+        """Answers all open calls after the session was not found. The outcome of a lost write is unknown then."""
         for attempt in self._attempts:
             attempt.untold()
         for call in self.calls:
             call.answer(SessionNotFoundError(self.key.session_id))
 
     def tell(self, summary: Summary) -> None:
-        """Tells each what it came to, now that the others' changes it was applied to are there."""
+        """Answers all calls with their outcomes, after the write landed."""
         for outcome in self._outcomes:
             outcome.tell(summary)

@@ -1,4 +1,4 @@
-"""The update loop: read, apply, write under the version that was read, and again until it lands."""
+"""UpdateLoop: takes updates, sends them in batches, and waits for their results."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from ..concurrency.deadline import within
 from ..concurrency.loops import PerLoop
 from ..storage import Key, StorageProvider
 from ..storage.journal import key_digest
+from .attempt import UpdateCall
 from .contended import Contended
-from .fold import UpdateCall
 from .request import Make, Update, Updated
 from .rounds import Rounds
 
 _MIN_PARALLEL: Final = 4
-"""How many sessions make a batch that goes beside another one: while one waits for the disk, the other computes."""
+"""The fewest sessions of a batch that is sent beside another: while one waits for the disk, the other computes."""
 
 
 class UpdateLoop:
-    """Applies functions to documents so that no update is ever lost.
+    """Applies functions to documents so that no update is lost.
 
-    Optimistic first: nothing is locked while a function runs, and the write only lands on the version that was
-    read. Losers pause for a random time that doubles with each round (full jitter), and whoever has lost several of
-    them takes the row lock, behind which waiters queue.
+    Optimistic lock: no row is locked while a function runs, and a write lands only on the version that was read. After
+    a conflict the update is retried with exponential backoff and full jitter. After several conflicts it takes the row
+    lock, behind which waiters queue.
 
-    Updates that arrive while others are under way go together: those of one session are applied in their order to what
-    was read once, and written once; those of several share one read and one write. Each gets its own version, result
-    or error, as if it had been alone. Those of a session whose row somebody holds wait for it apart from the others.
+    Updates that arrive during a batch form the next batch. Updates of one session are applied in order to one read and
+    written once; different sessions share one read and one write. Each update gets its own version, result or error. An
+    update of a session whose row another transaction holds waits apart from the batches.
 
-    A busy session is not read again for each update: the next one begins with what this process wrote a moment ago. If
-    somebody else wrote since, that does not land, and the session is read and the update applied again.
+    Write cache: the next update of a session begins with the state that this process wrote last. If another process
+    wrote since, the write does not land, and the session is read and the update applied again.
 
     Args:
         storage: Where the documents are.
@@ -57,8 +57,8 @@ class UpdateLoop:
 
     @classmethod
     def of(cls, storage: StorageProvider) -> UpdateLoop:
-        """The one loop of a storage, so that the updates of all its managers go together."""
-        # By identity; the loop holds the storage, so no other can take its place while it is here.
+        """The loop of a storage. All managers of a storage share it, so that their updates share batches."""
+        # By id(), which cannot be reused while the loop is registered, because the loop refers to the storage.
         loop = _LOOPS.get(id(storage))
         if loop is None:
             loop = _LOOPS[id(storage)] = cls(storage)
@@ -75,26 +75,26 @@ class UpdateLoop:
         keys: int = 0,
         timeout: timedelta | None = None,  # noqa: ASYNC109  # what it raises tells whether something was written
     ) -> Updated:
-        """Applies a function to one document and returns what is then known of it.
+        """Applies a function to one document and returns the result.
 
         Args:
             key: The document.
-            make: Makes the new text of the document read. Runs once a round, in the caller's context and task; what it
-                raises comes through, and nothing is written for it.
-            expected_version: The only version to write on; None: whichever is there.
-            owner_id: Whose session it has to be: that of another owner is not found. None: anybody's.
-            idempotency_key: What tells this update from any other of the session, if it is done again.
-            keys: How many of these the session is to remember.
+            make: Makes the new text of the document. Runs once a round, in the caller's context and task. If it raises,
+                the exception is raised here and nothing is written for it.
+            expected_version: The only version to write on; None: any.
+            owner_id: Only this owner's session is found. None: any session.
+            idempotency_key: Identifies this update within the session, in case it is delivered again.
+            keys: How many idempotency keys the session keeps.
             timeout: How long to wait; None: for as long as it takes.
 
         Returns:
-            What the write left, and the state that it wrote.
+            The facts about the session after the write, and the new state.
 
         Raises:
             AlreadyApplied: The session has seen the idempotency key.
             SessionNotFoundError: There is no live session.
-            SessionConflictError: It is not at ``expected_version``.
-            StorageError: The storage could not do it.
+            SessionConflictError: The session is not at ``expected_version``.
+            StorageError: The storage failed.
         """
         digest = None if idempotency_key is None else key_digest(idempotency_key)
         update = Update(make, expected_version, digest, keys, owner_id)
@@ -127,7 +127,7 @@ class UpdateLoop:
 
 
 def _ignore(_: Key) -> None:
-    """There is no queue in which others of the session wait."""
+    """Replaces Combiner.release() if there is no combiner, and so no queue."""
 
 
 _LOOPS: Final[WeakValueDictionary[int, UpdateLoop]] = WeakValueDictionary()

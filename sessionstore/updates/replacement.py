@@ -1,4 +1,4 @@
-"""What an update function returned, and what that makes of the state."""
+"""ReplaceState, and the rules by which the value that an update function returned becomes the new state."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _ADVICE: Final = (
 
 @dataclass(frozen=True)
 class ReplaceState(Generic[T]):
-    """What an update function returns to say: whatever was there, this is the whole new state.
+    """Wraps the value that an update function returns, to say that it is the whole new state.
 
-    An update whose last expression happens to have a value, as in ``lambda state: state["items"].pop()``, would make
-    that value the state. So an object or an array only becomes something else where it is said in this way.
+    A lambda may return a value by accident, as ``lambda state: state["items"].pop()`` does. So an update that would
+    turn an object or an array into another type, or into a part of itself, is refused unless it returns a ReplaceState.
 
     Attributes:
         state: The new state.
@@ -32,15 +32,15 @@ class ReplaceState(Generic[T]):
 
 
 def new_state(given: T, returned: Any, original: Callable[[], T]) -> T:
-    """The state after an update function was applied.
+    """The new state after an update function was applied.
 
     Args:
-        given: What the function was given, as the function left it.
-        returned: What the function returned.
-        original: Makes anew what the function was given.
+        given: The state that the function was given; the function may have changed it.
+        returned: The value that the function returned.
+        original: Decodes the state again, as it was before the function was applied.
 
     Raises:
-        Refused: What it returned is hardly meant as the new state.
+        Refused: The returned value is probably not meant as the new state.
     """
     if returned is None or returned is given:
         return given
@@ -50,14 +50,14 @@ def new_state(given: T, returned: Any, original: Callable[[], T]) -> T:
     if kind in _KINDS:
         if type(returned) is not kind:
             raise Refused(f"is an {_KINDS[kind]}, and the update would make it {named(type(returned))}; {_ADVICE}")
-        # In this order, because nearly all are copies, and to tell those takes no look into the state.
+        # In this order, because nearly all returned values are copies, and _shares() only looks at their own members.
         if not _shares(returned, given) and (_is_part(returned, given) or _is_left_over(returned, given, original)):
             raise Refused(f"would become a part of what it was; {_ADVICE}")
     return returned  # type: ignore[no-any-return]
 
 
 def _shares(returned: Any, given: Any) -> bool:
-    """Whether what was returned has objects or arrays of the state as its own members, as a copy has."""
+    """Whether the returned value has objects or arrays of the state as its own members, as a shallow copy has."""
     if isinstance(returned, dict):
         return any(type(member) in _KINDS and returned.get(key) is member for key, member in given.items())
     own = {id(member) for member in given if type(member) in _KINDS}
@@ -65,15 +65,15 @@ def _shares(returned: Any, given: Any) -> bool:
 
 
 def _is_part(returned: Any, given: Any) -> bool:
-    """Whether what was returned lies in the state, as in ``lambda state: state.setdefault("user", {})``."""
+    """Whether the returned value lies within the state, as in ``lambda state: state.setdefault("user", {})``."""
     return any(inner is returned for inner in _containers(given))
 
 
 def _is_left_over(returned: Any, given: Any, original: Callable[[], Any]) -> bool:
-    """Whether the state was changed in place, and what was returned is no later form of it but something taken out.
+    """Whether the function changed the state in place and returned a part that it took out of the state.
 
-    A function that leaves the state alone makes a new one of it, whatever that is. One that changes the state in place
-    and returns another object may return a copy of it with more or fewer members, which has members of the state.
+    A function that did not change the state returns a new state. A function that changed the state may also return a
+    changed copy, which still has members of the state.
     """
     before = original()
     if _equal(before, given) or _equal(returned, given):
@@ -90,7 +90,7 @@ def _is_left_over(returned: Any, given: Any, original: Callable[[], Any]) -> boo
 
 
 def _containers(value: Any) -> Iterator[Any]:
-    """The objects and arrays within a value."""
+    """The objects and arrays within a value, without the value itself."""
     waiting, seen = [value], {id(value)}
     while waiting:
         outer = waiting.pop()
@@ -104,10 +104,10 @@ def _containers(value: Any) -> Iterator[Any]:
 def _equal(first: Any, second: Any) -> bool:
     try:
         return bool(first == second)
-    except Exception:  # noqa: BLE001  # the function may have put anything into the state
+    except Exception:  # noqa: BLE001  # __eq__ of any object that the function put into the state may raise
         return False
 
 
 def _identity(member: Any) -> object:
-    """What tells a member of an array from any other: which object it is, or its value where it has no parts."""
+    """What identifies a member of an array: its value if it is a scalar, else the id of the object."""
     return (type(member), member) if isinstance(member, str | int | float | None) else id(member)

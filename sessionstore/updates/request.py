@@ -1,4 +1,4 @@
-"""What one caller wants to become of a document."""
+"""Update: one caller's request to change a document, and the results of applying it."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from ..storage import Document, Summary
 
 
 class Made(NamedTuple):
-    """What a function made of a document: the new text, and the caller's own copy of the state in it."""
+    """The result of a function: the new text of the document, and a copy of the new state for the caller."""
 
     text: str
     state: Any
 
 
 class Updated(NamedTuple):
-    """An update that landed: what the write left, and the state that it wrote."""
+    """The result of an update that landed: the facts about the session after the write, and the new state."""
 
     summary: Summary
     state: Any
@@ -36,12 +36,12 @@ class AlreadyApplied(Exception):
 
 
 class Update:
-    """What a caller wants to become of a document.
+    """One caller's request to change a document.
 
     Attributes:
-        key: The idempotency key, as rows remember it; None: none.
-        keys: How many keys the row is to remember.
-        sent: What is known of the write that it is in; None: it is in none.
+        key: The digest of the idempotency key, as rows keep it; None: there is no key.
+        keys: How many keys the row keeps.
+        sent: Whether the write that contains the update was sent; None: no write contains it.
     """
 
     __slots__ = ("_context", "_expected_version", "_make", "_owner_id", "_task", "key", "keys", "sent")
@@ -61,19 +61,24 @@ class Update:
         self._task = asyncio.current_task()
         self.key = key
         self.keys = keys
-        # Not the fold that would know: the two would keep each other, and two states, until garbage is collected.
+        # Not a reference to the fold: the cycle would keep two states alive until the garbage collector runs.
         self.sent: Sent | None = None
 
     def written(self) -> bool:
-        """Whether it may have been written, for all that is known."""
+        """Whether the update may have been written."""
         return self.sent is not None and self.sent.written()
 
     def concerns(self, document: Document) -> bool:
-        """Whether the document is one that the caller may know of."""
+        """Whether the document belongs to the owner that the caller named."""
         return self._owner_id is None or self._owner_id == document.summary.owner_id
 
     def apply(self, document: Document) -> Made:
-        """What the caller's function makes of the document, in the context and the task of the caller."""
+        """Applies the caller's function to the document, in the context and the task of the caller.
+
+        Raises:
+            SessionConflictError: The document is not at the expected version.
+            Exception: What the function raises.
+        """
         key, actual = document.summary.key, document.summary.version
         expected = self._expected_version
         if expected is not None:
@@ -84,7 +89,7 @@ class Update:
         current = asyncio.current_task()
         if current is self._task:
             return self._context.run(self._make, document)
-        # Whatever the function does with the current task, say cancel it, concerns the caller and not the batch.
+        # The function may act on the current task, say cancel it. This must be the caller's task, not the batch's.
         # https://docs.python.org/3/library/asyncio-extending.html#task-lifetime-support
         loop = asyncio.get_running_loop()
         _switch(loop, current, self._task)

@@ -1,4 +1,4 @@
-"""The rounds of the update loop: read, apply, write under the version that was read, and again until it lands."""
+"""Rounds: reads, applies and writes a batch of updates under an optimistic lock, and retries with backoff."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from time import monotonic
 from typing import Final
 
-from ..batching import BATCH_CHARS
 from ..concurrency import halves
 from ..concurrency.call import Batch, copy_of, tell
 from ..concurrency.halves import divisible
@@ -19,14 +18,15 @@ from ..concurrency.sent import Sent, noting
 from ..errors import SessionStoreError, StorageUnavailableError, UpdateOutcomeUnknownError
 from ..ids import short_id
 from ..storage import Document, Key, StorageProvider, Summary
-from .fold import Fold, UpdateCall
+from .fold import Fold
 from .request import Update, Updated
+from .shares import halves_of, parts
 from .write_cache import WriteCache
 
 logger = logging.getLogger(__name__)
 
 OPTIMISTIC_ROUNDS: Final = 4
-"""How many rounds are lost before the row is locked, so that nobody starves."""
+"""After this many conflicts an update takes the row lock, so that it does not starve."""
 
 _FIRST_PAUSE: Final = 0.002
 
@@ -37,14 +37,14 @@ CANCELLED: Final = (
 
 
 class Rounds:
-    """Brings updates to their end that come together, but for those that somebody else keeps from being written.
+    """Does a batch of updates. Hands over updates whose rows other transactions hold or keep writing.
 
     Args:
         storage: Where the documents are.
-        remember: For how many seconds an update may begin with what was written before.
-        fit: Is told how heavy documents are.
-        hand_over: Takes those whose rows others hold or keep writing.
-        held: Whether updates of a session were handed over, so that others of it go behind them.
+        remember: For how many seconds an update may begin with the write cache.
+        fit: Is called with the lengths of the states of a batch.
+        hand_over: Takes updates over.
+        held: Whether updates of a session were handed over. Later updates of the session queue behind them.
     """
 
     def __init__(
@@ -64,12 +64,12 @@ class Rounds:
         self._held = held
 
     async def send(self, batch: Batch[Key, Update, Updated]) -> Collection[Key] | None:
-        """Does the updates of a batch; returns the keys of those that were handed over."""
+        """Does the updates of a batch; returns the keys of sessions whose updates were handed over."""
         await self.run([Fold(key, calls) for key, calls in batch.items()])
         return [key for key in batch if self._held(key)] or None
 
     async def run(self, folds: list[Fold]) -> None:
-        """Does updates, and tells all but those that were handed over."""
+        """Does updates and answers all of them, except those that were handed over."""
         try:
             behind = [fold for fold in folds if self._held(fold.key)]
             if behind:
@@ -82,7 +82,7 @@ class Rounds:
                     if call.request.written():
                         call.answer(UpdateOutcomeUnknownError(CANCELLED))
             raise
-        except Exception as error:  # noqa: BLE001  # whatever it is, those who called are told
+        except Exception as error:  # noqa: BLE001  # any error is the answer of the callers
             tell([call for fold in folds for call in fold.calls], error)
 
     async def _run(self, folds: list[Fold]) -> None:
@@ -107,11 +107,11 @@ class Rounds:
             lost += 1
             folds = self._persistent(folds)
             if folds and window is None:
-                # Random to spread the losers, which needs no secrecy.
+                # Random, so that callers in conflict do not retry together; no secret.
                 await asyncio.sleep(random.uniform(0, _FIRST_PAUSE * 2 ** (lost - 1)))  # noqa: S311
 
     def _persistent(self, folds: Sequence[Fold]) -> list[Fold]:
-        """Hands over those who lost so often that they take the lock; returns the others."""
+        """Hands over the updates that lost so often that they take the row lock; returns the others."""
         for fold in folds:
             if fold.losses:
                 facts = {"session_id": short_id(fold.key.session_id), "lost": fold.losses}
@@ -122,7 +122,7 @@ class Rounds:
         return [fold for fold in folds if not beaten(fold)]
 
     async def _round(self, folds: Sequence[Fold]) -> list[Fold]:
-        """One round of reading, applying and writing; returns those that lost it to somebody else."""
+        """Reads, applies and writes once; returns the updates that did not land because another caller wrote."""
         try:
             documents = await self.read(folds)
         except Exception as error:  # noqa: BLE001
@@ -140,20 +140,20 @@ class Rounds:
                 writing.append(fold)
         lost = await self.write(writing)
         if held:
-            # Nobody wrote, and yet it could not be written: whoever holds the row may hold it for long. Not before the
-            # others are written: if that fails, all of the round are told, or go on together.
+            # The session did not change, and yet the write did not land: another transaction holds the row. Handed over
+            # only after the write of the others, because an error of that write concerns all updates of the round.
             self._hand_over(held)
         return lost
 
     async def read(self, folds: Sequence[Fold]) -> Sequence[Document | None]:
-        """Reads the documents of updates; not an access."""
+        """Reads the documents of updates. This is no access."""
         journal = any(fold.needs_journal for fold in folds)
         documents = await self._storage.get_many([fold.key for fold in folds], touch=False, journal=journal)
         self._fit([len(document.state) for document in documents if document is not None])
         return documents
 
     async def applied(self, fold: Fold, document: Document, *, guess: bool = False) -> bool:
-        """Applies updates to a document, with turns for others in between; whether that came to a write."""
+        """Applies updates to a document, with turns for other tasks; returns whether there is something to write."""
         for _ in fold.apply(document, guess=guess):
             if not self._pace.free():
                 await self._pace.turn()
@@ -161,7 +161,7 @@ class Rounds:
         return fold.sure
 
     async def _guess(self, folds: Sequence[Fold]) -> bool:
-        """Applies all to what this process wrote a moment ago; whether that can be written without reading first."""
+        """Applies updates to the documents of the write cache; returns whether all can be written without a read."""
         documents = self._write_cache.guesses([fold.key for fold in folds])
         if not documents or not all(map(Fold.may_guess, folds, documents)):
             return False
@@ -171,20 +171,20 @@ class Rounds:
         return True
 
     async def write(self, folds: Sequence[Fold], *, guessed: bool = False) -> list[Fold]:
-        """Writes what was applied; returns those that somebody else was faster for."""
+        """Writes the applied updates in parts; returns those that did not land because another caller wrote."""
         lost: list[Fold] = []
         for part in parts(folds):
             try:
                 lost += await self.land(part, guessed=guessed)
             except Exception as error:  # noqa: BLE001
                 if guessed and divisible(error):
-                    lost += part  # what was refused was made of a guess
+                    lost += part  # a state that was made from the write cache is not final
                 else:
                     await self._apart(part, error)
         return lost
 
     async def land(self, part: Sequence[Fold], *, guessed: bool = False) -> list[Fold]:
-        """Writes at once what was applied; returns those that were not written, or whose answer was lost.
+        """Writes applied updates in one statement; returns those that did not land or whose answer was lost.
 
         Raises:
             Exception: The storage refused it, or failed before anything was written.
@@ -212,7 +212,7 @@ class Rounds:
         except Exception as error:
             if sum(fold.asked for fold in part) == 1:
                 raise
-            # What it holds may be another caller's, and whether anything was written nobody can know.
+            # The text of the error may hold data of another caller. Whether the write landed is unknown.
             raise UpdateOutcomeUnknownError(
                 f"the storage failed with {type(error).__name__} in a write for several callers, and it cannot be told "
                 "what landed; read the session before repeating it"
@@ -229,12 +229,12 @@ class Rounds:
         return lost
 
     def landed(self, fold: Fold, summary: Summary) -> None:
-        """Tells those whose write landed, and remembers what was written."""
+        """Answers the calls of a write that landed, and puts the document into the write cache."""
         self._write_cache.wrote(fold.document(summary))
         fold.tell(summary)
 
     async def _brought_up(self, folds: Sequence[Fold]) -> list[Fold]:
-        """Applies those again of whose callers some were cancelled; returns those that cannot be written any more."""
+        """Applies the updates again if a caller was cancelled; returns the folds that then have nothing to write."""
         lost: list[Fold] = []
         while outdated := [fold for fold in folds if fold.outdated]:
             for fold in outdated:
@@ -246,44 +246,32 @@ class Rounds:
         return lost
 
     async def _apart(self, folds: Sequence[Fold], error: Exception) -> None:
-        """Does in halves what was refused together: one is to blame, and the others are not to suffer.
+        """Bisects updates that were refused together, so that only the refused one fails.
 
         Raises:
-            Exception: It was not refused, but failed.
+            Exception: The error is no refusal.
         """
         if not divisible(error):
             raise error
-        # Also of those who are gone by now: one of them may be to blame.
+        # Counts cancelled calls too: the refused one may be among them.
         asked = sum(fold.asked for fold in folds)
-        # What was lost and may have landed is not to be begun anew.
+        # A lost write that may have landed is not applied again.
         folds = given_up(folds)
         end = folds[0].halved_until or monotonic() + halves.SECONDS if folds else 0.0
         if asked <= 1 or monotonic() > end:
             tell([call for fold in folds for call in fold.calls], error)
             return
-        if len(folds) > 1:
-            middle = len(folds) // 2
-            shares = [folds[:middle], folds[middle:]]
-            again = [[Fold(fold.key, fold.open, end) for fold in share] for share in shares]
-        else:
-            again = [[Fold(fold.key, share, end)] for fold in folds for share in _halves(fold.open)]
-        for share in again:
+        for share in halves_of(folds, end):
             await self.run(share)
 
 
-def _halves(calls: Sequence[UpdateCall]) -> list[Sequence[UpdateCall]]:
-    """The calls in two parts, or in one where it is only one call."""
-    middle = len(calls) // 2
-    return [share for share in (calls[:middle], calls[middle:]) if share]
-
-
 def beaten(fold: Fold) -> bool:
-    """Whether updates have lost so often that they take the row lock."""
+    """Whether the updates had so many conflicts that they take the row lock."""
     return fold.losses >= OPTIMISTIC_ROUNDS
 
 
 def left_open(folds: Iterable[Fold], error: Exception) -> list[Fold]:
-    """Tells the error to all but those whose write was lost: theirs can still be told. Returns these."""
+    """Answers the updates with an error, except those of lost writes, which a lookup may settle; returns these."""
     unsettled: list[Fold] = []
     for fold in folds:
         if fold.unsettled:
@@ -295,22 +283,8 @@ def left_open(folds: Iterable[Fold], error: Exception) -> list[Fold]:
 
 
 def given_up(folds: Iterable[Fold]) -> list[Fold]:
-    """Tells those whose write was lost that it cannot be told; returns those in which others wait."""
+    """Answers the updates of lost writes that their outcome is unknown; returns the folds in which calls still wait."""
     folds = list(folds)
     for fold in folds:
         fold.give_up()
     return [fold for fold in folds if fold.waiting]
-
-
-def parts(folds: Iterable[Fold]) -> Iterable[list[Fold]]:
-    """Those who write, in parts that write at most BATCH_CHARS."""
-    part: list[Fold] = []
-    chars = 0
-    for fold in folds:
-        if part and chars + fold.chars > BATCH_CHARS:
-            yield part
-            part, chars = [], 0
-        part.append(fold)
-        chars += fold.chars
-    if part:
-        yield part

@@ -1,4 +1,4 @@
-"""Updates of one session that wait for its row, and when they are tried next."""
+"""Entry: updates of one session that wait for its row, with the time of their next try."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ class Entry:
 
     Attributes:
         fold: The updates.
-        since: Since when they wait.
+        since: When they began to wait.
         due: When they are tried next.
-        pause: How long they rest then.
-        moving: Whether others write the session, for all that is known; else somebody holds its row.
-        locks: How often its row could not be locked: 1 after it was tried with others, 2 by itself.
-        locking: Whether that is being tried now.
-        single: Whether it is tried by itself, because it was refused among others.
+        pause: The longest pause after the next try.
+        moving: Whether other callers write the session; else another transaction holds its row.
+        locks: 0: the row lock was not tried; 1: it was not free, in a try with other rows; 2: nor in a try alone.
+        locking: Whether a try of the row lock is under way.
+        single: Whether the entry is tried alone, because it was refused together with others.
     """
 
     __slots__ = ("due", "fold", "locking", "locks", "moving", "pause", "since", "single")
@@ -40,12 +40,12 @@ class Entry:
         self.single = fold.halved_until is not None
 
     def rest(self, now: float) -> None:
-        """Puts the next trial off, each time for longer."""
+        """Schedules the next try, with backoff."""
         self.due = now + self.pause * random.uniform(0.5, 1)  # noqa: S311
         self.pause = min(2 * self.pause, LONGEST_PAUSE)
 
     def hurry(self, now: float) -> None:
-        """Notes that somebody else wrote: the row is free at times."""
+        """Schedules the next try at once: another caller wrote, so the row is free at times."""
         self.moving = True
         self.pause = _FIRST_PAUSE
         self.due = now

@@ -11,30 +11,28 @@ from typing import Final
 from ..storage import Document, Key
 
 _CAPACITY: Final = 8_000_000
-"""How many characters of state are remembered at most."""
+"""The most characters of state in the cache."""
 
 _BREAK_EVEN: Final = 0.5
-"""How likely all guesses of a batch have to be right. A right guess saves a statement, and a wrong one costs a
-statement."""
+"""The least likelihood that all guesses of a batch are right. A right guess saves one statement, a wrong one costs one."""
 
 _WEIGHT: Final = 1 / 8
-"""What the newest look at a session counts in how often its guesses are right."""
+"""The weight of the newest observation in a session's rate (an exponential moving average)."""
 _WEIGHT_FOR_ALL: Final = 1 / 32
-"""The same for what a session begins with of which nothing is known."""
+"""The same for the rate that a new session in the cache begins with."""
 
 
 class WriteCache:
-    """Documents as this process left them, to be guessed from and never to be answered from.
+    """Documents as this process wrote them. Updates may begin with them; reads are never answered from them.
 
-    An update that begins with such a document is written only if the session is still at its version, so a wrong guess
-    costs a statement and nothing else. Guesses are wrong where other processes write the same sessions. So each session
-    has a *rate*: how often what was remembered of it was still there, a mean in which the newest look counts most. A
-    batch is guessed if the product of its sessions' rates says that all guesses are likely to be right. A session that
-    is read because guessing does not pay tells as well whether the guess would have been right, so nothing has to be
-    tried to learn that guessing pays again.
+    An update that begins with such a document (a guess) is written only if the session is still at the version of the
+    document. A wrong guess costs one statement and nothing else. Guesses are wrong if other processes write the same
+    sessions. So the cache keeps a *rate* for each session: the share of right guesses, an exponential moving average.
+    A batch begins with guesses only if the product of its sessions' rates is at least 1/2. A read of a cached session
+    also tells whether a guess would have been right, so the rate recovers without trial guesses.
 
     Args:
-        seconds: How long a document is remembered; 0: not at all.
+        seconds: How long a document is kept; 0: not at all.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -44,7 +42,7 @@ class WriteCache:
         self._rate = 1.0
 
     def guesses(self, keys: Iterable[Key]) -> list[Document] | None:
-        """The documents of all these sessions, if they were written a moment ago and guessing pays."""
+        """Returns the documents of all these sessions; None: one is missing or too old, or guessing does not pay."""
         documents: list[Document] = []
         rates: list[float] = []
         since = monotonic() - self._seconds
@@ -57,14 +55,14 @@ class WriteCache:
         return documents if prod(rates) >= _BREAK_EVEN else None
 
     def guessed(self, key: Key, *, right: bool) -> None:
-        """Learns from a guess that was written, or was not because it was wrong."""
+        """Reports whether a guess was right."""
         self._rate += (right - self._rate) * _WEIGHT_FOR_ALL
         session = self._sessions.get(key)
         if session is not None:
             session.rate += (right - session.rate) * _WEIGHT
 
     def read(self, key: Key, document: Document | None) -> None:
-        """Learns from what is there whether a guess would have been right."""
+        """Compares a document that was read with the cached one, and reports whether a guess would have been right."""
         session = self._sessions.get(key)
         if session is None or session.document is None or monotonic() - session.written > self._seconds:
             return
@@ -75,7 +73,7 @@ class WriteCache:
         )
 
     def wrote(self, document: Document) -> None:
-        """Remembers what was written, in place of what was before."""
+        """Puts a document into the cache and removes old ones."""
         if not self._seconds:
             return
         key = document.summary.key
@@ -96,7 +94,7 @@ class WriteCache:
                 break
 
     def forget(self, key: Key) -> None:
-        """Forgets a document that somebody else wrote, or that nobody knows; not how often its guesses were right."""
+        """Removes a document from the cache; the rate of its session stays."""
         session = self._sessions.get(key)
         if session is not None and session.document is not None:
             self._chars -= len(session.document.state)
@@ -104,12 +102,12 @@ class WriteCache:
 
 
 class _Session:
-    """What is known of a session.
+    """A session in the cache.
 
     Attributes:
-        document: As it was written; None: it may not be any more.
-        written: When.
-        rate: How often guesses were right.
+        document: The document as this process wrote it; None: it may be out of date.
+        written: When this process wrote the document, by the monotonic clock.
+        rate: The share of right guesses.
     """
 
     __slots__ = ("document", "rate", "written")

@@ -100,7 +100,7 @@ def test_the_demo_runs_on_a_given_database(store: Store, two_conversations: str)
 
 @pytest.mark.parametrize(
     ("losing", "fault"),
-    [("-chat", "1 of 12 turns are missing"), ("-orchestration", "the sequence is at 11 and not at 12")],
+    [("-chat", "1 of 12 turns are missing"), ("-orchestration", "the sequence is at 11 instead of 12")],
 )
 def test_a_lost_update_ends_the_demo_with_status_1(
     losing: str, fault: str, opens: Callable[[type[MemoryStorageProvider]], str], two_conversations: str

@@ -1,0 +1,42 @@
+"""Divides folds: into writes of a limited length, and into halves after a refusal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from ..batching import BATCH_CHARS
+from .attempt import UpdateCall
+from .fold import Fold
+
+
+def parts(folds: Iterable[Fold]) -> Iterable[list[Fold]]:
+    """The folds in groups whose states have at most BATCH_CHARS characters; a longer state is a group of its own."""
+    part: list[Fold] = []
+    chars = 0
+    for fold in folds:
+        if part and chars + fold.chars > BATCH_CHARS:
+            yield part
+            part, chars = [], 0
+        part.append(fold)
+        chars += fold.chars
+    if part:
+        yield part
+
+
+def halves_of(folds: Sequence[Fold], end: float) -> list[list[Fold]]:
+    """New folds with the calls that are still open, in two halves: of the folds, or of the calls of a single fold.
+
+    Args:
+        folds: The folds that were refused together.
+        end: Until when a fold is bisected, by ``time.monotonic()``.
+    """
+    if len(folds) > 1:
+        middle = len(folds) // 2
+        return [[Fold(fold.key, fold.open, end) for fold in share] for share in (folds[:middle], folds[middle:])]
+    return [[Fold(fold.key, share, end)] for fold in folds for share in _halves(fold.open)]
+
+
+def _halves(calls: Sequence[UpdateCall]) -> list[Sequence[UpdateCall]]:
+    """The calls in two halves; a single call is one part."""
+    middle = len(calls) // 2
+    return [share for share in (calls[:middle], calls[middle:]) if share]
