@@ -59,15 +59,15 @@ async def within(
 
 
 async def while_wanted(running: Coroutine[Any, Any, None], wanted: Callable[[], bool], pause: float) -> bool:
-    """Runs something in a task of its own for as long as it is wanted, and waits for the end of the task.
+    """Runs a coroutine in a task of its own while it is wanted, then cancels the task. Waits for the end of the task.
 
     Args:
-        running: What to run; what it raises comes through.
-        wanted: Whether anybody waits for it.
-        pause: How many seconds pass until that is asked again.
+        running: The coroutine. Its exceptions are raised here.
+        wanted: Whether any caller still waits for the coroutine.
+        pause: How many seconds pass between two calls of ``wanted``.
 
     Returns:
-        Whether it came to its end. If not, it was cancelled, here or by somebody else.
+        Whether the coroutine ended by itself; False: its task was cancelled.
     """
     try:
         task = asyncio.ensure_future(running)

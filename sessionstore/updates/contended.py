@@ -25,9 +25,7 @@ most, because a try that hung says nothing about the next one."""
 _BOUND: Final = 30.0
 """For how many seconds an update waits for a row that another transaction holds."""
 
-_NOT_WAITED: Final = (
-    "the task that waited for the row was cancelled by somebody else, and nothing was written; try again"
-)
+_NOT_WAITED: Final = "the task that waited for the row was cancelled, and nothing was written; try again"
 
 
 class Contended:
@@ -159,7 +157,7 @@ class Contended:
             call.answer(copy_of(error))
 
     async def _attempt(self, running: Coroutine[Any, Any, None], entries: Sequence[Entry]) -> None:
-        """Runs it for as long as somebody waits for any of them: whoever comes behind them waits for its end."""
+        """Runs a try while any caller of the entries waits for it: later updates of the sessions wait for its end."""
         if not await while_wanted(running, lambda: any(entry.fold.waiting for entry in entries), LONGEST_PAUSE):
             self._cut_off(entries)
 

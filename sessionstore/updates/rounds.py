@@ -31,7 +31,7 @@ OPTIMISTIC_ROUNDS: Final = 4
 _FIRST_PAUSE: Final = 0.002
 
 CANCELLED: Final = (
-    "the task that wrote for several callers was cancelled by somebody else, and the write may or may not have landed; "
+    "the task that wrote for several callers was cancelled, and the write may or may not have landed; "
     "read the session before repeating it"
 )
 

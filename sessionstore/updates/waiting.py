@@ -53,7 +53,7 @@ class Entry:
 
 
 def first_of_each(entries: Iterable[Entry]) -> list[Entry]:
-    """Of each session the updates that came first, unless they are being locked."""
+    """The first entry of each session, without those whose row lock is being tried."""
     first: dict[Key, Entry] = {}
     for entry in entries:
         first.setdefault(entry.fold.key, entry)

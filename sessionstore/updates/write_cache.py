@@ -1,4 +1,4 @@
-"""What was written a moment ago, so that the next update of a busy session need not read it first."""
+"""The write cache: documents that this process wrote a moment ago, so that the next update needs no read."""
 
 from __future__ import annotations
 

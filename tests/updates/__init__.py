@@ -1,1 +1,1 @@
-"""The update loop: updates that go together, are cancelled, refused or lost."""
+"""The update loop: batches of updates, cancelled, refused and lost updates, held rows, the write cache."""

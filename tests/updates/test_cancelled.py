@@ -1,4 +1,4 @@
-"""Updates that go together, and callers that are cancelled before, while and after they are applied."""
+"""Callers of a batch that are cancelled before, while and after their updates are applied."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ async def test_an_update_cancelled_before_its_part_is_written_is_not_applied(sto
     calls = [*(desk.update_session(name, large) for name in names), desk.update_session("s6", append("small"))]
     tasks = await together(storage, desk, *calls)
     assert storage.writes == [dict.fromkeys(names[:4], 1)]
-    # All are applied, and the second part waits for the first.
+    # All updates are applied, and the second part of the write waits for the first.
     tasks[6].cancel()
     await turns()
     storage.writing.release()
@@ -64,7 +64,7 @@ async def test_an_update_cancelled_before_its_part_is_written_is_not_applied(sto
     assert (await desk.get_session("s6")).unwrap()["turns"] == ["small"]
 
 
-async def test_an_update_cancelled_while_it_is_written_leaves_the_others_alone(storage: GatedStorage) -> None:
+async def test_an_update_cancelled_while_it_is_written_does_not_cancel_the_others(storage: GatedStorage) -> None:
     desk = await desk_on(storage, "s")
     storage.writing.hold()
     tasks = await together(storage, desk, *(desk.update_session("s", append(n)) for n in range(3)))

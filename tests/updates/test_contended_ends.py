@@ -1,4 +1,4 @@
-"""What becomes of updates that wait for their rows when a task that does them ends early, or cannot begin."""
+"""Updates that wait for their rows, when the task that tries them ends early or cannot start."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ async def turns_after(desk: SessionManager[Chat], storage: HeldStorage) -> list[
 @pytest.mark.parametrize(
     ("rounds", "name"), [(OPTIMISTIC_ROUNDS + 1, "Contended._lock"), (OPTIMISTIC_ROUNDS - 2, "Contended._poll")]
 )
-async def test_an_update_whose_task_is_cancelled_when_it_is_written_is_not_done_again(rounds: int, name: str) -> None:
+async def test_an_update_whose_task_is_cancelled_during_the_write_is_not_applied_again(rounds: int, name: str) -> None:
     storage = HeldStorage(rounds)
     desk = await desk_on(storage)
     storage.after.hold()
@@ -100,7 +100,7 @@ async def test_an_update_whose_task_is_cancelled_when_it_is_written_is_not_done_
     assert await turns_after(desk, storage) == ["once", "next"]
 
 
-async def test_an_update_that_is_done_under_the_lock_lands_though_the_task_that_polls_is_cancelled() -> None:
+async def test_an_update_under_the_row_lock_lands_although_the_polling_task_is_cancelled() -> None:
     storage = HeldStorage(OPTIMISTIC_ROUNDS + 1)
     desk = await desk_on(storage)
     storage.before.hold()
@@ -117,7 +117,7 @@ async def test_an_update_that_is_done_under_the_lock_lands_though_the_task_that_
     assert await turns_after(desk, storage) == ["once", "later", "next"]
 
 
-async def test_an_update_is_told_that_nothing_was_written_when_the_task_that_polls_is_cancelled() -> None:
+async def test_a_waiting_update_gets_an_error_when_the_polling_task_is_cancelled() -> None:
     storage = HeldStorage(OPTIMISTIC_ROUNDS - 2)
     desk = await desk_on(storage)
     storage.rounds = 1_000_000
@@ -132,7 +132,7 @@ async def test_an_update_is_told_that_nothing_was_written_when_the_task_that_pol
     assert await turns_after(desk, storage) == ["next"]
 
 
-async def test_an_attempt_that_hangs_is_ended_when_nobody_waits_for_it_any_more() -> None:
+async def test_an_attempt_that_hangs_is_cancelled_when_no_caller_waits_for_it() -> None:
     storage = HeldStorage(OPTIMISTIC_ROUNDS - 2)
     desk = await desk_on(storage)
     storage.before.hold()
@@ -146,7 +146,7 @@ async def test_an_attempt_that_hangs_is_ended_when_nobody_waits_for_it_any_more(
     assert await turns_after(desk, storage) == ["next"]
 
 
-async def test_who_cannot_be_locked_for_want_of_a_task_is_told_and_the_session_is_updated_by_others() -> None:
+async def test_an_update_whose_locking_task_cannot_start_gets_an_error_and_later_updates_work() -> None:
     storage = HeldStorage(1_000_000)
     desk = await desk_on(storage)
     loop = asyncio.get_running_loop()

@@ -1,4 +1,4 @@
-"""How long updates that wait for their rows rest between two attempts."""
+"""The pauses between two attempts of updates that wait for their rows."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class SlowlyHeldStorage(MemoryStorageProvider):
         return [None] * len(writes)
 
 
-async def test_an_attempt_that_hung_does_not_put_off_the_next_one_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_attempt_that_hung_delays_the_next_one_by_a_second_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
     loop = asyncio.get_running_loop()
     clock, hung = loop.time, [0.0]
     monkeypatch.setattr(loop, "time", lambda: clock() + sum(hung))

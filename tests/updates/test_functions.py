@@ -1,4 +1,4 @@
-"""The functions of callers that go together: each runs as if its caller were alone."""
+"""The update functions of a batch: each runs in the task and context of its caller, and slow ones leave turns."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ async def test_a_function_runs_in_the_task_of_its_caller(storage: GatedStorage) 
     assert storage.writes == [{"s": 3}]
 
 
-async def test_a_function_that_cancels_the_current_task_ends_its_own_caller_alone(storage: GatedStorage) -> None:
+async def test_a_function_that_cancels_the_current_task_cancels_only_its_own_caller(storage: GatedStorage) -> None:
     desk = await desk_on(storage, "s", "t")
 
     def give_up(state: Chat) -> None:
@@ -63,7 +63,9 @@ async def test_a_function_that_cancels_the_current_task_ends_its_own_caller_alon
 
 
 @pytest.mark.parametrize("error", [asyncio.CancelledError(), GeneratorExit(), KeyError("mine")], ids=repr)
-async def test_whatever_a_function_raises_is_its_own_callers(storage: GatedStorage, error: BaseException) -> None:
+async def test_an_exception_of_a_function_reaches_only_its_own_caller(
+    storage: GatedStorage, error: BaseException
+) -> None:
     desk = await desk_on(storage, "s")
 
     def fail(_: Chat) -> None:
@@ -83,13 +85,13 @@ async def test_whatever_a_function_raises_is_its_own_callers(storage: GatedStora
 
 @pytest.fixture
 def no_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each function takes longer than functions may run before others have a turn."""
+    """Makes each function take longer than a slice of Pace."""
     monkeypatch.setattr("sessionstore.concurrency.pace.SLICE", -1.0)
     monkeypatch.setattr("sessionstore.updates.contended.SLICE", -1.0)
 
 
 class Ran:
-    """What ran in which order: the functions of updates, and others in the event loop."""
+    """The order in which update functions and other callbacks of the event loop ran."""
 
     def __init__(self) -> None:
         self.order: list[str] = []
@@ -105,14 +107,14 @@ class Ran:
 
     @property
     def stretches(self) -> list[int]:
-        """How many functions ran without a turn for others, each time that any did."""
+        """The numbers of functions that ran between two turns of other tasks."""
         return [len(ran) for ran in "".join(it[0] for it in self.order).split("o") if ran]
 
 
 @pytest.mark.usefixtures("no_time")
 @pytest.mark.parametrize("batching", [Batching(concurrency=1), None], ids=["together", "each by itself"])
 @pytest.mark.parametrize("names", ["ssssssss", "abcdefgh", "ababcdcd"])
-async def test_others_have_a_turn_between_two_functions(batching: Batching | None, names: str) -> None:
+async def test_other_tasks_get_a_turn_between_two_slow_functions(batching: Batching | None, names: str) -> None:
     storage = GatedStorage(batching=batching)
     desk = await desk_on(storage, *set(names))
     ran = Ran()
@@ -127,7 +129,9 @@ async def test_others_have_a_turn_between_two_functions(batching: Batching | Non
 
 @pytest.mark.usefixtures("no_time")
 @pytest.mark.parametrize("names", ["ssssssss", "abcdefgh"])
-async def test_others_have_a_turn_between_functions_on_what_was_just_written(storage: GatedStorage, names: str) -> None:
+async def test_other_tasks_get_a_turn_between_slow_functions_on_the_write_cache(
+    storage: GatedStorage, names: str
+) -> None:
     desk = await desk_on(storage, *set(names))
     for name in set(names):
         await desk.update_session(name, increment)
@@ -160,7 +164,7 @@ async def test_no_more_than_one_slow_function_runs_under_a_row_lock(storage: Gat
     assert storage.locks == [["s"]] * 5
 
 
-async def test_a_task_factory_that_takes_no_context_serves_as_any_other(storage: GatedStorage) -> None:
+async def test_a_task_factory_without_a_context_argument_works(storage: GatedStorage) -> None:
     def plain(loop: asyncio.AbstractEventLoop, running: Any) -> asyncio.Task[Any]:
         return asyncio.Task(running, loop=loop)
 
@@ -176,7 +180,7 @@ async def test_a_task_factory_that_takes_no_context_serves_as_any_other(storage:
     assert results[-1].unwrap()["turns"] == [0, 1, 2, 3]
 
 
-async def test_who_waits_for_a_batch_that_cannot_be_started_is_told_and_the_next_ones_work(
+async def test_the_callers_of_a_batch_that_cannot_start_get_an_error_and_the_next_batch_works(
     storage: GatedStorage,
 ) -> None:
     desk = await desk_on(storage, "s", "t")

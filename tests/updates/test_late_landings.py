@@ -1,4 +1,4 @@
-"""A write whose answer was lost lands late: version, state and facts of a result are those of one write."""
+"""A write whose answer was lost lands late: version, state and metadata of a result belong to one write."""
 
 from __future__ import annotations
 
@@ -101,12 +101,12 @@ async def desk(storage: LateStorage) -> SessionManager[Chat]:
 
 
 def say(words: Callable[[], object]) -> Callable[[Chat], None]:
-    """An update that says something else each time that it is applied."""
+    """An update that appends another text each time that it is applied."""
     return lambda state: state["turns"].append(words())
 
 
 def assert_one_truth(storage: LateStorage, *results: SessionResult[Chat]) -> None:
-    """What each was told is what was stored under the version that it was told."""
+    """Checks that the state of each result is the state that was stored under its version."""
     for result in results:
         assert result.version is not None
         stored = storage.stored[result.version]
@@ -117,7 +117,7 @@ def assert_one_truth(storage: LateStorage, *results: SessionResult[Chat]) -> Non
         assert result.version.write == stored.summary.last_write
 
 
-async def test_the_state_told_is_the_one_stored_under_the_version_told(
+async def test_the_state_of_a_result_is_the_state_stored_under_its_version(
     storage: LateStorage, desk: SessionManager[Chat]
 ) -> None:
     storage.go_on.set()
@@ -129,7 +129,7 @@ async def test_the_state_told_is_the_one_stored_under_the_version_told(
     assert_one_truth(storage, result)
 
 
-async def test_the_state_told_is_that_of_the_late_write_though_others_wrote_behind_it(
+async def test_the_state_of_a_result_is_that_of_the_late_write_although_others_wrote_after_it(
     storage: LateStorage, desk: SessionManager[Chat]
 ) -> None:
     storage.go_on.set()
@@ -142,7 +142,7 @@ async def test_the_state_told_is_that_of_the_late_write_though_others_wrote_behi
 
 
 @pytest.mark.parametrize("others", [0, 1])
-async def test_who_was_written_together_with_a_caller_who_is_gone_is_told_so(
+async def test_a_result_contains_the_change_of_a_cancelled_caller_that_was_in_the_same_write(
     storage: LateStorage, desk: SessionManager[Chat], others: int
 ) -> None:
     storage.late, storage.others = False, others
@@ -189,7 +189,7 @@ async def test_two_writes_of_one_update_are_lost_and_the_first_lands_last(
     assert (await desk.get_session("s", touch=False)).unwrap()["turns"] == [0]
 
 
-async def test_who_would_fail_without_a_caller_who_is_gone_is_told_of_the_late_write_that_has_both(
+async def test_an_update_that_needs_the_change_of_a_cancelled_caller_succeeds_with_their_late_write(
     storage: LateStorage, desk: SessionManager[Chat]
 ) -> None:
     storage.late = False
@@ -208,7 +208,7 @@ async def test_who_would_fail_without_a_caller_who_is_gone_is_told_of_the_late_w
     assert_one_truth(storage, result)
 
 
-async def test_a_function_that_would_raise_the_second_time_is_not_told_as_failed_while_its_change_may_come(
+async def test_an_update_is_not_reported_as_failed_while_its_first_write_may_still_land(
     storage: LateStorage, desk: SessionManager[Chat]
 ) -> None:
     storage.go_on.set()

@@ -29,7 +29,7 @@ async def manager_on(storage: ContendedStorage) -> SessionManager[Chat]:
 
 @pytest.mark.parametrize("held", [False, True], ids=["others write", "others hold the row"])
 @pytest.mark.parametrize("losses", range(OPTIMISTIC_ROUNDS + 1))
-async def test_a_loser_applies_again_to_what_is_there_now_and_in_the_end_takes_the_lock(
+async def test_an_update_in_conflict_is_applied_again_to_the_new_state_and_finally_takes_the_row_lock(
     losses: int, held: bool
 ) -> None:
     storage = ContendedStorage(losses, held=held)
@@ -43,7 +43,7 @@ async def test_a_loser_applies_again_to_what_is_there_now_and_in_the_end_takes_t
     updated = await chats.update_session("s", count)
     others = 0 if held else losses
     assert updated.unwrap()["n"] == others + 1
-    # What could not be written because somebody holds the row is not made anew, but for the lock.
+    # While the row is held, the function is not applied again, except under the row lock.
     locked = losses == OPTIMISTIC_ROUNDS
     assert seen == ([0] * (1 + locked) if held else [*range(losses + 1)])
     assert storage.rounds == min(losses + 1, OPTIMISTIC_ROUNDS)
@@ -60,7 +60,7 @@ async def test_a_session_deleted_while_its_update_waits_for_the_lock_is_not_foun
     assert not (await chats.get_session("s")).success
 
 
-async def test_another_version_under_the_lock_is_a_conflict_too() -> None:
+async def test_an_unexpected_version_under_the_row_lock_is_a_conflict() -> None:
     storage = ChangedBeforeTheLock(OPTIMISTIC_ROUNDS, held=True)
     chats = await manager_on(storage)
     version = (await chats.get_session("s")).version
@@ -78,7 +78,7 @@ async def test_the_expected_version_under_the_lock_lands() -> None:
     assert (await chats.update_session("s", increment, expected_version=version)).unwrap()["n"] == 1
 
 
-async def test_a_write_that_lost_to_another_is_a_conflict_where_a_version_was_expected() -> None:
+async def test_a_lost_race_is_a_conflict_if_a_version_was_expected() -> None:
     storage = ContendedStorage(losses=1)
     chats = await manager_on(storage)
     version = (await chats.get_session("s")).version

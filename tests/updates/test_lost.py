@@ -1,4 +1,4 @@
-"""Updates whose answers are lost: what became of them is told by the journal, or not at all."""
+"""Updates whose answers are lost: the journal of the row tells whether they landed."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class LosingStorage(MemoryStorageProvider):
             await meanwhile()
 
     async def count_up(self, times: int) -> None:
-        """Other processes' updates."""
+        """Updates of another process."""
         for _ in range(times):
             (found,) = await super().get_many([key()], touch=False)
             assert found is not None
@@ -113,7 +113,7 @@ async def test_a_lost_update_is_applied_once(
 
 @pytest.mark.parametrize("lands", [True, False])
 @pytest.mark.parametrize("others", [1, WRITES - 1])
-async def test_a_lost_update_is_applied_once_though_others_wrote_since(
+async def test_a_lost_update_is_applied_once_although_others_wrote_since(
     storage: LosingStorage, desk: SessionManager[Chat], lands: bool, others: int
 ) -> None:
     storage.lands = [lands]
@@ -124,7 +124,7 @@ async def test_a_lost_update_is_applied_once_though_others_wrote_since(
 
 
 @pytest.mark.parametrize("lands", [True, False])
-async def test_a_lost_update_cannot_be_told_when_too_much_came_after_it(
+async def test_the_outcome_of_a_lost_update_is_unknown_after_too_many_later_writes(
     storage: LosingStorage, desk: SessionManager[Chat], lands: bool
 ) -> None:
     storage.lands = [lands]
@@ -134,7 +134,7 @@ async def test_a_lost_update_cannot_be_told_when_too_much_came_after_it(
     assert (await desk.get_session("s")).unwrap()["turns"].count("mine") == lands
 
 
-async def test_a_lost_batch_is_applied_once_and_each_learns_its_own_version(
+async def test_a_lost_batch_is_applied_once_and_each_caller_gets_its_own_version(
     storage: LosingStorage, desk: SessionManager[Chat]
 ) -> None:
     await desk.create_session("t")
@@ -147,7 +147,7 @@ async def test_a_lost_batch_is_applied_once_and_each_learns_its_own_version(
 
 @pytest.mark.parametrize("lands", [True, False])
 @pytest.mark.parametrize("again", [True, False])
-async def test_a_lost_update_of_a_session_that_is_gone_cannot_be_told(
+async def test_the_outcome_of_a_lost_update_is_unknown_after_its_session_was_deleted(
     storage: LosingStorage, desk: SessionManager[Chat], lands: bool, again: bool
 ) -> None:
     async def replace() -> None:
@@ -157,14 +157,14 @@ async def test_a_lost_update_of_a_session_that_is_gone_cannot_be_told(
 
     storage.lands = [lands]
     storage.meanwhile = replace
-    # It may have been there, and been seen: it was not told that there was no session, nor is it applied once more.
+    # The update may have landed before the deletion: it is neither reported as not found nor applied again.
     with pytest.raises(UpdateOutcomeUnknownError):
         await desk.update_session("s", increment)
     if again:
         assert (await desk.get_session("s")).unwrap()["n"] == 0
 
 
-async def test_who_wrote_nothing_in_a_lost_update_finds_the_session_gone(
+async def test_an_update_that_was_in_no_lost_write_gets_not_found_after_its_session_was_deleted(
     storage: LosingStorage, desk: SessionManager[Chat]
 ) -> None:
     def lose(state: Chat) -> None:
@@ -175,7 +175,7 @@ async def test_who_wrote_nothing_in_a_lost_update_finds_the_session_gone(
     def fail(_: Chat) -> None:
         raise ZeroDivisionError
 
-    # The second and the third go together, behind the first.
+    # The second and the third update are in one batch after the first.
     changes = (increment, lose, fail)
     first, second, third = await asyncio.gather(
         *(desk.update_session("s", change) for change in changes), return_exceptions=True
@@ -187,7 +187,9 @@ async def test_who_wrote_nothing_in_a_lost_update_finds_the_session_gone(
     assert isinstance(third.error, SessionNotFoundError)
 
 
-async def test_a_storage_that_comes_back_tells(storage: LosingStorage, desk: SessionManager[Chat]) -> None:
+async def test_a_lost_update_is_settled_when_the_storage_comes_back(
+    storage: LosingStorage, desk: SessionManager[Chat]
+) -> None:
     async def go() -> None:
         storage.away = 3
 
@@ -198,7 +200,7 @@ async def test_a_storage_that_comes_back_tells(storage: LosingStorage, desk: Ses
 
 
 @pytest.mark.usefixtures("impatient")
-async def test_a_storage_that_does_not_come_back_leaves_it_unknown(
+async def test_the_outcome_is_unknown_if_the_storage_does_not_come_back(
     storage: LosingStorage, desk: SessionManager[Chat]
 ) -> None:
     async def go() -> None:
@@ -207,11 +209,11 @@ async def test_a_storage_that_does_not_come_back_leaves_it_unknown(
     storage.lands = [True]
     storage.meanwhile = go
     results = await asyncio.gather(*(desk.update_session("s", increment) for _ in range(3)), return_exceptions=True)
-    # The first had the storage for itself; those that came behind it never reached it.
+    # Only the first update reached the storage.
     assert [type(end) for end in results] == [UpdateOutcomeUnknownError, *[StorageUnavailableError] * 2]
 
 
-async def test_a_lost_update_is_not_begun_anew_where_the_next_round_is_refused(
+async def test_a_lost_update_is_not_applied_again_when_the_next_round_is_refused(
     storage: LosingStorage, desk: SessionManager[Chat]
 ) -> None:
     async def break_down() -> None:
@@ -225,7 +227,9 @@ async def test_a_lost_update_is_not_begun_anew_where_the_next_round_is_refused(
 
 
 @pytest.mark.usefixtures("impatient")
-async def test_each_of_a_batch_has_an_error_of_its_own(storage: LosingStorage, desk: SessionManager[Chat]) -> None:
+async def test_each_caller_of_a_lost_batch_gets_a_copy_of_the_error(
+    storage: LosingStorage, desk: SessionManager[Chat]
+) -> None:
     storage.lands = [False] * 1000
     ends = await asyncio.gather(*(desk.update_session("s", increment) for _ in range(4)), return_exceptions=True)
     assert [type(end) for end in ends] == [UpdateOutcomeUnknownError] * 4
@@ -234,14 +238,16 @@ async def test_each_of_a_batch_has_an_error_of_its_own(storage: LosingStorage, d
     assert (await desk.update_session("s", increment)).unwrap()["n"] == 1
 
 
-async def test_a_key_of_a_lost_update_is_seen(storage: LosingStorage, desk: SessionManager[Chat]) -> None:
+async def test_the_idempotency_key_of_a_lost_update_is_remembered(
+    storage: LosingStorage, desk: SessionManager[Chat]
+) -> None:
     storage.lands = [True]
     first = await desk.update_session("s", increment, idempotency_key="msg")
     again = await desk.update_session("s", increment, idempotency_key="msg")
     assert (first.applied, again.applied, again.unwrap()["n"]) == (True, False, 1)
 
 
-async def test_what_could_not_be_reached_in_time_was_not_written(desk: SessionManager[Chat]) -> None:
+async def test_an_update_that_timed_out_before_its_write_was_not_written(desk: SessionManager[Chat]) -> None:
     class Stuck(MemoryStorageProvider):
         writing = False
 
@@ -268,7 +274,7 @@ async def test_what_could_not_be_reached_in_time_was_not_written(desk: SessionMa
         await desk.update_session("s", increment, timeout=moment)
 
 
-async def test_a_timeout_of_the_function_is_its_own(desk: SessionManager[Chat]) -> None:
+async def test_a_timeout_error_of_the_function_reaches_the_caller_unchanged(desk: SessionManager[Chat]) -> None:
     def fail(_: Chat) -> None:
         raise TimeoutError("mine")
 

@@ -1,4 +1,4 @@
-"""Updates that go together while the storage refuses some of them, is away, or is closed."""
+"""Batches of updates when the storage refuses some of them, is unavailable, or is closed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.usefixtures("patient")
 
 
 class UnreadableStorage(GatedStorage):
-    """Cannot read the session "broken"."""
+    """A storage that cannot read the session "broken"."""
 
     async def get_many(
         self, keys: Sequence[Key], *, touch: bool = True, journal: bool = False, owners: Owners = None
@@ -39,7 +39,7 @@ class UnreadableStorage(GatedStorage):
 
 
 class CountedStates(GatedStorage):
-    """Notes how much state each write was, in characters."""
+    """A storage that records the characters of state of each write."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -56,7 +56,7 @@ def storage() -> GatedStorage:
 
 
 @pytest.mark.parametrize("locked", [False, True], ids=["written", "locked"])
-async def test_a_session_whose_state_is_refused_is_refused_alone(storage: GatedStorage, *, locked: bool) -> None:
+async def test_only_the_session_whose_state_is_refused_fails(storage: GatedStorage, *, locked: bool) -> None:
     desk = await desk_on(storage, "a", "b", "c")
     storage.refuse_marked()
     if locked:
@@ -71,7 +71,7 @@ async def test_a_session_whose_state_is_refused_is_refused_alone(storage: GatedS
 
 
 @pytest.mark.parametrize("locked", [False, True], ids=["written", "locked"])
-async def test_a_caller_whose_state_is_refused_is_refused_alone_and_the_others_keep_their_order(
+async def test_only_the_caller_whose_state_is_refused_fails_and_the_others_stay_in_order(
     storage: GatedStorage, *, locked: bool
 ) -> None:
     desk = await desk_on(storage, "s")
@@ -88,7 +88,7 @@ async def test_a_caller_whose_state_is_refused_is_refused_alone_and_the_others_k
     assert (await desk.get_session("s")).unwrap()["turns"] == ["1", "2", "3"]
 
 
-async def test_an_error_on_top_of_a_change_that_was_refused_is_not_told(storage: GatedStorage) -> None:
+async def test_an_error_that_depended_on_a_refused_change_is_not_reported(storage: GatedStorage) -> None:
     desk = await desk_on(storage, "s")
     storage.refuse_marked()
 
@@ -110,7 +110,7 @@ async def test_an_error_on_top_of_a_change_that_was_refused_is_not_told(storage:
     marked, objecting, second, third = await ends(tasks)
     assert str(marked) == "marked"
     assert objecting.unwrap()["n"] == 1
-    # Where nothing of the first landed, the next one did on the version after the second.
+    # Nothing of the first update landed, so the next one is on the version after the second.
     assert (second.unwrap()["n"], third.unwrap()["n"]) == (2, 3)
 
 
@@ -122,7 +122,7 @@ async def test_a_lone_update_that_is_refused_is_not_tried_again(storage: GatedSt
     assert len(storage.writes) == 1
 
 
-async def test_a_caller_cancelled_while_refused_ones_go_one_by_one_is_not_applied(storage: GatedStorage) -> None:
+async def test_an_update_cancelled_during_the_bisection_is_not_applied(storage: GatedStorage) -> None:
     desk = await desk_on(storage, "s")
     storage.refuse_marked()
     tasks = await together(storage, desk)
@@ -136,7 +136,7 @@ async def test_a_caller_cancelled_while_refused_ones_go_one_by_one_is_not_applie
 
 
 @pytest.mark.parametrize("whose", ["s", "other"])
-async def test_nobody_is_blamed_for_the_call_of_somebody_who_was_cancelled_while_it_was_refused(
+async def test_the_refusal_of_a_cancelled_call_is_not_reported_to_other_callers(
     storage: GatedStorage, whose: str
 ) -> None:
     desk = await desk_on(storage, "s", "other")
@@ -173,12 +173,14 @@ async def test_a_session_that_cannot_be_read_fails_alone() -> None:
     ],
     ids=lambda error: type(error).__name__,
 )
-async def test_what_is_no_refusal_is_told_to_all_and_tried_by_none(storage: GatedStorage, error: Exception) -> None:
+async def test_an_error_that_is_no_refusal_reaches_all_callers_and_nothing_is_retried(
+    storage: GatedStorage, error: Exception
+) -> None:
     desk = await desk_on(storage, "a", "b")
     storage.refusal = lambda _: error
     tasks = await together(storage, desk, *(desk.update_session(name, append("x")) for name in "abab"))
     told = await ends(tasks)
-    # What is in a foreign error may be another caller's.
+    # The text of an error from outside the library may hold data of another caller.
     expected = type(error) if isinstance(error, SessionStoreError) else UpdateOutcomeUnknownError
     assert [type(its_own) for its_own in told] == [expected] * 4
     if isinstance(error, SessionStoreError):
@@ -188,7 +190,7 @@ async def test_what_is_no_refusal_is_told_to_all_and_tried_by_none(storage: Gate
     assert (await desk.update_session("a", increment)).unwrap() == {"id": "a", "n": 1, "turns": []}
 
 
-async def test_who_was_told_before_the_storage_went_away_keeps_the_answer(storage: GatedStorage) -> None:
+async def test_an_answer_from_before_an_outage_stays(storage: GatedStorage) -> None:
     desk = await desk_on(storage, "a", "b")
     losing = iter([True])
 
@@ -222,17 +224,17 @@ async def test_large_states_are_written_in_parts_and_the_next_batches_are_smalle
     large = append("x" * 900_000)
     results = await asyncio.gather(*await together(storage, desk, *(desk.update_session(it, large) for it in names)))
     assert all(result.success for result in results)
-    # Before anybody knows how large they are, few are read together.
+    # Few sessions are read together before their lengths are known.
     assert (list(map(len, storage.reads)), list(map(len, storage.writes))) == ([4, 4, 2], [4, 4, 2])
     assert max(storage.written) < 4_000_000
-    # What is read tells how large a session is; one that is missing tells nothing.
+    # A read shows how long a state is; an absent session shows nothing.
     assert (await desk.update_session("s0", increment)).success
     tasks = await together(storage, desk, *(desk.update_session(name, increment) for name in names))
     assert all(result.success for result in await asyncio.gather(*tasks))
     assert max(map(len, storage.reads)) == 4
 
 
-async def test_a_state_that_is_larger_than_a_part_goes_by_itself() -> None:
+async def test_a_state_that_is_longer_than_a_part_is_written_alone() -> None:
     storage = CountedStates()
     desk = SessionManager(new_chat, storage, "chat", max_state_bytes=10_000_000)
     for name in "abc":
@@ -244,7 +246,7 @@ async def test_a_state_that_is_larger_than_a_part_goes_by_itself() -> None:
     assert storage.writes == [{"a": 1}, {"b": 1}, {"c": 1}]
 
 
-async def test_updates_of_a_storage_with_a_size_of_one_go_one_by_one_and_in_order() -> None:
+async def test_with_a_batch_size_of_one_updates_are_sent_alone_and_in_order() -> None:
     storage = GatedStorage(batching=Batching(size=1, concurrency=4))
     desk = await desk_on(storage, "s")
     tasks = await begun(*(desk.update_session("s", append(str(n))) for n in range(6)))
@@ -254,12 +256,12 @@ async def test_updates_of_a_storage_with_a_size_of_one_go_one_by_one_and_in_orde
 
 
 def _lose_all_rounds(storage: GatedStorage, names: str) -> None:
-    """Has the next updates of these sessions lose until they take the lock."""
+    """Makes the next updates of these sessions lose until they take the row lock."""
     rounds = iter(range(OPTIMISTIC_ROUNDS))
     marked = storage.refusal
 
     def refusal(writes: Sequence[Write]) -> Exception | None:
-        # Whoever loses is not refused: the row is not written at all.
+        # A conflict, not a refusal: the row is not written.
         if next(rounds, None) is None:
             return marked(writes)
         for name in names:

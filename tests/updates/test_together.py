@@ -1,4 +1,4 @@
-"""Updates that go together come to what they would have come to one after the other."""
+"""Updates of one batch have the same results as updates that are made one after the other."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ async def test_a_lone_update_reads_and_writes_without_a_turn_of_the_event_loop()
     assert ended.value.value.unwrap()["n"] == 1
 
 
-async def test_updates_of_one_session_are_read_once_and_written_once_and_each_gets_its_own(
+async def test_updates_of_one_session_share_a_read_and_a_write_and_each_gets_its_own_result(
     storage: GatedStorage,
 ) -> None:
     desk = await desk_on(storage, "s")
@@ -70,7 +70,7 @@ async def test_updates_of_several_sessions_share_one_read_and_one_write(storage:
     ]
 
 
-async def test_each_update_gets_a_state_that_nobody_else_can_change(storage: GatedStorage) -> None:
+async def test_each_update_gets_its_own_copy_of_the_state(storage: GatedStorage) -> None:
     desk = await desk_on(storage, "s")
     given: list[Chat] = []
 
@@ -100,7 +100,7 @@ async def test_a_function_runs_in_the_context_of_its_caller(storage: GatedStorag
     assert who.get() == "nobody"
 
 
-async def test_an_expected_version_counts_in_the_updates_before_it(storage: GatedStorage) -> None:
+async def test_an_expected_version_is_compared_after_the_earlier_updates_of_the_batch(storage: GatedStorage) -> None:
     desk = await desk_on(storage, "s")
     first = (await desk.get_session("s")).version
     assert first is not None
@@ -157,7 +157,7 @@ async def test_updates_that_all_fail_write_nothing(storage: GatedStorage) -> Non
     assert (storage.reads, storage.writes) == ([["s"]], [])
 
 
-async def test_those_who_miss_a_session_are_each_told_in_an_error_of_their_own(storage: GatedStorage) -> None:
+async def test_each_caller_that_finds_no_session_gets_its_own_error(storage: GatedStorage) -> None:
     desk = await desk_on(storage, "s")
     calls = [desk.update_session(name, increment) for name in ("never", "s", "never")]
     results = await asyncio.gather(*await together(storage, desk, *calls))
@@ -204,13 +204,15 @@ async def test_sessions_that_lose_again_and_again_are_locked_together_and_no_oth
 
 
 @pytest.mark.parametrize("losses", [1, OPTIMISTIC_ROUNDS], ids=["once", "until it is locked"])
-async def test_an_error_on_top_of_a_change_that_was_lost_is_not_told(storage: GatedStorage, losses: int) -> None:
+async def test_an_error_that_depended_on_a_change_in_conflict_is_not_reported(
+    storage: GatedStorage, losses: int
+) -> None:
     desk = await desk_on(storage, "s")
     left = iter(range(losses))
 
     def lose() -> None:
         if next(left, None) is not None:
-            # Somebody else says it first.
+            # Another caller writes first.
             document = storage._documents[Key("chat", "s")]
             text = '{"id":"s","n":0,"turns":["taken"]}'
             assert storage._write(Write(document.summary, text), storage._now())
@@ -232,7 +234,7 @@ async def test_an_error_on_top_of_a_change_that_was_lost_is_not_told(storage: Ga
     assert [(result.unwrap()["turns"], result.unwrap()["n"]) for result in results] == [(["taken"], 0), (["taken"], 1)]
 
 
-async def test_without_batching_each_update_goes_by_itself() -> None:
+async def test_without_batching_each_update_is_sent_alone() -> None:
     storage = GatedStorage(batching=None)
     desk = await desk_on(storage, "s", "t")
     storage.reading.hold()
@@ -244,7 +246,7 @@ async def test_without_batching_each_update_goes_by_itself() -> None:
     assert [(await desk.get_session(name)).unwrap()["n"] for name in "st"] == [3, 2]
 
 
-async def test_managers_on_one_storage_let_their_updates_go_together(storage: GatedStorage) -> None:
+async def test_managers_of_one_storage_share_batches(storage: GatedStorage) -> None:
     desks = [await desk_on(storage, "s"), SessionManager(new_chat, storage, "chat"), SessionManager(new_chat, storage)]
     await desks[2].create_session("s")
     calls = [desk.update_session("s", append(n)) for n, desk in enumerate(desks)]
@@ -269,7 +271,7 @@ async def test_no_batch_exceeds_its_size_and_no_more_are_under_way_than_the_conc
     assert all(task.result().success for task in tasks)
 
 
-async def test_functions_that_take_long_leave_turns_for_others(
+async def test_slow_functions_leave_turns_to_other_tasks(
     storage: GatedStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     desk = await desk_on(storage, *map(str, range(6)))
@@ -291,7 +293,7 @@ async def test_functions_that_take_long_leave_turns_for_others(
     assert ran[first:last].count("other") >= 5
 
 
-def test_no_more_may_go_together_than_a_row_can_count_as_one_write() -> None:
+def test_a_batch_size_beyond_what_a_row_can_count_is_refused() -> None:
     assert len(entry("abcdefgh", Batching(size=LARGEST_BATCH).size)) == len(entry("abcdefgh", 1))
     with pytest.raises(ConfigurationError, match="at most"):
         Batching(size=LARGEST_BATCH + 1)

@@ -1,4 +1,4 @@
-"""An update that begins with what was written a moment ago comes to what it would have come to after a read."""
+"""An update that begins with the write cache has the same result as one that reads the session."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ async def chats(storage: GatedStorage) -> SessionManager[Chat]:
 
 @pytest.fixture
 async def another(storage: GatedStorage) -> SessionManager[Chat]:
-    """What another process does to the same sessions."""
+    """The manager of another process on the same sessions."""
     other = MemoryStorageProvider()
     other._documents = storage._documents
     return SessionManager(new_chat, other, "chat")
@@ -78,7 +78,7 @@ async def test_a_session_that_was_just_written_is_not_read_for_the_next_update(
     assert (await chats.get_session("s")).unwrap()["n"] == 4
 
 
-async def test_after_another_process_wrote_the_function_is_applied_to_what_is_there(
+async def test_after_a_write_of_another_process_the_function_is_applied_to_the_stored_state(
     storage: GatedStorage, chats: SessionManager[Chat], another: SessionManager[Chat]
 ) -> None:
     assert (await another.update_session("s", increment)).unwrap()["n"] == 2
@@ -93,7 +93,7 @@ async def test_after_another_process_wrote_the_function_is_applied_to_what_is_th
     assert storage.reads == [["s"]]
 
 
-async def test_a_function_that_fails_on_a_guess_is_asked_again_with_what_is_there(
+async def test_a_function_that_fails_on_a_guess_is_applied_again_to_the_stored_state(
     chats: SessionManager[Chat], another: SessionManager[Chat]
 ) -> None:
     assert (await another.update_session("s", increment)).success
@@ -107,7 +107,7 @@ async def test_a_function_that_fails_on_a_guess_is_asked_again_with_what_is_ther
         await chats.update_session("t", only_two)
 
 
-async def test_a_bad_state_made_of_a_guess_is_made_again(
+async def test_a_bad_state_that_was_made_from_a_guess_is_made_again_from_the_stored_state(
     chats: SessionManager[Chat], another: SessionManager[Chat]
 ) -> None:
     assert (await another.update_session("s", increment)).success
@@ -119,7 +119,7 @@ async def test_a_bad_state_made_of_a_guess_is_made_again(
     assert isinstance((await chats.update_session("t", bad_of_one)).error, InvalidStateError)
 
 
-async def test_an_expected_version_is_compared_with_what_is_there(
+async def test_an_expected_version_is_compared_with_the_stored_version(
     storage: GatedStorage, chats: SessionManager[Chat], another: SessionManager[Chat]
 ) -> None:
     theirs = await another.update_session("s", increment)
@@ -132,7 +132,7 @@ async def test_an_expected_version_is_compared_with_what_is_there(
 
 
 @pytest.mark.parametrize("again", [False, True], ids=["deleted", "deleted and created again"])
-async def test_a_session_that_is_not_the_same_any_more_is_not_written_from_memory(
+async def test_a_later_session_of_the_same_id_is_not_written_from_the_write_cache(
     chats: SessionManager[Chat], another: SessionManager[Chat], *, again: bool
 ) -> None:
     await another.delete_session("s")
@@ -145,7 +145,7 @@ async def test_a_session_that_is_not_the_same_any_more_is_not_written_from_memor
         assert isinstance(updated.error, SessionNotFoundError)
 
 
-async def test_a_refusal_of_what_was_made_of_a_guess_is_not_told(
+async def test_the_refusal_of_a_state_that_was_made_from_a_guess_is_not_reported(
     storage: GatedStorage, chats: SessionManager[Chat], another: SessionManager[Chat]
 ) -> None:
     assert (await another.update_session("s", increment)).success
@@ -155,7 +155,7 @@ async def test_a_refusal_of_what_was_made_of_a_guess_is_not_told(
         await chats.update_session("t", increment)
 
 
-async def test_one_session_that_is_not_remembered_has_all_of_a_batch_read(
+async def test_a_batch_is_read_if_one_of_its_sessions_is_not_in_the_write_cache(
     storage: GatedStorage, chats: SessionManager[Chat]
 ) -> None:
     await chats.create_session("cold")
@@ -164,7 +164,7 @@ async def test_one_session_that_is_not_remembered_has_all_of_a_batch_read(
     assert storage.reads[-1] == ["s", "t", "cold"]
 
 
-async def test_what_is_not_to_be_remembered_is_read_for_each_update() -> None:
+async def test_without_the_write_cache_each_update_reads() -> None:
     storage = GatedStorage(batching=Batching(remember=0))
     chats = SessionManager(new_chat, storage, "chat")
     await chats.create_session("s")
@@ -173,7 +173,7 @@ async def test_what_is_not_to_be_remembered_is_read_for_each_update() -> None:
     assert storage.reads == [["s"]] * 3
 
 
-def test_a_document_is_remembered_for_as_long_as_was_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_document_stays_in_the_write_cache_for_the_time_set(monkeypatch: pytest.MonkeyPatch) -> None:
     seconds = [100.0]
     turn_time(monkeypatch, seconds)
     remembered = WriteCache(1.0)
@@ -186,7 +186,7 @@ def test_a_document_is_remembered_for_as_long_as_was_said(monkeypatch: pytest.Mo
     assert list(remembered._sessions) == [key("t")]
 
 
-def test_no_more_state_is_remembered_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_write_cache_does_not_exceed_its_capacity(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recent, "_CAPACITY", 10)
     remembered = WriteCache(1.0)
     for name, state in (("a", "1234"), ("b", "1234"), ("a", "123456"), ("c", "1234"), ("d", "12345678901")):
@@ -257,7 +257,7 @@ def test_a_new_session_begins_with_what_was_learned_of_the_others() -> None:
     assert remembered.guesses([key("new")]) is None
 
 
-async def test_four_processes_on_one_session_do_not_go_on_guessing_wrong(
+async def test_four_processes_on_one_session_soon_stop_guessing(
     storage: GatedStorage, chats: SessionManager[Chat], another: SessionManager[Chat]
 ) -> None:
     for _ in range(200):
@@ -291,6 +291,6 @@ async def test_a_session_that_others_write_keeps_no_other_from_being_guessed(
 
 
 @pytest.mark.parametrize("remember", [-1.0, float("nan"), "1", True, None])
-def test_remembering_for_less_than_no_time_is_refused(remember: Any) -> None:
+def test_a_negative_time_in_the_write_cache_is_refused(remember: Any) -> None:
     with pytest.raises(ConfigurationError, match="remember"):
         Batching(remember=remember)
