@@ -5,6 +5,7 @@ import gc
 import warnings
 from collections.abc import Callable
 from dataclasses import FrozenInstanceError
+from datetime import timedelta
 from typing import Annotated, Any
 
 import pytest
@@ -46,6 +47,20 @@ def test_an_invalid_namespace_is_refused_with_the_reason(bad: Any) -> None:
         SessionManager(new_chat, None, bad)
     assert str(raised.value).isprintable()
     assert len(str(raised.value)) < 250
+
+
+@pytest.mark.parametrize("bad", [5, 0.5, timedelta(0)], ids=repr)
+async def test_an_invalid_timeout_is_refused_by_every_call(bad: Any) -> None:
+    chats: SessionManager[Chat] = SessionManager(new_chat)
+    for call in (
+        chats.create_session("s", timeout=bad),
+        chats.get_session("s", timeout=bad),
+        chats.update_session("s", lambda _: None, timeout=bad),
+        chats.delete_session("s", timeout=bad),
+    ):
+        with pytest.raises(ConfigurationError, match=r"^timeout must be "):
+            await call
+    assert not (await chats.get_session("s")).success
 
 
 async def test_managers_without_a_storage_share_no_sessions() -> None:

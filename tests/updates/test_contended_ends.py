@@ -24,12 +24,12 @@ from ..support.gated import Gate
 
 
 class HeldStorage(MemoryStorageProvider):
-    """Memory whose rows others hold for some rounds.
+    """A memory storage whose rows are held for some rounds.
 
     Attributes:
-        rounds: For how many rounds they still do.
-        before: Where a write is held before it is done, once the rows are free.
-        after: Where it is held when it is done.
+        rounds: For how many more rounds the rows are held.
+        before: Where the first write after that waits before it is done.
+        after: Where this write waits after it is done.
     """
 
     def __init__(self, rounds: int) -> None:
@@ -77,7 +77,7 @@ async def until_at(gate: Gate) -> None:
 
 
 async def turns_after(desk: SessionManager[Chat], storage: HeldStorage) -> list[object]:
-    """What the session's state says after one more update, which nothing hinders."""
+    """The turns of the session after one more update, for which the rows are free."""
     storage.before.release()
     storage.after.release()
     async with asyncio.timeout(10):

@@ -14,11 +14,11 @@ from tests.support.documents import append, new_chat
 
 
 class SlowlyHeldStorage(MemoryStorageProvider):
-    """Memory whose rows others hold for some rounds, the last of which takes long.
+    """A memory storage whose rows are held for some rounds. The last of these rounds takes long.
 
     Args:
-        rounds: For how many rounds.
-        take_long: Lets the time pass that the last of them takes.
+        rounds: For how many rounds the rows are held.
+        take_long: Moves the clock on during the last round.
     """
 
     def __init__(self, rounds: int, take_long: Callable[[], None]) -> None:

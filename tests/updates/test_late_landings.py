@@ -21,16 +21,16 @@ from ..support.sender import begun, turns
 
 
 class LateStorage(MemoryStorageProvider):
-    """Memory whose next write lands after its answer was lost: with the write behind it, in front of that one.
+    """A memory storage whose next write lands late: its answer is lost, and it lands just before the next write.
 
     Attributes:
         late: Whether the next write is late.
-        lost_after: Whether the answer to the next write is lost although it landed at once.
-        reading: While it is not set, nothing is read.
-        arrived: Set when a late one was sent.
-        go_on: When it is set, the loss is told.
-        others: How many writes of others come in behind the late one, before anybody looks.
-        stored: What was stored at each version.
+        lost_after: Whether the answer to the next write is lost although the write landed at once.
+        reading: Reads wait until it is set.
+        arrived: Set when a late write was sent.
+        go_on: Set by the test to let the late write report its loss.
+        others: How many writes of other callers land after the late write, before the next read.
+        stored: The state that was stored at each version.
     """
 
     def __init__(self, clock: ManualClock) -> None:

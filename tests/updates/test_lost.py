@@ -24,13 +24,13 @@ from tests.support.documents import Chat, append, increment, key, new_chat
 
 
 class LosingStorage(MemoryStorageProvider):
-    """Memory whose answers to writes are lost, as often as is told.
+    """A memory storage that loses the answers to some writes.
 
     Attributes:
-        lands: Whether each of the next writes lands before its answer is lost; those after these are answered.
-        away: How many rounds fail then.
-        away_with: What they fail with.
-        meanwhile: What others do between a loss and the next read.
+        lands: Whether each of the next writes lands before its answer is lost. Later writes are answered.
+        away: How many rounds fail after the losses.
+        away_with: The error of these rounds.
+        meanwhile: Is called between a loss and the next read, and acts for other callers.
     """
 
     def __init__(self) -> None:
