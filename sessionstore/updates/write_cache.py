@@ -14,7 +14,8 @@ _CAPACITY: Final = 8_000_000
 """The most characters of state in the cache."""
 
 _BREAK_EVEN: Final = 0.5
-"""The least likelihood that all guesses of a batch are right. A right guess saves one statement, a wrong one costs one."""
+"""The least likelihood that all guesses of a batch are right. A right guess saves a statement, and a wrong guess
+costs one."""
 
 _WEIGHT: Final = 1 / 8
 """The weight of the newest observation in a session's rate (an exponential moving average)."""
