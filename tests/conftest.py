@@ -61,6 +61,12 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def unhurried_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reads of a SQLite file move the expiry before they answer, however busy the machine is."""
+    monkeypatch.setattr("sessionstore.storage.sql.operations.late._MOMENT", 60.0)
+
+
+@pytest.fixture
 def clock() -> ManualClock:
     return ManualClock()
 

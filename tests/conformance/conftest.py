@@ -29,6 +29,11 @@ def provider_kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+@pytest.fixture(autouse=True)
+def _unhurried(unhurried_reads: None) -> None:
+    """What a read tells of the expiry must not depend on the machine's speed."""
+
+
 @pytest.fixture
 def managed(storage: StorageProvider) -> Managed:
     def make(storage: StorageProvider = storage, **options: Any) -> SessionManager[Any]:
