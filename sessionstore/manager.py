@@ -14,6 +14,7 @@ from pydantic import JsonValue, TypeAdapter
 from . import arguments, config, results
 from .codec.facts import encode_origin
 from .codec.states import Codec, UnstorableText
+from .erasure import Erasure
 from .errors import (
     InvalidSessionIdError,
     InvalidStateError,
@@ -38,7 +39,7 @@ DEFAULT_MAX_STATE_BYTES: Final = 1_048_576
 DEFAULT_IDEMPOTENCY_KEYS: Final = 64
 
 
-class SessionManager(Generic[T]):
+class SessionManager(Erasure, Generic[T]):
     """Keeps the states of one kind of session.
 
     An absent session, a conflict, a bad id or a bad state is an ``error`` in the result. A fault of the storage is
@@ -251,32 +252,3 @@ class SessionManager(Generic[T]):
                 raise
             return results.failure(session_id, error)
         return results.success(updated.summary, updated.state, applied=True)
-
-    async def delete_session(
-        self,
-        session_id: SessionId,
-        *,
-        owner_id: str | None = None,
-        timeout: timedelta | None = None,  # noqa: ASYNC109
-    ) -> SessionResult[bool]:
-        """Deletes a session; ``data`` is whether a live session was deleted. Deleting an absent session is a success.
-
-        If the connection is lost during the deletion, the call looks on another connection whether it deleted the
-        session, and deletes it if it did not.
-
-        Args:
-            session_id: The id.
-            owner_id: Only this owner's session is found. None: any session.
-            timeout: How long to wait for the storage; None: for as long as it takes.
-
-        Raises:
-            ConfigurationError: ``owner_id`` or ``timeout`` is invalid.
-            StorageError: The storage failed. UpdateOutcomeUnknownError: it is unknown whether the session is deleted.
-        """
-        owner = arguments.owner_filter(owner_id)
-        try:
-            key = Key(self._namespace, check_session_id(session_id))
-        except InvalidSessionIdError as error:
-            return results.failure(session_id, error)
-        deleted = await in_time(timeout, self._storage.delete(key, **owner), writing=True)
-        return SessionResult(key.session_id, success=True, data=deleted)

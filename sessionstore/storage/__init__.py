@@ -176,8 +176,8 @@ class StorageProvider(Protocol):
         """
         ...
 
-    async def clear(self, namespace: str | None = None, *, prefix: str = "") -> int:
-        """Deletes all sessions of a namespace (None: of all) whose ids start with the prefix.
+    async def clear(self, namespace: str | None = None, *, prefix: str = "", owner_id: str | None = None) -> int:
+        """Deletes all sessions of a namespace (None: of all) and an owner (None: of all) whose ids have the prefix.
 
         Returns how many live ones there were. Runs in batches: a session created meanwhile may stay.
         """

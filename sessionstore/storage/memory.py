@@ -168,10 +168,14 @@ class MemoryStorageProvider(StorageProvider):
         return Page(found[:limit], found[limit - 1].key if len(found) > limit else None)
 
     @_one_thread_at_a_time
-    async def clear(self, namespace: str | None = None, *, prefix: str = "") -> int:
-        check_filters(namespace=namespace, prefix=prefix)
+    async def clear(self, namespace: str | None = None, *, prefix: str = "", owner_id: str | None = None) -> int:
+        check_filters(namespace=namespace, prefix=prefix, owner_id=owner_id)
         now = self._open_at()
-        doomed = [key for key, _ in self._under(namespace, prefix)]
+        doomed = [
+            key
+            for key, document in self._under(namespace, prefix)
+            if owner_id is None or document.summary.owner_id == owner_id
+        ]
         live = sum(self._live(key, now) is not None for key in doomed)
         for key in doomed:
             del self._documents[key]

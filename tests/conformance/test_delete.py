@@ -2,10 +2,18 @@ from __future__ import annotations
 
 import asyncio
 
-from sessionstore import SessionManager, SessionNotFoundError, StorageProvider
+import pytest
+
+from sessionstore import (
+    ConfigurationError,
+    SessionConflictError,
+    SessionManager,
+    SessionNotFoundError,
+    StorageProvider,
+)
 from tests.conftest import OpenAnother
 from tests.support.clock import ManualClock
-from tests.support.documents import TTL, Chat, increment, key, put
+from tests.support.documents import TTL, Chat, draft, increment, key, put
 
 from .conftest import Managed
 
@@ -53,3 +61,78 @@ async def test_a_session_that_never_expires_is_deleted_as_a_live_one(storage: St
     assert await storage.delete(key("a"))
     assert list(await storage.delete_many([key("b"), key("c")])) == [True, True]
     assert await storage.clear() == 1
+
+
+async def test_a_session_is_deleted_only_at_the_expected_version(chats: SessionManager[Chat]) -> None:
+    seen = (await chats.create_session("s")).version
+    assert seen is not None
+    written = (await chats.update_session("s", increment)).version
+    refused = await chats.delete_session("s", expected_version=seen)
+    assert isinstance(refused.error, SessionConflictError)
+    assert (refused.error.expected, refused.error.actual) == (seen, written)
+    assert (await chats.get_session("s")).unwrap()["n"] == 1
+    assert (await chats.delete_session("s", expected_version=written)).unwrap() is True
+    assert (await chats.delete_session("s", expected_version=written)).unwrap() is False
+
+
+async def test_a_version_from_before_a_session_was_deleted_deletes_no_later_one(chats: SessionManager[Chat]) -> None:
+    seen = (await chats.create_session("s")).version
+    await chats.delete_session("s")
+    await chats.create_session("s")
+    assert isinstance((await chats.delete_session("s", expected_version=seen)).error, SessionConflictError)
+    assert (await chats.get_session("s")).success
+
+
+@pytest.mark.parametrize("version", [0, -1, 2**63, 2**400])
+async def test_a_version_that_no_session_can_have_deletes_nothing(chats: SessionManager[Chat], version: int) -> None:
+    await chats.create_session("s")
+    assert isinstance((await chats.delete_session("s", expected_version=version)).error, SessionConflictError)
+
+
+async def test_an_expected_version_that_is_no_number_is_refused(chats: SessionManager[Chat]) -> None:
+    with pytest.raises(ConfigurationError, match="expected_version"):
+        await chats.delete_session("s", expected_version="1")  # type: ignore[arg-type]
+
+
+async def test_of_racing_deletions_at_one_version_and_updates_nothing_is_lost(
+    managed: Managed, open_another: OpenAnother
+) -> None:
+    desks = [managed(await open_another()) for _ in range(2)]
+    for n in range(10):
+        seen = (await desks[0].create_session(f"s{n}")).version
+        updated, deleted = await asyncio.gather(
+            desks[0].update_session(f"s{n}", increment), desks[1].delete_session(f"s{n}", expected_version=seen)
+        )
+        assert updated.success is (not deleted.success)
+        assert (await desks[0].get_session(f"s{n}")).success is updated.success
+
+
+async def test_versions_of_a_batch_are_each_their_keys_own(storage: StorageProvider) -> None:
+    found = [(await storage.create(draft(name))).document.summary.version for name in "abc"]
+    versions = [found[0], found[1] + 1, None]
+    assert list(await storage.delete_many([key("a"), key("b"), key("c")], versions=versions)) == [True, False, True]
+    assert list(await storage.exists_many([key("a"), key("b"), key("c")])) == [False, True, False]
+
+
+async def test_all_sessions_of_an_owner_or_a_prefix_are_deleted_and_no_others(
+    managed: Managed, clock: ManualClock
+) -> None:
+    chats, other = managed(), managed(namespace="other")
+    await chats.create_session("ann-0", owner_id="ann")
+    clock.advance(TTL * 2)
+    for desk in (chats, other):
+        for name, owner in (("ann-1", "ann"), ("ann-2", "ann"), ("bob-1", "bob"), ("bob-2", None)):
+            await desk.create_session(name, owner_id=owner)
+    assert await chats.delete_sessions(owner_id="ann", prefix="ann-2") == 1
+    assert await chats.delete_sessions(owner_id="ann") == 1
+    assert await chats.delete_sessions(prefix="bob-") == 2
+    assert await chats.delete_sessions(prefix="bob-") == 0
+    assert [(await other.get_session(name)).success for name in ("ann-1", "ann-2", "bob-1", "bob-2")] == [True] * 4
+
+
+async def test_deleting_all_sessions_needs_an_owner_or_a_prefix(chats: SessionManager[Chat]) -> None:
+    await chats.create_session("s")
+    for wrong in ({}, {"prefix": ""}, {"owner_id": ""}, {"prefix": "a\x00"}, {"prefix": 1}):
+        with pytest.raises(ConfigurationError):
+            await chats.delete_sessions(**wrong)
+    assert (await chats.get_session("s")).success

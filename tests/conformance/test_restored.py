@@ -91,6 +91,20 @@ async def test_a_version_from_before_a_restore_is_a_conflict(
     assert landed.unwrap()["turns"] == ["theirs", "on theirs"]
 
 
+async def test_a_version_from_before_a_restore_deletes_nothing(
+    chats: SessionManager[Chat], others: SessionManager[Chat], saved: Saved
+) -> None:
+    await chats.create_session("s")
+    restore = saved()
+    mine = await chats.update_session("s", append("mine"))
+    restore()
+    theirs = await others.update_session("s", append("theirs"))
+    refused = await chats.delete_session("s", expected_version=mine.version)
+    assert isinstance(refused.error, SessionConflictError)
+    assert "restored" in str(refused.error)
+    assert (await chats.delete_session("s", expected_version=theirs.version)).unwrap() is True
+
+
 async def test_a_version_that_was_sent_as_a_number_is_compared_as_one(chats: SessionManager[Chat]) -> None:
     created = await chats.create_session("s")
     assert created.version is not None

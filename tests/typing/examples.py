@@ -127,7 +127,8 @@ async def a_manager_carries_the_type_of_its_state(storage: StorageProvider) -> N
     assert_type(await chats.get_session("s", touch=False), SessionResult[Chat])
     assert_type(await chats.update_session("s", changed_in_place, expected_version=1), SessionResult[Chat])
     assert_type(await chats.delete_session("s"), SessionResult[bool])
-    assert_type((await chats.delete_session("s", owner_id="u1")).unwrap(), bool)
+    assert_type((await chats.delete_session("s", owner_id="u1", expected_version=1)).unwrap(), bool)
+    assert_type(await chats.delete_sessions(owner_id="u1"), int)
     assert_type(await chats.get_session("s", owner_id=None), SessionResult[Chat])
     assert_type(await chats.update_session("s", changed_in_place, owner_id="u1"), SessionResult[Chat])
 

@@ -217,8 +217,8 @@ class SqlStorageProvider(StorageProvider):
     async def stats(self, namespace: str | None = None) -> Sequence[Stats]:
         return await self._listing.stats(Scope(namespace))
 
-    async def clear(self, namespace: str | None = None, *, prefix: str = "") -> int:
-        return await self._purging.clear(Scope(namespace, prefix))
+    async def clear(self, namespace: str | None = None, *, prefix: str = "", owner_id: str | None = None) -> int:
+        return await self._purging.clear(Scope(namespace, prefix, owner_id))
 
     async def purge_batch(
         self, *, limit: int = 5000, grace: timedelta = timedelta(0), since: datetime | None = None

@@ -39,7 +39,7 @@ class Purging:
 
     async def clear(self, scope: Scope) -> int:
         """Deletes all sessions in a scope; returns how many live ones there were."""
-        check_filters(namespace=scope.namespace, prefix=scope.prefix)
+        check_filters(namespace=scope.namespace, prefix=scope.prefix, owner_id=scope.owner_id)
         batch = self._statements.clear(scope.conditions(self._gateway.table))
         params = scope.params() | {"limit": _CLEAR_BATCH}
         total = 0
