@@ -1,11 +1,13 @@
-"""Writes that wait in the server land after their connections broke, and after their updates were applied again."""
+"""Writes that wait in the server land after their connections broke, and after they were sent once more."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import psycopg
 
+from sessionstore.storage import Summary, Write
 from tests.support.bystander import dsn, until_blocked
 from tests.support.postgres import Database
 
@@ -15,6 +17,7 @@ from .tally import Row
 from .ways import each_way, through
 from .writers import Writers
 
+_PATIENCE = 60.0
 _FAULT = "write lands late, after its connection was cut"
 
 _LOCK = 4711
@@ -41,14 +44,26 @@ async def _one_way(database: Database, driver: str, times: int) -> Row:
     ):
         for statement in _WAITING:
             await bystander.execute(statement.encode())
+        sent_again = asyncio.Event()
+        seen: set[str] = set()
+        plain = storage.update_many
+
+        async def writing(writes: Sequence[Write]) -> Sequence[Summary | None]:
+            if not seen.isdisjoint(write.id for write in writes):
+                sent_again.set()
+            seen.update(write.id for write in writes)
+            return await plain(writes)
+
+        storage.update_many = writing  # type: ignore[method-assign]
         async with Writers(storage) as writers:
             await writers.all_move_on()
             for _ in range(times):
                 await bystander.execute("SELECT pg_advisory_lock(%s)", [_LOCK])
                 await until_blocked(database)
-                again = asyncio.create_task(writers.someone_tries_again())
+                sent_again.clear()
                 proxy.leave()
-                await again
+                async with asyncio.timeout(_PATIENCE):
+                    await sent_again.wait()
                 await bystander.execute("SELECT pg_advisory_unlock(%s)", [_LOCK])
                 await writers.go_on()
         return await writers.row(database.url, _FAULT, times)

@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from itertools import count
 from time import monotonic
 from typing import Self
 
@@ -70,7 +69,6 @@ class Writers:
         self._may_go = asyncio.Event()
         self._may_go.set()
         self._gave_up = asyncio.Event()
-        self._tried_again = asyncio.Event()
         self._calling: set[asyncio.Task[None]] = set()
         self._busy = 0
         self._nobody_busy = asyncio.Event()
@@ -116,12 +114,6 @@ class Writers:
         self._gave_up.clear()
         async with asyncio.timeout(_PATIENCE):
             await self._gave_up.wait()
-
-    async def someone_tries_again(self) -> None:
-        """Waits until an update is applied that was applied before."""
-        self._tried_again.clear()
-        async with asyncio.timeout(_PATIENCE):
-            await self._tried_again.wait()
 
     def cancel_calls(self) -> None:
         """Cancels the calls of half of those that have one under way, as a framework does whose client left."""
@@ -174,12 +166,8 @@ class Writers:
                 self._nobody_busy.set()
 
     async def _update(self, session: str, name: str, number: int) -> bool:
-        times = count(1)
-
         def mark(state: State) -> None:
             leave_mark(state, name, number)
-            if next(times) > 1:
-                self._tried_again.set()
 
         task = asyncio.current_task()
         assert task is not None
