@@ -1,23 +1,22 @@
-"""The storage seam: what a provider is asked, and what it promises.
+"""The storage seam: the contract of a storage provider.
 
-A provider keeps documents. It sees keys and JSON text, never the type that a manager makes of them, and every
-call speaks of many documents at a time; one document is a batch of one. Results come in the order of the
-arguments.
+A provider stores documents. It sees keys and JSON text, never the Python type of a state. Every method takes a batch;
+one document is a batch of one. Results come in the order of the arguments.
 
-What holds for every method of every provider:
+These rules hold for every method of every provider:
 
-- A session is *live* until its ``expires_at``. Absent, deleted, expired and never-existed are one answer, told
-  as ``None`` or ``False`` and never as an error. An expired row that still lies there is not there.
-- The clock is the storage's own (the database's, for a database), unless the provider was given ``clock``.
-- Each document is read or written whole and atomically. A batch is not a transaction: each of its documents
-  succeeds or not for itself.
-- *Access* slides the expiry: afterwards the session lives at least its TTL and at most 1.1 times it, never past
-  its ``deadline``. The expiry never moves back, and an access that does not have to move it writes nothing.
-- A fault of the storage raises a StorageError, and a schema that does not fit a SchemaError. When a method
-  raises, documents of a batch may or may not have been written, each of them whole.
-- ``expires_at`` and its kin are aware datetimes in UTC; durations are exact to the microsecond.
+- A session is *live* until its ``expires_at``. Absent, deleted and expired sessions, and those that never existed, get
+  the same answer: ``None`` or ``False``, never an error. The row of an expired session counts as absent.
+- The clock is the storage's own (for a database, the database server's), unless the provider was given ``clock``.
+- Each document is read and written as a whole and atomically. A batch is not a transaction: each document of the batch
+  succeeds or fails by itself.
+- An *access* slides the expiry: afterwards the session lives at least its TTL and at most 1.1 times its TTL, and never
+  past its ``deadline``. An access never moves the expiry back, and writes only if it has to move the expiry.
+- A fault of the storage raises StorageError. A schema that does not fit raises SchemaError. When a method raises, each
+  document of the batch may or may not have been written, but none was written in part.
+- All times are aware datetimes in UTC. Durations are exact to the microsecond.
 
-The provider checks neither ids nor states: keys and documents come from a manager that did.
+The provider checks neither ids nor states: the manager has checked them.
 """
 
 from __future__ import annotations
@@ -69,12 +68,13 @@ __all__ = [
 
 @runtime_checkable
 class StorageProvider(Protocol):
-    """Where sessions are kept. See the module for what holds for every method.
+    """Stores sessions. The module's docstring has the rules that hold for every method.
 
-    Subclass it to write a provider: the methods on single keys come with it.
+    To write a provider, subclass this class and implement the methods on batches. The methods on single keys are
+    inherited.
 
     Attributes:
-        batching: How updates that come at once go together, see updates/loop.py; None: each goes by itself.
+        batching: How concurrent updates are batched, see updates/loop.py; None: each update goes by itself.
     """
 
     batching: Batching | None = Batching()
@@ -86,13 +86,13 @@ class StorageProvider(Protocol):
         )
 
     async def create_many(self, drafts: Sequence[Draft]) -> Sequence[Creation]:
-        """Creates each session, unless a live one has its key: then that one is the answer, and was accessed.
+        """Creates each session, unless the key has a live session: then returns the live session, as an access.
 
-        Where the draft names an owner and the live session belongs to another one, or to none, that session is the
-        answer as well, and was not accessed: the caller must not show it.
+        If the draft names an owner and the live session has another owner, or none, the live session is returned too,
+        but not accessed. The caller must not show it to the owner.
 
-        An expired row is replaced by a wholly new session. Of any number of racing callers exactly one is told
-        ``created``. A key that comes twice is created by its first draft and found by its second.
+        An expired session is replaced by a wholly new one. Of several racing callers, exactly one gets ``created``. If
+        a key comes twice, its first draft creates the session and its second draft finds it.
         """
         ...
 
@@ -104,55 +104,70 @@ class StorageProvider(Protocol):
         journal: bool = False,
         owners: Owners = None,
     ) -> Sequence[Document | None]:
-        """Reads each session; None where there is no live one. With ``touch`` the read is an access.
+        """Reads each session; None: there is no live session.
 
-        To an owner, a session of another one, or of none, is not there, and this is no access of that.
-        With ``journal`` the documents bring theirs, which holds the last writes with their ids and counts.
+        Args:
+            keys: The sessions to read.
+            touch: Whether the read is an access.
+            journal: Whether the documents include their journals, which hold the ids and counts of the last writes.
+            owners: An owner for each key. If the session has another owner, or none, the answer is None and the
+                read is no access.
         """
         ...
 
     async def update_many(self, writes: Sequence[Write]) -> Sequence[Summary | None]:
-        """Writes each state, if the session is live and still at the version and the last write that its write names.
+        """Writes each state under an optimistic lock.
 
-        Raises its version by the write's count, and notes the write in its journal; a write is an access. None: it was
-        not written, because the session is gone or at another version (or, which is the same to the caller, somebody
-        else holds it right now); read it again to learn which. A key must not come twice.
+        A state is written only if the session is live and still has the version and the last write that were read.
+        The write raises the version by its count, enters itself in the journal, and is an access. A key must not
+        come twice.
+
+        Returns:
+            For each write, the summary after it; None: nothing was written, because the session is gone, has another
+            version, or is held by another transaction. Read the session again to learn which.
         """
         ...
 
     async def update_locked_many(self, keys: Sequence[Key], apply: Apply) -> Sequence[Summary | None]:
-        """Reads the sessions under exclusive locks, applies to each, and writes them before anybody else can.
+        """Reads each session under an exclusive lock, calls ``apply`` on the document, and writes the result.
 
-        The dear way for sessions so contended that update_many() keeps losing: waiters queue and none starves. None:
-        there is no live session, or ``apply`` had nothing to write. Documents bring their journals. What ``apply``
-        raises comes through, and nothing is written of any of them. A key must not come twice.
+        More expensive than update_many(). For sessions so contended that update_many() keeps losing: waiters queue for
+        the lock, and none starves. The documents include their journals. If ``apply`` raises, nothing of the batch is
+        written and the exception propagates. A key must not come twice.
+
+        Returns:
+            For each key, the summary after the write; None: there is no live session, or ``apply`` returned None.
         """
         ...
 
     async def delete_many(
         self, keys: Sequence[Key], *, owners: Owners = None, versions: Versions = None
     ) -> Sequence[bool]:
-        """Deletes each session; returns whether a live one was deleted.
+        """Deletes each session, and returns whether a live session was deleted.
 
-        ``owners`` is as in get_many(). A session at another version than the one named is not deleted. Where a version
-        is a Version, its write has to be the session's last one too: after a restore the number may come back.
+        Args:
+            keys: The sessions to delete.
+            owners: An owner for each key. A session with another owner, or none, is not deleted.
+            versions: A version for each key. A session at another version is not deleted. If the version is a
+                Version, the session's last write has to be the same too: after a restore, the number may come back.
         """
         ...
 
     async def set_many(self, drafts: Sequence[Draft]) -> Sequence[Summary]:
-        """Inserts or overwrites each session, whatever is there.
+        """Creates each session, or overwrites the live session of the key.
 
-        A live session keeps ``created_at`` and counts a write; its state, TTL, deadline (from ``created_at``), origin
-        and owner become the draft's. Of a key that comes twice the last draft is set, once.
+        An overwritten session keeps its ``created_at``, and its version grows by one. Its state, TTL, deadline
+        (counted from ``created_at``), origin and owner become the draft's. If a key comes twice, only its last draft
+        is written.
         """
         ...
 
     async def exists_many(self, keys: Sequence[Key]) -> Sequence[bool]:
-        """Whether each session is live. Not an access."""
+        """Returns whether each session is live. Is no access."""
         ...
 
     async def touch_many(self, keys: Sequence[Key]) -> Sequence[bool]:
-        """Accesses each session without reading it; whether it is live. The version stays."""
+        """Accesses each session without reading it, and returns whether it is live. The version does not change."""
         ...
 
     async def list(
@@ -164,22 +179,26 @@ class StorageProvider(Protocol):
         limit: int = 100,
         after: Key | None = None,
     ) -> Page:
-        """Lists live sessions in key order (by code point), a page at a time, without their states.
+        """Lists live sessions in key order (by code point), one page at a time, without their states.
 
         Args:
-            namespace: Only of this namespace; None: of all.
-            prefix: Only ids that start with exactly this.
-            owner_id: Only of this owner.
+            namespace: Only sessions of this namespace; None: of all.
+            prefix: Only sessions whose ids start with exactly this text.
+            owner_id: Only sessions of this owner; None: of all.
             limit: The length of a page, at least 1.
-            after: The ``next`` of the page before. Pages follow keys, not positions: what is created or deleted
-                between two pages neither repeats nor hides another session.
+            after: The ``next`` of the previous page. Pages continue after a key, not at a position: a session that is
+                created or deleted between two pages neither repeats nor hides another session.
+
+        Raises:
+            ConfigurationError: The limit is less than 1.
         """
         ...
 
     async def clear(self, namespace: str | None = None, *, prefix: str = "", owner_id: str | None = None) -> int:
-        """Deletes all sessions of a namespace (None: of all) and an owner (None: of all) whose ids have the prefix.
+        """Deletes the sessions of a namespace (None: of all) and an owner (None: of all) whose ids have the prefix.
 
-        Returns how many live ones there were. Runs in batches: a session created meanwhile may stay.
+        Returns the number of live sessions that were deleted. Runs in batches: a session that is created during the
+        call may stay.
         """
         ...
 
@@ -188,26 +207,33 @@ class StorageProvider(Protocol):
     ) -> Purge:
         """Deletes up to ``limit`` rows that expired at least ``grace`` ago, in one short transaction.
 
-        In the order in which they expired, from ``since`` on: the batch after another one need not look where that one
-        has been. Rows that somebody else holds are passed over, so any number of callers run at once. Never deletes a
-        live session: what was renewed meanwhile stays.
+        Deletes in the order of expiry, and skips rows that other transactions hold. So any number of callers can run
+        at once. Never deletes a live session: a session that is renewed during the call stays.
+
+        Args:
+            limit: The largest number of rows to delete, at least 1.
+            grace: How long ago a row must have expired.
+            since: Only rows that expired at this time or later: the ``last`` of the previous batch. None: all.
+
+        Raises:
+            ConfigurationError: The limit is less than 1.
         """
         ...
 
     async def count_expired(self, *, grace: timedelta = timedelta(0), since: datetime | None = None) -> int:
-        """How many rows a purge would find, from ``since`` on."""
+        """Counts the rows that expired at least ``grace`` ago, and at ``since`` or later (None: at any time)."""
         ...
 
     async def stats(self, namespace: str | None = None) -> Sequence[Stats]:
-        """Counts per namespace, in order; only one where a namespace is named, and that one only if it has rows."""
+        """Counts the sessions of each namespace that has rows, in order of the names; None: of all namespaces."""
         ...
 
     async def close(self) -> None:
-        """Gives back what the provider holds. Closing twice is fine; any other call afterwards raises StorageError."""
+        """Closes the provider. A second call does nothing; any other call afterwards raises StorageError."""
         ...
 
     async def purge_expired(self, *, limit: int = 5000, grace: timedelta = timedelta(0)) -> int:
-        """purge_batch() of those that expired first; how many it deleted."""
+        """Calls purge_batch() once, and returns the number of deleted rows."""
         return (await self.purge_batch(limit=limit, grace=grace)).deleted
 
     async def create(self, draft: Draft) -> Creation:

@@ -1,4 +1,4 @@
-"""What a row remembers of its last writes, and what that tells of one whose answer was lost."""
+"""The write journal of a row: its last writes and idempotency keys, and the fate of a write whose answer was lost."""
 
 from __future__ import annotations
 
@@ -10,38 +10,43 @@ from hashlib import blake2b
 from typing import Final, NamedTuple
 
 WRITES: Final = 16
-"""How many writes a row remembers."""
+"""The number of writes that a journal keeps."""
 
 ID_CHARS: Final = 8
-"""How long the id of a write is."""
+"""The length of the id of a write."""
 
 _ENTRY_CHARS: Final = ID_CHARS + 4
 JOURNAL_CHARS: Final = WRITES * _ENTRY_CHARS
-"""How long the text is that they make, newest first. Of a fixed width, so that any database can cut it."""
+"""The length of a full journal. Entries have a fixed width, so that every database can cut the text with substr."""
 
 _KEY_BYTES: Final = 9
 _KEY_CHARS: Final = 12
 
 
 class Journal(NamedTuple):
-    """What a row remembers: its last writes, and the idempotency keys of its last updates that had one."""
+    """The journal of a row, as two texts.
+
+    Attributes:
+        writes: The entries of the last writes, the newest first.
+        keys: The digests of the last idempotency keys, the newest first.
+    """
 
     writes: str
     keys: str
 
 
 class Fate(Enum):
-    """What became of a write."""
+    """The fate of a write."""
 
     LANDED = auto()
     NOT_LANDED = auto()
-    """Not so far; and it never will, once another write is there, because it names the version that it read."""
+    """The write has not landed. Once another write has landed, it never will: its optimistic lock fails."""
     UNTOLD = auto()
-    """More writes came after it than the row remembers, or would have."""
+    """The journal cannot tell: too many writes came later."""
 
 
 def new_write_id() -> str:
-    """An id that no other of the last writes of a row has: 48 random bits, from the operating system."""
+    """Returns a new id for a write: 48 random bits from the operating system."""
     try:
         return _IDS.pop()
     except IndexError:
@@ -50,32 +55,32 @@ def new_write_id() -> str:
         return new_write_id()
 
 
-# Each of them asked for alone takes longer than all that is done with it.
+# One call of os.urandom() per id would take longer than the rest of the work with the id.
 _IDS_AT_ONCE: Final = 64
 _IDS: Final[list[str]] = []
-# A process that was forked would go on with the same.
+# Otherwise a forked child would use the same ids as its parent.
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_IDS.clear)
 
 
 def new_receipt() -> str:
-    """An id that no other deletion has: 96 random bits."""
+    """Returns a new receipt for a deletion: 96 random bits."""
     return secrets.token_urlsafe(12)
 
 
 def entry(write_id: str, count: int) -> str:
-    """A write as the row remembers it: its id, and how many versions it took."""
+    """Returns the journal entry of a write: its id, and the number of versions that it added."""
     return f"{write_id}{count:04x}"
 
 
 def fate(write_id: str, read: int, version: int, writes: str | None) -> Fate:
-    """Tells what became of a write.
+    """Returns the fate of a write.
 
     Args:
-        write_id: Its id.
-        read: The version that it named.
+        write_id: The id of the write.
+        read: The version that the write was based on.
         version: The version that the row has now.
-        writes: What the row remembers now; None: it keeps no journal.
+        writes: The journal that the row has now; None: the storage keeps no journal.
     """
     unaccounted = version - read
     if unaccounted <= 0:
@@ -86,7 +91,7 @@ def fate(write_id: str, read: int, version: int, writes: str | None) -> Fate:
             return Fate.LANDED
         try:
             unaccounted -= int(writes[at + ID_CHARS : at + _ENTRY_CHARS], 16)
-        except ValueError:  # somebody else wrote there
+        except ValueError:  # another program wrote to the column
             return Fate.UNTOLD
         if unaccounted <= 0:
             return Fate.NOT_LANDED
@@ -94,15 +99,15 @@ def fate(write_id: str, read: int, version: int, writes: str | None) -> Fate:
 
 
 def key_digest(idempotency_key: str) -> str:
-    """An idempotency key as rows remember it: 72 bits of its BLAKE2b (RFC 7693)."""
+    """Returns the digest of an idempotency key that journals keep: 72 bits of its BLAKE2b hash (RFC 7693)."""
     return urlsafe_b64encode(blake2b(str.__str__(idempotency_key).encode(), digest_size=_KEY_BYTES).digest()).decode()
 
 
 def has_key(keys: str, digest: str) -> bool:
-    """Whether this key is among those remembered."""
+    """Whether the digest is among the kept keys."""
     return any(keys[at : at + _KEY_CHARS] == digest for at in range(0, len(keys), _KEY_CHARS))
 
 
 def with_key(keys: str, digest: str, most: int) -> str:
-    """The keys remembered after one more, the newest first, and at most so many."""
+    """Returns the kept keys with the digest added as the newest, cut to at most ``most`` keys."""
     return (digest + keys)[: most * _KEY_CHARS]

@@ -1,4 +1,4 @@
-"""The storage factory: from a URL to the provider that its scheme names."""
+"""The storage factory: opens the provider that the scheme of a URL names."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from . import StorageProvider
 from .memory import MemoryStorageProvider
 
 StorageFactory: TypeAlias = Callable[..., StorageProvider]
-"""Called with the URL and the options of open_storage(); must not connect yet."""
+"""Called with the URL and the options of open_storage(). Must not connect: the provider connects at its first call."""
 
 ENTRY_POINT_GROUP: Final = "sessionstore.storage"
 
@@ -21,21 +21,24 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*)://")
 
 
 def open_storage(url: str | None = None, **options: Any) -> StorageProvider:
-    """Opens the storage that a URL names. It connects at its first call; ``async with`` or ``close()`` ends it.
+    """Opens the storage that a URL names.
 
-    ``postgresql://`` and ``postgres://`` mean psycopg 3; ``postgresql+asyncpg://`` needs asyncpg installed;
-    ``sqlite+aiosqlite:///file.db`` is a SQLite file; ``memory://`` lives in this process. Others come from
-    register_storage() and from the entry points of the group ``sessionstore.storage``.
+    The storage connects at its first call. Close it with ``close()``, or use it in ``async with``.
+
+    ``postgresql://`` and ``postgres://`` use psycopg 3. ``postgresql+asyncpg://`` uses asyncpg, which must be
+    installed. ``sqlite+aiosqlite:///file.db`` opens a SQLite file. ``memory://`` keeps sessions in this process. More
+    schemes come from register_storage() and from entry points of the group ``sessionstore.storage``.
 
     Args:
-        url: None: ``SESSIONSTORE_DATABASE_URL``, else a SQLite file "sessionstore.db" in the working directory. White
-            space around it does not matter; an empty one is refused.
-        **options: For the provider: ``clock`` and ``batching``; for SQL also ``schema``, ``prepared_statements``
-            (False: behind a pooler in transaction mode; ``?prepared_statements=false`` in the URL says the same), and
-            what ``create_async_engine()`` takes.
+        url: The URL; None: the environment variable ``SESSIONSTORE_DATABASE_URL``, else a SQLite file "sessionstore.db"
+            in the working directory. Surrounding white space is ignored.
+        **options: For the provider: ``clock`` and ``batching``. For PostgreSQL and SQLite also ``schema``,
+            ``prepared_statements`` (False: for a pooler in transaction mode, as ``?prepared_statements=false`` in the
+            URL), and the arguments of ``create_async_engine()``.
 
     Raises:
-        ConfigurationError: No provider has this scheme, a driver is missing, or the URL or an option cannot work.
+        ConfigurationError: The URL is empty or invalid, no provider has its scheme, a driver is missing, or an option
+            is unknown or invalid.
     """
     url = config.database_url(url)
     scheme = url.partition("://")[0].lower()
@@ -46,26 +49,30 @@ def open_storage(url: str | None = None, **options: Any) -> StorageProvider:
 
 
 def register_storage(scheme: str, factory: StorageFactory) -> None:
-    """Makes open_storage() use this factory for URLs of this scheme, also in place of a built-in one.
+    """Makes open_storage() use this factory for URLs of this scheme. Replaces an earlier or built-in factory.
 
     Raises:
-        ConfigurationError: The scheme is none (RFC 3986: a letter, then letters, digits, "+", "-", ".").
+        ConfigurationError: The text is no URL scheme (RFC 3986: a letter, then letters, digits, "+", "-", ".").
     """
     if not _SCHEME.fullmatch(f"{scheme}://"):
-        raise ConfigurationError(f"{scheme!a} is no URL scheme: a letter, then letters, digits, '+', '-' or '.'")
+        raise ConfigurationError(
+            f"{scheme!a} is no URL scheme; a scheme is a letter, then letters, digits, '+', '-' or '.'"
+        )
     _FACTORIES[scheme.lower()] = factory
 
 
 def _open_memory(url: str, **options: Any) -> StorageProvider:
     if url.lower() != "memory://":
-        raise ConfigurationError("memory:// takes no host and no path: each opening is a storage of its own")
+        raise ConfigurationError(
+            "memory:// takes no host and no path, because each open_storage() makes a storage of its own"
+        )
     if unknown := sorted(options.keys() - {"clock", "batching"}):
-        raise ConfigurationError(f"memory:// does not know the option {unknown[0]!r}; it takes clock and batching")
+        raise ConfigurationError(f"memory:// has no option {unknown[0]!r}; its options are clock and batching")
     return MemoryStorageProvider(**options)
 
 
 def _open_sql(url: str, **options: Any) -> StorageProvider:
-    from .sql import open_sql  # imported only here, so that a service on memory:// does not load SQLAlchemy
+    from .sql import open_sql  # a local import, so that a service on memory:// does not load SQLAlchemy
 
     return open_sql(url, **options)
 

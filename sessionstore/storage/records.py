@@ -1,4 +1,4 @@
-"""The records of the storage seam: what providers are given, and what they give back."""
+"""The records of the storage seam: the arguments and results of providers."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from ..ids import Version, first_version
 from .journal import Journal, new_write_id
 
 Clock: TypeAlias = Callable[[], datetime]
-"""Gives the aware UTC now. For tests, which steer time with it."""
+"""Returns the current time as an aware datetime in UTC. Tests pass one to control time."""
 
 
 class Key(NamedTuple):
-    """What a document is found by. Two fields, so that "a" + "b:c" never meets "a:b" + "c"."""
+    """The key of a document. Has two fields, so that "a" + "b:c" and "a:b" + "c" are different keys."""
 
     namespace: str
     session_id: str
@@ -24,17 +24,17 @@ class Key(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A session to be created or set.
+    """A session to create or set.
 
     Attributes:
-        key: Where it will be found.
-        state: The document, as JSON text.
-        ttl: How long it lives after an access; None: no limit.
-        max_lifetime: How long it lives at most, however active; None: no limit.
-        origin: Where it came from, as the JSON text of an object.
-        owner_id: Whose it is.
-        version: The version that it starts at. Random, so that it never meets a version of an earlier session
-            of the same key.
+        key: The key of the session.
+        state: The state, as JSON text.
+        ttl: How long the session lives after an access; None: no limit.
+        max_lifetime: How long the session lives at most, even if it is accessed; None: no limit.
+        origin: Where the session came from, as the JSON text of an object; None: unknown.
+        owner_id: The owner; None: nobody.
+        version: The first version of the session. Random, so that it differs from the versions of an earlier session
+            with the same key.
     """
 
     key: Key
@@ -47,11 +47,12 @@ class Draft:
 
 
 class Summary(NamedTuple):
-    """Everything about a stored session but its state.
+    """A stored session without its state.
 
-    ``deadline`` is when it expires however active, or None; the rest is as in SessionMetadata, with ``origin``
-    as JSON text. ``last_write`` is the id of the write that made its state, "" for the state of its creation. Together
-    with ``version`` it names the state also where a table was restored, after which versions come back.
+    ``deadline`` is the time at which the session expires even if it is accessed; None: never. ``last_write`` is the id
+    of the write that made the state, "" for the state of the creation. ``version`` and ``last_write`` together
+    identify a state, even after a restore, when versions come back. The other fields are as in SessionMetadata, with
+    ``origin`` as JSON text.
     """
 
     key: Key
@@ -69,15 +70,15 @@ class Summary(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """A new state for a session, to be written only if it is still at the version and the last write that were read.
+    """A new state for a session, written only if the session still has the version and last write that were read.
 
     Attributes:
-        read: What was read. Where version and last write still are the same, so is the rest, but for the times of
-            access.
-        state: The new document, as JSON text.
-        count: How many updates it stands for.
-        id: What the row remembers it by, so that it can be told whether it landed when its answer was lost.
-        keys: The idempotency keys that the row remembers from now on, see journal.py; None: those that it does.
+        read: The summary that was read. While version and last write are unchanged, only the times of access can
+            differ from it.
+        state: The new state, as JSON text.
+        count: The number of updates that this write stands for.
+        id: The id of the write in the journal. It tells whether the write landed, when its answer was lost.
+        keys: The idempotency keys that the row keeps from now on, see journal.py; None: unchanged.
     """
 
     read: Summary
@@ -88,7 +89,7 @@ class Write:
 
 
 class Document(NamedTuple):
-    """A stored session: its state as JSON text, everything else about it, and its journal if that was asked for."""
+    """A stored session: its state as JSON text, its summary, and its journal if the caller asked for the journal."""
 
     state: str
     summary: Summary
@@ -96,21 +97,21 @@ class Document(NamedTuple):
 
 
 class Creation(NamedTuple):
-    """What a creation found: the document that is there now, and whether this call put it there."""
+    """The result of a creation: the document in the storage, and whether this call created it."""
 
     document: Document
     created: bool
 
 
 class Page(NamedTuple):
-    """Some of the sessions asked for, in key order. ``next`` goes into the next call; None: that was all."""
+    """One page of a listing, in key order. ``next`` is the ``after`` of the next call; None: this is the last page."""
 
     sessions: Sequence[Summary]
     next: Key | None
 
 
 class Stats(NamedTuple):
-    """How many sessions a namespace holds: live ones, and expired ones that await the reaper."""
+    """The number of live sessions in a namespace, and of expired sessions that are not yet deleted."""
 
     namespace: str
     live: int
@@ -119,10 +120,11 @@ class Stats(NamedTuple):
 
 
 class Purge(NamedTuple):
-    """What a purge did: how many rows it deleted, and when the last of them expired; None: there was none.
+    """The result of a purge.
 
-    ``left`` is how many rows that expired before that it had to leave, because others held them. It may count a row
-    too many, say one that was renewed meanwhile, and none too few.
+    ``deleted`` is the number of deleted rows, and ``last`` the latest expiry among them (None: no row was deleted).
+    ``left`` is the number of rows that expired before ``last`` and stay, because other transactions hold them. It
+    may count too many rows, for instance one that was renewed during the purge, but never too few.
     """
 
     deleted: int
@@ -131,14 +133,14 @@ class Purge(NamedTuple):
 
 
 def owned(document: Document | None, owner_id: str | None) -> Document | None:
-    """The document, if it belongs to this owner; None: to any."""
+    """Returns the document if it belongs to this owner (None: to anybody), else None."""
     if document is None or owner_id is None or document.summary.owner_id == owner_id:
         return document
     return None
 
 
 def at_version(document: Document | None, version: int | None) -> Document | None:
-    """The document, if it is at this version; None: at any. A Version names the last write too."""
+    """Returns the document if it is at this version (None: at any), else None. A Version also names the last write."""
     if document is None or version is None:
         return document
     summary = document.summary
@@ -148,16 +150,20 @@ def at_version(document: Document | None, version: int | None) -> Document | Non
 
 
 def check_limit(limit: int) -> None:
-    """Raises ConfigurationError for a page or a batch of no rows, which would never come to an end."""
+    """Checks the limit of a page or a batch.
+
+    Raises:
+        ConfigurationError: The limit is less than 1: a loop over such pages would never end.
+    """
     if limit < 1:
         raise ConfigurationError(f"a limit must be at least 1, not {limit}")
 
 
 Owners: TypeAlias = Sequence[str | None] | None
-"""An owner for each key, or None for any; None: any throughout. To an owner, the session of another is not there."""
+"""An owner for each key, or None for any owner; None: any owner for all keys."""
 
 Versions: TypeAlias = Sequence[int | None] | None
-"""A version for each key, or None for any; None: any throughout. A Version also names the write that made it."""
+"""A version for each key, or None for any version; None: any version for all keys."""
 
 Apply: TypeAlias = Callable[[Document], Write | None]
-"""Makes a write of the document that was read; None: there is nothing to write."""
+"""Returns the write for the document that was read; None: there is nothing to write."""

@@ -215,7 +215,7 @@ async def test_an_error_that_depended_on_a_change_in_conflict_is_not_reported(
             # Another caller writes first.
             document = storage._documents[Key("chat", "s")]
             text = '{"id":"s","n":0,"turns":["taken"]}'
-            assert storage._write(Write(document.summary, text), storage._now())
+            assert storage._documents.write(Write(document.summary, text), storage._now())
 
     def take(state: Chat) -> None:
         if "taken" in state["turns"]:

@@ -1,4 +1,4 @@
-"""Sessions in PostgreSQL and SQLite, through SQLAlchemy Core."""
+"""Sessions in PostgreSQL and SQLite."""
 
 from __future__ import annotations
 

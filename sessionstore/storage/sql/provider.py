@@ -1,4 +1,4 @@
-"""The storage provider on PostgreSQL and SQLite: batches become statements, and rows come back."""
+"""The storage provider for PostgreSQL and SQLite: turns calls into the operations of `operations/`."""
 
 from __future__ import annotations
 
@@ -59,27 +59,27 @@ R = TypeVar("R")
 _BATCHING: Final = Batching()
 _ONE_BY_ONE: Final = Batching(size=1, concurrency=1 << 30)
 _WRITES: Final = 4
-"""The same for batches that wait for the disk: while one waits, another one is prepared."""
+"""The smallest batch of creations or deletions that runs beside another one, while that one waits for the disk."""
 _MIN_PARALLEL: Final = 64
-"""How many sessions make a batch that goes beside another one. Reads wait for no disk: smaller ones gain nothing."""
+"""The smallest batch of reads or touches that runs beside another one. Reads do not wait for the disk."""
 
 
 class SqlStorageProvider(StorageProvider):
-    """Keeps sessions in a table that the migrations made.
+    """Stores sessions in PostgreSQL or SQLite, in the tables that the migrations make.
 
-    A call is one round trip, two where an expiry has to be moved; no transaction stays open between calls. The first
-    call checks that the schema is the one that this version works with.
+    A call takes one round trip, or two if it has to move an expiry. No transaction stays open between calls. The
+    first call checks that the schema has the revision that this version of the library needs.
 
     Args:
-        engine: The service's own engine, for PostgreSQL or SQLite; it is never disposed here. open_storage() makes
-            one that is tuned for this.
-        schema: Where the tables are in PostgreSQL; SQLite has no schemas. None: ``SESSIONSTORE_SCHEMA``, else
-            "sessionstore".
-        clock: Gives the aware UTC now; None: the database's clock rules.
-        batching: How reads, touches and updates that come at once go together; None: each goes by itself.
+        engine: The service's own engine, for PostgreSQL or SQLite. close() does not dispose it. open_storage() makes
+            an engine with suitable settings instead.
+        schema: The PostgreSQL schema of the tables; None: the environment variable ``SESSIONSTORE_SCHEMA``, else
+            "sessionstore". SQLite has no schemas.
+        clock: Returns the current time as an aware datetime in UTC; None: the database's clock.
+        batching: How concurrent calls are batched; None: each call goes by itself.
 
     Raises:
-        ConfigurationError: An engine for another database, or a schema name that cannot be one.
+        ConfigurationError: The engine is for another database, or the schema name is invalid.
     """
 
     def __init__(
@@ -129,7 +129,7 @@ class SqlStorageProvider(StorageProvider):
         batching: Batching | None = _BATCHING,
         **engine_options: Any,
     ) -> SqlStorageProvider:
-        """Makes a provider with an engine of its own, which closing it disposes. See open_storage()."""
+        """Makes a provider with an engine of its own, which close() disposes. See open_storage() for the arguments."""
         engine, limits = make_bounded_engine(url, **engine_options)
         return cls(engine, schema=schema, clock=clock, batching=batching, _owned=True, _limits=limits)
 
@@ -165,7 +165,7 @@ class SqlStorageProvider(StorageProvider):
         return await self._touches.call(key, None)
 
     async def update_many(self, writes: Sequence[Write]) -> Sequence[Summary | None]:
-        # Whole or not at all: the update loop does what was refused again, and would do a half of it twice.
+        # Not divisible: the update loop repeats a refused batch, and would write the first half twice.
         rows = await self._fetching.batch(
             self._statements.update, map(write_fields, writes), writing=True, divisible=False
         )
@@ -198,7 +198,7 @@ class SqlStorageProvider(StorageProvider):
 
     async def touch_many(self, keys: Sequence[Key]) -> Sequence[bool]:
         moved = await self._reads.move(dict.fromkeys(keys))
-        # The others need no move, or are held, or are gone.
+        # The other sessions need no move, are held by another transaction, or are gone.
         live = await self._reads.due([key for key in keys if key not in moved])
         self._reads.access_later(key for key, due in live.items() if due)
         return [key in moved or key in live for key in keys]
@@ -268,7 +268,7 @@ class SqlStorageProvider(StorageProvider):
     async def _get_documents(
         self, asked: Sequence[tuple[Key, str | None]], *, touch: bool
     ) -> Sequence[Document | None]:
-        """get_many() of those who come at once, each for an owner or for any."""
+        """Reads the sessions that concurrent callers asked for, each with the owner that its caller named."""
         owners = [owner_id for _, owner_id in asked]
         known = owners if any(owner_id is not None for owner_id in owners) else None
         documents = await self.get_many([key for key, _ in asked], touch=touch, owners=known)
@@ -277,6 +277,6 @@ class SqlStorageProvider(StorageProvider):
 
 
 def _written(writes: Sequence[Write], rows: Iterable[Row]) -> Sequence[Summary | None]:
-    """What became of each write, from the rows that tell what landed."""
+    """Returns the summary after each write, from the returned rows; None: the write did not land."""
     landed = {key_of(row): row for row in rows}
     return [None if (row := landed.get(write.read.key)) is None else written(write, row) for write in writes]

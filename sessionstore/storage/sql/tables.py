@@ -1,4 +1,7 @@
-"""The one table, as the statements see it. It is made by the migrations alone; `alembic check` compares the two."""
+"""The tables and their column types, as the statements see them.
+
+Only the migrations create the tables; `alembic check` compares the two.
+"""
 
 from __future__ import annotations
 
@@ -22,32 +25,32 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 REVISIONS: Final = ("0001",)
-"""The migrations that this version knows, oldest first; it works with the last one."""
+"""The schema revisions that this version of the library knows, oldest first. The library needs the last one."""
 
 VERSION_TABLE: Final = "sessionstore_version"
-"""Where Alembic notes the revision; a name of its own, so that it never meets the service's."""
+"""The table in which Alembic keeps the revision. Its name differs from Alembic's default, which the service may use."""
 
 DELETIONS: Final = "deletions"
-"""The table of the receipts of deletions."""
+"""The name of the table of deletion receipts."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 FIRST_INSTANT: Final = datetime.min.replace(tzinfo=UTC)
-"""Before any time that is in the table."""
+"""A lower bound for every timestamp in the table."""
 
-# It, as each driver says it: a hand may have written what Python has no datetime for.
+# FIRST_INSTANT as each driver takes it. It has to be below timestamps in the table that Python cannot represent.
 _FIRST_BOUND: Final[dict[str, datetime | int | str]] = {
     "aiosqlite": -(2**63),
     "psycopg": "-infinity",
     "asyncpg": datetime.min,  # noqa: DTZ901  # which asyncpg takes for -infinity, and only without a time zone
 }
-# Databases count further than Python, and drivers less far, in the time zone of their session. What a hand wrote beyond
-# is read as these: that far off, it is the same to everybody.
+# Databases store timestamps that Python cannot represent, and drivers lose some hours to the session's time zone. A
+# timestamp out of this range is read as the nearest end of the range.
 FIRST_READ: Final = datetime(1, 1, 3, tzinfo=UTC)
 LAST_READ: Final = datetime(9999, 12, 29, tzinfo=UTC)
 LONGEST: Final = timedelta(days=2_000_000)
-"""The longest TTL that is reckoned with, forth and back."""
+"""The longest TTL that is computed with, in both directions."""
 
 
 class Instant(TypeDecorator[datetime]):
@@ -67,7 +70,7 @@ class Instant(TypeDecorator[datetime]):
         return (value - _EPOCH) // _MICROSECOND
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Any:  # a function of one value
-        # Without TypeDecorator's function around it: a session has five of these.
+        # Skips TypeDecorator's wrapper function, because each session has five timestamps.
         return _instant_of_micros if dialect.name == "sqlite" else _instant_in_utc
 
 
@@ -82,8 +85,9 @@ def _instant_in_utc(value: datetime | None) -> datetime | None:
     if value is None or value.tzinfo is UTC:
         return value
     if value.tzinfo is None:
-        raise OverflowError("asyncpg reads the infinities as the first and last time of Python's")
-    # PostgreSQL answers in the time zone of its session, which is the server's or the role's choice.
+        # asyncpg reads -infinity and infinity as datetime.min and datetime.max, without a time zone.
+        raise OverflowError("the timestamp is infinite")
+    # PostgreSQL answers in the time zone of its session, which the server or the role may set.
     return value.astimezone(UTC)
 
 
@@ -105,18 +109,18 @@ def _duration_of_micros(value: int | None) -> timedelta | None:
 
 
 def micros(duration: timedelta | None) -> int | None:
-    """A duration as it is bound.
+    """Converts a duration to the value of a bind parameter: microseconds.
 
-    As an ``interval``, drivers would send days, and to PostgreSQL a day may have 23 or 25 hours.
+    Drivers would send an ``interval`` in days, and to PostgreSQL a day may have 23 or 25 hours.
     """
     return None if duration is None else duration // _MICROSECOND
 
 
-# "C" compares bytes: the order of SQLite and of Python's strings, the same on every operating system, and the one in
-# which a prefix is a range of the primary key.
+# The collation "C" compares bytes, as SQLite and Python's strings do. This order is the same on every operating system,
+# and makes a prefix a range of the primary key.
 KEY: Final[TypeEngine[Any]] = Text(collation="C").with_variant(Text(), "sqlite")
 DOCUMENT: Final[TypeEngine[Any]] = JSONB().with_variant(Text(), "sqlite")
-"""A JSON document. It crosses as text, cast in the database, and is decoded once, straight into a state."""
+"""The type of a JSON document. Documents are sent as text, cast in the database, and decoded once, into a state."""
 
 
 def is_document(type_: TypeEngine[Any]) -> bool:
@@ -125,7 +129,7 @@ def is_document(type_: TypeEngine[Any]) -> bool:
 
 
 def sessions_table(metadata: MetaData, *, sqlite: bool) -> Table:
-    """The table ``sessions`` in the schema of the metadata."""
+    """Defines the table ``sessions`` in the schema of the metadata."""
     table = Table(
         "sessions",
         metadata,
@@ -157,9 +161,10 @@ def sessions_table(metadata: MetaData, *, sqlite: bool) -> Table:
 
 
 def deletions_table(metadata: MetaData) -> Table:
-    """The table ``deletions``: what deletes, whose answers may have been lost, can be told by.
+    """Defines the table ``deletions``, which holds a receipt of each deletion of the last hour.
 
-    SQLite has none: there is no connection between a caller and a file that could break.
+    A deletion whose answer was lost is looked up there. SQLite needs no receipts, because no connection to a server
+    can break.
     """
     table = Table(
         DELETIONS,

@@ -1,1 +1,1 @@
-"""What PostgreSQL and SQLite say differently, under the same names."""
+"""The SQL that differs between PostgreSQL and SQLite, under the same names."""

@@ -1,4 +1,7 @@
-"""What the databases say differently. `postgresql.py` and `sqlite.py` answer it, the same names in the same order."""
+"""The interface to SQL that differs between databases.
+
+`postgresql.py` and `sqlite.py` implement it, with the same names in the same order.
+"""
 
 from __future__ import annotations
 
@@ -13,126 +16,140 @@ from ..drivers.prepared import Statement
 from ..faults import Fault
 
 Fields: TypeAlias = dict[str, TypeEngine[Any]]
-"""The columns of a batch: names and types, JSON documents as JSON."""
+"""The names and types of a batch's columns. Documents have the JSON type."""
 
 
 def batch_parameter() -> BindParameter[str]:
-    """The parameter that carries a whole batch. Arrays of documents are slow to send: 1,300 against 3,000 a second."""
+    """Returns the parameter that carries a whole batch as JSON text."""
+    # Not arrays of documents, which are slow to send: 1,300 a second against 3,000.
     return bindparam("batch", type_=Text())
 
 
 class Backend(Protocol):
-    """A database, as the statements need it."""
+    """One database's own SQL.
+
+    Attributes:
+        name: The name of the database, as SQLAlchemy has it.
+        one_writer: Whether the database runs one writer at a time. Writers then queue in this process, which is
+            faster than polling for the lock. Otherwise the database has row locks, and one statement may change
+            several tables.
+        interruptible: Whether cancelling a call stops the statement. Otherwise the statement goes on in a thread,
+            and the caller waits for the thread.
+        begin: The statement that starts a writing transaction.
+        driver: The driver.
+    """
 
     name: str
     one_writer: bool
-    """Whether writers exclude each other anyway, so that queueing them here is better than polling there.
-
-    Otherwise rows are locked one by one, and statements may change several tables and rows one after the other.
-    """
     interruptible: bool
-    """Whether a call that is cancelled stops, or goes on in a thread that has to be waited for."""
     begin: str
-    """Starts a transaction that is going to write."""
     driver: Driver
-    """What it is talked to through."""
 
     def relations(self, schema: str | None) -> Statement:
-        """The tables in a schema, from the catalogue: names, whether policies may hide rows from us, and rules.
+        """Selects the tables of a schema from the catalogue.
 
-        The rules are those that put something else in the place of what is written.
+        Returns rows of three values: the name; whether row security policies may hide rows from this role; and whether
+        the table has rewrite rules.
         """
         ...
 
     def now(self, given: BindParameter[Any]) -> ColumnElement[Any]:
-        """The time given, else the database's when this is evaluated: after each wait for a lock so far."""
+        """Returns the given time, else the database's clock.
+
+        The clock is read at each evaluation, so the time is later than the lock waits before it.
+        """
         ...
 
-    def once(self, now: ColumnElement[Any]) -> ColumnElement[Any]:
-        """now(), evaluated once in a statement and after it has locked its tables."""
+    def now_once(self, now: ColumnElement[Any]) -> ColumnElement[Any]:
+        """Returns now(), evaluated once per statement, after the statement has locked its tables."""
         ...
 
     def started(self, given: BindParameter[Any]) -> ColumnElement[Any]:
-        """The time given, else the database's when the statement arrived, which may be before a wait for a lock."""
+        """Returns the given time, else the time at which the statement arrived, which may be before a lock wait."""
         ...
 
     def interval(self, microseconds: ColumnElement[Any]) -> ColumnElement[Any]:
-        """A duration from its microseconds."""
+        """Converts microseconds to a duration."""
         ...
 
     def span(self, since: ColumnElement[Any], until: ColumnElement[Any]) -> ColumnElement[Any]:
-        """The exact duration between two instants."""
+        """Returns the exact duration between two timestamps."""
         ...
 
     def bounded(self, ttl: ColumnElement[Any]) -> ColumnElement[Any]:
-        """A column's duration as one that drivers read and that can be added to any time of now."""
+        """Limits a duration to those that drivers can read and that can be added to the current time."""
         ...
 
     def readable(self, instant: ColumnElement[Any]) -> ColumnElement[Any]:
-        """A column's instant as one that drivers read."""
+        """Limits a timestamp to those that drivers can read."""
         ...
 
     def json(self, text: ColumnElement[Any]) -> ColumnElement[Any]:
-        """A document from its text."""
+        """Converts JSON text to a document."""
         ...
 
     def text(self, document: ColumnElement[Any]) -> ColumnElement[Any]:
-        """The text of a document."""
+        """Converts a document to JSON text."""
         ...
 
     def batch(self, fields: Fields, now: ColumnElement[Any]) -> FromClause:
-        """Rows of these fields out of the parameter ``batch``, a JSON array of objects, each with a time ``now``."""
+        """Expands the parameter ``batch``, a JSON array of objects, into rows of these fields and a time ``now``."""
         ...
 
     def locked(
         self, batch: FromClause, table: Table, *conditions: ColumnElement[bool], deleting: bool = False
     ) -> FromClause:
-        """The batch, cut down to rows that exist, for which these hold, and that are locked now.
+        """Locks the existing rows of the batch that meet the conditions, and returns that part of the batch.
 
-        Rows that others hold are passed over: nothing waits for them. In key order, so that no two batches deadlock.
+        Skips rows that other transactions hold. Locks in key order, so that no two batches can deadlock.
         """
         ...
 
     def lockable(self, rows: FromClause, *conditions: ColumnElement[bool]) -> ColumnElement[bool]:
-        """Whether the one row for which these hold could be locked, which it is then."""
+        """Locks the one row that meets the conditions; null if there is none, or if another transaction holds it."""
         ...
 
-    def hurried(self) -> ColumnElement[bool]:
-        """True, and from its evaluation on the statement waits for each lock for a tenth of a second at most."""
+    def short_lock_timeout(self) -> ColumnElement[bool]:
+        """Sets a lock timeout of 100 ms for the rest of the statement. Is always true."""
         ...
 
     def among(self, table: Table, batch: FromClause) -> ColumnElement[bool]:
-        """Whether the row is one of the batch's, in a statement that deletes or that takes nothing else from it."""
+        """Tells whether a row's key is in the batch. For statements that need no other column of the batch."""
         ...
 
     def row_id(self, table: Table) -> ColumnElement[Any]:
-        """The physical address of a row."""
+        """Returns the physical address of a row."""
         ...
 
     def one_of(self, row_id: ColumnElement[Any], rows: Select[Any]) -> ColumnElement[bool]:
-        """Whether the address is one of those selected."""
+        """Tells whether a physical address is among the selected ones."""
         ...
 
     def purged(self, deleted: Delete, table: Table, found: ColumnElement[bool]) -> Statement:
-        """A deletion of the first rows of those found, in the order in which they expire, as rows of numbers.
+        """Completes a purge: makes the deletion return rows of numbers, and its commit asynchronous.
 
-        Rows deleted, to be added up; when they expired, of which the last counts; and, to be added up, rows that
-        expired before that and are left. It need not be on the disk when it is answered.
+        Each row has three values: the number of deleted rows, to be summed; their expiry, of which the latest counts;
+        and the number of rows that expired before it and were left, to be summed.
+
+        Args:
+            deleted: Deletes the rows that expired first.
+            table: The table of sessions.
+            found: The condition of a row to purge.
         """
         ...
 
     def fault(self, error: BaseException, *, connected: bool, alive: bool) -> Fault | None:
-        """What kind of fault a driver's error is; None where it says nothing that matters here.
+        """Classifies an error of the driver; None: the error is no fault of the storage.
 
         Args:
-            error: What was raised.
-            connected: Whether there was a connection, so that something may have been run.
-            alive: Whether that connection says that it is still there.
+            error: The error that was raised.
+            connected: Whether there was a connection, so that a statement may have run.
+            alive: Whether the driver says that the connection is still open.
         """
         ...
 
 
 def between(column: ColumnElement[Any], first: ColumnElement[Any], last: ColumnElement[Any]) -> ColumnElement[Any]:
-    """A column as it is, or the bound that it exceeds."""
-    # Of PostgreSQL's least() and greatest(), null is none of the values.
+    """Limits a column to a range. Null stays null."""
+    # Not least() and greatest(), which ignore nulls in PostgreSQL.
     return case((column < first, first), (column > last, last), else_=column)

@@ -1,4 +1,4 @@
-"""What PostgreSQL says in its own way. Its neighbour is `sqlite.py`: the same names in the same order."""
+"""PostgreSQL's own SQL. `sqlite.py` has the same names in the same order."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ from .dialect import Fields, batch_parameter, between
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
 _LOST: Final = {"57P01", "57P02", "57P05", "08003", "08006", "08007", "08P01"}
 _REFUSED: Final = {"57P03", "57014", "55P03", "28000", "28P01", "3D000"}
-# A prepared statement that is gone or comes twice; an internal error, as where something was dropped meanwhile
+# A prepared statement that does not exist or exists already; an internal error, as after a concurrent DROP
 _STALE: Final = {"26000", "42P05", "XX000"}
-# Of feature_not_supported: "cached plan must not change result type"
+# The function that raises "cached plan must not change result type", under the code feature_not_supported
 _REVALIDATING: Final = "RevalidateCachedQuery"
 _ROLLED_BACK: Final = {"40001", "40P01"}
 _ENDED: Final = {"25P03", "25P04"}
@@ -47,8 +47,8 @@ _REFUSED_CLASSES: Final = ("08", "53")
 _SCHEMA: Final = {"42P01", "3F000", "42703"}
 _DENIED: Final = "42501"
 
-# A policy hides no row where its expressions are the constant true. Each command needs a permissive one that lets all
-# pass, and no restrictive one may take any away.
+# A policy hides no row if its expressions are the constant true. Each command needs one permissive policy of that kind,
+# and every restrictive policy has to be of that kind.
 _RELATIONS: Final = """
 WITH policy AS (
     SELECT polrelid, CAST(polcmd AS text) AS command, polpermissive AS permissive,
@@ -75,7 +75,7 @@ FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.rel
 WHERE n.nspname = :schema
 """
 
-# The timeouts are sent together with BEGIN, so that they cost no round trip.
+# Sent together with BEGIN, which saves a round trip.
 # A lower lock_timeout of the role stays, and any idle_in_transaction_session_timeout.
 # Without the latter, the server keeps rows locked for hours when the client is gone.
 _TIMEOUTS: Final = (
@@ -86,15 +86,15 @@ _TIMEOUTS: Final = (
 )
 IDLE_IN_TRANSACTION: Final = "10s"
 
-# A lower timeout of the role stays. The setting ends with the transaction, which is the statement.
-_HURRY: Final[ColumnElement[Any]] = literal_column(
+# A lower timeout of the role stays. The setting ends with the transaction, which is this one statement.
+_SHORT_LOCK_TIMEOUT: Final[ColumnElement[Any]] = literal_column(
     "set_config('lock_timeout', CASE WHEN current_setting('lock_timeout')::interval BETWEEN interval '1 ms' AND "
     "interval '100 ms' THEN current_setting('lock_timeout') ELSE '100ms' END, true)",
     Text(),
 )
 
-_COMMIT_LAZILY: Final[ColumnElement[Any]] = literal_column("set_config('synchronous_commit', 'off', true)").label(
-    "lazily"
+_ASYNCHRONOUS_COMMIT: Final[ColumnElement[Any]] = literal_column("set_config('synchronous_commit', 'off', true)").label(
+    "synchronous_commit"
 )
 
 
@@ -114,11 +114,10 @@ class PostgreSQL:
         return found.columns(column("name", Text()), column("hides", Boolean()), column("ruled", Boolean()))
 
     def now(self, given: BindParameter[Any]) -> ColumnElement[Any]:
-        # now() is from the beginning of the transaction and statement_timestamp() from that of the statement: from
-        # before the wait where something waited for a lock.
+        # Not now(), the start of the transaction, nor statement_timestamp(): both may be from before a lock wait.
         return func.coalesce(given, func.clock_timestamp())
 
-    def once(self, now: ColumnElement[Any]) -> ColumnElement[Any]:
+    def now_once(self, now: ColumnElement[Any]) -> ColumnElement[Any]:
         return select(now).scalar_subquery()
 
     def started(self, given: BindParameter[Any]) -> ColumnElement[Any]:
@@ -128,7 +127,7 @@ class PostgreSQL:
         return microseconds * literal_column("interval '1 microsecond'")
 
     def span(self, since: ColumnElement[Any], until: ColumnElement[Any]) -> ColumnElement[Any]:
-        # A difference of timestamps has days in it, and a day may have 23 or 25 hours when it is added again.
+        # Not `until - since`, which counts in days. A day has 23 or 25 hours when the clocks change.
         seconds = extract("epoch", until) - extract("epoch", since)
         return seconds * literal_column("1000000") * literal_column("interval '1 microsecond'")
 
@@ -156,7 +155,7 @@ class PostgreSQL:
         self, batch: FromClause, table: Table, *conditions: ColumnElement[bool], deleting: bool = False
     ) -> FromClause:
         rows = select(batch).join(table, self.among(table, batch)).where(*conditions)
-        # Not FOR UPDATE, unless the row goes: rows of a service's own tables may refer to this one.
+        # FOR UPDATE only for a deletion. It would block inserts of rows that refer to this one by a foreign key.
         return (
             rows.order_by(table.c.namespace, table.c.session_id)
             .with_for_update(of=table, key_share=not deleting, skip_locked=True)
@@ -165,11 +164,11 @@ class PostgreSQL:
 
     def lockable(self, rows: FromClause, *conditions: ColumnElement[bool]) -> ColumnElement[bool]:
         locked = select(true()).select_from(rows).where(*conditions)
-        # Evaluated once, before the row is looked for to be written.
+        # A scalar subquery is evaluated once, before the statement looks for the row to write.
         return locked.with_for_update(key_share=True, skip_locked=True).scalar_subquery()
 
-    def hurried(self) -> ColumnElement[bool]:
-        return select(_HURRY).scalar_subquery().is_not(None)
+    def short_lock_timeout(self) -> ColumnElement[bool]:
+        return select(_SHORT_LOCK_TIMEOUT).scalar_subquery().is_not(None)
 
     def among(self, table: Table, batch: FromClause) -> ColumnElement[bool]:
         return and_(table.c.namespace == batch.c.namespace, table.c.session_id == batch.c.session_id)
@@ -178,7 +177,7 @@ class PostgreSQL:
         return literal_column("ctid")
 
     def one_of(self, row_id: ColumnElement[Any], rows: Select[Any]) -> ColumnElement[bool]:
-        # As an array: with IN, the planner may join the whole table instead of fetching the rows by address.
+        # An array: with IN, the planner may join the whole table instead of fetching the rows by address.
         return row_id == any_(func.array(rows.scalar_subquery()))
 
     def purged(self, deleted: Delete, table: Table, found: ColumnElement[bool]) -> Statement:
@@ -187,7 +186,7 @@ class PostgreSQL:
             func.count().label("deleted"), func.max(gone.c.expires_at, type_=table.c.expires_at.type).label("last")
         )
         batch = ends.select_from(gone).cte("batch")
-        # A statement sees the table as it was at its beginning, so those that it deletes are counted with them.
+        # A statement sees the table as of its start, so this count includes the rows that the statement deletes.
         before = (
             select(func.count())
             .select_from(table)
@@ -195,9 +194,9 @@ class PostgreSQL:
         )
         same = select(func.count()).select_from(gone).where(gone.c.expires_at < select(batch.c.last).scalar_subquery())
         left = (before.scalar_subquery() - same.scalar_subquery()).label("left")
-        # Lazily until the end of the transaction, which is the end of this statement: the connection's next write is
-        # waited for again.
-        return select(batch.c.deleted, batch.c.last, left, _COMMIT_LAZILY)
+        # The setting ends with the transaction, which is this one statement. The connection's next commit is
+        # synchronous again.
+        return select(batch.c.deleted, batch.c.last, left, _ASYNCHRONOUS_COMMIT)
 
     def fault(self, error: BaseException, *, connected: bool, alive: bool) -> Fault | None:
         original = driver_error(error)

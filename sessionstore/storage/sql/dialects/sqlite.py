@@ -1,4 +1,4 @@
-"""What SQLite says in its own way. Its neighbour is `postgresql.py`: the same names in the same order."""
+"""SQLite's own SQL. `postgresql.py` has the same names in the same order."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ from .dialect import Fields, batch_parameter, between
 
 # https://www.sqlite.org/rescode.html. The names of extended codes begin with those of their primary code.
 _REFUSED: Final = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_CANTOPEN", "SQLITE_IOERR", "SQLITE_FULL", "SQLITE_NOMEM")
-# Among many other things, a table that is not there.
+# Includes a missing table, among many other errors.
 _ANY: Final = "SQLITE_ERROR"
 _DENIED: Final = ("SQLITE_READONLY", "SQLITE_PERM", "SQLITE_AUTH")
 
-# To the millisecond, which is what SQLite's clock gives, and the same throughout a statement.
+# SQLite's clock counts milliseconds, and gives one time per statement.
 _NOW: Final = "CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER) * 1000"
 
 
@@ -59,8 +59,8 @@ class SQLite:
     def now(self, given: BindParameter[Any]) -> ColumnElement[Any]:
         return func.coalesce(given, literal_column(_NOW), type_=given.type)
 
-    def once(self, now: ColumnElement[Any]) -> ColumnElement[Any]:
-        return now  # the same throughout a statement, from after it has locked the file
+    def now_once(self, now: ColumnElement[Any]) -> ColumnElement[Any]:
+        return now  # the clock gives one time per statement, read after the statement has locked the file
 
     def started(self, given: BindParameter[Any]) -> ColumnElement[Any]:
         return self.now(given)
@@ -76,7 +76,7 @@ class SQLite:
         return between(ttl, literal_column(f"-{most}", ttl.type), literal_column(str(most), ttl.type))
 
     def readable(self, instant: ColumnElement[Any]) -> ColumnElement[Any]:
-        return instant  # an integer, of which `tables.py` makes what there is
+        return instant  # an integer; `tables.py` limits it to what Python's datetime can represent
 
     def json(self, text: ColumnElement[Any]) -> ColumnElement[Any]:
         return text
@@ -92,13 +92,13 @@ class SQLite:
     def locked(
         self, batch: FromClause, table: Table, *conditions: ColumnElement[bool], deleting: bool = False
     ) -> FromClause:
-        return batch  # a writer has the whole file
+        return batch  # a writer has locked the whole file
 
     def lockable(self, rows: FromClause, *conditions: ColumnElement[bool]) -> ColumnElement[bool]:
         return true()
 
-    def hurried(self) -> ColumnElement[bool]:
-        return true()  # a writer has the whole file
+    def short_lock_timeout(self) -> ColumnElement[bool]:
+        return true()  # a writer has locked the whole file
 
     def among(self, table: Table, batch: FromClause) -> ColumnElement[bool]:
         return tuple_(table.c.namespace, table.c.session_id).in_(select(batch.c.namespace, batch.c.session_id))
@@ -110,7 +110,7 @@ class SQLite:
         return row_id.in_(rows)
 
     def purged(self, deleted: Delete, table: Table, found: ColumnElement[bool]) -> Statement:
-        # A writer has the whole file: there is nothing that it has to leave.
+        # A writer has locked the whole file, so no row is left because another transaction holds it.
         return deleted.returning(
             literal_column("1").label("deleted"), table.c.expires_at, literal_column("0").label("left")
         )
@@ -133,6 +133,6 @@ class SQLite:
 def _member(value: ColumnElement[Any], name: str, type_: TypeEngine[Any]) -> ColumnElement[Any]:
     path = f"$.{name}"
     if is_document(type_):
-        # "->" gives JSON as it stands, "->>" would unquote a string; and JSON's null is no document.
+        # "->" returns JSON text, while "->>" would unquote a string. JSON's null means that there is no document.
         return func.nullif(value.op("->")(path), "null", type_=Text()).label(name)
     return value.op("->>", return_type=type_)(path).label(name)

@@ -1,8 +1,8 @@
-"""How each driver is asked, in its own words.
+"""One interface to the drivers psycopg, asyncpg and aiosqlite.
 
-SQLAlchemy makes the connections, keeps them in its pool and compiles the SQL, but does not run it: its cursors need a
-greenlet around each call, and reading one session took 1.1 to 1.2 times as long that way as through psycopg's own pool,
-where it takes 0.9 times as long without.
+SQLAlchemy makes the connections, pools them and compiles the SQL. The driver itself runs the statements, because
+SQLAlchemy's cursors need a greenlet around each call. Compared with psycopg's own pool, reading one session took 1.1 to
+1.2 times as long through these cursors, and takes 0.9 times as long without them.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ from .fork_gate import GATE
 Row: TypeAlias = Sequence[Any]
 Params: TypeAlias = dict[str, Any] | tuple[Any, ...]
 
-# psycopg.pq.TransactionStatus, without an import of psycopg, which others than its users need not have
+# psycopg.pq.TransactionStatus.IDLE. psycopg may not be installed, so it is not imported here.
 _IDLE: Final = 0
 _END_SECONDS: Final = 5.0
 # datetime_field_overflow, interval_field_overflow
 _OVERFLOWS: Final = {"22008", "22015"}
-# https://www.sqlite.org/rescode.html#constraint_datatype, which Python 3.11 has no name for
+# https://www.sqlite.org/rescode.html#constraint_datatype. Python 3.11 has no name for this code.
 _CONSTRAINT_DATATYPE: Final = 3091
 
 
 class Driver(Protocol):
-    """A driver. Connections are the driver's own.
+    """A database driver. Every ``connection`` is the driver's own object.
 
     Attributes:
-        dialect: What statements are compiled for.
-        errors: What it raises.
-        unsent: What it raises, without a code, before it sends anything: for a parameter or a call that it does not
-            take.
+        dialect: The SQLAlchemy dialect to compile statements with.
+        errors: The classes of the driver's errors.
+        unsent: The classes of errors that, without an error code, were raised before anything was sent: for a
+            parameter or a call that the driver does not accept.
     """
 
     dialect: Dialect
@@ -49,50 +49,50 @@ class Driver(Protocol):
         ...
 
     async def command(self, connection: Any, sql: str) -> None:
-        """Runs a statement that returns none."""
+        """Runs a statement that returns no rows."""
         ...
 
     def alive(self, connection: Any) -> bool:
-        """Whether the connection says that it is there."""
+        """Whether the driver says that the connection is open. Sends nothing."""
         ...
 
     def at_rest(self, connection: Any) -> bool:
-        """Whether it is alive, nothing is under way on it and no transaction is open."""
+        """Whether the connection is open, runs no statement and has no open transaction. Sends nothing."""
         ...
 
     def only_reads(self, connection: Any) -> bool:
-        """Whether the server reported, with its last answer, that it is a standby or was told to only read.
+        """Whether the server reported, with its last answer, that it is a standby or read-only.
 
-        Asks nothing. PostgreSQL reports it from version 14 on; a pooler need not.
+        Sends nothing. PostgreSQL 14 and later report it; a pooler may not pass it on.
         """
         ...
 
     async def end(self, connection: Any) -> bool:
-        """Closes a connection on which a statement was cancelled, once the server said that the statement ended.
+        """Closes a connection on which a statement was cancelled, after the server confirmed the end of the statement.
 
         Returns:
-            Whether the server said so, within some seconds.
+            Whether the server confirmed it within 5 seconds.
         """
         ...
 
     def drop(self, connection: Any) -> None:
-        """Closes a connection without waiting for anything."""
+        """Closes a connection at once, without waiting for the server."""
         ...
 
     def out_of_range(self, error: Exception) -> bool:
-        """Whether a statement failed for a time or a duration in a row that is beyond what can be reckoned with."""
+        """Whether a statement failed because of an out-of-range timestamp or duration in a row."""
         ...
 
 
 class Psycopg:
-    """psycopg 3, given statements as the server takes them.
+    """psycopg 3, through raw cursors, which take the server's numbered parameters.
 
-    Parameters by name it would have to look for in each statement: it remembers where they are, but in no text of more
-    than 4,096 characters, and creating a session took 1.6 times as long.
+    With named parameters, psycopg parses each statement. It caches no statement of more than 4,096 characters, and
+    creating a session took 1.6 times as long.
     """
 
     def __init__(self, dialect: Dialect) -> None:
-        # Of our own, because an engine's dialect is made for its connections, whose cursors take names.
+        # The engine's own dialect compiles named parameters.
         self.dialect = _own_dialect(dialect, "numeric_dollar")
         self.errors: Errors = (dialect.loaded_dbapi.Error,)
         dbapi = dialect.loaded_dbapi
@@ -101,9 +101,9 @@ class Psycopg:
         self._cursor = _raw_cursor()
 
     async def fetch(self, connection: Any, sql: str, params: Params) -> Sequence[Row]:
-        # Without a look at cursor.description, which costs psycopg as much as decoding the row.
+        # No look at cursor.description, which costs psycopg as much as decoding the row.
         cursor = self._cursor(connection)
-        # Binary, because a time takes it twice as long to read as text.
+        # In binary, because psycopg takes twice as long to read a timestamp as text.
         await cursor.execute(sql, params, binary=True)
         rows: Sequence[Row] = await cursor.fetchall()
         return rows
@@ -124,7 +124,8 @@ class Psycopg:
         return b"on" in (reported(b"in_hot_standby"), reported(b"default_transaction_read_only"))
 
     async def end(self, connection: Any) -> bool:
-        # psycopg waited for the server when the statement was cancelled, and closed a connection that said nothing.
+        # When the statement was cancelled, psycopg waited for the server, and closed the connection if it got no
+        # answer.
         answered = not connection.closed
         await connection.close()
         return answered
@@ -133,7 +134,7 @@ class Psycopg:
         connection.pgconn.finish()
 
     def out_of_range(self, error: Exception) -> bool:
-        # Without a code where it was psycopg that found no value for it.
+        # The error has no code if psycopg itself could not represent the value.
         unread = isinstance(error, self._data_error) and code_of(error) is None
         return unread or _overflown(error)
 
@@ -145,7 +146,7 @@ class Asyncpg:
         asyncpg = import_module("asyncpg")
         self.dialect = _own_dialect(dialect, "numeric_dollar")
         self._record = asyncpg.Record
-        # SQLAlchemy has error classes of its own for what fails while it connects.
+        # SQLAlchemy raises its own error classes for failures while it connects.
         self.errors: Errors = (
             asyncpg.PostgresError,
             asyncpg.InterfaceError,
@@ -192,7 +193,7 @@ class Asyncpg:
 
 
 class Aiosqlite:
-    """aiosqlite, which runs each call in a thread of its own: one call is one trip there, a cursor would be four."""
+    """aiosqlite, which runs each call in a thread. fetch() makes one such call; a cursor would need four."""
 
     def __init__(self, dialect: Dialect) -> None:
         self.dialect = _own_dialect(dialect, "qmark")
@@ -201,7 +202,7 @@ class Aiosqlite:
         self.unsent: Errors = (dialect.loaded_dbapi.Error, OverflowError)
 
     async def fetch(self, connection: Any, sql: str, params: Params) -> Sequence[Row]:
-        # There is no public name for a function of our own in the connection's thread.
+        # aiosqlite has no public method that runs a function in the connection's thread.
         rows: Sequence[Row] = await connection._execute(_fetch_all, connection._conn, sql, params)  # noqa: SLF001
         return rows
 
@@ -215,7 +216,7 @@ class Aiosqlite:
         return _in_transaction(connection) is False
 
     def only_reads(self, connection: Any) -> bool:
-        return False  # a file that only reads is told by each write to it
+        return False  # SQLite refuses each write to a read-only file by itself
 
     async def end(self, connection: Any) -> bool:
         await connection.close()
@@ -225,19 +226,22 @@ class Aiosqlite:
         connection.stop()
 
     def out_of_range(self, error: Exception) -> bool:
-        # A sum that is no integer any more, where the table takes nothing else.
+        # A sum overflowed into a float, and the STRICT table takes integers only.
         return getattr(error, "sqlite_errorcode", None) == _CONSTRAINT_DATATYPE
 
 
 def _own_dialect(dialect: Dialect, paramstyle: str) -> Dialect:
-    """A dialect to compile our statements with, whatever the engine's was told (paramstyle, label_length)."""
+    """Makes a dialect to compile statements with, without the options of the engine's (paramstyle, label_length)."""
     own: Any = type(dialect)
     made: Dialect = own(paramstyle=paramstyle)
     return made
 
 
 def _raw_cursor() -> Callable[[Any], Any]:
-    """Makes cursors as psycopg has them by default, whatever a service set on a connection or for all of them."""
+    """Returns a class of raw cursors with psycopg's default adapters and row factory.
+
+    A service may have changed both, for one connection or globally.
+    """
     psycopg, postgres = import_module("psycopg"), import_module("psycopg.postgres")
     adapters = import_module("psycopg.adapt").AdaptersMap(types=postgres.types)
     postgres.register_default_adapters(adapters)
@@ -252,12 +256,12 @@ def _raw_cursor() -> Callable[[Any], Any]:
     return Cursor
 
 
-# SQLite keeps what is no UTF-8 too, and Python would fail on the whole page of rows that one such text is in.
+# SQLite also stores text that is not valid UTF-8. By default, Python would fail on every statement that reads one.
 _ANY_TEXT: Final = partial(str, encoding="utf-8", errors="backslashreplace")
 
 
 def _fetch_all(raw: Any, sql: str, params: Params) -> Sequence[Row]:
-    """Runs a statement in the thread of its connection, with no row factory and our own text factory."""
+    """Runs a statement in its connection's thread, without a row factory and with the text factory `_ANY_TEXT`."""
     with GATE:
         before = raw.text_factory
         raw.text_factory = _ANY_TEXT
@@ -268,13 +272,13 @@ def _fetch_all(raw: Any, sql: str, params: Params) -> Sequence[Row]:
 
 
 def _run(raw: Any, sql: str, params: Params) -> Sequence[Row]:
-    # A function of its own, so that the cursor is gone before the gate is left.
+    # A separate function, so that the cursor is freed before the fork gate opens.
     rows: Sequence[Row] = sqlite3.Cursor(raw).execute(sql, params).fetchall()
     return rows
 
 
 def _in_transaction(connection: Any) -> bool | None:
-    """Whether a connection of aiosqlite is in a transaction; None: it is closed."""
+    """Whether a connection of aiosqlite is in a transaction; None: the connection is closed."""
     try:
         return bool(connection.in_transaction)
     except (ValueError, sqlite3.ProgrammingError):

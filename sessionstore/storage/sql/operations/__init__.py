@@ -1,1 +1,1 @@
-"""What the provider is asked, as statements and retries: creations, deletions, reads in parts, held rows."""
+"""The operations of the SQL provider: each runs statements, and retries them where needed."""

@@ -1,4 +1,4 @@
-"""Answers of the database that cannot be right, or that mean that somebody is in the way."""
+"""The errors for wrong answers of the database, and for rows that another transaction holds."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from ... import Key
 
 
 def not_asked_for() -> StorageError:
-    """The error for a row whose key nobody asked for: taken for an absence, it would hide a session."""
+    """Makes the error for a row whose key was not asked for. Ignoring the row would report a session as absent."""
     return StorageError(
         "the database answered with a row that was not asked for; either two processes use one connection (give each "
-        "an engine of its own), or a trigger or a rule of the table 'sessions' changes keys (drop it)"
+        "process its own engine), or a trigger or a rule of the table 'sessions' changes keys (drop it)"
     )
 
 
 def not_kept(keys: Collection[Key], *, deleting: bool = False) -> StorageError:
-    """The error for a write that the database took, that nobody is in the way of, and that is not there."""
+    """Makes the error for a write that the database accepted but did not keep, although no transaction blocks it."""
     done = "did not delete" if deleting else "did not keep what was written to"
     return StorageError(
-        f"the database {done} session {_shown(keys)}, and gave no error: a trigger of the table 'sessions' that "
-        "returns NULL, a rule, or row level security swallows the write; drop it, or let this role's writes through"
+        f"the database {done} session {_shown(keys)}, and gave no error; a trigger of the table 'sessions' that "
+        "returns NULL, a rule, or row level security drops the write; remove it, or let it allow this role's writes"
     )
 
 
 def held(keys: Collection[Key], seconds: float) -> StorageUnavailableError:
-    """The error for sessions whose rows another transaction holds."""
+    """Makes the error for sessions whose rows another transaction holds."""
     return StorageUnavailableError(
         f"another transaction holds the row of session {_shown(keys)}; waited {seconds:g} s for it, and nothing was "
         "written; end that transaction (pg_locks shows it), then try again"

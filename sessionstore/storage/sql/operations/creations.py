@@ -1,4 +1,4 @@
-"""Drafts that become sessions, each of them once, also where answers are lost."""
+"""Creations of sessions. Each draft creates at most one session, even if the answer of an attempt is lost."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ....ids import first_version, started_at
 from ... import Creation, Document, Draft, Key
 from ..drivers.driver import Row
 from ..statements.compiled import Statements
-from ..statements.rows import CREATED, DUE, document_of, draft_fields, key_of, over
+from ..statements.rows import CREATED, DUE, document_of, draft_fields, expired, key_of
 from .fetching import Fetching
 from .reads import Reads, may_access
 from .rounds import Rounds
@@ -20,20 +20,20 @@ from .rounds import Rounds
 _LOCK_NOT_AVAILABLE: Final = "55P03"
 
 Told: TypeAlias = Callable[[Key, Creation], None]
-"""Takes what came of the first draft of a key, as soon as it is known."""
+"""Called with the result of a key's first draft, as soon as the result is known."""
 
 
 class Creations:
-    """The creations of one call, or of several calls that go together.
+    """The creations of one call, or of several concurrent calls.
 
     Args:
-        drafts: What to create.
+        drafts: The sessions to create.
         statements: The statements of the storage.
-        fetching: Runs them.
-        reads: Accesses the sessions that are there.
-        told: Is told what came of each key; None: the caller asks made().
-        wanted: Whether anybody still waits for a key. Nothing more is done for a key that nobody waits for.
-            None: somebody does.
+        fetching: Runs the statements.
+        reads: Accesses the sessions that exist already.
+        told: Called with the result of each key. None: the caller uses made().
+        wanted: Whether a caller still waits for a key. Keys without a waiting caller are dropped. None: keys are
+            never dropped.
     """
 
     def __init__(
@@ -56,15 +56,15 @@ class Creations:
         for draft in drafts:
             self._pending.setdefault(draft.key, draft)
         self._made: dict[Key, Creation] = {}
-        # With which versions sessions were to start whose answers were lost; one that lands starts with its own.
+        # The first versions of the drafts of lost attempts. A session that such an attempt created starts with one.
         self._lost: dict[Key, list[int]] = {}
 
     async def run(self) -> None:
-        """Creates the sessions, and tells what came of each key."""
+        """Creates the sessions, and calls ``told`` with the result of each key."""
         await until_told(self._attempt)
 
     async def made(self) -> Sequence[Creation]:
-        """What came of each draft; of those with one key, only the first can have made the session."""
+        """Creates the sessions, and returns the result of each draft. If a key comes twice, its first draft creates."""
         await self.run()
         creations: list[Creation] = []
         for draft in self._drafts:
@@ -73,7 +73,8 @@ class Creations:
         return creations
 
     async def _attempt(self) -> None:
-        # One round does, unless another's session came or went in the middle of it, or somebody holds an expired row.
+        # Usually one round is enough. More are needed if another caller creates or deletes the session during the
+        # round, or holds its expired row.
         while self._want():
             try:
                 rows = await self._insert(self._pending.values())
@@ -81,16 +82,16 @@ class Creations:
                 self._start_anew()
                 raise
             except StorageError as error:
-                # Where the answer to an earlier attempt was lost, nobody may begin anew.
+                # "Refused" tells the caller that a retry is safe. It is not if an earlier attempt may have landed.
                 error.refused = error.refused and not self._lost
                 if self._told is None and error.code == _LOCK_NOT_AVAILABLE:
-                    await self._rounds.pause(self._pending)  # for another INSERT of the same key, not committed yet
+                    await self._rounds.pause(self._pending)  # waited for an uncommitted INSERT of the same key
                 else:
                     await self._rounds.refused(error)
                 continue
-            # Where the INSERT waited for another one, times are from before: the session may have expired before it
-            # was there, or it is to live longer.
-            created = [row for row in rows if row[CREATED] and not over(row)]
+            # If the INSERT waited for a concurrent INSERT, its times are from before the wait. The session may have
+            # expired during the wait, or its expiry has to be moved.
+            created = [row for row in rows if row[CREATED] and not expired(row)]
             made = {key_of(row): document_of(row) for row in created}
             if late := [row for row in created if row[DUE]]:
                 made |= await self._access(late, {})
@@ -104,12 +105,12 @@ class Creations:
                 await self._rounds.again(self._pending, unwritten=nothing)
 
     async def _insert(self, pending: Iterable[Draft]) -> Sequence[Row]:
-        """Writes drafts where no live session is: rows of the sessions that it made, and of those that it found."""
+        """Inserts drafts whose keys have no live session. Returns rows of the created and of the found sessions."""
         fields = map(draft_fields, pending)
         return await self._fetching.batch(self._statements.create, fields, writing=True, divisible=self._told is None)
 
     async def _access(self, rows: Sequence[Row], unread: Mapping[Key, Draft]) -> Mapping[Key, Document]:
-        """Accesses the sessions of rows just read, and of drafts; but not those of other owners than their drafts'."""
+        """Accesses the sessions of rows just read and of unread drafts. Sessions of other owners are only returned."""
         asked = {(draft.key, draft.owner_id) for draft in self._drafts}
         rows = [*rows, *await self._reads.read(unread)]
         others = {key_of(row) for row in rows if not may_access(row, asked)}
@@ -132,7 +133,7 @@ class Creations:
                 self._told(key, creation)
 
     def _want(self) -> bool:
-        """Drops the keys that nobody waits for any more; whether any key is left."""
+        """Drops the keys that no caller waits for any more, and returns whether any key is left."""
         if self._wanted is not None:
             self._pending = {key: draft for key, draft in self._pending.items() if self._wanted(key)}
         return bool(self._pending)

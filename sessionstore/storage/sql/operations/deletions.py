@@ -1,4 +1,4 @@
-"""Sessions that are deleted, each of them once, also where answers are lost."""
+"""Deletions of sessions. Each request deletes at most one session, even if the answer of an attempt is lost."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from .reads import Reads
 from .rounds import Rounds
 
 Told: TypeAlias = Callable[[Key, bool], None]
-"""Takes whether a live session was deleted, as soon as that is known."""
+"""Called with whether a live session was deleted, as soon as that is known."""
 
 
 class Deletion(NamedTuple):
-    """What one caller wants to be deleted.
+    """The conditions of a deletion.
 
     Attributes:
-        owner_id: Only a session of this owner; None: anybody's.
+        owner_id: Only a session of this owner; None: of any.
         version: Only a session at this version; None: at any.
     """
 
@@ -35,17 +35,17 @@ class Deletion(NamedTuple):
 
 
 class Deletions:
-    """The deletions of one call, or of several calls that go together.
+    """The deletions of one call, or of several concurrent calls.
 
     Args:
-        keys: What to delete, in the order of the answers.
-        wishes: What each caller wants of a key.
+        keys: The keys to delete, in the order of the answers.
+        wishes: The conditions of each deletion.
         statements: The statements of the storage.
-        fetching: Runs them.
-        reads: Tells which rows are held.
-        told: Is told what came of each key; None: the caller asks made().
-        wanted: Whether anybody still waits for a key. Nothing more is done for a key that nobody waits for.
-            None: somebody does.
+        fetching: Runs the statements.
+        reads: Finds the rows that other transactions hold.
+        told: Called with the result of each key. None: the caller uses made().
+        wanted: Whether a caller still waits for a key. Keys without a waiting caller are dropped. None: keys are
+            never dropped.
     """
 
     def __init__(
@@ -70,11 +70,11 @@ class Deletions:
         self._lost: dict[Key, str] = {}
 
     async def run(self) -> None:
-        """Deletes the sessions, and tells what came of each key."""
+        """Deletes the sessions, and calls ``told`` with the result of each key."""
         await until_told(self._attempt)
 
     async def made(self) -> Sequence[bool]:
-        """Whether each deleted a live session; of those with one key, only the first can have."""
+        """Deletes the sessions, and returns whether each was live. If a key comes twice, its second answer is False."""
         await self.run()
         return [self._live.pop(key, False) for key in self._keys]
 
@@ -87,18 +87,18 @@ class Deletions:
             except UpdateOutcomeUnknownError:
                 self._lost = dict(self._pending)
                 raise
-            became = {key_of(row): row[2] for row in rows}
-            done = {key: it for key, it in self._pending.items() if became.get(key) not in (HELD, SWALLOWED)}
-            self._settle({key: became.get(key) == LIVE for key in done})
-            if swallowed := [key for key, what in became.items() if what == SWALLOWED]:
+            outcomes = {key_of(row): row[2] for row in rows}
+            done = [key for key in self._pending if outcomes.get(key) not in (HELD, SWALLOWED)]
+            self._settle({key: outcomes.get(key) == LIVE for key in done})
+            if swallowed := [key for key, outcome in outcomes.items() if outcome == SWALLOWED]:
                 raise not_kept(swallowed, deleting=True)
             if self._pending:
                 await self._rounds.pause(self._pending, unwritten=self._told is not None or not self._live)
 
     async def _look_up_lost(self) -> None:
-        """Finds out what became of deletions whose answers were lost; those that did not land are done again.
+        """Looks up the deletions whose answers were lost. Those that did not land are repeated.
 
-        A lost deletion must not land any more, because the session that it found then would be another one.
+        A lost deletion must not land after the look-up, because it could then delete a newer session of the same key.
         """
         noted = {row[0] for row in await self._receipts(list(self._lost.values()))}
         landed = {key for key, receipt in self._lost.items() if receipt in noted and receipt + USED_UP not in noted}
@@ -107,15 +107,15 @@ class Deletions:
         self._settle(dict.fromkeys(landed, True))
 
     async def _delete(self, receipts: Mapping[Key, str]) -> Sequence[Row]:
-        """Deletes sessions and leaves a receipt for each live one: rows of their keys, and what became of them."""
+        """Deletes sessions, and inserts the receipt of each live one. Returns rows of a key and its outcome."""
         fields = (deletion_fields(key, receipt, *self._wishes[key]) for key, receipt in receipts.items())
         return await self._fetching.batch(self._statements.delete, fields, writing=True, divisible=self._told is None)
 
     async def _receipts(self, receipts: Collection[str]) -> Sequence[Row]:
-        """Uses up receipts, so that no deletion that would leave one can land any more.
+        """Uses up receipts, so that the deletions that would insert them cannot land any more.
 
         Returns:
-            Rows of the receipts that their deletions left, and of the marks of those that were used up.
+            Rows of the receipts. A receipt that this storage used up has a second row, with the suffix USED_UP.
         """
         used = [{"receipt": receipt} for receipt in receipts]
         await self._fetching.batch(self._statements.use_up_receipts, used, writing=True, keyed=False)
@@ -130,13 +130,13 @@ class Deletions:
                 self._told(key, was_live)
 
     def _want(self) -> bool:
-        """Drops the keys that nobody waits for any more; whether any key is left."""
+        """Drops the keys that no caller waits for any more, and returns whether any key is left."""
         if self._wanted is not None:
             self._pending = {key: receipt for key, receipt in self._pending.items() if self._wanted(key)}
         return bool(self._pending)
 
 
 def deletions_of(keys: Sequence[Key], owners: Owners, versions: Versions) -> Sequence[Deletion]:
-    """What is to be deleted under each key."""
+    """Returns the conditions of the deletion of each key."""
     anybody: list[None] = [None] * len(keys)
     return list(map(Deletion, owners or anybody, versions or anybody))

@@ -1,4 +1,4 @@
-"""How statements are run: with their time, in parts where the whole is too much, and with a look at the keys."""
+"""Runs statements: adds the time, halves a batch that is too large for the database, and checks returned keys."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..statements.rows import Fields, key_of, packed
 from .answers import not_asked_for
 
 _LONG: Final = 60
-"""How many times the bound of a statement those may take that read or write many rows."""
+"""The time limit of statements without a batch, as a multiple of the usual one. They may read or write many rows."""
 
 # program_limit_exceeded and its class; configuration_limit_exceeded (temp_file_limit); out_of_memory; query_canceled
 _TOO_MUCH: Final = ("54", "53400", "53200", "57014")
@@ -25,8 +25,8 @@ class Fetching:
     """Runs statements.
 
     Args:
-        gateway: The way to the database.
-        clock: Gives the time to the statements; None: they ask the database's clock.
+        gateway: Runs operations on the database's connections.
+        clock: Returns the time that statements use; None: statements read the database's clock.
     """
 
     def __init__(self, gateway: Gateway, clock: Clock | None) -> None:
@@ -34,9 +34,8 @@ class Fetching:
         self._clock = clock
 
     async def rows(self, statement: Prepared, params: Fields, *, writing: bool) -> Sequence[Row]:
-        """Runs a statement that has no batch."""
+        """Runs a statement that has no batch: a page, a count, or a deletion of many rows."""
         bound = self._dated(params)
-        # Pages, counts and batches of rows: the statements of operators and of the reaper.
         return await self._gateway.run(
             lambda lease: statement.fetch(lease.driver, bound), writing=writing, statements=_LONG
         )
@@ -56,14 +55,14 @@ class Fetching:
         Args:
             pair: The statement.
             fields: The batch.
-            writing: Whether it writes.
-            keyed: Whether its rows begin with keys, which then have to be among those of the batch.
-            divisible: Whether halves may be tried where the database refuses the batch for its size. Then a half may
-                have been done when the other one fails.
-            access: Whether it writes for the sake of a read, see Gateway.run().
+            writing: Whether the statement writes.
+            keyed: Whether the returned rows begin with keys, which must be keys of the batch.
+            divisible: Whether to try the halves of the batch if the database refuses the whole for its size. The
+                first half may have been written when the second one fails.
+            access: Whether the statement writes for the sake of a read, see Gateway.run().
 
         Raises:
-            StorageError: It was refused, also for a single row.
+            StorageError: The database refused the batch, or a single row of it.
         """
         given = list(fields)
         if not given:
@@ -85,7 +84,7 @@ class Fetching:
         return [*first, *await self.batch(pair, given[half:], writing=writing, keyed=keyed, access=access)]
 
     def bound(self, pair: Pair, fields: Iterable[Fields]) -> tuple[Prepared, Fields]:
-        """The statement for a single row, or the one for many, with its parameters."""
+        """Returns the statement for the size of the batch, and its parameters."""
         batch = list(fields)
         if len(batch) == 1:
             return pair.one, self._dated(batch[0])
@@ -96,7 +95,11 @@ class Fetching:
 
 
 def check_keys(rows: Sequence[Row], asked: Sequence[Fields]) -> None:
-    """Raises StorageError where the key of a row is none of those asked for."""
+    """Checks that the key of each row was asked for.
+
+    Raises:
+        StorageError: A row has another key.
+    """
     if not rows:
         return
     keys = {Key(fields["namespace"], fields["session_id"]) for fields in asked}

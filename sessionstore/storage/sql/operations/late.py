@@ -1,4 +1,4 @@
-"""Late accesses: reads do not wait for whoever holds a row; their access is made up for when the row is free."""
+"""Late accesses: a read does not wait for a held row. Its expiry is moved later, when the row is free."""
 
 from __future__ import annotations
 
@@ -19,27 +19,28 @@ M = TypeVar("M")
 logger = logging.getLogger(__name__)
 
 Move: TypeAlias = Callable[[Collection[Key]], Awaitable[Collection[Key]]]
-"""Moves the expiry of live sessions that are due for it; returns those that are due still."""
+"""Moves the expiry of live sessions where it is due. Returns the sessions whose expiry is still due."""
 
 _MOMENT: Final = 0.05
+"""How many seconds a read waits for the one writer of a database."""
 _FIRST_PAUSE: Final = 0.01
 _LONGEST_PAUSE: Final = 0.5
 _PAUSE_OF_READERS: Final = 5.0
-"""While the server only reads. It is looked as often where a new connection leads."""
+"""The pause, in seconds, while the server is read-only. New connections are checked at the same interval."""
 _AT_ONCE: Final = 128
 _MOST: Final = 10_000
-"""How many sessions are remembered at most. Those beyond keep the expiry that they have."""
+"""The largest number of late accesses. Further sessions keep their expiry until the next read."""
 _SECONDS: Final = 600.0
-"""For how long a session is remembered; the next read remembers it anew."""
+"""How many seconds a late access is tried for. The next read of the session starts anew."""
 
 
 class LateAccesses:
-    """The accesses that one event loop of one process has to make up for.
+    """The late accesses of one event loop.
 
-    A timer of the loop starts each attempt, so that nothing is left of it where the loop ends.
+    A timer of the event loop starts each attempt, so no task is left when the event loop ends.
 
     Args:
-        move: Tries it, without waiting for anybody.
+        move: Tries to move expiries, without waiting for locks.
     """
 
     def __init__(self, move: Move) -> None:
@@ -55,7 +56,7 @@ class LateAccesses:
         return key in self._until
 
     def add(self, keys: Iterable[Key]) -> None:
-        """Remembers sessions whose expiry could not be moved."""
+        """Adds sessions whose expiry could not be moved."""
         loop = asyncio.get_running_loop()
         until = loop.time() + _SECONDS
         for key in keys:
@@ -63,10 +64,14 @@ class LateAccesses:
                 self._until.setdefault(key, until)
         self._schedule(loop)
 
-    async def soon(self, moving: Coroutine[Any, Any, M]) -> M | None:
-        """What moves the expiry of sessions, if that is done in a moment; None: it is not, or could not be.
+    async def within_moment(self, moving: Coroutine[Any, Any, M]) -> M | None:
+        """Runs a coroutine that moves expiries, and returns its result.
 
-        For a database that has one writer: whoever has the file now must not keep up the reads.
+        For databases with one writer: a writer that holds the file must not delay reads for long.
+
+        Returns:
+            None if the coroutine takes longer than 50 ms, and then goes on in the background, or if the storage is
+            unavailable.
         """
         task = asyncio.ensure_future(moving)
         self._moving.add(task)
@@ -87,10 +92,10 @@ class LateAccesses:
     def _moved(self, task: asyncio.Task[Any]) -> None:
         self._moving.discard(task)
         if not task.cancelled():
-            task.exception()  # whether it was raised is not for the log of the event loop
+            task.exception()  # marks the error as seen, or else the event loop logs it
 
     async def close(self) -> None:
-        """Forgets them all."""
+        """Cancels the late accesses, and waits for the attempt that runs."""
         self._closed = True
         if mine := [task for task in self._moving if task.get_loop() is asyncio.get_running_loop()]:
             await asyncio.wait(mine)
@@ -122,7 +127,7 @@ class LateAccesses:
         finally:
             self._attempt = None
         for key in tried:
-            # Those that are due still go to the end, behind the others.
+            # A session that is still due goes to the end of the queue.
             until = self._until.pop(key, 0.0)
             if key in due and loop.time() < until:
                 self._until[key] = until

@@ -24,13 +24,13 @@ class Listing:
         check_limit(limit)
         check_filters(namespace=scope.namespace, prefix=scope.prefix, owner_id=scope.owner_id)
         page = self._gateway.statements.list(scope.conditions(self._gateway.table))
-        # One more than asked for tells whether there is a next page.
+        # One row more than the limit tells whether there is a next page.
         rows = await self._fetching.rows(page, scope.params() | {"limit": limit + 1}, writing=False)
         sessions = [summary_of(row) for row in rows[:limit]]
         return Page(sessions, sessions[-1].key if len(rows) > limit else None)
 
     async def stats(self, scope: Scope) -> Sequence[Stats]:
-        """Counts the sessions in a scope, by namespace."""
+        """Counts the sessions in a scope for each namespace."""
         check_filters(namespace=scope.namespace)
         counts = self._gateway.statements.stats(scope.conditions(self._gateway.table))
         return [Stats(*row) for row in await self._fetching.rows(counts, scope.params(), writing=False)]

@@ -1,4 +1,4 @@
-"""Updates under row locks, in a transaction."""
+"""Updates under row locks, in one transaction."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from .answers import not_kept
 from .fetching import Fetching, check_keys
 
 _STATEMENTS: Final = 6
-"""How many times the bound of a statement a transaction may take: it waits for locks, and runs functions of callers."""
+"""The time limit of the transaction, as a multiple of a statement's. It waits for locks and runs callers' functions."""
 _LOCK_NOT_AVAILABLE: Final = "55P03"
 
 
 class LockedUpdates:
-    """Reads, applies and writes while nobody else can write.
+    """Reads, applies and writes under row locks.
 
     Args:
-        gateway: The way to the database.
-        fetching: How statements are run.
+        gateway: Runs operations on the database's connections.
+        fetching: Chooses the statements and their parameters.
     """
 
     def __init__(self, gateway: Gateway, fetching: Fetching) -> None:
@@ -32,7 +32,7 @@ class LockedUpdates:
         self._statements = gateway.statements
 
     async def update(self, keys: Sequence[Key], apply: Apply) -> Sequence[Summary | None]:
-        """See StorageProvider.update_locked_many()."""
+        """Implements StorageProvider.update_locked_many()."""
 
         async def operation(lease: Lease) -> dict[Key, Summary] | Exception:
             async with self._gateway.transaction(lease):
@@ -40,7 +40,7 @@ class LockedUpdates:
                 try:
                     writes = [write for write in map(apply, documents) if write is not None]
                 except Exception as error:  # noqa: BLE001
-                    # The caller's own error, handed out as a value so that nobody takes it for one of the database.
+                    # The caller's own error. It is returned, because a raised error would be taken for the database's.
                     return error
                 return await self._write(writes, lease) if writes else {}
 
@@ -50,8 +50,8 @@ class LockedUpdates:
             if error.code != _LOCK_NOT_AVAILABLE:
                 raise
             raise SessionHeldError(
-                "another transaction holds the row of a session for longer than the lock_timeout, which is 1 s here or "
-                "less, and nothing was written; end that transaction (pg_locks shows it), then try again",
+                "another transaction holds the row of a session for longer than the lock_timeout (1 s or less), and "
+                "nothing was written; end that transaction (pg_locks shows it), then try again",
                 code=error.code,
             ) from error.__cause__
         if isinstance(outcome, Exception):
@@ -68,14 +68,14 @@ class LockedUpdates:
     async def _write(self, writes: Sequence[Write], lease: Lease) -> dict[Key, Summary]:
         asked = list(map(write_fields, writes))
         statement, params = self._fetching.bound(self._statements.update, asked)
-        # Carefully: within a transaction, a statement that was refused cannot be followed by another one.
+        # Range-checked at once: after a failed statement, the transaction would refuse a second one.
         rows = await statement.range_checked.fetch(lease.driver, params)
         check_keys(rows, asked)
         by_key = {write.read.key: write for write in writes}
         landed = {key_of(row): written(by_key[key_of(row)], row) for row in rows}
         missed = [key for key in by_key if key not in landed]
         if missed:
-            # Nobody else can write it. If it has not expired meanwhile, the database did not keep the write.
+            # The rows are locked. So a row that is still live and unchanged means that the database dropped the write.
             there = [document.summary for document in await self._read(missed, lease)]
             as_read = [it.key for it in there if _state_of(it) == _state_of(by_key[it.key].read)]
             if as_read:

@@ -1,4 +1,4 @@
-"""Deletions of many rows: all sessions in a scope, those that expired, and old receipts."""
+"""Deletions of many rows: the sessions of a scope, expired sessions, and old receipts."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ _Held: TypeAlias = Callable[[Collection[Key]], Awaitable[Collection[Key]]]
 
 _CLEAR_BATCH: Final = 5000
 _RECEIPTS: Final = timedelta(hours=1)
-"""How long a deletion is remembered, for a caller who lost the answer."""
+"""How long the receipt of a deletion is kept, for a caller who lost the answer."""
 
 
 class Purging:
-    """Deletes many rows of one storage, a batch at a time.
+    """Deletes many rows of one storage, one batch at a time.
 
     Args:
-        gateway: The way to the database.
+        gateway: Runs operations on the database's connections.
         fetching: Runs the statements.
-        held: Tells which rows other transactions hold.
+        held: Returns the keys of the rows that other transactions hold.
     """
 
     def __init__(self, gateway: Gateway, fetching: Fetching, held: _Held) -> None:
@@ -38,7 +38,7 @@ class Purging:
         self._held = held
 
     async def clear(self, scope: Scope) -> int:
-        """Deletes all sessions in a scope; returns how many live ones there were."""
+        """Deletes all sessions in a scope, and returns the number of live sessions that were deleted."""
         check_filters(namespace=scope.namespace, prefix=scope.prefix, owner_id=scope.owner_id)
         batch = self._statements.clear(scope.conditions(self._gateway.table))
         params = scope.params() | {"limit": _CLEAR_BATCH}
@@ -54,11 +54,11 @@ class Purging:
             elif not any(row[3] for row in counts):
                 return total
             else:
-                # Others hold the rows that are left.
+                # Other transactions hold the remaining rows.
                 await rounds.pause(())
 
     async def purge(self, limit: int, grace: timedelta, since: datetime | None) -> Purge:
-        """Deletes one batch of expired rows; the first batch of a run also forgets old receipts."""
+        """Deletes one batch of expired rows. The first batch of a run also deletes old receipts."""
         check_limit(limit)
         if since is None:
             await self._forget_receipts(limit)

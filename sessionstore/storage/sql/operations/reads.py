@@ -1,4 +1,4 @@
-"""Reads of sessions, and what makes a read an access: it moves the expiry where the expiry is due."""
+"""Reads and accesses of sessions. An access moves the expiry if that is due."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class Reads:
     """Reads and accesses the sessions of one storage.
 
     Args:
-        statements: The statements of its tables.
-        fetching: Runs them.
+        statements: The statements of the storage.
+        fetching: Runs the statements.
     """
 
     def __init__(self, statements: Statements, fetching: Fetching) -> None:
@@ -29,21 +29,21 @@ class Reads:
         self._late = PerLoop(lambda: LateAccesses(self._move_late))
 
     async def close(self) -> None:
-        """Ends the accesses that wait for their rows."""
+        """Cancels the late accesses."""
         for late in self._late.all().values():
             await late.close()
 
     def access_later(self, keys: Iterable[Key]) -> None:
-        """Moves the expiry of these sessions when their rows are free."""
+        """Moves the expiry of these sessions later, when no other transaction holds their rows."""
         self._late.here().add(keys)
 
     async def read(self, keys: Iterable[Key], *, journal: bool = False) -> Sequence[Row]:
-        """Reads the live sessions among these; a read alone is no access."""
+        """Reads the rows of the live sessions among these. Is no access."""
         statement = self._statements.get_with_journal if journal else self._statements.get
         return await self._fetching.batch(statement, unique(keys), writing=False)
 
     async def due(self, keys: Iterable[Key]) -> dict[Key, bool]:
-        """Tells the live sessions among these, and whether an access has to move their expiry."""
+        """Returns the live sessions among these, and whether an access has to move the expiry of each."""
         rows = await self._fetching.batch(self._statements.exists, unique(keys), writing=False)
         return {key_of(row): bool(row[2]) for row in rows}
 
@@ -51,7 +51,7 @@ class Reads:
         """Moves each expiry that is due, unless another transaction holds the row.
 
         Returns:
-            When each session that was moved was accessed, and its new expiry.
+            The time of the access and the new expiry of each session whose expiry was moved.
         """
         rows = await self._fetching.batch(self._statements.touch, map(key_fields, keys), writing=True, access=access)
         return {key_of(row): (row[2], row[3]) for row in rows}
@@ -62,15 +62,15 @@ class Reads:
         return [key for key, is_due in due.items() if is_due]
 
     async def held(self, keys: Collection[Key]) -> Collection[Key]:
-        """Tells which rows other transactions hold."""
+        """Returns the keys of the rows that other transactions hold."""
         rows = await self._fetching.batch(self._statements.held, map(key_fields, keys), writing=True)
         return [key_of(row) for row in rows]
 
     async def access(self, rows: Sequence[Row], *, journal: bool = False) -> dict[Key, Document]:
-        """Makes an access of rows that were just read: moves each expiry that is due.
+        """Accesses the sessions of rows that were just read: moves each expiry that is due.
 
-        If another transaction holds a row, if the server only reads, or if it was lost meanwhile, the document is
-        returned as it was read, and the expiry is moved later.
+        If another transaction holds the row, or if the server is read-only or unavailable, the expiry is moved later,
+        and the document has the expiry that was read.
 
         Returns:
             The documents as the access leaves them.
@@ -82,14 +82,14 @@ class Reads:
         due = [key for key in due if key not in late]
         moving = self.move(due, access=True)
         try:
-            moved = (await late.soon(moving) or {}) if self._statements.one_writer else await moving
+            moved = (await late.within_moment(moving) or {}) if self._statements.one_writer else await moving
         except (StorageUnavailableError, UpdateOutcomeUnknownError):
             late.add(due)
             return found
         for key, (last_accessed_at, expires_at) in moved.items():
             summary = found[key].summary._replace(last_accessed_at=last_accessed_at, expires_at=expires_at)
             found[key] = found[key]._replace(summary=summary)
-        # Another call moved the expiry of the others, or deleted them, or holds them: only another read can tell.
+        # The other sessions were moved or deleted by another call, or are held. A second read tells which.
         if others := [key for key in due if key not in moved]:
             again = await self.read(others, journal=journal)
             late.add(key_of(row) for row in again if row[DUE])
@@ -100,6 +100,6 @@ class Reads:
 
 
 def may_access(row: Row, asked: Collection[tuple[Key, str | None]]) -> bool:
-    """Whether somebody asked for the session of a row without naming an owner, or naming the right one."""
+    """Whether a caller asked for the session of a row with no owner or with the session's owner."""
     key = key_of(row)
     return (key, None) in asked or (key, row[OWNER_ID]) in asked

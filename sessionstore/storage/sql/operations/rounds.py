@@ -1,4 +1,4 @@
-"""Rounds: what could not be written at once is asked for again, in a while, with a bound."""
+"""Retries of a call whose rows could not all be written: pauses with backoff, and their limits."""
 
 from __future__ import annotations
 
@@ -15,21 +15,22 @@ from ... import Key
 from .answers import held, not_kept
 
 Held: TypeAlias = Callable[[Collection[Key]], Awaitable[Collection[Key]]]
-"""Which of these rows another transaction has locked."""
+"""Returns those of the keys whose rows another transaction holds."""
 
 HELD_SECONDS: Final = 30.0
-"""For how long somebody else may hold a row before the call ends with an error."""
+"""How many seconds another transaction may hold a row before the call fails."""
 
 _FIRST_PAUSE: Final = 0.002
 _LONGEST_PAUSE: Final = 0.1
 _FRUITLESS: Final = 10
-"""How many rounds may come to nothing although nobody holds the row: others who create and delete it explain some."""
+"""How many rounds may write nothing although no transaction holds the row. Concurrent creations and deletions of the
+session explain a few such rounds."""
 _DUPLICATES: Final = 10
 _UNIQUE_VIOLATION: Final = "23505"
 
 
 class Rounds:
-    """The pauses of one call between its rounds. No connection is kept meanwhile."""
+    """The pauses of one call between its rounds. The call keeps no connection during a pause."""
 
     def __init__(self, held: Held) -> None:
         self._held = held
@@ -39,14 +40,14 @@ class Rounds:
         self._duplicates = 0
 
     async def again(self, pending: Collection[Key], *, unwritten: bool = False) -> None:
-        """Waits a while before the next round for these.
+        """Pauses before the next round.
 
         Args:
-            pending: What is to be written.
+            pending: The keys that are not yet written.
             unwritten: Whether nothing of the call was written so far.
 
         Raises:
-            StorageError: The database does not keep what is written, and nobody is in the way.
+            StorageError: The database drops the writes, although no transaction holds the rows.
             StorageUnavailableError: Another transaction holds a row for too long.
         """
         taken = set(await self._held(pending))
@@ -57,29 +58,29 @@ class Rounds:
         await self.pause(pending, unwritten=unwritten)
 
     async def pause(self, waiting: Collection[Key], *, unwritten: bool = False) -> None:
-        """Waits a while for rows that others hold.
+        """Pauses because other transactions hold rows.
 
         Args:
-            waiting: The rows.
+            waiting: The keys of the rows.
             unwritten: Whether nothing of the call was written so far.
 
         Raises:
-            StorageUnavailableError: It has been too long.
+            StorageUnavailableError: The call has waited for HELD_SECONDS.
         """
         waited = monotonic() - self._began
         if waited >= HELD_SECONDS:
             raise held(waiting, round(waited, 1))
         if unwritten:
             nothing_written()
-        # Random, so that those who wait for one row do not come back at once; no secret.
+        # With jitter, so that the waiters for one row do not retry at the same time. Needs no secure random number.
         await asyncio.sleep(self._pause * random.uniform(0.5, 1))  # noqa: S311
         self._pause = min(_LONGEST_PAUSE, 2 * self._pause)
 
     async def refused(self, error: StorageError) -> None:
-        """Waits a while after an error that passes: a key that is taken twice for a moment, as by REINDEX CONCURRENTLY.
+        """Pauses after a unique violation, which REINDEX CONCURRENTLY may cause for a moment.
 
         Raises:
-            StorageError: Any other error, or the same for too long.
+            StorageError: The error is another one, or has come too often.
         """
         self._duplicates += 1
         if error.code != _UNIQUE_VIOLATION or self._duplicates > _DUPLICATES:

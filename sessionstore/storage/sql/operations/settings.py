@@ -1,4 +1,4 @@
-"""Drafts that are set, whatever is there."""
+"""Setting sessions: creates each session, or overwrites the one that is there."""
 
 from __future__ import annotations
 
@@ -9,18 +9,21 @@ from typing import TypeAlias
 from ....errors import StorageError
 from ... import Draft, Key, Summary
 from ..drivers.driver import Row
-from ..statements.rows import SET_AT, key_of, over, summary_of
+from ..statements.rows import SET_AT, expired, key_of, summary_of
 from .rounds import Rounds
 
 Set: TypeAlias = Callable[[Iterable[Draft]], Awaitable[Sequence[Row]]]
-"""Writes drafts over whatever is there, but for rows that others hold: rows of what it wrote."""
+"""Runs the statement `set`, which skips rows that other transactions hold. Returns the written rows."""
 
 Move: TypeAlias = Callable[[Collection[Key]], Awaitable[Mapping[Key, tuple[datetime, datetime | None]]]]
-"""Moves the expiry of sessions: when they were accessed, and their expiry."""
+"""Moves the expiry of sessions. Returns the time of the access and the new expiry of each moved session."""
 
 
 async def settled(drafts: Sequence[Draft], write: Set, move: Move, rounds: Rounds) -> Mapping[Key, Summary]:
-    """Sets drafts, of those with one key the last. Rows that others hold are set when they are free."""
+    """Sets each session to its draft, and returns the summaries. If a key comes twice, its last draft wins.
+
+    Retries rows that other transactions hold.
+    """
     pending = {draft.key: draft for draft in drafts}
     summaries: dict[Key, Summary] = {}
     while pending:
@@ -29,15 +32,16 @@ async def settled(drafts: Sequence[Draft], write: Set, move: Move, rounds: Round
         except StorageError as error:
             await rounds.refused(error)
             continue
-        # Where the INSERT waited for another one, times are from before: the session may have expired before it was
-        # there, or it is to live longer.
+        # If the INSERT waited for a concurrent INSERT, its times are from before the wait. The session may have expired
+        # during the wait, or its expiry has to be moved.
         moved = await move([key_of(row) for row in rows if row[SET_AT + 1]])
         for row in rows:
             key = key_of(row)
             summary = summary_of(row)
-            # A live session that was overwritten keeps its age, so the draft's max_lifetime may well end it at once.
+            # A new session that has expired already is set again. An overwritten session keeps its age, so the draft's
+            # max_lifetime may end it at once, and rightly.
             made = summary.created_at == summary.updated_at
-            if not (made and over(row, now=SET_AT)):
+            if not (made and expired(row, now=SET_AT)):
                 summaries[key] = summary
                 pending.pop(key, None)
             if key in summaries and key in moved:

@@ -1,4 +1,4 @@
-"""Creations and deletions of callers that come at once: one statement for all, and an answer to each as it is known."""
+"""Batches the creations and deletions of concurrent callers. Each caller is answered as soon as its result is known."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ R = TypeVar("R")
 Told: TypeAlias = Callable[[Key, R], None]
 Wanted: TypeAlias = Callable[[Key], bool]
 Run: TypeAlias = Callable[[Mapping[Key, Q], Told[R], Wanted], Awaitable[None]]
-"""Does one request for each key. Tells what came of a key as soon as that is known, and asks who still waits."""
+"""Runs one request for each key. Calls Told with each result, and asks Wanted whether a caller still waits."""
 
 
 class _Asked(NamedTuple, Generic[Q]):
-    """A caller's request, and what is known of its write; None: the caller did not ask."""
+    """A caller's request, and the record of whether it was sent (None: the caller needs no record)."""
 
     wish: Q
     sent: Sent | None
 
 
 class Together(Generic[Q, R]):
-    """Lets single requests that come at once go together.
+    """Batches single requests of concurrent callers.
 
-    A refusal, a row that another transaction holds, a deadline and a cancellation concern their own caller only.
+    A refused request, a held row, a deadline or a cancellation affects its own caller only.
 
     Args:
-        run: Does one request for each of several keys.
-        same: What two requests of one key have in common if one write does for both.
-        again: What the second of two such requests is told, by what the first one was told.
-        weight: How many characters a request sends.
-        batching: How many go together; None: none do.
-        min_parallel: How many make a batch that goes beside another one.
+        run: Runs one request for each of several keys.
+        same: Returns a value that is equal for two requests of one key if one write serves both.
+        again: Returns the answer to the second of two such requests, from the answer to the first.
+        weight: Returns the number of characters that a request sends.
+        batching: The limits of batches.
+        min_parallel: The smallest batch that runs beside another one.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Together(Generic[Q, R]):
         )
 
     async def call(self, key: Key, wish: Q) -> R:
-        """Does one request, alone or together with others."""
+        """Runs one request, alone or in a batch."""
         sent = noted()
         if sent is not None:
             sent.begin()
@@ -76,7 +76,7 @@ class Together(Generic[Q, R]):
                 await self._do_part(batch, part)
 
     def _parts(self, wishes: Mapping[Key, Q]) -> Sequence[dict[Key, Q]]:
-        """Divides requests so that no statement carries more than BATCH_CHARS, unless a single request does."""
+        """Divides requests into statements of at most BATCH_CHARS characters. A larger request goes alone."""
         parts: list[dict[Key, Q]] = [{}]
         room = BATCH_CHARS
         for key, wish in wishes.items():
@@ -112,20 +112,20 @@ def _open(calls: Sequence[Call[_Asked[Q], R]]) -> list[Call[_Asked[Q], R]]:
 
 
 def _first_of_each(batch: Batch[Key, _Asked[Q], R]) -> dict[Key, Q]:
-    """The next request of each key that has an open call."""
+    """Returns the first open request of each key."""
     return {key: left[0].request.wish for key, calls in batch.items() if (left := _open(calls))}
 
 
 def length_of(draft: Draft) -> int:
-    """How many characters a creation sends."""
+    """Returns the number of characters that a creation sends."""
     return len(draft.state) + len(draft.origin or "")
 
 
 def found(creation: Creation) -> Creation:
-    """What a second call that creates the same session is told."""
+    """Returns the answer to a second call that creates the same session."""
     return creation._replace(created=False)
 
 
 def not_again(deleted: bool) -> bool:
-    """What a second call that deletes the same session is told."""
+    """Returns the answer to a second call that deletes the same session."""
     return False

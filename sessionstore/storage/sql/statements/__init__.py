@@ -1,1 +1,1 @@
-"""The statements, by topic, built and compiled once; and what rows say."""
+"""The SQL statements, one module per topic, and the conversion between records and rows."""

@@ -1,4 +1,4 @@
-"""What statements select of a session's row, and what they do to its expiry."""
+"""The columns that statements select from a session's row, with and without range checks."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _Reading: TypeAlias = Callable[[_Element], _Element]
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """A row as statements read it.
+    """The columns that statements select.
 
     Attributes:
-        summary: Its metadata.
-        document: Its metadata and its state.
+        summary: The columns of the metadata.
+        document: The columns of the metadata and the state.
     """
 
     summary: Sequence[_Element]
@@ -31,12 +31,16 @@ class Columns:
 
     @classmethod
     def plain(cls, table: Table, backend: Backend) -> Columns:
-        """Rows as this library writes them."""
-        return cls._read(table, backend, _as_it_is, _as_it_is)
+        """Builds the columns of the fast path, which read rows that this library wrote."""
+        return cls._read(table, backend, _unchecked, _unchecked)
 
     @classmethod
     def range_checked(cls, table: Table, backend: Backend) -> Columns:
-        """Rows with times and durations that a hand wrote, and that cannot be read or reckoned with as they are."""
+        """Builds the range-checked columns.
+
+        An operator may have written timestamps that the driver cannot represent, or a TTL too long to add to a
+        timestamp. These columns give the nearest usable value instead.
+        """
         return cls._read(table, backend, backend.readable, backend.bounded)
 
     @classmethod
@@ -56,14 +60,14 @@ class Columns:
         return cls(summary, (*summary, backend.text(t.c.state).label("state")), duration)
 
     def sliding(self, rows: Any, now: _Element) -> Sliding:
-        """What an access at this time does to the expiry of the table's rows, or of an alias's."""
+        """Builds the effect that an access at this time has on the expiry of the rows."""
         return sliding(rows, now, self._duration(rows.c.ttl))
 
 
 def last_write(rows: Any) -> _Element:
-    """The id of the newest entry of a row's journal."""
+    """Builds the id of a row's last write: the newest entry of its journal."""
     return func.substr(rows.c.writes, literal_column("1"), literal_column(str(ID_CHARS)), type_=Text())
 
 
-def _as_it_is(column: _Element) -> _Element:
+def _unchecked(column: _Element) -> _Element:
     return column

@@ -1,4 +1,4 @@
-"""Every statement, built and compiled once, at its first use."""
+"""All statements of one table. Each is built and compiled once, at its first use."""
 
 from __future__ import annotations
 
@@ -45,11 +45,16 @@ _DELETION: Final[Fields] = {
 
 _Build: TypeAlias = Callable[[Columns], Statement]
 _Wanted: TypeAlias = Callable[[Rows, Rows, Columns], list[ColumnElement[bool]]]
-"""Conditions of a row that is to be written, beside its key: of the table or an alias, and of the batch."""
+"""Builds the conditions, beside the key, on a row that is to be written: from the row, the batch and the columns."""
 
 
 class Pair(NamedTuple):
-    """A statement for one row, with a parameter for each field, and for many, with all of them in one parameter."""
+    """One statement in two forms.
+
+    Attributes:
+        one: For one row, with one parameter per field.
+        many: For many rows, with one JSON parameter for all of them.
+    """
 
     one: Prepared
     many: Prepared
@@ -59,7 +64,7 @@ class Statements:
     """The statements for one table of one database.
 
     Attributes:
-        one_writer: Whether statements that write wait for each other, whichever rows they write.
+        one_writer: Whether the database runs one writing statement at a time, whichever rows it writes.
     """
 
     def __init__(self, table: Table, deletions: Table | None, backend: Backend) -> None:
@@ -91,26 +96,26 @@ class Statements:
         self.count_expired = self._prepare(deleting.count_expired)
 
     def list(self, conditions: Sequence[ColumnElement[bool]]) -> Prepared:
-        """One page of the live sessions for which these hold."""
+        """Selects one page of the live sessions that meet the conditions."""
         return self._prepare(lambda: self._reading.list(conditions))
 
     def clear(self, conditions: Sequence[ColumnElement[bool]]) -> Prepared:
-        """Deletes one batch of the rows for which these hold, but for those that others hold.
+        """Deletes one batch of the rows that meet the conditions. Skips rows that other transactions hold.
 
-        Counts, to be added up over its rows: those that were deleted, live ones of them, those that it locked to delete
-        them, and whether there were any at all.
+        Returns rows of four numbers, each to be summed: the rows deleted; the live ones among them; the rows locked
+        for deletion; and whether any row met the conditions.
         """
         return self._prepare(lambda: self._deleting.clear(conditions))
 
     def stats(self, conditions: Sequence[ColumnElement[bool]]) -> Prepared:
-        """Per namespace: the live rows, the expired ones, and the oldest expiry of these."""
+        """Counts the live and the expired rows of each namespace, with the oldest expiry of the expired ones."""
         return self._prepare(lambda: self._reading.stats(conditions))
 
     def _prepare(self, build: Callable[[], Statement], range_checked: Prepared | None = None) -> Prepared:
         return Prepared(build, self._backend.driver, range_checked)
 
     def _one(self, fields: Fields) -> FromClause:
-        """A batch of one row, with its time. It is read once, so that the time is one for the whole statement."""
+        """Builds a batch of one row. Its column `now` is evaluated once, so the statement has one time."""
 
         def field(name: str, type_: TypeEngine[Any]) -> Element:
             if is_document(type_):
@@ -135,13 +140,13 @@ class Statements:
         )
 
     def _read(self, fields: Fields, build: Callable[[FromClause, Columns], Statement]) -> Pair:
-        return self._swift(
+        return self._fast_path(
             lambda columns: build(self._one(fields), columns),
             lambda columns: build(self._many(fields), columns),
         )
 
     def _written(self, fields: Fields, build: Callable[[FromClause, Columns], Update], wanted: _Wanted) -> Pair:
-        """Statements that write rows that are there and that could be locked at once."""
+        """Builds statements that write existing rows. They skip rows that other transactions hold."""
 
         def one(columns: Columns) -> Statement:
             row, same = self._table.alias("target"), Parameters(fields)
@@ -153,13 +158,13 @@ class Statements:
             locked = self._backend.locked(batch, self._table, *wanted(self._table, batch, columns))
             return build(locked, columns)
 
-        return self._swift(one, many)
+        return self._fast_path(one, many)
 
-    def _swift(self, one: _Build, many: _Build) -> Pair:
-        """Builds the fast-path statements. When a row is out of range, their range-checked variants run instead."""
+    def _fast_path(self, one: _Build, many: _Build) -> Pair:
+        """Builds fast-path statements. When a row is out of range, the range-checked variant runs instead."""
 
-        def swift(built: _Build) -> Prepared:
-            range_checked = self._prepare(lambda: built(self._terms.range_checked))
-            return self._prepare(lambda: built(self._terms.plain), range_checked)
+        def with_fallback(build: _Build) -> Prepared:
+            range_checked = self._prepare(lambda: build(self._terms.range_checked))
+            return self._prepare(lambda: build(self._terms.plain), range_checked)
 
-        return Pair(swift(one), swift(many))
+        return Pair(with_fallback(one), with_fallback(many))

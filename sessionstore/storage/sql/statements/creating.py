@@ -1,4 +1,4 @@
-"""The statements that create sessions, and that set them whatever is there."""
+"""The statements that create sessions, and those that set them (create or overwrite)."""
 
 from __future__ import annotations
 
@@ -35,28 +35,29 @@ _Row: TypeAlias = Mapping[str, Element]
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """What differs between creating and setting.
+    """The differences between creating and setting.
 
     Attributes:
-        writes: The journal of a new row, by the batch.
-        columns: What is told of a row that was written.
-        over: Which of the rows that are there are written over, by the time.
-        changes: What becomes of such a row, by what a new row would have and by the time.
+        writes: Builds the journal of a new row from the batch.
+        columns: The columns that are returned of a written row.
+        overwrites: Builds, from the time, the condition that an existing row is overwritten.
+        changes: Builds the values of an overwritten row from those of a new row and from the time.
     """
 
     writes: Callable[[FromClause], Element]
     columns: Sequence[Element]
-    over: Callable[[Element], ColumnElement[bool]]
+    overwrites: Callable[[Element], ColumnElement[bool]]
     changes: Callable[[_Row, Element], _Row]
 
 
 class Creating:
-    """Builds them.
+    """Builds the statements that create and set sessions.
 
-    SQLite does it by ON CONFLICT, since a writer has the whole file. PostgreSQL would wait there for whoever holds the
-    row, and with a time from before that wait. So it locks the rows that are there and free, and inserts those that
-    are not: what does neither, the caller asks for again. An INSERT still waits for another one of the same key that is
-    not committed yet; so each row also tells what the clock says in the end.
+    SQLite uses ON CONFLICT DO UPDATE: a writer has locked the whole file. In PostgreSQL that clause would wait for the
+    transaction that holds the row, and its time would be from before the wait. So the PostgreSQL statement updates
+    the existing rows that it can lock at once, and inserts the missing rows. The caller retries the remaining drafts.
+    An INSERT still waits for an uncommitted INSERT of the same key. So each returned row also has the time at the end
+    of the statement.
     """
 
     def __init__(self, terms: Terms, reading: Reading) -> None:
@@ -65,14 +66,14 @@ class Creating:
         self._reading = reading
 
     def create_many(self, batch: FromClause) -> Statement:
-        """create() for drafts of several callers, none of which may wait for long for what concerns another one."""
-        return self.create(batch, hurried=True)
+        """Creates for several callers, with a short lock timeout: the key of one caller must not delay the others."""
+        return self.create(batch, short_lock_timeout=True)
 
-    def create(self, batch: FromClause, *, hurried: bool = False) -> Statement:
+    def create(self, batch: FromClause, *, short_lock_timeout: bool = False) -> Statement:
         kind = _Kind(
             writes=lambda _: literal_column("''", Text()),
             columns=self._terms.plain.document,
-            over=lambda now: ~self._terms.live(now),
+            overwrites=lambda now: ~self._terms.live(now),
             changes=lambda new, _: new,
         )
         if self._terms.backend.one_writer:
@@ -82,9 +83,11 @@ class Creating:
             self._terms.live(batch.c.now).label("live"),
         )
         found = here.select_from(self._table.join(batch, self._terms.matches(batch))).cte("found")
-        # Usually nothing has expired here: then nobody looks for it.
+        # Most batches meet no expired row. This subquery is evaluated once and then skips the search for one.
         expired = select(func.bool_or(~found.c.live)).scalar_subquery()
-        made = self._by_steps(batch, kind, found, expired, true().label("created"), hurried=hurried)
+        made = self._by_steps(
+            batch, kind, found, expired, true().label("created"), short_lock_timeout=short_lock_timeout
+        )
         live: Any = select(*[column for column in found.c if column.key != "live"], false().label("created"))
         return union_all(made, live.where(found.c.live))
 
@@ -106,7 +109,12 @@ class Creating:
                 "expires_at": first_expiry(new["updated_at"], new["ttl"], deadline),
             }
 
-        kind = _Kind(lambda rows: rows.c.write, self._terms.range_checked.summary, over=lambda _: true(), changes=kept)
+        kind = _Kind(
+            writes=lambda rows: rows.c.write,
+            columns=self._terms.range_checked.summary,
+            overwrites=lambda _: true(),
+            changes=kept,
+        )
         if self._terms.backend.one_writer:
             return self._by_conflict(batch, kind)
         return self._by_steps(batch, kind, t.alias("here"), true())
@@ -116,10 +124,10 @@ class Creating:
         values = self._values(batch, kind)
         rows = select(*(value.label(name) for name, value in values.items())).select_from(batch).where(true())
         insert = sqlite_insert(t).from_select(list(values), rows, include_defaults=False)
-        now = self._terms.once
+        now = self._terms.now_once
         changes = kind.changes({name: insert.excluded[name] for name in values}, now)
         upsert = insert.on_conflict_do_update(
-            index_elements=list(self._terms.key), set_=_without_key(changes), where=kind.over(now)
+            index_elements=list(self._terms.key), set_=_without_key(changes), where=kind.overwrites(now)
         )
         return upsert.returning(*kind.columns, t.c.last_accessed_at.label("now"), false().label("due"), *more)
 
@@ -130,26 +138,26 @@ class Creating:
         here: FromClause,
         wanted: ColumnElement[bool],
         *more: Element,
-        hurried: bool = False,
+        short_lock_timeout: bool = False,
     ) -> Select[Any]:
         t = self._table
-        told = (*kind.columns, t.c.expires_at.label("ends"), t.c.deadline.label("until"), t.c.ttl.label("lives"))
-        free = self._terms.backend.locked(batch, t, kind.over(batch.c.now), wanted)
+        returned = (*kind.columns, t.c.expires_at.label("ends"), t.c.deadline.label("until"), t.c.ttl.label("lives"))
+        free = self._terms.backend.locked(batch, t, kind.overwrites(batch.c.now), wanted)
         new = self._values(free, kind)
         changed = update(t).where(self._terms.matches(free)).values(_without_key(kind.changes(new, free.c.now)))
         values = self._values(batch, kind)
         absent = ~select(true()).select_from(here).where(same_key(here, batch)).exists()
         rows = select(*(value.label(name) for name, value in values.items())).select_from(batch).where(absent)
-        if hurried:
-            rows = rows.where(self._terms.backend.hurried())
+        if short_lock_timeout:
+            rows = rows.where(self._terms.backend.short_lock_timeout())
         insert = postgresql_insert(t).from_select(
             list(values), rows.order_by(batch.c.namespace, batch.c.session_id), include_defaults=False
         )
         written = union_all(
-            select(changed.returning(*told).cte("changed")),
-            select(insert.on_conflict_do_nothing().returning(*told).cte("made")),
+            select(changed.returning(*returned).cte("changed")),
+            select(insert.on_conflict_do_nothing().returning(*returned).cte("made")),
         ).cte("written")
-        # Evaluated after all that was written, since it counts that.
+        # The count makes PostgreSQL read the clock after the last row was written.
         ended = select(func.count().label("count"), self._terms.now.label("now")).select_from(written).cte("ended")
         due = sliding(_Ends(written), ended.c.now, written.c.lives).due
         columns = [written.c[str(column.key)] for column in kind.columns]
@@ -159,7 +167,7 @@ class Creating:
         )
 
     def _values(self, batch: FromClause, kind: _Kind) -> dict[str, Element]:
-        """What a new row has."""
+        """Builds the values of a new row."""
         now = batch.c.now
         ttl = self._terms.backend.interval(batch.c.ttl)
         deadline = now + self._terms.backend.interval(batch.c.max_lifetime)
@@ -175,7 +183,7 @@ class Creating:
 
 
 class _Ends:
-    """Rows that were written, with their expiry as it is stored."""
+    """The written rows with their stored expiry, without range checks."""
 
     def __init__(self, written: FromClause) -> None:
         self.c = _EndColumns(written.c.ends, written.c.until)

@@ -1,4 +1,4 @@
-"""The statements that delete sessions: those asked for, those of a scope, the expired ones; and the receipts."""
+"""The statements that delete sessions: by key, by scope, and expired ones; and those of deletion receipts."""
 
 from __future__ import annotations
 
@@ -34,23 +34,23 @@ from .columns import last_write
 from .terms import LIMIT, Terms, same_key
 
 EXPIRED, LIVE, HELD, SWALLOWED = range(4)
-"""What became of a row that was to be deleted: it was, and had expired or was live; another transaction holds it; it is
-there still, although nobody holds it."""
+"""The outcomes of a deletion. EXPIRED and LIVE: the row was deleted, and had expired or was live. HELD: another
+transaction holds the row. SWALLOWED: the row was locked, but a trigger or a rule of the table kept it."""
 
 USED_UP: Final = "~"
-"""What follows a receipt in the mark of one that was used up."""
+"""The suffix that marks a receipt as used up."""
 
 SINCE: Final = bindparam("since", type_=Instant())
 
 
 class Deleting:
-    """Builds them."""
+    """Builds the statements that delete sessions."""
 
     def __init__(self, terms: Terms) -> None:
         self._terms = terms
         self._table = terms.table
         grace = terms.backend.interval(bindparam("grace", type_=BigInteger()))
-        # By a time that may be from before a wait: what had expired then has now.
+        # This time may be from before a lock wait. A row that had expired then has still expired afterwards.
         self._old = terms.started - grace
         self._expired = terms.table.c.expires_at <= self._old
         self._since = terms.table.c.expires_at >= SINCE
@@ -65,21 +65,23 @@ class Deleting:
         if self._terms.backend.one_writer:
             mine = select(true()).select_from(batch).where(self._terms.matches(batch), owned).exists()
             gone = delete(t).where(self._terms.backend.among(t, batch), mine)
-            return gone.returning(*self._terms.key, self._what(self._terms.was_live(self._terms.once)))
+            return gone.returning(*self._terms.key, self._outcome(self._terms.was_live(self._terms.now_once)))
         free = self._terms.backend.locked(batch, t, owned, deleting=True)
         gone = delete(t).where(self._terms.matches(free))
         deleted = gone.returning(
             *self._terms.key, free.c.receipt, self._terms.was_live(free.c.now).label("live"), free.c.now
         ).cte("gone")
-        told = select(deleted.c.namespace, deleted.c.session_id, self._what(deleted.c.live))
-        # A statement sees the table as it was at its beginning. What was there and could not be locked is held by
-        # somebody, or was just deleted.
-        here = select(*self._terms.key, _what(HELD)).select_from(t.join(batch, and_(self._terms.matches(batch), owned)))
+        done = select(deleted.c.namespace, deleted.c.session_id, self._outcome(deleted.c.live))
+        # A statement sees the table as of its start. A row that was there and could not be locked is held by another
+        # transaction, or was deleted a moment ago.
+        here = select(*self._terms.key, _outcome(HELD)).select_from(
+            t.join(batch, and_(self._terms.matches(batch), owned))
+        )
         held = here.where(~select(true()).select_from(free).where(same_key(free, t)).exists())
-        kept = select(free.c.namespace, free.c.session_id, _what(SWALLOWED)).where(
+        kept = select(free.c.namespace, free.c.session_id, _outcome(SWALLOWED)).where(
             ~select(true()).select_from(deleted).where(same_key(deleted, free)).exists()
         )
-        answer = union_all(told, held, kept)
+        answer = union_all(done, held, kept)
         if self._terms.deletions is None:
             return answer
         live = select(deleted.c.receipt, deleted.c.now).where(deleted.c.live)
@@ -92,9 +94,10 @@ class Deleting:
         return select(batch.c.receipt).join(deletions, deletions.c.id == batch.c.receipt)
 
     def use_up_receipts(self, batch: FromClause) -> Statement:
-        """Leaves the receipts of deletions that were lost, where these did not: such a deletion cannot land any more.
+        """Inserts the receipts of deletions whose answers were lost, so that these deletions cannot land any more.
 
-        It would leave the same receipt, of which there can be only one. A mark beside it tells who left it.
+        A late deletion would insert the same receipt, and the primary key refuses a second one. A row with the suffix
+        USED_UP says that this statement inserted the receipt.
         """
         deletions = self._terms.deletions
         if deletions is None:
@@ -113,10 +116,10 @@ class Deleting:
     def clear(self, conditions: Sequence[ColumnElement[bool]]) -> Statement:
         t = self._table
         rows = select(*self._terms.key).where(and_(true(), *conditions)).order_by(*self._terms.key).limit(LIMIT)
-        # In the order in which batches of writes lock, so that no two can deadlock. By key: a row that is written
-        # meanwhile has another address than the one that it was found at.
+        # In key order, as every batch locks, so no two can deadlock. The DELETE finds the rows by key and not by
+        # physical address: a write in between moves a row to another address.
         free = rows.with_for_update(skip_locked=True).cte("free")
-        live = self._terms.was_live(self._terms.once).label("live")
+        live = self._terms.was_live(self._terms.now_once).label("live")
         cleared = delete(t).where(self._terms.backend.among(t, free))
         if self._terms.backend.one_writer:
             ones = [literal_column("1", Integer()).label(name) for name in ("deleted", "chosen", "there")]
@@ -134,24 +137,24 @@ class Deleting:
     def purge(self) -> Statement:
         t, backend = self._table, self._terms.backend
         row_id = backend.row_id(t)
-        # Past what the batch before this one deleted: the index leads to dead rows too until it is vacuumed.
+        # Start after the previous batch: until a vacuum, the index still has entries for the rows it deleted.
         found = and_(self._since, self._expired)
         rows = select(row_id).select_from(t).where(found).order_by(t.c.expires_at).limit(LIMIT)
         chosen = rows.with_for_update(skip_locked=True).correlate(None)
-        # The condition again: it is checked on each row as it is under the lock, not as it was when it was chosen. In
-        # words that no index answers: else, where the statistics know of few expired rows or none, the planner reads
-        # all that have expired by the index, for each batch, and looks for their addresses among those chosen.
+        # The same condition again, checked on each locked row: the row may have changed after it was chosen. coalesce()
+        # keeps the planner from using the index for it. With stale statistics, the planner would otherwise read every
+        # expired row through the index in each batch.
         still = func.coalesce(self._expired, false(), type_=Boolean())
         purged = delete(t).where(backend.one_of(row_id, chosen), still)
-        # Lazily, because a batch that a crash of the server takes back is deleted by the next run.
+        # The commit may be asynchronous: if a server crash undoes a batch, the next run deletes those rows again.
         return backend.purged(purged, t, found)
 
     def count_expired(self) -> Statement:
         return select(func.count()).select_from(self._table).where(self._since, self._expired)
 
-    def _what(self, live: ColumnElement[bool]) -> ColumnElement[Any]:
-        return case((live, _what(LIVE)), else_=_what(EXPIRED)).label("what")
+    def _outcome(self, live: ColumnElement[bool]) -> ColumnElement[Any]:
+        return case((live, _outcome(LIVE)), else_=_outcome(EXPIRED)).label("outcome")
 
 
-def _what(code: int) -> ColumnElement[Any]:
-    return literal_column(str(code), Integer()).label("what")
+def _outcome(code: int) -> ColumnElement[Any]:
+    return literal_column(str(code), Integer()).label("outcome")

@@ -1,4 +1,4 @@
-"""When sessions expire: the arithmetic of `lifetime.py` a second time, in SQL."""
+"""The expiry of sessions in SQL: the same arithmetic as `lifetime.py`."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ _Element: TypeAlias = ColumnElement[Any]
 
 
 class Sliding(NamedTuple):
-    """What an access does to the expiry of a row.
+    """The effect that an access has on the expiry of a row.
 
     Attributes:
-        due: Whether it has to be moved.
-        slid: The expiry afterwards, moved or not.
+        due: Whether the access has to move the expiry.
+        slid: The expiry after the access.
     """
 
     due: ColumnElement[bool]
@@ -24,14 +24,14 @@ class Sliding(NamedTuple):
 
 
 def sliding(rows: Any, now: _Element, ttl: _Element) -> Sliding:
-    """What an access at some time does to the expiry of rows, which have this TTL."""
+    """Builds the effect that an access at this time has on the expiry of rows with this TTL."""
     expires_at, deadline = rows.c.expires_at, rows.c.deadline
     due = expires_at < _capped(now + ttl, deadline)
     return Sliding(due, case((due, _capped(_far(now, ttl), deadline)), else_=expires_at))
 
 
 def first_expiry(now: _Element, ttl: _Element, deadline: _Element) -> _Element:
-    """When a session that is created now expires if nobody accesses it."""
+    """Builds the expiry of a session that is created now."""
     return case((ttl.is_(None), deadline), else_=_capped(_far(now, ttl), deadline))
 
 
@@ -40,5 +40,5 @@ def _capped(expires_at: _Element, deadline: _Element) -> _Element:
 
 
 def _far(now: _Element, ttl: _Element) -> _Element:
-    # A plain "/": SQLAlchemy's own would make a fraction of it, and a microsecond is the least there is.
+    # op("/") is integer division in SQLite, which counts microseconds. SQLAlchemy's own `/` would give a fraction.
     return now + ttl + ttl.op("/", return_type=ttl.type)(literal_column(str(SLACK)))

@@ -14,14 +14,14 @@ from .terms import LIMIT, Terms
 
 
 class Reading:
-    """Builds them."""
+    """Builds the statements that read sessions."""
 
     def __init__(self, terms: Terms) -> None:
         self._terms = terms
         self._table = terms.table
 
     def get(self, batch: FromClause, columns: Columns) -> Select[Any]:
-        # `now` and `due` tell the caller whether this access has to move the expiry, which is another statement.
+        # `due` says that this access has to move the expiry. Moving it takes a second statement.
         now = batch.c.now
         found = select(*columns.document, now.label("now"), self._due(columns, now), false().label("created"))
         return found.select_from(self._found(batch)).where(self._terms.live(now))
@@ -32,8 +32,8 @@ class Reading:
     def get_locked(self, batch: FromClause) -> Statement:
         t = self._table
         columns = (*self._terms.range_checked.document, *self._terms.journal, t.c.expires_at.label("ends"))
-        # In key order, as all batches lock. Whether a row is live is asked of the row as it is under the lock, and of
-        # the clock after the wait for it.
+        # Every batch locks in key order, so no two can deadlock. The outer SELECT decides whether a row is live: it
+        # sees the locked row and a clock that is read after the lock wait.
         rows = select(*columns).select_from(self._found(batch)).order_by(*self._terms.key)
         locked = rows.with_for_update(of=t, key_share=True).cte("locked")
         now, ends = self._terms.now, locked.c.ends
@@ -43,13 +43,13 @@ class Reading:
         return select(*read, *accessed, locked.c.writes, locked.c["keys"]).where(live)
 
     def exists(self, batch: FromClause) -> Statement:
-        # `due` tells a touch that moved nothing whether there was something to move.
+        # A touch reads `due` when it moved nothing: another transaction may hold the row.
         now = batch.c.now
         found = select(*self._terms.key, self._due(self._terms.range_checked, now)).select_from(self._found(batch))
         return found.where(self._terms.live(now))
 
     def held(self, batch: FromClause) -> Statement:
-        """The rows that somebody else has locked, live or not."""
+        """Selects the rows that another transaction has locked, live or not."""
         t = self._table
         if self._terms.backend.one_writer:
             return select(*self._terms.key).where(false())
@@ -59,12 +59,12 @@ class Reading:
         return select(*self._terms.key).select_from(self._found(batch)).where(taken)
 
     def list(self, conditions: Sequence[ColumnElement[bool]]) -> Statement:
-        page = select(*self._terms.range_checked.summary).where(self._terms.live(self._terms.once), *conditions)
+        page = select(*self._terms.range_checked.summary).where(self._terms.live(self._terms.now_once), *conditions)
         return page.order_by(*self._terms.key).limit(LIMIT)
 
     def stats(self, conditions: Sequence[ColumnElement[bool]]) -> Statement:
         t = self._table
-        live = self._terms.live(self._terms.once)
+        live = self._terms.live(self._terms.now_once)
         oldest = func.min(t.c.expires_at, type_=Instant()).filter(~live)
         counts = select(
             t.c.namespace,

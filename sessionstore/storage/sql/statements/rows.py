@@ -1,4 +1,4 @@
-"""How sessions and rows become each other: the fields that statements are given, and the columns that they return."""
+"""The conversion between records and rows: the fields that statements take, the columns that they return."""
 
 from __future__ import annotations
 
@@ -14,38 +14,39 @@ from ..drivers.driver import Row
 from ..tables import micros
 
 Fields: TypeAlias = dict[str, Any]
-"""The values of one row, by their names in the statement; documents as text."""
+"""The values of one row by parameter name, with documents as JSON text."""
 
 _NO_VERSION: Final = -1
-"""A number that databases can compare, and that no session has for its version."""
+"""A version that no session has. Replaces versions that are out of the database's range."""
 
 _LAST_ACCESSED_AT: Final = 5
 _EXPIRES_AT: Final = 6
 OWNER_ID: Final = 10
 _SUMMARY_COLUMNS: Final = 12
-"""The key takes two. Where a row reads a document, its state and what tells how the access went come after these."""
+"""The number of columns of a summary. The key takes the first two."""
 
 SET_AT: Final = _SUMMARY_COLUMNS
-"""Where a row that was set has the time at the end of its statement; then comes whether its expiry has to be moved."""
+"""The index, in a row of `set`, of the time at the end of the statement. The next column is `due`."""
 
 STATE, NOW, DUE, CREATED, _JOURNAL = range(_SUMMARY_COLUMNS, _SUMMARY_COLUMNS + 5)
+"""The indexes, in a row that reads a document, of the columns after the summary."""
 
-# Named tuples are made of tuples here, without the function in between: there are several of them to a session.
+# Skips the Python-level __new__ of named tuples: each session needs several of them.
 _new = tuple.__new__
 
 
 def key_fields(key: Key) -> Fields:
-    """What finds a row."""
+    """Returns the fields that find one row."""
     return {"namespace": key[0], "session_id": key[1]}
 
 
 def unique(keys: Iterable[Key]) -> Iterable[Fields]:
-    """What finds rows, each of them once."""
+    """Returns the fields that find these rows, each key once."""
     return map(key_fields, dict.fromkeys(keys))
 
 
 def write_fields(write: Write) -> Fields:
-    """What update takes."""
+    """Returns the fields of the statement `update`."""
     namespace, session_id = write.read.key
     return {
         "namespace": namespace,
@@ -60,7 +61,7 @@ def write_fields(write: Write) -> Fields:
 
 
 def draft_fields(draft: Draft) -> Fields:
-    """What create takes."""
+    """Returns the fields of the statement `create`."""
     return key_fields(draft.key) | {
         "state": draft.state,
         "version": draft.version,
@@ -72,7 +73,7 @@ def draft_fields(draft: Draft) -> Fields:
 
 
 def deletion_fields(key: Key, receipt: str, owner_id: str | None, version: int | None) -> Fields:
-    """What delete takes."""
+    """Returns the fields of the statement `delete`."""
     if version is not None and not 0 < version <= LAST_VERSION:
         version = _NO_VERSION
     write = version.write if isinstance(version, Version) else None
@@ -80,12 +81,12 @@ def deletion_fields(key: Key, receipt: str, owner_id: str | None, version: int |
 
 
 def set_fields(draft: Draft) -> Fields:
-    """What set takes."""
+    """Returns the fields of the statement `set`."""
     return draft_fields(draft) | {"write": entry(new_write_id(), 1)}
 
 
 def packed(batch: Iterable[Fields]) -> str:
-    """The fields of several rows in one parameter, with documents put in as the JSON that they are already."""
+    """Encodes the fields of several rows as one JSON parameter. Documents are embedded as JSON, not as strings."""
     return orjson.dumps([_embedded(fields) for fields in batch]).decode()
 
 
@@ -95,36 +96,36 @@ def _embedded(fields: Fields) -> Fields:
 
 
 def key_of(row: Row) -> Key:
-    """The key of a row that begins with one."""
+    """Returns the key at the start of a row."""
     return _new(Key, row[:2])
 
 
 def summary_of(row: Row) -> Summary:
-    """The summary of a row that begins with one."""
+    """Returns the summary at the start of a row."""
     return _new(Summary, (_new(Key, row[:2]), *row[2:_SUMMARY_COLUMNS]))
 
 
 def written(write: Write, row: Row) -> Summary:
-    """The summary of what was written, of a row that tells what the write changed."""
+    """Returns the summary after a write, from the write and from the row that `update` returned."""
     key, version, created_at, _, _, _, *rest, _ = write.read
     _, _, now, expires_at = row
     return _new(Summary, (key, version + write.count, created_at, now, now, expires_at, *rest, write.id))
 
 
 def document_of(row: Row) -> Document:
-    """The document of a row that reads one."""
+    """Returns the document in a row."""
     return _new(Document, (row[STATE], summary_of(row), _journal_of(row)))
 
 
 def accessed(row: Row) -> Document:
-    """The document of a row that reads one, as this access leaves it."""
+    """Returns the document in a row, with this access as its last access."""
     rest = row[_LAST_ACCESSED_AT + 1 : _SUMMARY_COLUMNS]
     summary = _new(Summary, (_new(Key, row[:2]), *row[2:_LAST_ACCESSED_AT], row[NOW], *rest))
     return _new(Document, (row[STATE], summary, _journal_of(row)))
 
 
-def over(row: Row, *, now: int = NOW) -> bool:
-    """Whether the session of a row that tells the time had expired by then."""
+def expired(row: Row, *, now: int = NOW) -> bool:
+    """Whether the session in a row had expired by the time in column `now` of the same row."""
     expires_at = row[_EXPIRES_AT]
     return expires_at is not None and expires_at <= row[now]
 

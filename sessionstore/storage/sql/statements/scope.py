@@ -1,4 +1,4 @@
-"""Which sessions a listing or a clearing speaks of: conditions, and the parameters that they need."""
+"""The filter of a listing or a clearing: its conditions in SQL, and their parameters."""
 
 from __future__ import annotations
 
@@ -15,7 +15,14 @@ _FIRST_AFTER_SURROGATES = "\ue000"
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """The sessions of a namespace (None: of all) and an owner whose ids start with the prefix and follow the key."""
+    """A filter on sessions.
+
+    Attributes:
+        namespace: Only sessions of this namespace; None: of all.
+        prefix: Only sessions whose ids start with this text.
+        owner_id: Only sessions of this owner; None: of all.
+        after: Only sessions whose keys sort after this key; None: all.
+    """
 
     namespace: str | None = None
     prefix: str = ""
@@ -23,7 +30,7 @@ class Scope:
     after: Key | None = None
 
     def params(self) -> dict[str, Any]:
-        """The values of the parameters in conditions()."""
+        """Returns the values of the parameters in conditions()."""
         after = self.after or Key("", "")
         return {
             "namespace": self.namespace,
@@ -35,7 +42,7 @@ class Scope:
         }
 
     def conditions(self, table: Table) -> list[ColumnElement[bool]]:
-        """What holds for these rows. Ids compare by code point, so a prefix is a range of the primary key."""
+        """Returns the WHERE conditions. Ids compare by code point, so a prefix is a range of the primary key."""
         session_id = table.c.session_id
         conditions: list[ColumnElement[bool]] = []
         if self.namespace is not None:
@@ -53,7 +60,7 @@ class Scope:
 
 
 def prefix_end(prefix: str) -> str | None:
-    """The first string, by code point, after all those with this prefix; None where there is none."""
+    """Returns the first string, by code point, that sorts after every string with this prefix; None: there is none."""
     for length in range(len(prefix), 0, -1):
         point = ord(prefix[length - 1])
         if point == _LAST_BEFORE_SURROGATES:

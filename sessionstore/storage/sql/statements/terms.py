@@ -1,4 +1,4 @@
-"""What the statements are made of: the table, its columns, the time, and which rows are meant."""
+"""The terms that all statements share: the table, its columns, the time, and conditions on rows."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ LIMIT: Final = bindparam("limit", type_=BigInteger())
 
 
 class Rows(Protocol):
-    """The table, an alias of it, or rows of another statement that have the same columns."""
+    """The table, an alias of the table, or a subquery with the same columns."""
 
     @property
     def c(self) -> Any:
-        """The columns, by their names."""
+        """The columns by name."""
         ...
 
 
@@ -32,17 +32,18 @@ class Terms:
     """The terms of the statements for one table of one database.
 
     Attributes:
-        table: The sessions.
-        deletions: The receipts of deletions; None: this database needs none.
-        backend: The database.
-        key: The columns of the key.
-        plain: Columns of the fast path, without range checks: for rows that this library wrote.
-        range_checked: Columns that bound times and durations which a driver cannot represent.
-        now: The time at which it is evaluated, which is after every wait for a lock so far.
-        once: The same, once for a whole statement that has no batch.
-        started: When the statement arrived. It may be from before a wait, but an index answers conditions on it well.
-        expires_at: The expiry as drivers read it.
-        journal: The columns of the journal.
+        table: The table of sessions.
+        deletions: The table of deletion receipts; None: this database keeps no receipts.
+        backend: The database's own SQL.
+        key: The columns of the primary key.
+        plain: The columns of the fast path, without range checks: for rows that this library wrote.
+        range_checked: The columns with range checks: for timestamps and durations that a driver cannot represent.
+        now: The clock, read at each evaluation. Each reading is later than the lock waits before it.
+        now_once: The clock, read once per statement. For statements without a batch.
+        started: The time at which the statement arrived, which may be before a lock wait. Indexes serve conditions
+            on it.
+        expires_at: The expiry, range-checked.
+        journal: The columns of the write journal.
     """
 
     def __init__(self, table: Table, deletions: Table | None, backend: Backend) -> None:
@@ -54,33 +55,35 @@ class Terms:
         self.range_checked = Columns.range_checked(table, backend)
         given = bindparam("now", type_=Instant())
         self.now = backend.now(given)
-        self.once = backend.once(self.now)
+        self.now_once = backend.now_once(self.now)
         self.started = backend.started(given)
-        # Of what is written, it alone may be what a hand wrote; and what was written has to be told.
+        # An UPDATE sets every other timestamp that it returns. The expiry may stay as an operator set it, and a driver
+        # error after the write would hide that the write landed.
         self.expires_at = backend.readable(table.c.expires_at).label("expires_at")
         self.journal = (table.c.writes, table.c["keys"])
 
     def live(self, now: Element, rows: Rows | None = None) -> ColumnElement[bool]:
-        """Whether a row is live at this time."""
+        """Builds the condition that a row is live at this time."""
         expires_at = (self.table if rows is None else rows).c.expires_at
         return or_(expires_at.is_(None), expires_at > now)
 
     def was_live(self, now: Element) -> ColumnElement[bool]:
-        """The same of a row that is deleted: of such a one, SQLite 3.40 takes NULL IS NULL for false."""
+        """Builds the same condition for the RETURNING clause of a DELETE."""
+        # Not `expires_at IS NULL`: in RETURNING of a DELETE, SQLite 3.40 evaluates NULL IS NULL as false.
         return func.coalesce(self.table.c.expires_at > now, true(), type_=Boolean())
 
     def matches(self, batch: FromClause) -> ColumnElement[bool]:
-        """Whether a row has the key of a row of the batch."""
+        """Builds the condition that a row of the table has the key of a row of the batch."""
         return same_key(self.table, batch)
 
 
 def same_key(rows: Rows, others: Rows) -> ColumnElement[bool]:
-    """Whether two rows have the same key."""
+    """Builds the condition that two rows have the same key."""
     return and_(rows.c.namespace == others.c.namespace, rows.c.session_id == others.c.session_id)
 
 
 class Parameters:
-    """A batch of one row, as the parameters that it is made of."""
+    """A batch of one row whose columns are bind parameters."""
 
     def __init__(self, fields: Fields) -> None:
         self.c: Mapping[str, Any] = _Columns({name: bindparam(name, type_=type_) for name, type_ in fields.items()})

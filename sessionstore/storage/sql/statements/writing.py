@@ -1,4 +1,4 @@
-"""The statements that change sessions: updates and touches. A row that somebody else holds is passed over."""
+"""The statements that change sessions: updates and touches. They skip rows that other transactions hold."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from .terms import Element, Rows, Terms
 
 
 class Writing:
-    """Builds them."""
+    """Builds the statements that change sessions."""
 
     def __init__(self, terms: Terms) -> None:
         self._terms = terms
         self._table = terms.table
 
     def as_read(self, rows: Rows, batch: Rows, columns: Columns) -> list[ColumnElement[bool]]:
-        """Whether a row is still as the batch says that it was read.
+        """Builds the optimistic lock: a row still has the version and the last write that the caller read.
 
-        By the last write too: after a restore, a version comes back with another state.
+        The version alone is not enough: after a restore, a version can come back with another state.
         """
         return [rows.c.version == batch.c.version, last_write(rows) == batch.c.last_write]
 
@@ -40,7 +40,10 @@ class Writing:
         ).returning(*self._terms.key, t.c.updated_at, self._terms.expires_at)
 
     def to_move(self, rows: Rows, batch: Rows, columns: Columns) -> list[ColumnElement[bool]]:
-        """Whether a row is live and its expiry has to be moved. A row that has not is not to be locked: that writes."""
+        """Builds the condition that a row is live and that an access has to move its expiry.
+
+        Other rows must not be locked, because a row lock writes to the page.
+        """
         now = batch.c.get("now", self._terms.now)
         return [self._terms.live(now, rows), columns.sliding(rows, now).due]
 
@@ -53,6 +56,6 @@ class Writing:
 
 
 def noted(made: Element, rows: Rows) -> Element:
-    """The journal of a row with one entry more."""
+    """Builds the journal of a row with one more entry, the newest first."""
     entries: Any = made.concat(rows.c.writes)
     return func.substr(entries, literal_column("1"), literal_column(str(JOURNAL_CHARS)), type_=Text())

@@ -1,0 +1,229 @@
+"""The memory provider, for tests and demos. It is the reference that the other providers are tested against."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import wraps
+from threading import RLock
+from typing import Any, TypeVar, cast
+
+from ...batching import Batching
+from ...concurrency.forks import forget_in_children
+from ...errors import StorageError
+from ...ids import check_filters
+from .. import (
+    Apply,
+    Clock,
+    Creation,
+    Document,
+    Draft,
+    Key,
+    Owners,
+    Page,
+    Purge,
+    Stats,
+    StorageProvider,
+    Summary,
+    Versions,
+    Write,
+    at_version,
+    check_limit,
+    owned,
+)
+from .documents import Documents
+
+M = TypeVar("M", bound=Callable[..., Any])
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _one_thread_at_a_time(method: M) -> M:
+    """Makes a method atomic for all threads. No method awaits anything, so the lock is never held across an await."""
+
+    @wraps(method)
+    async def call(self: MemoryStorageProvider, *args: Any, **kwargs: Any) -> Any:
+        with self._lock:  # pyright: ignore[reportPrivateUsage]
+            return await method(self, *args, **kwargs)
+
+    return cast("M", call)
+
+
+class MemoryStorageProvider(StorageProvider):
+    """Stores sessions in a dictionary.
+
+    The sessions end with the process. A forked child has its own copy of them.
+
+    No method awaits anything, and a lock admits one thread at a time. So each call is atomic, also when event loops
+    in several threads share the storage.
+
+    Args:
+        clock: Returns the current time as an aware datetime in UTC; None: the clock of the process.
+        batching: How concurrent updates are batched. No call of this provider waits, so batches rarely form.
+    """
+
+    def __init__(self, *, clock: Clock | None = None, batching: Batching | None = Batching()) -> None:  # noqa: B008
+        self.batching = batching
+        self._now: Callable[[], datetime] = clock or _utc_now
+        self._documents = Documents()
+        self._closed = False
+        self._lock = RLock()
+        forget_in_children(self)
+
+    def forget_parent(self) -> None:
+        """Replaces the lock in a forked child, which does not have the thread that may hold the lock."""
+        self._lock = RLock()
+
+    @_one_thread_at_a_time
+    async def create_many(self, drafts: Sequence[Draft]) -> Sequence[Creation]:
+        now = self._open_at()
+        asked = {(draft.key, draft.owner_id) for draft in drafts}
+        creations: list[Creation] = []
+        for draft in drafts:
+            found = self._documents.live(draft.key, now)
+            if found is not None and not asked.isdisjoint({(draft.key, None), (draft.key, found.summary.owner_id)}):
+                found = self._documents.access(draft.key, now)
+            document = found or self._documents.insert(draft, now)
+            creations.append(Creation(document._replace(journal=None), created=found is None))
+        return creations
+
+    @_one_thread_at_a_time
+    async def get_many(
+        self,
+        keys: Sequence[Key],
+        *,
+        touch: bool = True,
+        journal: bool = False,
+        owners: Owners = None,
+    ) -> Sequence[Document | None]:
+        now = self._open_at()
+        asked = zip(keys, owners or [None] * len(keys), strict=True)
+        seen = [owned(self._documents.live(key, now), owner_id) for key, owner_id in asked]
+        found = [self._documents.access(it.summary.key, now) if touch and it is not None else it for it in seen]
+        return found if journal else [document and document._replace(journal=None) for document in found]
+
+    @_one_thread_at_a_time
+    async def update_many(self, writes: Sequence[Write]) -> Sequence[Summary | None]:
+        now = self._open_at()
+        return [self._documents.write(write, now) for write in writes]
+
+    @_one_thread_at_a_time
+    async def update_locked_many(self, keys: Sequence[Key], apply: Apply) -> Sequence[Summary | None]:
+        now = self._open_at()
+        found = [self._documents.live(key, now) for key in keys]
+        writes = [None if document is None else apply(document) for document in found]
+        return [None if write is None else self._documents.write(write, now) for write in writes]
+
+    @_one_thread_at_a_time
+    async def delete_many(
+        self, keys: Sequence[Key], *, owners: Owners = None, versions: Versions = None
+    ) -> Sequence[bool]:
+        now = self._open_at()
+        anybody: list[None] = [None] * len(keys)
+        deleted: list[bool] = []
+        for key, owner_id, version in zip(keys, owners or anybody, versions or anybody, strict=True):
+            found = at_version(owned(self._documents.live(key, now), owner_id), version)
+            deleted.append(found is not None)
+            if found is not None or (owner_id is None and version is None):
+                self._documents.pop(key, None)
+        return deleted
+
+    @_one_thread_at_a_time
+    async def set_many(self, drafts: Sequence[Draft]) -> Sequence[Summary]:
+        now = self._open_at()
+        summaries = {
+            key: self._documents.overwrite(draft, now) for key, draft in {draft.key: draft for draft in drafts}.items()
+        }
+        return [summaries[draft.key] for draft in drafts]
+
+    @_one_thread_at_a_time
+    async def exists_many(self, keys: Sequence[Key]) -> Sequence[bool]:
+        now = self._open_at()
+        return [self._documents.live(key, now) is not None for key in keys]
+
+    @_one_thread_at_a_time
+    async def touch_many(self, keys: Sequence[Key]) -> Sequence[bool]:
+        now = self._open_at()
+        return [self._documents.access(key, now) is not None for key in keys]
+
+    @_one_thread_at_a_time
+    async def list(
+        self,
+        namespace: str | None = None,
+        *,
+        prefix: str = "",
+        owner_id: str | None = None,
+        limit: int = 100,
+        after: Key | None = None,
+    ) -> Page:
+        now = self._open_at()
+        check_limit(limit)
+        check_filters(namespace=namespace, prefix=prefix, owner_id=owner_id)
+        found = [
+            document.summary
+            for key, document in sorted(self._documents.under(namespace, prefix))
+            if (after is None or key > tuple(after))
+            and (owner_id is None or document.summary.owner_id == owner_id)
+            and self._documents.live(key, now)
+        ]
+        return Page(found[:limit], found[limit - 1].key if len(found) > limit else None)
+
+    @_one_thread_at_a_time
+    async def clear(self, namespace: str | None = None, *, prefix: str = "", owner_id: str | None = None) -> int:
+        check_filters(namespace=namespace, prefix=prefix, owner_id=owner_id)
+        now = self._open_at()
+        doomed = [
+            key
+            for key, document in self._documents.under(namespace, prefix)
+            if owner_id is None or document.summary.owner_id == owner_id
+        ]
+        live = sum(self._documents.live(key, now) is not None for key in doomed)
+        for key in doomed:
+            del self._documents[key]
+        return live
+
+    @_one_thread_at_a_time
+    async def purge_batch(
+        self, *, limit: int = 5000, grace: timedelta = timedelta(0), since: datetime | None = None
+    ) -> Purge:
+        check_limit(limit)
+        found = sorted(self._documents.expired(self._open_at() - grace))
+        doomed = [(expires_at, key) for expires_at, key in found if since is None or expires_at >= since][:limit]
+        for _, key in doomed:
+            del self._documents[key]
+        return Purge(len(doomed), doomed[-1][0] if doomed else None, 0)
+
+    @_one_thread_at_a_time
+    async def count_expired(self, *, grace: timedelta = timedelta(0), since: datetime | None = None) -> int:
+        expired = self._documents.expired(self._open_at() - grace)
+        return sum(since is None or expires_at >= since for expires_at, _ in expired)
+
+    @_one_thread_at_a_time
+    async def stats(self, namespace: str | None = None) -> Sequence[Stats]:
+        check_filters(namespace=namespace)
+        now = self._open_at()
+        expiries: dict[str, list[datetime]] = {key.namespace: [] for key, _ in self._documents.under(namespace, "")}
+        for expires_at, key in self._documents.expired(now):
+            if key.namespace in expiries:
+                expiries[key.namespace].append(expires_at)
+        return [
+            Stats(
+                name,
+                live=sum(self._documents.live(key, now) is not None for key, _ in self._documents.under(name, "")),
+                expired=len(expired),
+                oldest_expiry=min(expired, default=None),
+            )
+            for name, expired in sorted(expiries.items())
+        ]
+
+    @_one_thread_at_a_time
+    async def close(self) -> None:
+        self._closed = True
+        self._documents.clear()
+
+    def _open_at(self) -> datetime:
+        if self._closed:
+            raise StorageError("the storage is closed; open another one")
+        return self._now()
