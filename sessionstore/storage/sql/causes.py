@@ -1,8 +1,8 @@
-"""The cause of a StorageError: a copy of the driver's error that cannot quote a row and holds no connection.
+"""The cause of a StorageError: a copy of the driver's error that quotes no row and keeps no connection.
 
-The server quotes a refused row in the details of its error, a trigger may put one into the message, and Python's own
-errors keep what they failed on: ``UnicodeEncodeError.object`` is a whole parameter. Tracebacks hold the frames, and the
-frames hold the parameters and the connection.
+The original may quote a row: the server puts a refused row into the error's details, and a trigger may put one into
+the message. Python's own errors keep values too: ``UnicodeEncodeError.object`` is a whole parameter. A traceback
+refers to frames, which refer to parameters and to the connection.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from typing import Any, Final
 from .faults import code_of, driver_error, source_of
 
 _QUOTING_CLASSES: Final = ("22", "38", "39", "HV", "P0")
-"""Data exceptions, which name the value, and errors of functions, which may say anything."""
-_RAISED_BY_HAND: Final = ("exec_stmt_raise", "PLy_elog_impl", "plperl_util_elog")
-"""Functions of the server that raise what a procedure says, under a code that the procedure chooses."""
+"""The classes of data exceptions, which quote values, and of errors in functions, which may quote anything."""
+_RAISED_BY_PROCEDURES: Final = ("exec_stmt_raise", "PLy_elog_impl", "plperl_util_elog")
+"""The functions of the server that raise errors for procedures. A procedure chooses the message and the code."""
 _SQLITE_QUOTING: Final = ("SQLITE_CONSTRAINT_TRIGGER",)
 
 _SERVER: Final = {
@@ -29,8 +29,7 @@ _SERVER: Final = {
     "server_source_line": ("source_line", "L"),
     "server_source_function": ("source_function", "R"),
 }
-"""What an error says of the server: attributes of asyncpg's errors, those of psycopg's diagnostics, and the protocol's
-codes of the fields."""
+"""The error fields about the server: asyncpg's attribute, psycopg's attribute, and the field's code in the protocol."""
 _NAMES: Final = {
     "schema_name": ("schema_name", "s"),
     "table_name": ("table_name", "t"),
@@ -38,28 +37,28 @@ _NAMES: Final = {
     "data_type_name": ("datatype_name", "d"),
     "constraint_name": ("constraint_name", "n"),
 }
-"""The same for what it says of the schema. A procedure that raises an error may put anything there."""
+"""The error fields about the schema, in the same form. A procedure may put anything into these fields."""
 _EMPTIED: Final = {"detail", "hint", "orig"}
-"""Attributes that the text of an error is made of, and that must be there."""
+"""The attributes that str() of an error needs. In a copy they are None."""
 _LONGEST_CHAIN: Final = 8
 
 
 class Stage(Enum):
-    """How far an operation had come."""
+    """The stage of an operation at which an error was raised."""
 
     CONNECTING = auto()
-    """There was no connection, and so no row and no parameter that the server could quote."""
+    """There was no connection yet, so the server has no row and no parameter to quote."""
     CONNECTED = auto()
     LOST = auto()
-    """The connection was gone afterwards."""
+    """The connection was lost."""
 
 
 def clean_cause(error: BaseException, stage: Stage) -> BaseException:
-    """A copy of the driver's error, of the same class and code, and of the errors that it came from.
+    """Copies the driver's error and the chain of its causes. The copies have the same classes and codes.
 
     Args:
-        error: What was raised.
-        stage: How far the operation had come.
+        error: The error that was raised.
+        stage: The stage at which the error was raised.
     """
     original = driver_error(error)
     chain = [original]
@@ -85,9 +84,9 @@ def _copy(error: BaseException, stage: Stage) -> BaseException:
                 setattr(copied, name, value)
     fields = _SERVER if hidden else _SERVER | _NAMES
     if (diag := getattr(error, "diag", None)) is not None:
-        # As psycopg pickles its diagnostics.
-        told = {code: getattr(diag, name, None) for name, code in fields.values()} | {"M": text}
-        info = {ord(code): str(value).encode() for code, value in told.items() if value is not None}
+        # The same form in which psycopg pickles its diagnostics.
+        known = {code: getattr(diag, name, None) for name, code in fields.values()} | {"M": text}
+        info = {ord(code): str(value).encode() for code, value in known.items() if value is not None}
         copied.__dict__.update(_info=info, _encoding="utf-8", _pgconn=None)
     elif hasattr(error, "server_source_function"):
         copied.__dict__.update({name: value for name in fields if (value := error.__dict__.get(name)) is not None})
@@ -95,7 +94,7 @@ def _copy(error: BaseException, stage: Stage) -> BaseException:
 
 
 def _blank(error: BaseException) -> BaseException:
-    """A new error of the same class, or of the nearest class above that can be made without arguments."""
+    """Makes an error of the same class, or of the nearest base class that can be made without arguments."""
     if isinstance(error, UnicodeEncodeError):
         return UnicodeEncodeError(error.encoding, "", 0, 0, error.reason)
     if isinstance(error, UnicodeDecodeError):
@@ -120,7 +119,7 @@ def _may_quote(error: BaseException, stage: Stage) -> bool:
     if isinstance(error, OSError):
         return False
     if code is None:
-        # What libpq says of a connection. Of others, drivers quote the parameter that they cannot send.
+        # libpq's errors about a connection quote nothing. A driver's other errors may quote a parameter.
         of_libpq = hasattr(error, "diag") and any(of.__name__ == "OperationalError" for of in type(error).__mro__)
         return stage is Stage.CONNECTED or not of_libpq
     if stage is Stage.CONNECTING:
@@ -128,11 +127,11 @@ def _may_quote(error: BaseException, stage: Stage) -> bool:
     if hasattr(error, "sqlite_errorname"):
         return code in _SQLITE_QUOTING
     function = source_of(error)
-    return code.startswith(_QUOTING_CLASSES) or function is None or function in _RAISED_BY_HAND
+    return code.startswith(_QUOTING_CLASSES) or function is None or function in _RAISED_BY_PROCEDURES
 
 
 def _place(error: BaseException) -> str:
-    """What to say instead of a text that may quote a row: where the error was raised."""
+    """Returns the text to show instead of one that may quote a row: the line at which the error was raised."""
     traceback = error.__traceback__
     if traceback is None:
         return f"{type(error).__name__}; its text may quote a state and is not shown"

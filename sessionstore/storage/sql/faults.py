@@ -1,4 +1,4 @@
-"""What went wrong, from the driver's error: by its code and class, never by its text."""
+"""The faults of the storage and their errors. A driver's error is classified by code and class, never by text."""
 
 from __future__ import annotations
 
@@ -15,71 +15,71 @@ Errors: TypeAlias = tuple[type[BaseException], ...]
 NO_CONNECTION: Final = "no connection of the pool became free in time; raise pool_size, or make fewer calls at once"
 
 
-# What to do about what was refused, where the code tells more than that it was.
+# The messages of refusals whose code tells the reason.
 _REFUSALS: Final = {
-    "57014": "cancelled the statement, for its statement_timeout or because somebody asked for it, and nothing was "
-    "written; find out what holds it up, or raise the timeout, then try again",
-    "55P03": "would have waited for a row for longer than its lock_timeout, and nothing was written; find out who "
-    "holds the row, or raise the timeout, then try again",
-    "25006": "only reads here, and nothing was written; give the URL of the primary, "
-    "or see who set default_transaction_read_only",
+    "57014": "cancelled the statement, because of its statement_timeout or on request, and nothing was written; find "
+    "out what the statement waits for, or raise the timeout, then try again",
+    "55P03": "would have waited for a row for longer than its lock_timeout, and nothing was written; find out which "
+    "transaction holds the row, or raise the timeout, then try again",
+    "25006": "only reads here, and nothing was written; use the URL of the primary server, "
+    "or find out where default_transaction_read_only is set",
     "53300": "is overloaded: it has no connection left for this role; lower pool_size, raise the limit of the role, "
     "the database or the server, or put a pooler before it",
     "57P03": "is starting up, shutting down or a standby that takes no connections; try again in a moment",
     "53100": "has no room left on its disk, and nothing was written; make room, then try again",
     "53200": "has no memory left for this, and nothing was written; give the server more memory, or make smaller calls",
-    "53400": "would have used more than it is allowed to, such as temp_file_limit for temporary files, and nothing was "
-    "written; raise the limit, or ask for less at once, then try again",
+    "53400": "reached a configured limit, such as temp_file_limit for temporary files, and nothing was written; raise "
+    "the limit, or ask for less at once, then try again",
 }
 
 _LIMITS: Final = {
-    "54000": "has a limit that this exceeds, and nothing was written: a state, and each object and array in it, takes "
-    "268,435,455 bytes (256 MB) of jsonb at most; keep less in the session, or lower max_state_bytes to have it "
-    "refused before it is sent",
-    "54001": "cannot take apart what is nested so deeply, and nothing was written; nest less, or raise max_stack_depth",
+    "54000": "refused a state that is too large, and nothing was written: a state, and each object and array in it, "
+    "may have 268,435,455 bytes (256 MB) of jsonb; keep less in the session, or lower max_state_bytes to have such "
+    "states refused before they are sent",
+    "54001": "refused a state that is nested too deeply, and nothing was written; nest less, or raise max_stack_depth",
 }
-"""What no second try makes smaller."""
+"""The messages of refusals that a retry cannot help."""
 
 NOT_PREPARED: Final = {"26000", "42P05"}
 
 READ_ONLY: Final = "25006"
-"""The code of what is refused because the server, or the role, only reads."""
+"""The code of a write that is refused because the server or the role is read-only."""
 
 
 class Fault(Enum):
-    """The kinds of faults that callers, or the provider, treat differently."""
+    """The kinds of faults that need different handling."""
 
     LOST = auto()
-    """The connection broke; whether the statement was run is unknown."""
+    """The connection broke. Whether the statement ran is unknown."""
     REFUSED = auto()
-    """Nothing was run, and it may work later: no connection, no time, no room, no right to write here now."""
+    """Nothing was run, and a retry may succeed: no connection, a timeout, no disk space, or too many connections."""
     ROLLED_BACK = auto()
-    """Nothing of it stays, because of what others did at the same time: a deadlock, a serialization failure."""
+    """The server undid the statement because of a concurrent transaction: a deadlock or a serialization failure."""
     ENDED = auto()
-    """The server ended the connection, and its transaction, of which nothing stays, for having lasted too long."""
+    """The transaction took too long. The server rolled it back and closed the connection."""
     SILENT = auto()
-    """There was no answer within the bound of a statement, and none when the statement was cancelled."""
+    """The statement got no answer within statement_timeout, and the server did not confirm its cancellation."""
     SLOW = auto()
-    """There was no answer within the bound of a statement, and the server cancelled it."""
+    """The statement got no answer within statement_timeout, and the server confirmed its cancellation."""
     READ_ONLY = auto()
-    """This connection only reads: it leads to a standby, or to a server that was one when it was made."""
+    """The connection is read-only: its server is a standby, or was one when the connection was made."""
     STALE = auto()
-    """What was prepared on this connection does not fit any more: the server refused it before it ran."""
+    """A prepared statement of this connection is no longer valid. The server refused it before it ran."""
     SCHEMA = auto()
-    """A table or column may not be there."""
+    """A table or column may be missing."""
     DENIED = auto()
-    """The role may not do this."""
+    """The role lacks a privilege."""
     UNREAD = auto()
-    """The driver failed on a living connection, maybe after the statement was run: whether it was is unknown."""
+    """The driver itself failed on an open connection. Whether the statement ran is unknown."""
 
 
 def driver_error(error: BaseException) -> BaseException:
-    """The driver's own error, out of SQLAlchemy's wrapper, whose text may quote parameters."""
+    """Returns the driver's own error from SQLAlchemy's wrapper. The wrapper's text may quote parameters."""
     return error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
 
 
 def code_of(error: BaseException) -> str | None:
-    """The SQLSTATE or the SQLite error name, also out of SQLAlchemy's wrapper."""
+    """Returns the SQLSTATE or the SQLite error name of an error, also from SQLAlchemy's wrapper; None: no code."""
     error = driver_error(error)
     for attribute in ("sqlstate", "sqlite_errorname"):
         code = getattr(error, attribute, None)
@@ -89,7 +89,7 @@ def code_of(error: BaseException) -> str | None:
 
 
 def source_of(error: BaseException) -> str | None:
-    """The function of the server that raised the error, as PostgreSQL's source code names it."""
+    """Returns the name of the function in PostgreSQL's source code that raised the error; None: unknown."""
     function = getattr(error, "server_source_function", None)  # asyncpg
     return function or getattr(getattr(error, "diag", None), "source_function", None)  # psycopg
 
@@ -97,16 +97,15 @@ def source_of(error: BaseException) -> str | None:
 def fault_without_code(
     error: BaseException, *, connected: bool, alive: bool, errors: Errors, unsent: Errors
 ) -> Fault | None:
-    """What kind of fault an error is for which the database gave no code.
+    """Classifies an error that has no code of the database; None: the error is no fault of the storage.
 
     Args:
-        error: What was raised.
-        connected: Whether there was a connection, so that something may have been run.
-        alive: Whether the connection says that it is still there.
-        errors: What the driver raises.
-        unsent: What the driver raises before it sends anything: a parameter or a call that it does not take.
+        error: The error that was raised.
+        connected: Whether there was a connection, so that a statement may have run.
+        alive: Whether the driver says that the connection is still open.
+        errors: The classes of the driver's errors.
+        unsent: The classes of errors that the driver raises before it sends anything.
     """
-    # What the operating system and the driver say while they connect.
     if not connected:
         return Fault.REFUSED if isinstance(error, (OSError, *errors)) else None
     if not alive or isinstance(error, OSError):
@@ -117,14 +116,14 @@ def fault_without_code(
 def storage_error(
     error: BaseException, fault: Fault | None, *, backend: str, writing: bool, trouble: str | None = None
 ) -> StorageError:
-    """The error to raise, without a word of the driver's text, which may quote a state or a password.
+    """Makes the error to raise. It has nothing of the driver's text, which may quote a state or a password.
 
     Args:
-        error: What was raised.
-        fault: What kind of fault it is.
+        error: The error that was raised.
+        fault: The kind of fault.
         backend: The name of the database.
-        writing: Whether something was to be written.
-        trouble: What was found to be wrong, where that is known better than from the error.
+        writing: Whether the operation was a write.
+        trouble: The message, if the reason is already known; None: the message comes from the error.
     """
     code = code_of(error)
     if trouble is not None:
@@ -156,7 +155,7 @@ def storage_error(
     if fault is Fault.ROLLED_BACK:
         return StorageUnavailableError(
             f"{backend} rolled the statement back at each of several attempts (deadlock or serialization failure), and "
-            "nothing was written; try again, and look for transactions of others that lock these sessions",
+            "nothing was written; try again, and look for other transactions that lock these sessions",
             code=code,
         )
     if fault is Fault.ENDED:
@@ -171,8 +170,8 @@ def storage_error(
         return StorageError(f"{backend} {_LIMITS[code]}", code=code)
     if code in NOT_PREPARED:
         return StorageError(
-            f"{backend} does not know the statements that were prepared on this connection: behind a pooler in "
-            "transaction mode, add prepared_statements=false to the URL",
+            f"{backend} lost the prepared statements of this connection; behind a pooler in transaction mode, add "
+            "prepared_statements=false to the URL",
             code=code,
         )
     if fault is Fault.REFUSED:
@@ -188,19 +187,19 @@ def storage_error(
         )
     if fault is Fault.DENIED:
         return StorageError(
-            f"the role may not do this in {backend}; grant it USAGE on the schema "
+            f"the role lacks a privilege in {backend}; grant it USAGE on the schema "
             "and SELECT, INSERT, UPDATE and DELETE on its tables",
             code=code,
         )
     if isinstance(error, InvalidRequestError):
-        return StorageError(f"the engine for {backend} cannot be used; it may have been disposed of; make another one")
+        return StorageError(f"the engine for {backend} cannot be used, perhaps because it was disposed; make a new one")
     if code is None:
         return StorageError(f"{_failed_in_python(error, backend)}; the cause has the details")
     return StorageError(f"{backend} failed; the cause has the details", code=code)
 
 
 def refused_access(backend: str) -> StorageUnavailableError:
-    """What a read is told whose access cannot be written, because the server only reads."""
+    """Makes the error for a read whose access cannot be written, because the server is read-only."""
     return StorageUnavailableError(f"{backend} {_REFUSALS[READ_ONLY]}", code=READ_ONLY)
 
 
@@ -209,9 +208,9 @@ def _failed_in_python(error: BaseException, backend: str) -> str:
 
 
 def of_one_statement(error: BaseException) -> bool:
-    """Whether the server refused a statement for the time, memory or room that it takes, or for one of its rows.
+    """Whether the server refused a statement for its time, memory or disk space, or for one of its rows.
 
-    A smaller one may be done. What a server that is full or only reads refuses, it refuses of all.
+    A smaller statement may succeed. Other refusals, as those of a read-only server, hold for every statement.
     """
     return code_of(error) in _SMALLER
 

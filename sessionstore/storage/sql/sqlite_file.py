@@ -1,4 +1,4 @@
-"""What is wrong with a file that SQLite could not open or write: SQLite itself says little more than that."""
+"""The reason why SQLite could not open or write its file, which SQLite's own error does not tell."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ _HEADER: Final = b"SQLite format 3\0"
 
 
 def trouble_with(url: URL, code: str | None) -> str | None:
-    """What is wrong with the file of a URL and what to do, for a message; None where nothing can be seen.
+    """Returns a message with the problem of a SQLite file and its cure; None: no problem was found.
 
     Args:
-        url: Which.
-        code: What SQLite said.
+        url: The URL of the file.
+        code: The name of SQLite's error.
     """
     file = file_of(url)
     if code is None or not code.startswith(_OF_THE_FILE):
         return None
     if code.startswith("SQLITE_FULL"):
-        return f"there is no room left on the disk of the SQLite file {str(file)!r}; make some"
+        return f"there is no room left on the disk of the SQLite file {str(file)!r}; make room, then try again"
     if code.startswith("SQLITE_READONLY") and (url.query.get("mode") == "ro" or url.query.get("immutable")):
         return "the storage URL opens the SQLite file to be read only; leave out mode=ro and immutable"
     try:
@@ -44,7 +44,7 @@ def trouble_with(url: URL, code: str | None) -> str | None:
 
 def _trouble(file: Path) -> str | None:
     directory = file.parent
-    if not os.path.isdir(directory):  # noqa: PTH112  # where nobody may look, Path raises
+    if not os.path.isdir(directory):  # noqa: PTH112  # Path.is_dir() raises without permission
         return _no_directory(directory)
     if file.is_dir():
         return f"{str(file)!r} is a directory, and the storage URL has to name a file"

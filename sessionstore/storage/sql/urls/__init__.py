@@ -1,1 +1,1 @@
-"""Database URLs and their parameters, as libpq and SQLAlchemy document them."""
+"""Database URLs and their parameters, in the forms of libpq and SQLAlchemy."""

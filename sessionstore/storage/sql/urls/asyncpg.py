@@ -1,4 +1,4 @@
-"""libpq's parameters in the words of asyncpg, or refused where asyncpg has nothing like them."""
+"""Translates libpq's parameters into arguments of asyncpg, and refuses those that asyncpg does not support."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from .libpq import Place
 from .parameters import add_from_environment
 from .sockets import SILENCE, SOCKET_PARAMETERS, tune
 
-# What asyncpg calls the same, and does the same with.
+# asyncpg has these parameters under the same names.
 _SAME: Final = ("user", "password", "passfile", "krbsrvname", "gsslib", "target_session_attrs")
 
-# What asyncpg reads from a DSN only.
+# asyncpg reads these parameters from a DSN only.
 _IN_DSN: Final = (
     "sslmode",
     "sslcert",
@@ -31,7 +31,7 @@ _IN_DSN: Final = (
     "ssl_max_protocol_version",
 )
 
-# What it does anyway. "*": nothing that the value could change.
+# asyncpg behaves as these values ask. "*": as any value asks.
 _DONE_ANYWAY: Final[Mapping[str, tuple[str, ...]]] = {
     "channel_binding": ("disable", "prefer"),
     "client_encoding": ("*",),
@@ -53,10 +53,10 @@ _READ_TOO: Final = {"load_balance_hosts", "sslnegotiation"}
 
 
 def asyncpg_arguments(place: Place) -> dict[str, Any]:
-    """The arguments of asyncpg.connect() for this place.
+    """Returns the arguments of asyncpg.connect() for a URL.
 
     Raises:
-        ConfigurationError: asyncpg cannot do what a parameter asks for; the message has its name.
+        ConfigurationError: asyncpg does not support a parameter; the message has its name.
     """
     given = dict(place.parameters)
     add_from_environment(given, "application_name", "connect_timeout", "load_balance_hosts", "options")
@@ -105,7 +105,7 @@ def _hosts(place: Place, given: Mapping[str, str]) -> dict[str, Any]:
             )
         ports = [port for _, port in hosts] or [""]
         hosts = tuple(zip(addresses, ports * len(addresses), strict=False))
-    # What is not named here, asyncpg takes from libpq's variables or looks for where sockets usually are.
+    # Without a host or a port, asyncpg reads libpq's environment variables or looks in the usual socket directories.
     named = [{name: value for name, value in (("host", host), ("port", port)) if value} for host, port in hosts]
     if len(named) > 1 and not all("host" in each for each in named):
         raise ConfigurationError(f"asyncpg has no default for a host without a name in the storage URL. {_PSYCOPG}")
@@ -117,9 +117,9 @@ def _hosts(place: Place, given: Mapping[str, str]) -> dict[str, Any]:
 async def _connect_in_turn(
     hosts: Sequence[Mapping[str, str]], balanced: bool, sockets: Mapping[str, str], /, **arguments: Any
 ) -> Any:
-    """Connects to the first of the hosts that answers and is as wanted, each one with a timeout of its own.
+    """Connects to the first host that answers and has the wanted attributes. Each host has its own timeout.
 
-    asyncpg itself has one timeout for all of them, which the first takes that does not answer.
+    asyncpg itself has one timeout for all hosts together: one host that does not answer uses it up.
     """
     asyncpg = import_module("asyncpg")
     wanted = arguments.pop("target_session_attrs", None)
@@ -134,7 +134,7 @@ async def _connect_in_turn(
         except (OSError, TimeoutError, asyncpg.CannotConnectNowError, asyncpg.TargetServerAttributeNotMatched) as error:
             failure = error
         else:
-            # There is no public name for it.
+            # asyncpg has no public name for the transport.
             tune(connection._transport.get_extra_info("socket"), sockets)  # noqa: SLF001
             return connection
     raise failure or AssertionError("there are several hosts")

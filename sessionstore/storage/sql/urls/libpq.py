@@ -1,9 +1,9 @@
-"""URLs of PostgreSQL, in the form that libpq documents and in SQLAlchemy's.
+"""The parser of PostgreSQL URLs, in libpq's and in SQLAlchemy's form.
 
 https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING-URIS
 
-SQLAlchemy's own parser knows one host, unless it stands in the query, and passes every parameter on: what a driver does
-not know comes out when it connects, if at all.
+SQLAlchemy's own parser accepts several hosts only as parameters, and checks no parameter: a driver reports an unknown
+one when it connects, if at all.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .parameters import PARAMETERS, check_parameters
 
 _HIGHEST_PORT: Final = 65535
 _HOST: Final = re.compile(r"(?:\[([^\[\]]*)\]|([^:\[\]]*))(?::([^:]*))?")
-# Where the host is a parameter, a port may follow too, but what has two colons is an IPv6 address.
+# The value of the parameter `host` may have a port too. A value with two colons is an IPv6 address.
 _HOST_PARAMETER: Final = re.compile(r"(?:\[([^\[\]]*)\]|([^:\[\]/]*))(?::([0-9]*))?")
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.\-]{0,62}")
 
@@ -31,12 +31,13 @@ _ENCODE: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a URL leads.
+    """The content of a PostgreSQL URL.
 
     Attributes:
-        hosts: Names, addresses, or directories of sockets, with their ports, "" for the default. None: libpq's default.
-        parameters: All others, by libpq's names.
-        own: Our options, as they stand in the URL.
+        hosts: Pairs of a host and a port. A host is a name, an address, or the directory of a socket; "" is the
+            default. Empty: libpq's default host.
+        parameters: All other parameters, by libpq's names.
+        own: This library's own options, as text.
     """
 
     hosts: tuple[tuple[str, str], ...]
@@ -45,14 +46,14 @@ class Place:
 
 
 def read_place(text: str, own: Collection[str]) -> Place:
-    """Reads what follows the scheme and "://".
+    """Parses the part of a URL after "://".
 
     Args:
-        text: As it was written.
-        own: The names of our options.
+        text: The part after "://".
+        own: The names of this library's own options.
 
     Raises:
-        ConfigurationError: It does not parse, or a parameter or its value is unknown.
+        ConfigurationError: The URL does not parse, or a parameter or its value is unknown.
     """
     place, _, query = text.partition("?")
     authority, _, path = place.partition("/")
@@ -67,7 +68,7 @@ def read_place(text: str, own: Collection[str]) -> Place:
     check_parameters(parameters, own)
     if host_parameters:
         given = [_host(part, _HOST_PARAMETER) for value in host_parameters for part in value.split(",")]
-        # A port beside the host that a parameter replaces is meant for it.
+        # `host` as a parameter replaces the host in the URL. The port in the URL then applies to the parameter.
         port = hosts[0][1] if len(hosts) == 1 and not any(port for _, port in given) else ""
         hosts = [(host, own_port or port) for host, own_port in given]
     if ports := parameters.pop("port", ""):
@@ -102,12 +103,12 @@ def _port(text: str) -> str:
 
 
 def _parameters(query: str) -> tuple[list[str], dict[str, str]]:
-    """The hosts among the parameters, of which SQLAlchemy has one for each, and the others."""
+    """Splits the parameters into the hosts and the others. SQLAlchemy repeats `host` for each host."""
     hosts: list[str] = []
     others: dict[str, str] = {}
     for part in filter(None, query.split("&")):
         name, equals, text = part.partition("=")
-        # It may be the end of a password, which nobody should see.
+        # The text is not shown in the error, because it may be the end of a password.
         if not equals or not _NAME.fullmatch(name) or ("@" in text and name not in PARAMETERS):
             _does_not_parse(f"behind the ? there are parameters, as in ?name=value&name=value; {_ENCODE}")
         value = _decoded(text)
@@ -119,14 +120,14 @@ def _parameters(query: str) -> tuple[list[str], dict[str, str]]:
 
 
 def _translate(parameters: dict[str, str]) -> None:
-    """Puts libpq's words into the place of some others that are common."""
-    # JDBC's, which libpq takes too; and as SQLAlchemy hands it to asyncpg.
+    """Replaces common parameters of other drivers by libpq's."""
+    # JDBC's ssl=true, which libpq accepts too, and SQLAlchemy's ssl=MODE for asyncpg.
     ssl = parameters.get("ssl", "").replace("true", "require")
     if ssl and PARAMETERS["sslmode"](ssl) is None:
         del parameters["ssl"]
         parameters.setdefault("sslmode", ssl)
     if "options" in parameters:
-        # SQLAlchemy writes blanks as "+", which libpq takes for a plus. No switch begins with one.
+        # SQLAlchemy writes a blank as "+", which libpq reads as a plus. No switch begins with a plus.
         parameters["options"] = re.sub(r"(?<=-c)\+|\+(?=-)", " ", parameters["options"])
 
 
@@ -141,7 +142,7 @@ def _with_ports(hosts: list[tuple[str, str]], ports: list[str]) -> list[tuple[st
 
 
 def _decoded(text: str) -> str:
-    """The text without its percent-encoding."""
+    """Decodes percent-encoding."""
     if re.search(r"%(?![0-9A-Fa-f]{2})", text):
         _does_not_parse(f"a % in it is not followed by two hexadecimal digits; {_ENCODE}")
     try:
@@ -154,7 +155,7 @@ def _decoded(text: str) -> str:
 
 
 def _does_not_parse(why: str) -> NoReturn:
-    # Neither the text nor a part of it: a URL that does not parse often is a password that was not escaped.
+    # The message quotes no part of the URL, because an unescaped password is a common reason.
     raise ConfigurationError(
         f"the storage URL does not parse: {why}. It should look like postgresql://user:password@host:5432/database"
     ) from None

@@ -1,4 +1,4 @@
-"""The options of a storage that are ours and no driver's: text in a URL, values in open_storage()."""
+"""The library's own options, which come as text in a URL or as arguments of open_storage()."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class Option:
     """One option.
 
     Attributes:
-        read: From the text of a URL, or from the value given to open_storage(), to the value that is used. Raises
-            ValueError with the end of a sentence that begins with the option's name.
-        default: The value where neither names the option.
-        backends: The databases that have it.
+        read: Converts the text in a URL, or the argument of open_storage(). Raises ValueError with the end of a
+            message that begins with the option's name.
+        default: The value if the option is given in neither place.
+        backends: The databases that have the option.
     """
 
     read: Callable[[object], Any]
@@ -38,7 +38,7 @@ def truth(value: object) -> bool:
 
 
 def seconds(value: object) -> float:
-    """Reads a duration: a number of seconds, a timedelta, or None (in a URL: none) for no bound."""
+    """Reads a duration in seconds: a number, a timedelta, or None (in a URL: none) for no limit."""
     if value is None or value == "none":
         return inf
     given: object = value.total_seconds() if isinstance(value, timedelta) else value
@@ -52,30 +52,30 @@ def seconds(value: object) -> float:
 
 
 STATEMENT_TIMEOUT: Final = "statement_timeout"
-"""For how long a statement may be without an answer before it is cancelled, and its connection closed."""
+"""How long a statement may take. After that it is cancelled and its connection closed."""
 
 IDLE_TIMEOUT: Final = "idle_timeout"
-"""For how long a connection may be idle before it is replaced."""
+"""How long a connection may be idle. After that it is replaced."""
 
 PREPARED: Final = "prepared_statements"
-"""Whether statements may be prepared on a connection, which is not so behind a pooler in transaction mode."""
+"""Whether statements are prepared on connections. A pooler in transaction mode does not support it."""
 
 OPTIONS: Final[Mapping[str, Option]] = {
     PREPARED: Option(truth, default=True, backends=("postgresql",)),
     STATEMENT_TIMEOUT: Option(seconds, default=10.0, backends=("postgresql",)),
-    # Less than the shortest after which clouds forget connections: 240 s.
+    # Below the shortest idle timeout of the load balancers of cloud providers: 240 s.
     IDLE_TIMEOUT: Option(seconds, default=200.0, backends=("postgresql",)),
 }
-"""All of them, by name. Everything else in a URL is a driver's, and everything else of open_storage() the engine's."""
+"""The options by name. Other parameters in a URL go to the driver, other arguments of open_storage() to the engine."""
 
 
 def own_options(backend: str, in_url: Mapping[str, object], given: dict[str, Any]) -> dict[str, Any]:
-    """Takes our options out of those given, and returns the value of each one that the database has.
+    """Removes the library's own options from the arguments, and returns the value of each option of the database.
 
     Args:
         backend: The name of the database.
-        in_url: What the URL says.
-        given: The arguments of open_storage(), which win over the URL.
+        in_url: The options in the URL.
+        given: The arguments of open_storage(), which override the URL.
 
     Raises:
         ConfigurationError: A value cannot be read, or the database does not have the option.

@@ -1,4 +1,4 @@
-"""The parameters that the URL of a PostgreSQL database may have: those that libpq documents.
+"""The parameters of a PostgreSQL URL: those that libpq documents, with checks of their values.
 
 https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS
 """
@@ -15,7 +15,7 @@ from typing import Final, TypeAlias
 from ....errors import ConfigurationError
 
 Check: TypeAlias = Callable[[str], str | None]
-"""Says what a value has to be, where this one is not."""
+"""Checks a value. Returns the end of the error message, which begins with the parameter's name; None: it is valid."""
 
 
 def _one_of(*values: str) -> Check:
@@ -36,7 +36,7 @@ def _roots(value: str) -> str | None:
 
 def _utf8(value: str) -> str | None:
     known = value.lower().replace("-", "").replace("_", "") in ("utf8", "unicode")
-    return None if known else "can only be UTF8, in which sessions are read and written whatever else is set"
+    return None if known else "must be UTF8, because sessions are always read and written in UTF-8"
 
 
 def _no_replication(value: str) -> str | None:
@@ -105,7 +105,7 @@ PARAMETERS: Final[Mapping[str, Check]] = {
     "oauth_client_secret": _anything,
     "oauth_scope": _anything,
 }
-"""Up to libpq 18."""
+"""The parameters of libpq up to version 18."""
 
 _POOL: Final = "open_storage() takes it as an argument"
 _UNPREPARED: Final = "a pooler in transaction mode needs prepared_statements=false, and nothing else"
@@ -127,7 +127,7 @@ _HINTS: Final[Mapping[str, str]] = {
     "applicationname": "libpq calls it application_name",
     "targetservertype": "libpq calls it target_session_attrs",
 }
-"""What to say of names that other drivers and tools have, here in small letters."""
+"""Hints for the parameter names of other drivers and tools, in lower case."""
 
 _VARIABLES: Final[Mapping[str, str]] = {
     "application_name": "PGAPPNAME",
@@ -139,14 +139,14 @@ _VARIABLES: Final[Mapping[str, str]] = {
 
 
 def check_parameters(given: Mapping[str, str], own: Collection[str]) -> None:
-    """Refuses what libpq does not know.
+    """Checks the parameters of a URL.
 
     Args:
-        given: Names and values.
-        own: Names that are ours.
+        given: The names and values.
+        own: The names of this library's own options, which are not checked here.
 
     Raises:
-        ConfigurationError: A name or a value is unknown; the message has the name.
+        ConfigurationError: libpq does not know a name or a value; the message has the name.
     """
     for name, value in given.items():
         if name in own:
@@ -165,7 +165,9 @@ def _guess(name: str, own: Collection[str]) -> str:
 
 
 def add_from_environment(parameters: dict[str, str], *names: str) -> None:
-    """Adds what libpq would read from variables, for a driver that does not, or where a default would come first.
+    """Adds parameters from libpq's environment variables.
+
+    For drivers that do not read these variables, and for parameters whose default would override a variable.
 
     Raises:
         ConfigurationError: A variable has a value that libpq does not know.

@@ -1,4 +1,4 @@
-"""How soon a TCP connection that went silent counts as lost, in libpq's words, for a driver that has none for it."""
+"""TCP keepalive settings of a connection under libpq's names, for drivers that have no such settings."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SOCKET_PARAMETERS: Final[Mapping[str, str]] = {
     "keepalives_count": "TCP_KEEPCNT",
     "tcp_user_timeout": "TCP_USER_TIMEOUT",
 }
-"""libpq's names, and those of the operating system, which need not have all of them. 0: as the system has it."""
+"""libpq's names, and the socket options of the operating system, which may lack some. 0: the system's default."""
 
 
 SILENCE: Final[Mapping[str, str]] = {
@@ -22,11 +22,11 @@ SILENCE: Final[Mapping[str, str]] = {
     "keepalives_count": "3",
     "tcp_user_timeout": "20000",  # milliseconds
 }
-"""What is set where the URL says nothing: a peer that is gone is noticed within half a minute."""
+"""The defaults. With these settings a lost peer is noticed within half a minute."""
 
 
 def tune(connection: socket.socket, parameters: Mapping[str, str]) -> None:
-    """Sets what the parameters say, as libpq does; a Unix socket has nothing of it."""
+    """Sets the socket options for the parameters, as libpq does. Does nothing for a Unix socket."""
     if connection.family not in (socket.AF_INET, socket.AF_INET6):
         return
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, int(parameters.get("keepalives", "1")))

@@ -1,4 +1,4 @@
-"""URLs of SQLite, in SQLAlchemy's form."""
+"""The parser of SQLite URLs, in SQLAlchemy's form."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sqlalchemy.exc import ArgumentError
 from ....errors import ConfigurationError
 from .options import OPTIONS, truth
 
-# The first with "->" and "->>", by which a batch is taken apart.
+# The first version with the operators "->" and "->>", which statements on batches use.
 _OLDEST: Final = (3, 38)
 
 _FORM: Final = "it should look like sqlite:///file.db, or sqlite:////directory/file.db with a path from the root"
@@ -24,18 +24,22 @@ _READERS: Final[Mapping[str, tuple[Callable[[str], Any], str]]] = {
     "timeout": (float, "must be a number of seconds"),
     "uri": (truth, "must be true or false"),
 }
-"""What goes to Python's sqlite3."""
+"""The parameters of Python's sqlite3, with their readers and messages."""
 
 _OF_THE_URI: Final = ("cache", "immutable", "mode", "modeof", "nolock", "psow", "vfs")
-"""What goes with SQLite's own URIs: https://www.sqlite.org/uri.html"""
+"""The parameters of SQLite's own URIs: https://www.sqlite.org/uri.html"""
 
 
 def read_sqlite_url(text: str) -> tuple[URL, dict[str, Any], dict[str, object]]:
-    """Reads a URL, and returns it with arguments for the driver and with our options, both of which it has no more.
+    """Reads a SQLite URL.
+
+    Returns:
+        The URL without the driver's arguments and the library's own options; the driver's arguments; and the own
+        options.
 
     Raises:
-        ConfigurationError: It is none, has a parameter that nobody knows, or names a database that nothing but this
-            process could see; or this Python's SQLite is too old.
+        ConfigurationError: The URL is invalid, has an unknown parameter, or names a database in memory; or this
+            Python's SQLite is too old.
     """
     try:
         url = make_url(text)
@@ -52,7 +56,7 @@ def read_sqlite_url(text: str) -> tuple[URL, dict[str, Any], dict[str, object]]:
         )
     if path.startswith("~"):
         raise ConfigurationError(
-            "the path in the storage URL begins with ~, which only a shell replaces: write the directory out, as in "
+            "the path in the storage URL begins with ~, which only a shell replaces; write the whole path, as in "
             "sqlite:////home/me/file.db"
         )
     own: dict[str, object] = {name: value for name, value in url.query.items() if name in OPTIONS}
@@ -73,7 +77,7 @@ def read_sqlite_url(text: str) -> tuple[URL, dict[str, Any], dict[str, object]]:
 
 
 def file_of(url: URL) -> Path:
-    """The file that a URL names, from where this process is."""
+    """Returns the file of a URL as an absolute path. A relative path starts at the working directory."""
     database = url.database or ""
     path = unquote(urlsplit(database).path) if "uri" in url.query else database
     return Path(path).absolute()

@@ -1,4 +1,4 @@
-"""The URL of a database: which driver it names, and what it says to us and not to the driver."""
+"""Reads the URL of a database: chooses the driver, and separates the library's own options from the driver's."""
 
 from __future__ import annotations
 
@@ -29,17 +29,18 @@ DRIVERS: Final[Mapping[str, str]] = {
     "sqlite+aiosqlite": "sqlite+aiosqlite",
     "sqlite+pysqlite": "sqlite+aiosqlite",
 }
-"""The schemes of URLs, among them SQLAlchemy's names, and the drivers that are used."""
+"""The driver for each scheme. The schemes include SQLAlchemy's."""
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """What the URL of a database says.
+    """The content of a database URL.
 
     Attributes:
-        url: For create_async_engine(), with the driver named.
-        connect_args: For the driver's connect(), over our defaults and under what open_storage() is given.
-        own: Our options, as they stand in the URL; own_options() reads them.
+        url: The URL for create_async_engine(), with the name of the driver.
+        connect_args: Arguments for the driver's connect(). They override the defaults, and the arguments of
+            open_storage() override them.
+        own: The library's own options, as text; own_options() reads them.
     """
 
     url: URL
@@ -62,12 +63,12 @@ def read_url(text: str, *, synchronous: bool = False) -> Address:
 
     Args:
         text: The URL.
-        synchronous: For create_engine() and not for create_async_engine(): psycopg serves both ways, the other drivers
-            have a synchronous twin.
+        synchronous: Whether the URL is for create_engine() and not for create_async_engine(). Chooses psycopg or
+            sqlite3 as the driver.
 
     Raises:
-        ConfigurationError: It is none, asks for what the driver cannot do, or names a database that nothing but this
-            process could see; or this Python's SQLite is too old.
+        ConfigurationError: The URL is invalid, asks for something that the driver does not support, or names a
+            database in memory; or this Python's SQLite is too old.
     """
     scheme, _, rest = text.strip().partition("://")
     driver = DRIVERS.get(scheme.lower())
@@ -80,11 +81,11 @@ def read_url(text: str, *, synchronous: bool = False) -> Address:
         driver = DRIVERS["postgresql"]
     place = read_place(rest, OPTIONS.keys())
     if len(place.hosts) > 1:
-        # Of several, one writes. libpq's default is whichever answers first, and on a standby every write would fail.
+        # One of several hosts accepts writes. libpq's default takes the first that answers, which may be a standby.
         add_from_environment(place.parameters, "target_session_attrs")
         place.parameters.setdefault("target_session_attrs", "read-write")
     arguments = (asyncpg_arguments if driver.endswith("asyncpg") else _psycopg_arguments)(place)
-    # For whoever looks at the engine; what is connected with are the arguments.
+    # The URL only describes the engine. The driver connects with the arguments.
     ((host, port),) = place.hosts if len(place.hosts) == 1 else [("", "")]
     url = URL.create(driver, place.parameters.get("user"), None, host or None, int(port) if port else None)
     return Address(url.set(database=place.parameters.get("dbname")), arguments, place.own)
@@ -98,5 +99,5 @@ def _psycopg_arguments(place: Place) -> dict[str, Any]:
         raise ConfigurationError(f"{unknown[0]} in the storage URL needs a newer libpq than the one that is installed")
     if place.hosts:
         arguments["host"], arguments["port"] = (",".join(each) for each in zip(*place.hosts, strict=True))
-    # Whatever the role, the database or PGCLIENTENCODING says.
+    # Overrides the settings of the role and the database, and PGCLIENTENCODING.
     return arguments | {"client_encoding": "UTF8"}
