@@ -10,24 +10,24 @@ from contextvars import Context
 from math import inf
 from pathlib import Path
 from time import monotonic
-from traceback import clear_frames
 from typing import Any, Final, TypeVar
 from weakref import WeakSet
 
-from sqlalchemy import PoolProxiedConnection, QueuePool, StaticPool
+from sqlalchemy import StaticPool
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.util import greenlet_spawn
 
-from ....concurrency.deadline import ended as waited_for
-from ....errors import ConfigurationError, SessionStoreError, StorageError
+from ....errors import SessionStoreError, StorageError
 from ..drivers.driver import Driver
 from ..drivers.fork_gate import GATE
 from ..faults import Errors
 from .bounded import Left, bounded, ended
+from .followed_file import FollowedFile
+from .lease import Lease, most_idle, of_pool, to_its_end, waits_for_nothing
 from .limits import Limits
 from .modes import Mode
-from .opened_file import identity_of, log_of
 from .pools import LoopPool, belongs_to, died_with_its_loop, idle, made_in
+from .preparing import check_shared, prepare
 from .readers import Readers, writes_now
 from .scarce import Scarce
 
@@ -41,53 +41,8 @@ _PING_SECONDS: Final = 0.3
 _SUSPICIOUS_SECONDS: Final = 0.1
 """A statement that had no answer for so long makes the other connections suspicious."""
 
-_SEEN: Final = "sessionstore"
-"""The key in the `info` of a connection that says since when our operations have had it."""
 _ONLY_READS: Final = "sessionstore only reads"
 """The key in the `info` of a connection that says that an access was refused on it, because it only reads."""
-
-
-class Lease:
-    """A connection out of the engine's pool.
-
-    Attributes:
-        driver: The driver's own connection, to run statements on.
-        pool: The pool that it came from.
-        pooled: The pool's connection.
-        before: What was set before AUTOCOMMIT, to be put back; None: nothing.
-        spoilt: Whether it must not be used again.
-        generation: Which of the generations of connections it is of, see Connections.discard().
-        rested: When it was given back last, by the monotonic clock.
-        since: When it was taken out of the pool for the first time, by the same clock.
-    """
-
-    def __init__(self, pool: Any, pooled: PoolProxiedConnection) -> None:
-        self.driver: Any = pooled.driver_connection
-        self.pool = pool
-        self.pooled = pooled
-        self.before: object = None
-        self.spoilt = False
-        self.generation = 0
-        self.rested = 0.0
-        self.since = 0.0
-
-    def close(self) -> None:
-        """Gives it back to the pool."""
-        self.pooled.close()
-
-    def let_go(self) -> None:
-        """Gives its place in the pool back, and leaves the connection to itself. Waits for nothing."""
-        pooled: Any = self.pooled
-        if pooled.is_valid and not pooled.is_detached:
-            pooled.detach()
-            # There is no public name for it. Else the garbage collector would try to close it with the loop's help.
-            pooled._finalizer.detach()  # noqa: SLF001
-
-    def discard(self) -> None:
-        """Closes it for good."""
-        if self.pooled.is_valid:
-            self.pooled.invalidate()
-        self.pooled.close()
 
 
 class Connections:
@@ -109,10 +64,7 @@ class Connections:
     def __init__(
         self, pool: LoopPool, mode: Mode, driver: Driver, limits: Limits, *, owned: bool, file: Path | None = None
     ) -> None:
-        self._file = file
-        self._opened: object = None
-        self._log: object = None
-        self._following = asyncio.Lock()
+        self._file = None if file is None else FollowedFile(file)
         self._returned = asyncio.Event()
         self._pool = pool
         self._mode = mode
@@ -126,7 +78,7 @@ class Connections:
         self._known: Errors = (*driver.errors, SQLAlchemyError, SessionStoreError, OSError, TimeoutError)
         self._owned = owned
         self._idle: list[Lease] = []
-        self._most_idle = _most_idle(pool()) if owned else 0
+        self._most_idle = most_idle(pool()) if owned else 0
         self._closed = self._inherited = False
         self._in_use: set[Lease] = set()
         self._made: WeakSet[Any] = WeakSet()
@@ -144,7 +96,7 @@ class Connections:
             StorageError: The engine's own events, creator or pool failed.
         """
         if self._file is not None:
-            await self._follow(self._file)
+            await self._file.check(self._close_all)
         lease = await self._any()
         return await self._reader(lease) if self.only_reads(lease) else lease
 
@@ -197,7 +149,7 @@ class Connections:
     async def _look(self, lease: Lease) -> bool:
         """Replaces all connections where a new one leads to a server that writes."""
         try:
-            writes = await writes_now(lease.pool, self._driver, _of_pool)
+            writes = await writes_now(lease.pool, self._driver, of_pool)
         except Exception as error:  # noqa: BLE001  # nobody waits for it, and the old ones are what there is
             _LOG.debug("no new connection beside those that only read", extra={"error": type(error).__name__})
             writes = False
@@ -231,7 +183,7 @@ class Connections:
             self._scarce.used -= 1
             if len(self._idle) < self._most_idle:
                 self._idle.append(lease)
-            elif _at_once(lease.pool):
+            elif waits_for_nothing(lease.pool):
                 await self._return(lease)
             else:
                 await to_its_end(self._return(lease))
@@ -417,9 +369,9 @@ class Connections:
         GATE.close_inherited()
         pool = self._pool()
         if isinstance(pool, StaticPool) and not self._owned:
-            self._check_shared(pool)
+            check_shared(pool, self._mode)
         try:
-            lease = Lease(pool, await _of_pool(pool))
+            lease = Lease(pool, await of_pool(pool))
             if not self._pool.made and not made_in(asyncio.get_running_loop(), lease.driver):
                 await greenlet_spawn(lease.close)
                 self._pool.leave()
@@ -433,40 +385,13 @@ class Connections:
             ) from error
         self._made.add(lease.driver)
         try:
-            await self._prepare(lease)
+            await prepare(lease, self._mode)
         except GeneratorExit:
             raise  # nothing can be waited for
         except BaseException:
             await to_its_end(self._discard([lease]))
             raise
         return lease
-
-    async def _follow(self, file: Path) -> None:
-        """Replaces all connections where somebody put another file in the place of the one that they have open.
-
-        Raises:
-            StorageError: The file is gone, or the log of the old one lies beside the new one, which SQLite would apply.
-        """
-        if self._opened is not None and (identity := identity_of(file)) == self._opened:
-            self._log = identity_of(log_of(file))
-            return
-        async with self._following:
-            identity = identity_of(file)
-            if identity is None:
-                if self._opened is None:
-                    return  # it was never there: SQLite tells
-                raise StorageError(
-                    f"the SQLite file {str(file)!r} is gone, and nothing was written; put it back, or make another "
-                    "one with `sessionstore migrate upgrade`"
-                )
-            if self._opened not in (None, identity):
-                await self._close_all()
-                if self._log is not None and identity_of(log_of(file)) == self._log:
-                    raise StorageError(
-                        f"the SQLite file {str(file)!r} was replaced, and the log of the old one still lies beside it; "
-                        "nothing was written; remove the files that end in -wal and -shm, or put the old one back"
-                    )
-            self._opened = identity
 
     async def _close_all(self) -> None:
         """Closes all connections, those in use when they are given back. Nobody takes one meanwhile."""
@@ -480,32 +405,6 @@ class Connections:
     async def _dispose_outdated(self) -> None:
         while self._pool.outdated:
             await greenlet_spawn(self._pool.outdated.pop().dispose)
-
-    def _check_shared(self, pool: StaticPool) -> None:
-        """Looks at the one connection before it is taken, because giving it back would end a transaction on it."""
-        record = vars(pool).get("connection")  # there, once somebody connected
-        if record is not None and record.in_use and self._mode.in_transaction(record.driver_connection):
-            raise ConfigurationError(
-                "the engine's StaticPool gives all callers one connection, and somebody has a transaction open on it; "
-                "give sessionstore an engine whose pool gives each caller a connection of its own"
-            )
-
-    async def _prepare(self, lease: Lease) -> None:
-        mode, driver, info = self._mode, lease.driver, lease.pooled.info
-        if mode.in_transaction(driver):
-            # An event that ran SQL and did not commit: whoever is next commits it. What somebody else left open on a
-            # connection that was ours before is rolled back, as the pool would do it.
-            events = _SEEN not in info or bool(lease.pool.dispatch.checkout)
-            await mode.end(lease.pooled, commit=events)
-        await mode.check(driver)
-        if not mode.ready(driver):
-            lease.before = await mode.enter(driver)
-        if not mode.ready(driver):
-            raise ConfigurationError(
-                "a connection of this engine cannot be put into AUTOCOMMIT, so that nothing would be committed; "
-                "see what its events set"
-            )
-        lease.since = info.setdefault(_SEEN, monotonic())
 
     async def _return(self, lease: Lease) -> None:
         # After dispose(), the service has another pool, and nobody would close what goes back into the first one.
@@ -539,48 +438,8 @@ class Connections:
             )
 
 
-async def _of_pool(pool: Any) -> Any:
-    try:
-        return await greenlet_spawn(pool.connect)
-    except asyncio.CancelledError as error:
-        # psycopg does not close a connection that it was making. The frames that the error passed refer to the
-        # connection and to the error, which refers to the frames: the server would keep the connection until the next
-        # garbage collection.
-        clear_frames(error.__traceback__)  # those that still run are left alone
-        raise
-
-
 async def _end(rest: Coroutine[Any, Any, Any], connection: Any, driver: Driver) -> bool:
     # Whatever it raises, nobody waits for its outcome any more.
     with suppress(Exception, asyncio.CancelledError):
         await ended(rest)
     return await driver.end(connection)
-
-
-def _at_once(pool: Any) -> bool:
-    """Whether the pool waits for nothing when a connection is taken or given back."""
-    # There are no public names for what it was told.
-    return (
-        isinstance(pool, QueuePool)
-        and not (pool._pre_ping or pool._recycle > -1)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
-        and not (pool.dispatch.checkout or pool.dispatch.checkin or pool.dispatch.reset)
-        and pool.checkedin() > 0
-    )
-
-
-def _most_idle(pool: Any) -> int:
-    """How many connections the pool keeps, if it has nothing to do when one is taken from it or given back to it."""
-    # There are no public names for what it was told.
-    if not isinstance(pool, QueuePool) or pool._pre_ping or pool._recycle > -1:  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
-        return 0
-    return pool.size()
-
-
-async def to_its_end(running: Coroutine[Any, Any, R]) -> R:
-    """Waits for something also when it is cancelled, so that it leaves nothing behind; then it is cancelled."""
-    task = asyncio.ensure_future(running)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await waited_for(task)
-        raise

@@ -14,7 +14,7 @@ from ....errors import SchemaError
 from ..dialects.dialect import Backend
 from ..drivers.prepared import Prepared
 from ..tables import DELETIONS, REVISIONS, VERSION_TABLE
-from .checkout import Lease
+from .lease import Lease
 
 _WANTED: Final = REVISIONS[-1]
 

@@ -21,9 +21,9 @@ from ..sqlite_file import trouble_with
 from ..urls.sqlite import file_of
 from .bounded import Left, bounded
 from .channel import NO_QUEUE, Channel
-from .checkout import Lease, to_its_end
 from .database import DATABASES, database
 from .first_call import FirstCall
+from .lease import Lease, to_its_end
 from .limits import Limits
 from .modes import MODES
 

@@ -7,8 +7,8 @@ from typing import Final
 
 from ....errors import SessionHeldError, StorageUnavailableError
 from ... import Apply, Document, Key, Summary, Write
-from ..connections.checkout import Lease
 from ..connections.gateway import Gateway
+from ..connections.lease import Lease
 from ..statements.rows import document_of, key_of, unique, write_fields, written
 from .answers import not_kept
 from .fetching import Fetching, check_keys

@@ -15,7 +15,7 @@ from sessionstore import (
     UpdateOutcomeUnknownError,
     open_storage,
 )
-from sessionstore.storage.sql.connections.checkout import Lease
+from sessionstore.storage.sql.connections.lease import Lease
 from tests.support.bystander import ask, locked
 from tests.support.documents import Chat, increment, new_chat
 from tests.support.postgres import Database

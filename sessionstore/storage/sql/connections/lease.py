@@ -1,0 +1,99 @@
+"""A lease: a connection out of the pool of an engine, for one operation at a time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from traceback import clear_frames
+from typing import Any, TypeVar
+
+from sqlalchemy import PoolProxiedConnection, QueuePool
+from sqlalchemy.util import greenlet_spawn
+
+from ....concurrency.deadline import ended as waited_for
+
+R = TypeVar("R")
+
+
+class Lease:
+    """A connection out of the engine's pool.
+
+    Attributes:
+        driver: The driver's own connection, to run statements on.
+        pool: The pool that it came from.
+        pooled: The pool's connection.
+        before: What was set before AUTOCOMMIT, to be put back; None: nothing.
+        spoilt: Whether it must not be used again.
+        generation: Which of the generations of connections it is of, see Connections.discard().
+        rested: When it was given back last, by the monotonic clock.
+        since: When it was taken out of the pool for the first time, by the same clock.
+    """
+
+    def __init__(self, pool: Any, pooled: PoolProxiedConnection) -> None:
+        self.driver: Any = pooled.driver_connection
+        self.pool = pool
+        self.pooled = pooled
+        self.before: object = None
+        self.spoilt = False
+        self.generation = 0
+        self.rested = 0.0
+        self.since = 0.0
+
+    def close(self) -> None:
+        """Gives it back to the pool."""
+        self.pooled.close()
+
+    def let_go(self) -> None:
+        """Gives its place in the pool back, and leaves the connection to itself. Waits for nothing."""
+        pooled: Any = self.pooled
+        if pooled.is_valid and not pooled.is_detached:
+            pooled.detach()
+            # There is no public name for it. Else the garbage collector would try to close it with the loop's help.
+            pooled._finalizer.detach()  # noqa: SLF001
+
+    def discard(self) -> None:
+        """Closes it for good."""
+        if self.pooled.is_valid:
+            self.pooled.invalidate()
+        self.pooled.close()
+
+
+async def of_pool(pool: Any) -> Any:
+    """Checks a connection out of a pool."""
+    try:
+        return await greenlet_spawn(pool.connect)
+    except asyncio.CancelledError as error:
+        # psycopg does not close a connection that it was making. The frames that the error passed refer to the
+        # connection and to the error, which refers to the frames: the server would keep the connection until the next
+        # garbage collection.
+        clear_frames(error.__traceback__)  # those that still run are left alone
+        raise
+
+
+def waits_for_nothing(pool: Any) -> bool:
+    """Whether the pool waits for nothing when a connection is taken or given back."""
+    # There are no public names for what it was told.
+    return (
+        isinstance(pool, QueuePool)
+        and not (pool._pre_ping or pool._recycle > -1)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        and not (pool.dispatch.checkout or pool.dispatch.checkin or pool.dispatch.reset)
+        and pool.checkedin() > 0
+    )
+
+
+def most_idle(pool: Any) -> int:
+    """How many connections the pool keeps, if it has nothing to do when one is taken from it or given back to it."""
+    # There are no public names for what it was told.
+    if not isinstance(pool, QueuePool) or pool._pre_ping or pool._recycle > -1:  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        return 0
+    return pool.size()
+
+
+async def to_its_end(running: Coroutine[Any, Any, R]) -> R:
+    """Waits for something also when it is cancelled, so that it leaves nothing behind; then it is cancelled."""
+    task = asyncio.ensure_future(running)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await waited_for(task)
+        raise
