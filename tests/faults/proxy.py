@@ -84,8 +84,11 @@ class Proxy:
         for client in self._clients.values():
             client.transport.abort()
         for connection in self._connections:
+            # The client's side too: of a silent connection that both ends have left, nothing was closed.
+            connection.client.transport.abort()
             connection.server.transport.abort()
         await asyncio.gather(*self._clients)
+        await asyncio.sleep(0)  # the event loop closes the sockets in its next turn
 
     @property
     def url(self) -> str:
