@@ -11,7 +11,6 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from ....errors import ConfigurationError
-from ..drivers.fork_gate import GatedConnection
 from ..urls.options import IDLE_TIMEOUT, PREPARED, STATEMENT_TIMEOUT, own_options
 from ..urls.sockets import SILENCE
 from ..urls.url import read_url
@@ -69,7 +68,7 @@ def make_bounded_engine(url: str, **options: Any) -> tuple[AsyncEngine, Limits]:
         "psycopg": {"connect_timeout": CONNECT_SECONDS, **SILENCE},
         "asyncpg": {"timeout": CONNECT_SECONDS},
     }
-    sqlite: dict[str, Any] = {"timeout": BUSY_SECONDS, "factory": GatedConnection}
+    sqlite: dict[str, Any] = {"timeout": BUSY_SECONDS}
     connect_args: dict[str, Any] = dict(timeouts.get(driver, sqlite))
     if not prepared:
         connect_args |= _UNPREPARED[driver]

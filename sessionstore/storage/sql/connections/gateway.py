@@ -16,6 +16,7 @@ from ....concurrency.loops import PerLoop
 from ....concurrency.sent import noted
 from ....errors import ConfigurationError, SessionStoreError, StorageError
 from ..causes import Stage, clean_cause
+from ..drivers.sqlite_thread import supervise_all
 from ..faults import NOT_PREPARED, Fault, code_of, driver_error, of_one_statement, refused_access, storage_error
 from ..sqlite_file import trouble_with
 from ..urls.sqlite import file_of
@@ -77,6 +78,8 @@ class Gateway:
         self._limits = limits or Limits()
         self._channels = PerLoop(self._open_channel, drop=Channel.abandon, inherit=_disown)
         sqlite = engine.dialect.name == "sqlite"
+        if sqlite:
+            supervise_all(engine.sync_engine)
         self.schema = None if sqlite else config.schema_name(schema)
         self._backend, self.table, self.statements = database(engine.dialect, self.schema)
         self._first_call = FirstCall(self.table, self._backend, file_of(engine.url) if sqlite else None)

@@ -12,7 +12,7 @@ from sqlalchemy import PoolProxiedConnection
 from sqlalchemy.util import greenlet_spawn
 
 from ....errors import ConfigurationError
-from ..drivers.fork_gate import GATE
+from ..drivers.sqlite_thread import supervise
 
 _LEGACY: Final = getattr(sqlite3, "LEGACY_TRANSACTION_CONTROL", -1)  # since Python 3.12
 
@@ -178,7 +178,7 @@ class SqliteMode:
         await driver._execute(_put_back_sqlite, driver._conn, before)  # noqa: SLF001
 
     async def check(self, driver: Any) -> None:
-        GATE.note(driver)
+        supervise(driver)
         for name, plain in _SQLITE_TYPES.items():
             if name in sqlite3.converters and await driver._execute(_converts, driver._conn, name, plain):  # noqa: SLF001
                 raise ConfigurationError(

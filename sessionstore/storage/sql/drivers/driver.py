@@ -16,7 +16,6 @@ from typing import Any, Final, Protocol, TypeAlias
 from sqlalchemy import Dialect
 
 from ..faults import Errors, code_of
-from .fork_gate import GATE
 
 Row: TypeAlias = Sequence[Any]
 Params: TypeAlias = dict[str, Any] | tuple[Any, ...]
@@ -262,19 +261,13 @@ _ANY_TEXT: Final = partial(str, encoding="utf-8", errors="backslashreplace")
 
 def _fetch_all(raw: Any, sql: str, params: Params) -> Sequence[Row]:
     """Runs a statement in its connection's thread, without a row factory and with the text factory `_ANY_TEXT`."""
-    with GATE:
-        before = raw.text_factory
-        raw.text_factory = _ANY_TEXT
-        try:
-            return _run(raw, sql, params)
-        finally:
-            raw.text_factory = before
-
-
-def _run(raw: Any, sql: str, params: Params) -> Sequence[Row]:
-    # A separate function, so that the cursor is freed before the fork gate opens.
-    rows: Sequence[Row] = sqlite3.Cursor(raw).execute(sql, params).fetchall()
-    return rows
+    before = raw.text_factory
+    raw.text_factory = _ANY_TEXT
+    try:
+        rows: Sequence[Row] = sqlite3.Cursor(raw).execute(sql, params).fetchall()
+        return rows
+    finally:
+        raw.text_factory = before
 
 
 def _in_transaction(connection: Any) -> bool | None:

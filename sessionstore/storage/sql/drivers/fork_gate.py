@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Awaitable, Callable
 from threading import Condition, local
 from types import TracebackType
 from typing import Any, Final
-from weakref import WeakSet, ref
+from weakref import WeakSet
 
 from ....errors import StorageUnavailableError
 
@@ -60,12 +59,8 @@ class ForkGate:
                 self._changed.notify_all()
 
     def note(self, driver: Any) -> None:
-        """Notes a connection of aiosqlite, which a child would inherit, and has all calls on it enter the gate."""
-        if driver in self._known:
-            return
+        """Notes a connection of aiosqlite, which a child would inherit."""
         self._known.add(driver)
-        if not isinstance(driver._conn, GatedConnection):  # noqa: SLF001
-            driver._execute = _behind_the_gate(driver)  # noqa: SLF001
 
     def close_inherited(self) -> None:
         """Closes the connections of the parent process, in the child, before it opens its first one.
@@ -110,46 +105,11 @@ class _Depth(local):
     entered = 0
 
 
-def _behind_the_gate(driver: Any) -> Callable[..., Awaitable[Any]]:
-    """Runs what a service calls on a connection of its own in the thread of the connection, inside the gate."""
-    weakly, execute = ref(driver), type(driver)._execute  # noqa: SLF001  # what aiosqlite calls for everything
-
-    def gated(function: Callable[..., Any], *args: Any, **options: Any) -> Any:
-        with GATE:
-            return function(*args, **options)
-
-    def run(function: Callable[..., Any], *args: Any, **options: Any) -> Awaitable[Any]:
-        running: Awaitable[Any] = execute(weakly(), gated, function, *args, **options)
-        return running
-
-    return run
-
-
 def _close(raw: sqlite3.Connection) -> None:
     try:
         raw.close()
     except sqlite3.ProgrammingError:
         return  # check_same_thread: it ends with its last reference, which is here
-
-
-class GatedConnection(sqlite3.Connection):
-    """A connection that is opened and ended behind the gate."""
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        with GATE:
-            super().__init__(*args, **options)
-
-    def commit(self) -> None:
-        with GATE:
-            super().commit()
-
-    def rollback(self) -> None:
-        with GATE:
-            super().rollback()
-
-    def close(self) -> None:
-        with GATE:
-            super().close()
 
 
 GATE: Final = ForkGate()

@@ -69,3 +69,11 @@ async def test_a_child_forked_during_a_long_statement_of_sqlite_is_refused(
         python(*QUIET, "-m", "tests.storage.sql.connections.forking", "long", "", "1", place), 100
     )
     assert (ended.status, ended.output) == (0, "")
+
+
+async def test_a_child_forked_while_a_service_opens_and_closes_connections_of_sqlite_does_not_hang(
+    sqlite_template: Path, tmp_path: Path
+) -> None:
+    place = sqlite_url(copied_file(sqlite_template, tmp_path / "sessions.db"))
+    ended = await asyncio.wait_for(python(*QUIET, "-m", "tests.storage.sql.connections.opening", "100", place), 250)
+    assert (ended.status, ended.output) == (0, "")

@@ -1,0 +1,72 @@
+"""The thread of a SQLite connection: all that it is given to do is done behind the gate."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from functools import partial
+from importlib import import_module
+from threading import Thread
+from typing import Any
+
+from sqlalchemy import Engine, event
+
+from .fork_gate import GATE
+
+
+def supervise_all(engine: Engine) -> None:
+    """Supervises the connections that an engine makes from now on, those that a service itself uses as well."""
+    if not event.contains(engine, "do_connect", _connecting):
+        event.listen(engine, "do_connect", _connecting)
+
+
+def _connecting(_: object, __: object, ___: object, options: dict[str, Any]) -> None:
+    options.setdefault("async_creator_fn", _connect)  # SQLAlchemy's own word for what makes the driver's connection
+
+
+def _connect(*arguments: Any, **options: Any) -> Any:
+    driver = import_module("aiosqlite").connect(*arguments, **options)
+    # As SQLAlchemy has it of the connections that it makes itself: they keep no process from ending.
+    thread = driver if isinstance(driver, Thread) else driver._thread  # noqa: SLF001
+    thread.daemon = True
+    supervise(driver)
+    return driver
+
+
+def supervise(driver: Any) -> None:
+    """Has all calls on a connection enter the gate: opening and closing it, and those of a service, included."""
+    # There is no public name for it. All calls of aiosqlite pass it.
+    if not isinstance(driver._tx, _Calls):  # noqa: SLF001
+        driver._tx = _Calls(driver._tx)  # noqa: SLF001
+    GATE.note(driver)
+
+
+class _Calls:
+    """The queue of a connection's thread."""
+
+    def __init__(self, queue: Any) -> None:
+        self._queue = queue
+        self._opened: sqlite3.Connection | None = None
+
+    def put_nowait(self, call: tuple[Any, Callable[[], Any]]) -> None:
+        future, function = call
+        self._queue.put_nowait((future, partial(self._behind_the_gate, function)))
+
+    def get(self, *arguments: Any, **options: Any) -> Any:
+        return self._queue.get(*arguments, **options)
+
+    def _behind_the_gate(self, function: Callable[[], Any]) -> Any:
+        with GATE:
+            done = function()
+            if isinstance(done, sqlite3.Connection):
+                self._opened = done
+            elif done is _stopped() and self._opened is not None:
+                # Nobody was given it if its opener was cancelled, and it would be closed wherever it is freed.
+                self._opened.close()
+                self._opened = None
+            return done
+
+
+def _stopped() -> object:
+    """What the last call of a thread returns."""
+    return getattr(import_module("aiosqlite.core"), "_STOP_RUNNING_SENTINEL", _stopped)
