@@ -20,12 +20,12 @@ from .writers import Writers
 _PATIENCE = 60.0
 _FAULT = "write lands late, after its connection was cut"
 
-_LOCK = 4711
+LOCK = 4711
 # The row is locked by then, as it is while a write waits for a standby or for the disk. Writers share the lock.
-_WAITING = (
+WAITING = (
     f"""
     CREATE FUNCTION waiting() RETURNS trigger LANGUAGE plpgsql AS $$
-    BEGIN PERFORM pg_advisory_xact_lock_shared({_LOCK}); RETURN new; END $$
+    BEGIN PERFORM pg_advisory_xact_lock_shared({LOCK}); RETURN new; END $$
     """,
     "CREATE TRIGGER waiting BEFORE UPDATE OF state ON sessionstore.sessions FOR EACH ROW EXECUTE FUNCTION waiting()",
 )
@@ -42,7 +42,7 @@ async def _one_way(database: Database, driver: str, times: int) -> Row:
         through(proxy.url, driver) as storage,
         await psycopg.AsyncConnection.connect(dsn(database.url), autocommit=True) as bystander,
     ):
-        for statement in _WAITING:
+        for statement in WAITING:
             await bystander.execute(statement.encode())
         sent_again = asyncio.Event()
         seen: set[str] = set()
@@ -58,12 +58,12 @@ async def _one_way(database: Database, driver: str, times: int) -> Row:
         async with Writers(storage) as writers:
             await writers.all_move_on()
             for _ in range(times):
-                await bystander.execute("SELECT pg_advisory_lock(%s)", [_LOCK])
+                await bystander.execute("SELECT pg_advisory_lock(%s)", [LOCK])
                 await until_blocked(database)
                 sent_again.clear()
                 proxy.leave()
                 async with asyncio.timeout(_PATIENCE):
                     await sent_again.wait()
-                await bystander.execute("SELECT pg_advisory_unlock(%s)", [_LOCK])
+                await bystander.execute("SELECT pg_advisory_unlock(%s)", [LOCK])
                 await writers.go_on()
         return await writers.row(database.url, _FAULT, times)

@@ -16,25 +16,16 @@ from tests.support.bystander import ask, dsn, until_blocked
 from tests.support.documents import TTL, Chat, append, new_chat
 from tests.support.postgres import Database, PostgresServer
 
+from .late_landings import LOCK, WAITING
 from .proxy import Proxy
 from .ways import WAYS, migrated, through
-
-_LOCK = 4711
-# The row is locked by then, as it is while a write waits for a standby or for the disk.
-_WAITING = (
-    f"""
-    CREATE FUNCTION waiting() RETURNS trigger LANGUAGE plpgsql AS $$
-    BEGIN PERFORM pg_advisory_xact_lock({_LOCK}); RETURN new; END $$
-    """,
-    "CREATE TRIGGER waiting BEFORE UPDATE OF state ON sessionstore.sessions FOR EACH ROW EXECUTE FUNCTION waiting()",
-)
 
 
 @contextmanager
 def writes_waiting(database: Database) -> Iterator[None]:
     """All who write a state wait."""
     with psycopg.connect(dsn(database.url), autocommit=True) as connection:
-        connection.execute("SELECT pg_advisory_lock(%s)", [_LOCK])
+        connection.execute("SELECT pg_advisory_lock(%s)", [LOCK])
         yield
 
 
@@ -49,7 +40,7 @@ async def test_version_state_and_facts_are_those_of_one_write(server: PostgresSe
         chats: SessionManager[Chat] = SessionManager(new_chat, storage, "chat", ttl=TTL)
         first = (await chats.create_session("s")).version
         assert first is not None
-        for statement in _WAITING:
+        for statement in WAITING:
             await asyncio.to_thread(ask, database, statement)
         words = count()
         again = asyncio.Event()

@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from typing import Any, TypeAlias
@@ -88,11 +89,16 @@ async def child(sessions: Sessions, name: str, *, in_memory: bool) -> None:
 
 
 def fork(sessions: Sessions, name: str, *, in_memory: bool) -> int:
+    return forked(lambda: child(sessions, name, in_memory=in_memory))
+
+
+def forked(work: Callable[[], Coroutine[Any, Any, None]]) -> int:
+    """Forks a child that does this in an event loop of its own, within a minute, and ends; its process id."""
     pid = os.fork()
     if pid == 0:
         status = 1
         try:
-            asyncio.run(asyncio.wait_for(child(sessions, name, in_memory=in_memory), 60))
+            asyncio.run(asyncio.wait_for(work(), 60))
             status = 0
         except BaseException:  # noqa: BLE001  # it is said, and the status tells
             traceback.print_exc()

@@ -13,7 +13,6 @@ import signal
 import sys
 import threading
 import time
-import traceback
 from contextlib import suppress
 
 from sqlalchemy import NullPool
@@ -22,6 +21,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from sessionstore import SessionManager, SqlStorageProvider
 from tests.support.documents import new_chat
+
+from .forking import forked
 
 USERS = 3
 SECONDS = 10.0
@@ -81,17 +82,7 @@ def main(forks: int, url: str) -> None:
     begun.wait()
     hung = failed = 0
     for _ in range(forks):
-        pid = os.fork()
-        if pid == 0:
-            status = 1
-            try:
-                asyncio.run(child())
-                status = 0
-            except BaseException:  # noqa: BLE001  # it is said, and the status tells
-                traceback.print_exc()
-            finally:
-                sys.stderr.flush()
-                os._exit(status)
+        pid = forked(child)
         deadline = time.monotonic() + SECONDS
         while not (ended := os.waitpid(pid, os.WNOHANG))[0] and time.monotonic() < deadline:
             time.sleep(0.002)
