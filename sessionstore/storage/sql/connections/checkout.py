@@ -10,7 +10,7 @@ from contextvars import Context
 from math import inf
 from pathlib import Path
 from time import monotonic
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 from weakref import WeakSet
 
 from sqlalchemy import StaticPool
@@ -22,16 +22,14 @@ from ..drivers.driver import Driver
 from ..drivers.fork_gate import GATE
 from ..faults import Errors
 from .bounded import Left, bounded, ended
-from .followed_file import FollowedFile
 from .lease import Lease, most_idle, of_pool, to_its_end, waits_for_nothing
 from .limits import Limits
 from .modes import Mode
+from .opened_file import OpenedFile
 from .pools import LoopPool, belongs_to, died_with_its_loop, idle, made_in
 from .preparing import check_shared, prepare
 from .readers import Readers, writes_now
 from .scarce import Scarce
-
-R = TypeVar("R")
 
 _LOG: Final = logging.getLogger("sessionstore.storage")
 
@@ -64,7 +62,7 @@ class Connections:
     def __init__(
         self, pool: LoopPool, mode: Mode, driver: Driver, limits: Limits, *, owned: bool, file: Path | None = None
     ) -> None:
-        self._file = None if file is None else FollowedFile(file)
+        self._file = None if file is None else OpenedFile(file)
         self._returned = asyncio.Event()
         self._pool = pool
         self._mode = mode
@@ -149,7 +147,7 @@ class Connections:
     async def _look(self, lease: Lease) -> bool:
         """Replaces all connections where a new one leads to a server that writes."""
         try:
-            writes = await writes_now(lease.pool, self._driver, of_pool)
+            writes = await writes_now(lease.pool, self._driver)
         except Exception as error:  # noqa: BLE001  # nobody waits for it, and the old ones are what there is
             _LOG.debug("no new connection beside those that only read", extra={"error": type(error).__name__})
             writes = False

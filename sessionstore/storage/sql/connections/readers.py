@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from math import inf
 from time import monotonic
 from typing import Any, Final
@@ -10,6 +9,7 @@ from typing import Any, Final
 from sqlalchemy.util import greenlet_spawn
 
 from ..drivers.driver import Driver
+from .lease import of_pool
 
 LOOK_SECONDS: Final = 5.0
 """How often it is looked where a new connection leads, while connections that only read are used."""
@@ -46,7 +46,7 @@ class Readers:
         return not self.looking and self._seen + _UNKNOWN_SECONDS < monotonic()
 
 
-async def writes_now(pool: Any, driver: Driver, connect: Callable[[Any], Awaitable[Any]]) -> bool:
+async def writes_now(pool: Any, driver: Driver) -> bool:
     """Whether a new connection leads to a server that writes.
 
     It is made beside the pool, so that nobody waits for it.
@@ -54,10 +54,9 @@ async def writes_now(pool: Any, driver: Driver, connect: Callable[[Any], Awaitab
     Args:
         pool: What to connect as.
         driver: Talks on it.
-        connect: Takes a connection out of a pool.
     """
     another = pool.recreate()
-    pooled = await connect(another)
+    pooled = await of_pool(another)
     try:
         ((setting,),) = await driver.fetch(pooled.driver_connection, "SHOW transaction_read_only", ())
         return bool(setting == "off")
