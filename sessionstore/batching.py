@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 from .errors import ConfigurationError
 
@@ -16,6 +17,24 @@ BATCH_CHARS: Final = 4_000_000
 A write knows the lengths of its states. A read does not: its number of keys follows from the states of the batch before
 it. So the first read of long states after short ones may exceed the limit.
 """
+
+
+T = TypeVar("T")
+
+
+def divided(items: Iterable[T], chars: Callable[[T], int]) -> Iterator[list[T]]:
+    """Divides what goes together into parts of at most BATCH_CHARS characters; a longer item is a part of its own."""
+    part: list[T] = []
+    total = 0
+    for item in items:
+        length = chars(item)
+        if part and total + length > BATCH_CHARS:
+            yield part
+            part, total = [], 0
+        part.append(item)
+        total += length
+    if part:
+        yield part
 
 
 @dataclass(frozen=True, slots=True)

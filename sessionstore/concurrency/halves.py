@@ -52,7 +52,7 @@ async def in_parts(batch: Batch[K, Q, R], do: Send[K, Q, R]) -> None:
     alone: list[K] = []
     await _parted(batch, do, alone)
     if alone:
-        await asyncio.gather(*(_single({key: batch[key]}, do) for key in alone))
+        await asyncio.gather(*(_parted({key: batch[key]}, do, []) for key in alone))
 
 
 async def _parted(batch: Batch[K, Q, R], do: Send[K, Q, R], alone: list[K], end: float | None = None) -> None:
@@ -72,13 +72,6 @@ async def _parted(batch: Batch[K, Q, R], do: Send[K, Q, R], alone: list[K], end:
             alone += part
         elif part:
             await _parted({key: batch[key] for key in part}, do, alone, end)
-
-
-async def _single(batch: Batch[K, Q, R], do: Send[K, Q, R]) -> None:
-    try:
-        await do(batch)
-    except Exception as error:  # noqa: BLE001  # whatever it is, those who called are told
-        tell([call for calls in batch.values() for call in calls], error)
 
 
 async def _answers(

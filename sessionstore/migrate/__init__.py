@@ -22,10 +22,11 @@ from sqlalchemy import Connection, text
 from sqlalchemy.sql.ddl import CreateSchema
 
 from ..errors import ConfigurationError, SchemaError, StorageUnavailableError
+from ..storage.sql.faults import LOCK_NOT_AVAILABLE
 from ..storage.sql.tables import REVISIONS
 from .connection import connected
 from .faults import faults, guarded, waited
-from .locks import LOCK_NOT_AVAILABLE, TABLE_TURN, begin_alone, holders
+from .locks import TABLE_TURN, begin_alone, holders
 from .target import Target
 
 __all__ = ["HEAD", "Target", "check", "current", "downgrade", "migrating", "sql", "upgrade"]

@@ -9,10 +9,8 @@ from typing import Any, Final
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
-from ..storage.sql.faults import code_of, driver_error
+from ..storage.sql.faults import LOCK_NOT_AVAILABLE, code_of, driver_error
 from .waits import LockWait, shown
-
-LOCK_NOT_AVAILABLE: Final = "55P03"
 
 _LONGEST_TURN: Final = 10.0
 """Seconds of one wait for another migration. After each wait the migration logs what it waits for."""

@@ -9,8 +9,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from ..concurrency.sent import Sent
 from ..errors import SessionConflictError
-from ..ids import Version
-from ..storage import Document, Summary
+from ..storage import Document, Summary, at_version
 
 
 class Made(NamedTuple):
@@ -81,11 +80,9 @@ class Update:
         """
         key, actual = document.summary.key, document.summary.version
         expected = self._expected_version
-        if expected is not None:
-            if actual != expected:
-                raise SessionConflictError(key.session_id, expected=expected, actual=actual)
-            if isinstance(expected, Version) and expected.write != document.summary.last_write:
-                raise SessionConflictError(key.session_id, expected=expected, actual=actual, rewritten=True)
+        if expected is not None and at_version(document, expected) is None:
+            rewritten = actual == expected
+            raise SessionConflictError(key.session_id, expected=expected, actual=actual, rewritten=rewritten)
         current = asyncio.current_task()
         if current is self._task:
             return self._context.run(self._make, document)

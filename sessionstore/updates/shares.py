@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from operator import attrgetter
 
-from ..batching import BATCH_CHARS
+from ..batching import divided
 from .attempt import UpdateCall
 from .fold import Fold
 
 
-def parts(folds: Iterable[Fold]) -> Iterable[list[Fold]]:
+def parts(folds: Iterable[Fold]) -> Iterator[list[Fold]]:
     """The folds in groups whose states have at most BATCH_CHARS characters; a longer state is a group of its own."""
-    part: list[Fold] = []
-    chars = 0
-    for fold in folds:
-        if part and chars + fold.chars > BATCH_CHARS:
-            yield part
-            part, chars = [], 0
-        part.append(fold)
-        chars += fold.chars
-    if part:
-        yield part
+    return divided(folds, attrgetter("chars"))
 
 
 def halves_of(folds: Sequence[Fold], end: float) -> list[list[Fold]]:

@@ -42,6 +42,9 @@ _LIMITS: Final = {
 
 NOT_PREPARED: Final = {"26000", "42P05"}
 
+LOCK_NOT_AVAILABLE: Final = "55P03"
+"""The code of what is refused because a lock was not free within lock_timeout."""
+
 READ_ONLY: Final = "25006"
 """The code of a write that is refused because the server or the role is read-only."""
 

@@ -34,6 +34,7 @@ from .connections.engine import make_bounded_engine
 from .connections.gateway import Gateway
 from .connections.limits import Limits
 from .drivers.driver import Row
+from .operations.attempts import Told, Wanted
 from .operations.creations import Creations
 from .operations.deletions import Deletion, Deletions, deletions_of
 from .operations.fetching import Fetching
@@ -43,7 +44,7 @@ from .operations.purging import Purging
 from .operations.reads import Reads, may_access
 from .operations.rounds import Rounds
 from .operations.settings import settled
-from .operations.together import Together, Told, Wanted, found, length_of, not_again
+from .operations.together import Together, found, length_of, not_again
 from .statements.rows import (
     document_of,
     key_of,

@@ -2,38 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Final, TypeAlias
 
-from ....concurrency.retry_window import until_told
 from ....errors import StorageError, UpdateOutcomeUnknownError
 from ....ids import first_version, started_at
 from ... import Creation, Document, Draft, Key
 from ..drivers.driver import Row
+from ..faults import LOCK_NOT_AVAILABLE
 from ..statements.compiled import Statements
 from ..statements.rows import CREATED, DUE, document_of, draft_fields, expired, key_of
+from .attempts import Attempts, Told, Wanted
 from .fetching import Fetching
 from .reads import Reads, may_access
-from .rounds import Rounds
-
-_LOCK_NOT_AVAILABLE: Final = "55P03"
-
-Told: TypeAlias = Callable[[Key, Creation], None]
-"""Called with the result of a key's first draft, as soon as the result is known."""
 
 
-class Creations:
-    """The creations of one call, or of several concurrent calls.
+class Creations(Attempts[Draft, Creation]):
+    """The creations of one call, or of several concurrent calls. See Attempts for the other arguments.
 
     Args:
-        drafts: The sessions to create.
-        statements: The statements of the storage.
-        fetching: Runs the statements.
-        reads: Accesses the sessions that exist already.
-        told: Called with the result of each key. None: the caller uses made().
-        wanted: Whether a caller still waits for a key. Keys without a waiting caller are dropped. None: keys are
-            never dropped.
+        drafts: The sessions to create. If a key comes twice, its first draft is sent.
     """
 
     def __init__(
@@ -42,34 +30,24 @@ class Creations:
         statements: Statements,
         fetching: Fetching,
         reads: Reads,
-        told: Told | None = None,
-        wanted: Callable[[Key], bool] | None = None,
+        told: Told[Creation] | None = None,
+        wanted: Wanted | None = None,
     ) -> None:
-        self._told = told
-        self._wanted = wanted
-        self._drafts = drafts
-        self._statements = statements
-        self._fetching = fetching
-        self._reads = reads
-        self._rounds = Rounds(reads.held)
-        self._pending: dict[Key, Draft] = {}
+        pending: dict[Key, Draft] = {}
         for draft in drafts:
-            self._pending.setdefault(draft.key, draft)
-        self._made: dict[Key, Creation] = {}
+            pending.setdefault(draft.key, draft)
+        super().__init__(pending, statements, fetching, reads, told, wanted)
+        self._drafts = drafts
         # The first versions of the drafts of lost attempts. A session that such an attempt created starts with one.
         self._lost: dict[Key, list[int]] = {}
-
-    async def run(self) -> None:
-        """Creates the sessions, and calls ``told`` with the result of each key."""
-        await until_told(self._attempt)
 
     async def made(self) -> Sequence[Creation]:
         """Creates the sessions, and returns the result of each draft. If a key comes twice, its first draft creates."""
         await self.run()
         creations: list[Creation] = []
         for draft in self._drafts:
-            creations.append(self._made[draft.key])
-            self._made[draft.key] = Creation(self._made[draft.key].document, created=False)
+            creations.append(self._results[draft.key])
+            self._results[draft.key] = Creation(self._results[draft.key].document, created=False)
         return creations
 
     async def _attempt(self) -> None:
@@ -84,7 +62,7 @@ class Creations:
             except StorageError as error:
                 # "Refused" tells the caller that a retry is safe. It is not if an earlier attempt may have landed.
                 error.refused = error.refused and not self._lost
-                if self._told is None and error.code == _LOCK_NOT_AVAILABLE:
+                if self._one_call and error.code == LOCK_NOT_AVAILABLE:
                     await self._rounds.pause(self._pending)  # waited for an uncommitted INSERT of the same key
                 else:
                     await self._rounds.refused(error)
@@ -101,13 +79,12 @@ class Creations:
             documents = await self._access(found, drafts)
             self._settle({key: Creation(it, self._is_ours(key, it)) for key, it in documents.items()})
             if self._pending:
-                nothing = not self._lost and (self._told is not None or not self._made)
-                await self._rounds.again(self._pending, unwritten=nothing)
+                await self._rounds.again(self._pending, unwritten=self._nothing_written and not self._lost)
 
     async def _insert(self, pending: Iterable[Draft]) -> Sequence[Row]:
         """Inserts drafts whose keys have no live session. Returns rows of the created and of the found sessions."""
         fields = map(draft_fields, pending)
-        return await self._fetching.batch(self._statements.create, fields, writing=True, divisible=self._told is None)
+        return await self._fetching.batch(self._statements.create, fields, writing=True, divisible=self._one_call)
 
     async def _access(self, rows: Sequence[Row], unread: Mapping[Key, Draft]) -> Mapping[Key, Document]:
         """Accesses the sessions of rows just read and of unread drafts. Sessions of other owners are only returned."""
@@ -124,16 +101,3 @@ class Creations:
 
     def _is_ours(self, key: Key, document: Document) -> bool:
         return any(started_at(document.summary.version, first) for first in self._lost.get(key, ()))
-
-    def _settle(self, made: Mapping[Key, Creation]) -> None:
-        self._made |= made
-        for key, creation in made.items():
-            self._pending.pop(key, None)
-            if self._told is not None:
-                self._told(key, creation)
-
-    def _want(self) -> bool:
-        """Drops the keys that no caller waits for any more, and returns whether any key is left."""
-        if self._wanted is not None:
-            self._pending = {key: draft for key, draft in self._pending.items() if self._wanted(key)}
-        return bool(self._pending)

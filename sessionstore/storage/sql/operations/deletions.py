@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import NamedTuple, TypeAlias
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
 
-from ....concurrency.retry_window import until_told
 from ....errors import UpdateOutcomeUnknownError
 from ... import Key, Owners, Versions
 from ...journal import new_receipt
@@ -14,12 +13,9 @@ from ..statements.compiled import Statements
 from ..statements.deleting import HELD, LIVE, SWALLOWED, USED_UP
 from ..statements.rows import deletion_fields, key_of
 from .answers import not_kept
+from .attempts import Attempts, Told, Wanted
 from .fetching import Fetching
 from .reads import Reads
-from .rounds import Rounds
-
-Told: TypeAlias = Callable[[Key, bool], None]
-"""Called with whether a live session was deleted, as soon as that is known."""
 
 
 class Deletion(NamedTuple):
@@ -34,18 +30,12 @@ class Deletion(NamedTuple):
     version: int | None = None
 
 
-class Deletions:
-    """The deletions of one call, or of several concurrent calls.
+class Deletions(Attempts[str, bool]):
+    """The deletions of one call, or of several concurrent calls. See Attempts for the other arguments.
 
     Args:
-        keys: The keys to delete, in the order of the answers.
+        keys: The keys to delete, in the order of the answers. A receipt is sent for each.
         wishes: The conditions of each deletion.
-        statements: The statements of the storage.
-        fetching: Runs the statements.
-        reads: Finds the rows that other transactions hold.
-        told: Called with the result of each key. None: the caller uses made().
-        wanted: Whether a caller still waits for a key. Keys without a waiting caller are dropped. None: keys are
-            never dropped.
     """
 
     def __init__(
@@ -55,28 +45,18 @@ class Deletions:
         statements: Statements,
         fetching: Fetching,
         reads: Reads,
-        told: Told | None = None,
-        wanted: Callable[[Key], bool] | None = None,
+        told: Told[bool] | None = None,
+        wanted: Wanted | None = None,
     ) -> None:
-        self._told = told
-        self._wanted = wanted
+        super().__init__({key: new_receipt() for key in keys}, statements, fetching, reads, told, wanted)
         self._keys = keys
         self._wishes = wishes
-        self._statements = statements
-        self._fetching = fetching
-        self._rounds = Rounds(reads.held)
-        self._pending = {key: new_receipt() for key in keys}
-        self._live: dict[Key, bool] = {}
         self._lost: dict[Key, str] = {}
-
-    async def run(self) -> None:
-        """Deletes the sessions, and calls ``told`` with the result of each key."""
-        await until_told(self._attempt)
 
     async def made(self) -> Sequence[bool]:
         """Deletes the sessions, and returns whether each was live. If a key comes twice, its second answer is False."""
         await self.run()
-        return [self._live.pop(key, False) for key in self._keys]
+        return [self._results.pop(key, False) for key in self._keys]
 
     async def _attempt(self) -> None:
         if self._lost:
@@ -93,7 +73,7 @@ class Deletions:
             if swallowed := [key for key, outcome in outcomes.items() if outcome == SWALLOWED]:
                 raise not_kept(swallowed, deleting=True)
             if self._pending:
-                await self._rounds.pause(self._pending, unwritten=self._told is not None or not self._live)
+                await self._rounds.pause(self._pending, unwritten=self._nothing_written)
 
     async def _look_up_lost(self) -> None:
         """Looks up the deletions whose answers were lost. Those that did not land are repeated.
@@ -109,7 +89,7 @@ class Deletions:
     async def _delete(self, receipts: Mapping[Key, str]) -> Sequence[Row]:
         """Deletes sessions, and inserts the receipt of each live one. Returns rows of a key and its outcome."""
         fields = (deletion_fields(key, receipt, *self._wishes[key]) for key, receipt in receipts.items())
-        return await self._fetching.batch(self._statements.delete, fields, writing=True, divisible=self._told is None)
+        return await self._fetching.batch(self._statements.delete, fields, writing=True, divisible=self._one_call)
 
     async def _receipts(self, receipts: Collection[str]) -> Sequence[Row]:
         """Uses up receipts, so that the deletions that would insert them cannot land any more.
@@ -121,19 +101,6 @@ class Deletions:
         await self._fetching.batch(self._statements.use_up_receipts, used, writing=True, keyed=False)
         asked = [*used, *({"receipt": receipt + USED_UP} for receipt in receipts)]
         return await self._fetching.batch(self._statements.receipts, asked, writing=False, keyed=False)
-
-    def _settle(self, live: Mapping[Key, bool]) -> None:
-        self._live |= live
-        for key, was_live in live.items():
-            self._pending.pop(key, None)
-            if self._told is not None:
-                self._told(key, was_live)
-
-    def _want(self) -> bool:
-        """Drops the keys that no caller waits for any more, and returns whether any key is left."""
-        if self._wanted is not None:
-            self._pending = {key: receipt for key, receipt in self._pending.items() if self._wanted(key)}
-        return bool(self._pending)
 
 
 def deletions_of(keys: Sequence[Key], owners: Owners, versions: Versions) -> Sequence[Deletion]:

@@ -9,13 +9,13 @@ from ....errors import SessionHeldError, StorageUnavailableError
 from ... import Apply, Document, Key, Summary, Write
 from ..connections.gateway import Gateway
 from ..connections.lease import Lease
+from ..faults import LOCK_NOT_AVAILABLE
 from ..statements.rows import document_of, key_of, unique, write_fields, written
 from .answers import not_kept
 from .fetching import Fetching, check_keys
 
 _STATEMENTS: Final = 6
 """The time limit of the transaction, as a multiple of a statement's. It waits for locks and runs callers' functions."""
-_LOCK_NOT_AVAILABLE: Final = "55P03"
 
 
 class LockedUpdates:
@@ -47,7 +47,7 @@ class LockedUpdates:
         try:
             outcome = await self._gateway.run(operation, writing=True, statements=_STATEMENTS)
         except StorageUnavailableError as error:
-            if error.code != _LOCK_NOT_AVAILABLE:
+            if error.code != LOCK_NOT_AVAILABLE:
                 raise
             raise SessionHeldError(
                 "another transaction holds the row of a session for longer than the lock_timeout (1 s or less), and "

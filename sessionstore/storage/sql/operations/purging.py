@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection
 from datetime import datetime, timedelta
-from typing import Final, TypeAlias
+from typing import Final
 
 from ....ids import check_filters
-from ... import Key, Purge, check_limit
+from ... import Purge, check_limit
 from ..connections.gateway import Gateway
 from ..statements.scope import Scope
 from ..tables import FIRST_INSTANT, micros
 from .answers import not_kept
 from .fetching import Fetching
-from .rounds import Rounds
-
-_Held: TypeAlias = Callable[[Collection[Key]], Awaitable[Collection[Key]]]
+from .rounds import Held, Rounds
 
 _CLEAR_BATCH: Final = 5000
 _RECEIPTS: Final = timedelta(hours=1)
@@ -31,7 +28,7 @@ class Purging:
         held: Returns the keys of the rows that other transactions hold.
     """
 
-    def __init__(self, gateway: Gateway, fetching: Fetching, held: _Held) -> None:
+    def __init__(self, gateway: Gateway, fetching: Fetching, held: Held) -> None:
         self._gateway = gateway
         self._statements = gateway.statements
         self._fetching = fetching

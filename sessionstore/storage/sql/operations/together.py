@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Generic, NamedTuple, TypeAlias, TypeVar
 
-from ....batching import BATCH_CHARS, Batching
+from ....batching import Batching, divided
 from ....concurrency.call import Batch, Call
 from ....concurrency.combine import Combiner
 from ....concurrency.halves import in_parts
 from ....concurrency.sent import Sent, SentTogether, noted, noting
 from ... import Creation, Draft, Key
+from .attempts import Told, Wanted
 
 Q = TypeVar("Q")
 R = TypeVar("R")
 
-Told: TypeAlias = Callable[[Key, R], None]
-Wanted: TypeAlias = Callable[[Key], bool]
 Run: TypeAlias = Callable[[Mapping[Key, Q], Told[R], Wanted], Awaitable[None]]
 """Runs one request for each key. Calls Told with each result, and asks Wanted whether a caller still waits."""
 
@@ -72,21 +71,8 @@ class Together(Generic[Q, R]):
 
     async def _do(self, batch: Batch[Key, _Asked[Q], R]) -> None:
         while wishes := _first_of_each(batch):
-            for part in self._parts(wishes):
-                await self._do_part(batch, part)
-
-    def _parts(self, wishes: Mapping[Key, Q]) -> Sequence[dict[Key, Q]]:
-        """Divides requests into statements of at most BATCH_CHARS characters. A larger request goes alone."""
-        parts: list[dict[Key, Q]] = [{}]
-        room = BATCH_CHARS
-        for key, wish in wishes.items():
-            weight = self._weight(wish)
-            if weight > room and parts[-1]:
-                parts.append({})
-                room = BATCH_CHARS
-            parts[-1][key] = wish
-            room -= weight
-        return parts
+            for part in divided(wishes.items(), lambda item: self._weight(item[1])):
+                await self._do_part(batch, dict(part))
 
     async def _do_part(self, batch: Batch[Key, _Asked[Q], R], wishes: Mapping[Key, Q]) -> None:
         calls = {
