@@ -11,7 +11,7 @@ import typer
 
 from ..errors import shown_id
 from ..ids import check_session_id
-from ..storage import Document, Key, StorageProvider, Summary
+from ..storage import Document, Key, Place, StorageProvider, Summary
 from .console import fail, print_facts, print_json, print_pretty, print_table, say
 from .options import AnyNamespace, AsJson, DatabaseUrl, Namespace, Owner, Prefix, Schema, SessionIdArgument, opened
 from .summaries import COLUMNS, as_facts, as_members, as_row, iso, moment
@@ -49,7 +49,7 @@ async def _listed(
     storage: StorageProvider, namespace: str | None, prefix: str, owner: str | None, limit: int
 ) -> tuple[Sequence[Summary], bool]:
     sessions: list[Summary] = []
-    after: Key | None = None
+    after: Key | Place | None = None
     async with storage:
         while True:
             wanted = min(limit - len(sessions), _PAGE) if limit else _PAGE

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from ..reaper import Reaper
-from ..storage import Draft, Key, StorageProvider
+from ..storage import Draft, Key, Place, StorageProvider
 from .service import TTL
 
 LONG_AGO: Final = datetime(2000, 1, 1, tzinfo=UTC)
@@ -87,7 +87,7 @@ async def expire(storage: StorageProvider, clock: DemoClock, namespaces: Sequenc
 
 
 async def _pages(storage: StorageProvider, namespace: str) -> AsyncIterator[Sequence[Key]]:
-    after: Key | None = None
+    after: Key | Place | None = None
     while True:
         page = await storage.list(namespace, limit=_PAGE, after=after)
         yield [session.key for session in page.sessions]

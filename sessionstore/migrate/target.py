@@ -13,7 +13,7 @@ from sqlalchemy import URL, MetaData
 from sqlalchemy.sql.ddl import CreateSchema
 
 from .. import config
-from ..storage.sql.tables import VERSION_TABLE, deletions_table, sessions_table
+from ..storage.sql.tables import VERSION_TABLE, deletions_table, items_table, sessions_table
 from ..storage.sql.urls.options import PREPARED, own_options
 from ..storage.sql.urls.sqlite import file_of
 from ..storage.sql.urls.url import read_url
@@ -80,6 +80,7 @@ class Target:
         """The tables that this version needs."""
         metadata = MetaData(schema=self.schema)
         sessions_table(metadata, sqlite=self.schema is None)
+        items_table(metadata)
         if self.schema is not None:
             deletions_table(metadata)
         return metadata

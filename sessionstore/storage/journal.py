@@ -24,15 +24,33 @@ _KEY_CHARS: Final = 12
 
 
 class Journal(NamedTuple):
-    """The journal of a row, as two texts.
+    """The journal of a row, as three texts.
 
     Attributes:
-        writes: The entries of the last writes, the newest first.
+        writes: The entries of the last writes of the state, the newest first.
         keys: The digests of the last idempotency keys, the newest first.
+        appends: The entries of the last changes of the items, the newest first.
     """
 
     writes: str
     keys: str
+    appends: str = ""
+
+
+APPENDS: Final = 16
+"""The number of changes of the items that a journal keeps."""
+
+COUNT_CHARS: Final = 5
+MOST_ITEMS: Final = 16**COUNT_CHARS - 1
+"""The largest number of items that one append adds: what an entry of the journal can count."""
+
+APPEND_CHARS: Final = 1 + ID_CHARS + COUNT_CHARS
+"""The length of an entry: a mark, the id, and the number of positions that the change took, in hexadecimal."""
+
+APPENDS_CHARS: Final = APPENDS * APPEND_CHARS
+
+MARK: Final = "."
+"""The first character of each entry. No id has it, so a search for a mark and an id never matches between entries."""
 
 
 class Fate(Enum):
@@ -111,3 +129,28 @@ def has_key(keys: str, digest: str) -> bool:
 def with_key(keys: str, digest: str, most: int) -> str:
     """Returns the kept keys with the digest added as the newest, cut to at most ``most`` keys."""
     return (digest + keys)[: most * _KEY_CHARS]
+
+
+def append_entry(write_id: str, count: int) -> str:
+    """Returns the journal entry of a change of the items: its id, and the number of positions that it took."""
+    return f"{MARK}{write_id}{count:0{COUNT_CHARS}x}"
+
+
+def appended_at(appends: str, write_id: str, last_position: int) -> tuple[int, int] | None:
+    """Returns the first and the last position that a change of the items took.
+
+    Args:
+        appends: The journal that the row has now.
+        write_id: The id of the change.
+        last_position: The last position that the row has now.
+
+    Returns:
+        None: the journal does not have the change: it did not land, or too many others came later. If the change
+        took no position, the first one is behind the last one.
+    """
+    for at in range(0, len(appends), APPEND_CHARS):
+        count = int(appends[at + 1 + ID_CHARS : at + APPEND_CHARS], 16)
+        if appends[at + 1 : at + 1 + ID_CHARS] == write_id:
+            return last_position - count + 1, last_position
+        last_position -= count
+    return None

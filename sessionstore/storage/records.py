@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 from ..errors import ConfigurationError
 from ..ids import Version, first_version
+from .items import NewItem, StoredItem
 from .journal import Journal, new_write_id
 
 Clock: TypeAlias = Callable[[], datetime]
@@ -35,6 +36,8 @@ class Draft:
         owner_id: The owner; None: nobody.
         version: The first version of the session. Random, so that it differs from the versions of an earlier session
             with the same key.
+        items: The first items of a session that is created. A session that is set keeps its items, and gets none.
+        keep: How many items of a log the session keeps; None: all.
     """
 
     key: Key
@@ -44,6 +47,8 @@ class Draft:
     origin: str | None = None
     owner_id: str | None = None
     version: int = field(default_factory=first_version)
+    items: Sequence[NewItem] = ()
+    keep: int | None = None
 
 
 class Summary(NamedTuple):
@@ -51,8 +56,11 @@ class Summary(NamedTuple):
 
     ``deadline`` is the time at which the session expires even if it is accessed; None: never. ``last_write`` is the id
     of the write that made the state, "" for the state of the creation. ``version`` and ``last_write`` together
-    identify a state, even after a restore, when versions come back. The other fields are as in SessionMetadata, with
-    ``origin`` as JSON text.
+    identify a state, even after a restore, when versions come back. ``last_position`` is the position of the item that
+    was appended last, 0 before the first one; it stays when items are removed. ``item_count`` is the number of items in
+    all logs. ``appended`` holds the positions of the items that the call appended, in the order given; None: the item
+    was passed over, because the session has its id. The other fields are as in SessionMetadata, with ``origin`` as JSON
+    text.
     """
 
     key: Key
@@ -66,6 +74,9 @@ class Summary(NamedTuple):
     origin: str | None
     owner_id: str | None
     last_write: str = ""
+    last_position: int = 0
+    item_count: int = 0
+    appended: Sequence[int | None] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +90,10 @@ class Write:
         count: The number of updates that this write stands for.
         id: The id of the write in the journal. It tells whether the write landed, when its answer was lost.
         keys: The idempotency keys that the row keeps from now on, see journal.py; None: unchanged.
+        keys_read: Write only if the row still has these idempotency keys, because an append adds keys without changing
+            the version; None: whatever it has.
+        items: Items to append. They land with the state, or not at all.
+        keep: How many items each log in ``items`` keeps; None: all.
     """
 
     read: Summary
@@ -86,14 +101,37 @@ class Write:
     count: int = 1
     id: str = field(default_factory=new_write_id)
     keys: str | None = None
+    keys_read: str | None = None
+    items: Sequence[NewItem] = ()
+    keep: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fork:
+    """A copy of a session to make.
+
+    Attributes:
+        source: The session to copy.
+        key: The key of the copy.
+        until: Copy the items up to this position; None: all.
+        owner_id: Only a session of this owner; None: of any. The copy has the owner of the session.
+        version: The first version of the copy.
+    """
+
+    source: Key
+    key: Key
+    until: int | None = None
+    owner_id: str | None = None
+    version: int = field(default_factory=first_version)
 
 
 class Document(NamedTuple):
-    """A stored session: its state as JSON text, its summary, and its journal if the caller asked for the journal."""
+    """A stored session: its state as JSON text and its summary; its journal and items, if the caller asked for them."""
 
     state: str
     summary: Summary
     journal: Journal | None = None
+    items: Sequence[StoredItem] = ()
 
 
 class Creation(NamedTuple):
@@ -103,11 +141,23 @@ class Creation(NamedTuple):
     created: bool
 
 
+class Place(NamedTuple):
+    """The place of a session in a listing by recency. Listings in key order go by the key alone."""
+
+    updated_at: datetime
+    key: Key
+
+
 class Page(NamedTuple):
-    """One page of a listing, in key order. ``next`` is the ``after`` of the next call; None: this is the last page."""
+    """One page of a listing.
+
+    ``next`` is the ``after`` of the next call: a Key, or a Place in a listing by recency; None: this is the last page.
+    ``states`` holds the states of the sessions as JSON texts, if the caller asked for them.
+    """
 
     sessions: Sequence[Summary]
-    next: Key | None
+    next: Key | Place | None
+    states: Sequence[str] = ()
 
 
 class Stats(NamedTuple):
@@ -167,3 +217,6 @@ Versions: TypeAlias = Sequence[int | None] | None
 
 Apply: TypeAlias = Callable[[Document], Write | None]
 """Returns the write for the document that was read; None: there is nothing to write."""
+
+Order: TypeAlias = Literal["key", "recent"]
+"""The order of a listing: by key, or the session first that was updated last."""

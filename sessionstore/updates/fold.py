@@ -121,9 +121,16 @@ class Fold:
             return self._write
         summary, journal = self._read.summary, self._read.journal
         if self._write_id:
-            changed = None if self._keys == ("" if journal is None else journal.keys) else self._keys
-            count = self._version - summary.version
-            self._write = Write(summary, self._text, count=count, id=self._write_id, keys=changed)
+            read = "" if journal is None else journal.keys
+            added = self._keys != read
+            self._write = Write(
+                summary,
+                self._text,
+                count=self._version - summary.version,
+                id=self._write_id,
+                keys=self._keys if added else None,
+                keys_read=read if added else None,
+            )
         elif not self._guessed:
             # All updates failed on the stored document, so their errors are final.
             self.tell(summary)

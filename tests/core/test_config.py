@@ -27,7 +27,7 @@ async def ttl_of_a_new_session(storage: StorageProvider, **options: Any) -> time
 
 async def ttl_of_a_new_orchestration(storage: StorageProvider, **options: Any) -> timedelta | None:
     await OrchestrationStateManager(storage, **options).get_or_create_state("s")
-    ((summary,), _) = await storage.list("orchestration-state")
+    (summary,) = (await storage.list("orchestration-state")).sessions
     return summary.ttl
 
 

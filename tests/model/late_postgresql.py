@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from sessionstore import SqlStorageProvider, UpdateOutcomeUnknownError
-from sessionstore.storage import Document, Key, Owners, Summary, Write
+from sessionstore.storage import Document, Key, Owners, Summary, Window, Write
 
 from .under_way import UnderWay
 
@@ -21,10 +21,16 @@ class LatePostgreSQL(SqlStorageProvider):
     under_way: UnderWay
 
     async def get_many(
-        self, keys: Sequence[Key], *, touch: bool = True, journal: bool = False, owners: Owners = None
+        self,
+        keys: Sequence[Key],
+        *,
+        touch: bool = True,
+        journal: bool = False,
+        owners: Owners = None,
+        window: Window | None = None,
     ) -> Sequence[Document | None]:
         await self.under_way.land_perhaps()
-        found = await super().get_many(keys, touch=touch, journal=journal, owners=owners)
+        found = await super().get_many(keys, touch=touch, journal=journal, owners=owners, window=window)
         await self.under_way.land_perhaps()
         return found
 

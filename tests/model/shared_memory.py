@@ -11,7 +11,7 @@ from sessionstore import MemoryStorageProvider, StorageError, StorageUnavailable
 from sessionstore.batching import Batching
 from sessionstore.concurrency.combine import Combiner
 from sessionstore.concurrency.halves import by_key
-from sessionstore.storage import Apply, Clock, Creation, Document, Draft, Key, Owners, Summary, Versions, Write
+from sessionstore.storage import Apply, Clock, Creation, Document, Draft, Key, Owners, Summary, Versions, Window, Write
 
 from .under_way import Landing, UnderWay
 
@@ -61,7 +61,9 @@ class SharedMemory(MemoryStorageProvider):
         if beside is not None:
             self._documents = beside._documents
 
-    async def get(self, key: Key, *, touch: bool = True, owner_id: str | None = None) -> Document | None:
+    async def get(
+        self, key: Key, *, touch: bool = True, owner_id: str | None = None, window: Window | None = None
+    ) -> Document | None:
         return await self._gets[touch].call(key, None)
 
     async def create_many(self, drafts: Sequence[Draft]) -> Sequence[Creation]:
@@ -72,10 +74,16 @@ class SharedMemory(MemoryStorageProvider):
         return created
 
     async def get_many(
-        self, keys: Sequence[Key], *, touch: bool = True, journal: bool = False, owners: Owners = None
+        self,
+        keys: Sequence[Key],
+        *,
+        touch: bool = True,
+        journal: bool = False,
+        owners: Owners = None,
+        window: Window | None = None,
     ) -> Sequence[Document | None]:
         await self._arrive()
-        found = await super().get_many(keys, touch=touch, journal=journal, owners=owners)
+        found = await super().get_many(keys, touch=touch, journal=journal, owners=owners, window=window)
         await self._leave()
         return found
 

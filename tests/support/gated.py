@@ -9,7 +9,7 @@ from typing import Any
 
 from sessionstore import MemoryStorageProvider, SessionManager, StorageError
 from sessionstore.batching import Batching
-from sessionstore.storage import Apply, Document, Key, Owners, Summary, Write
+from sessionstore.storage import Apply, Document, Key, Owners, Summary, Window, Write
 from tests.support.documents import Chat, increment, new_chat
 
 from .sender import begun, turns
@@ -71,10 +71,16 @@ class GatedStorage(MemoryStorageProvider):
         self.lose: Callable[[], None] = lambda: None
 
     async def get_many(
-        self, keys: Sequence[Key], *, touch: bool = True, journal: bool = False, owners: Owners = None
+        self,
+        keys: Sequence[Key],
+        *,
+        touch: bool = True,
+        journal: bool = False,
+        owners: Owners = None,
+        window: Window | None = None,
     ) -> Sequence[Document | None]:
         self.reads.append([key.session_id for key in keys])
-        found = await super().get_many(keys, touch=touch, journal=journal, owners=owners)
+        found = await super().get_many(keys, touch=touch, journal=journal, owners=owners, window=window)
         await self.reading.passed()
         return found
 
@@ -103,8 +109,8 @@ class GatedStorage(MemoryStorageProvider):
     def count_up(self, session_id: str) -> None:
         """Somebody else's update."""
         key = Key("chat", session_id)
-        state, summary, journal = self._documents[key]
-        self._documents[key] = Document(state, summary._replace(version=summary.version + 1), journal)
+        found = self._documents[key]
+        self._documents[key] = found._replace(summary=found.summary._replace(version=found.summary.version + 1))
 
     def forget_calls(self) -> None:
         for calls in (self.reads, self.writes, self.locks):

@@ -7,13 +7,14 @@ import json
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from itertools import count
+from typing import Any
 
 import pytest
 
 from sessionstore import MemoryStorageProvider, SessionManager, SessionResult, UpdateOutcomeUnknownError
 from sessionstore.batching import Batching
 from sessionstore.ids import Version
-from sessionstore.storage import Apply, Document, Key, Owners, Summary, Write
+from sessionstore.storage import Apply, Document, Key, Owners, Summary, Window, Write
 from tests.support.clock import ManualClock
 from tests.support.documents import Chat, append, draft, key, new_chat
 
@@ -45,10 +46,16 @@ class LateStorage(MemoryStorageProvider):
         self._under_way: list[Write] = []
 
     async def get_many(
-        self, keys: Sequence[Key], *, touch: bool = True, journal: bool = False, owners: Owners = None
+        self,
+        keys: Sequence[Key],
+        *,
+        touch: bool = True,
+        journal: bool = False,
+        owners: Owners = None,
+        window: Window | None = None,
     ) -> Sequence[Document | None]:
         await self.reading.wait()
-        return await super().get_many(keys, touch=touch, journal=journal, owners=owners)
+        return await super().get_many(keys, touch=touch, journal=journal, owners=owners, window=window)
 
     async def update_many(self, writes: Sequence[Write]) -> Sequence[Summary | None]:
         if self.late:
@@ -176,11 +183,9 @@ async def test_two_writes_of_one_update_are_lost_and_the_first_lands_last(
     lost = iter([True, True])
     plain = storage.get_many
 
-    async def reading(
-        keys: Sequence[Key], *, touch: bool = True, journal: bool = False, owners: Owners = None
-    ) -> Sequence[Document | None]:
+    async def reading(keys: Sequence[Key], **options: Any) -> Sequence[Document | None]:
         storage.late = next(lost, False)
-        return await plain(keys, touch=touch, journal=journal, owners=owners)
+        return await plain(keys, **options)
 
     storage.get_many = reading  # type: ignore[method-assign]
     result = await desk.update_session("s", say(lambda: next(words)))

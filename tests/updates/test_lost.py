@@ -18,7 +18,7 @@ from sessionstore import (
     UpdateOutcomeUnknownError,
 )
 from sessionstore.concurrency import retry_window as patience
-from sessionstore.storage import Apply, Document, Key, Owners, Summary, Write
+from sessionstore.storage import Apply, Document, Key, Owners, Summary, Window, Write
 from sessionstore.storage.journal import WRITES
 from tests.support.documents import Chat, append, increment, key, new_chat
 
@@ -41,10 +41,16 @@ class LosingStorage(MemoryStorageProvider):
         self.meanwhile: Callable[[], Awaitable[object]] | None = None
 
     async def get_many(
-        self, keys: Sequence[Key], *, touch: bool = True, journal: bool = False, owners: Owners = None
+        self,
+        keys: Sequence[Key],
+        *,
+        touch: bool = True,
+        journal: bool = False,
+        owners: Owners = None,
+        window: Window | None = None,
     ) -> Sequence[Document | None]:
         self._come()
-        return await super().get_many(keys, touch=touch, journal=journal, owners=owners)
+        return await super().get_many(keys, touch=touch, journal=journal, owners=owners, window=window)
 
     async def update_many(self, writes: Sequence[Write]) -> Sequence[Summary | None]:
         if not self.lands:
@@ -252,10 +258,16 @@ async def test_an_update_that_timed_out_before_its_write_was_not_written(desk: S
         writing = False
 
         async def get_many(
-            self, keys: Sequence[Key], *, touch: bool = True, journal: bool = False, owners: Owners = None
+            self,
+            keys: Sequence[Key],
+            *,
+            touch: bool = True,
+            journal: bool = False,
+            owners: Owners = None,
+            window: Window | None = None,
         ) -> Sequence[Document | None]:
             if self.writing:
-                return await super().get_many(keys, touch=touch, journal=journal, owners=owners)
+                return await super().get_many(keys, touch=touch, journal=journal, owners=owners, window=window)
             return await asyncio.Future[Sequence[Document | None]]()
 
         async def update_many(self, writes: Sequence[Write]) -> Sequence[Summary | None]:

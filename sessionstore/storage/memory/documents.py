@@ -2,16 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
-from .. import Document, Draft, Key, Summary, Write
-from ..journal import JOURNAL_CHARS, Journal, entry, new_write_id
+from .. import Append, Document, Draft, Edit, Edited, Fork, Key, NewItem, Summary, Write, owned
+from ..journal import (
+    APPENDS_CHARS,
+    JOURNAL_CHARS,
+    Journal,
+    append_entry,
+    entry,
+    has_key,
+    new_write_id,
+    with_key,
+)
 from ..lifetime import deadline_of, first_expiry, slid_expiry
+from .logs import Logs
 
 
 class Documents(dict[Key, Document]):
-    """The documents by key. Expired ones stay until they are purged or replaced."""
+    """The documents by key, and their items. Expired ones stay until they are purged or replaced.
+
+    Attributes:
+        logs: The items.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.logs = Logs()
+
+    def drop(self, key: Key) -> None:
+        """Removes a document with its items, if it is there."""
+        self.pop(key, None)
+        self.logs.forget(key)
 
     def under(self, namespace: str | None, prefix: str) -> Iterator[tuple[Key, Document]]:
         """Finds the documents of a namespace (None: of all) whose ids start with the prefix."""
@@ -46,7 +69,16 @@ class Documents(dict[Key, Document]):
         return accessed
 
     def insert(self, draft: Draft, now: datetime) -> Document:
-        """Inserts a new document, also over an existing one."""
+        """Inserts a new document with its first items, also over an existing one."""
+        self.logs.forget(draft.key)
+        self[draft.key] = self._first(draft, now)
+        if draft.items:
+            summary = self._append(draft.key, draft.items, new_write_id(), now, draft.keep)
+            return self[draft.key]._replace(summary=summary)
+        return self[draft.key]
+
+    def _first(self, draft: Draft, now: datetime) -> Document:
+        """Returns the document of a draft, as a creation makes it."""
         deadline = deadline_of(now, draft.max_lifetime)
         summary = Summary(
             key=draft.key,
@@ -60,8 +92,7 @@ class Documents(dict[Key, Document]):
             origin=draft.origin,
             owner_id=draft.owner_id,
         )
-        self[draft.key] = Document(draft.state, summary, Journal("", ""))
-        return self[draft.key]
+        return Document(draft.state, summary, Journal("", ""))
 
     def write(self, write: Write, now: datetime) -> Summary | None:
         """Writes a state under an optimistic lock; None: the document is gone, or has changed since it was read."""
@@ -70,6 +101,8 @@ class Documents(dict[Key, Document]):
             return None
         summary = found.summary
         if (summary.version, summary.last_write) != (write.read.version, write.read.last_write):
+            return None
+        if write.keys_read is not None and (found.journal or Journal("", "")).keys != write.keys_read:
             return None
         summary = summary._replace(
             version=summary.version + write.count,
@@ -82,12 +115,77 @@ class Documents(dict[Key, Document]):
         self[summary.key] = Document(
             write.state, summary, journal if write.keys is None else journal._replace(keys=write.keys)
         )
-        return summary
+        return self._append(summary.key, write.items, write.id, now, write.keep) if write.items else summary
+
+    def append(self, append: Append, now: datetime) -> Summary | None:
+        """Appends items; None: the document is gone, or does not meet the conditions of the append."""
+        found = owned(self.live(append.key, now), append.owner_id)
+        if found is None or append.expected_position not in (None, found.summary.last_position):
+            return None
+        journal = found.journal or Journal("", "")
+        if append.digest is not None:
+            if has_key(journal.keys, append.digest):
+                return None
+            keys = with_key(journal.keys, append.digest, append.keys)
+            self[append.key] = found._replace(journal=journal._replace(keys=keys))
+        return self._append(append.key, append.items, append.id, now, append.keep)
+
+    def edit(self, edit: Edit, now: datetime) -> Edited | None:
+        """Removes or replaces items; None: the document is gone, or has another owner."""
+        found = owned(self.live(edit.key, now), edit.owner_id)
+        if found is None:
+            return None
+        if edit.expected_position not in (None, found.summary.last_position):
+            return Edited(found.summary, done=False)
+        if edit.put is not None:
+            changed = int(self.logs.put(edit.key, edit.log, *edit.put))
+            return Edited(self._append(edit.key, (), edit.id, now, None), done=True, changed=changed)
+        removed = self.logs.remove(edit)
+        summary = self._append(edit.key, edit.items, edit.id, now, None)
+        popped = [entry.stored for entry in removed] if edit.newest is not None else []
+        return Edited(summary, done=True, changed=len(removed), removed=popped)
+
+    def fork(self, fork: Fork, now: datetime) -> Document | None:
+        """Copies a document with its items to a new key; None: the document is gone, or has another owner."""
+        found = owned(self.live(fork.source, now), fork.owner_id)
+        if found is None:
+            return None
+        source = found.summary
+        lifetime = None if source.deadline is None else source.deadline - source.created_at
+        draft = Draft(
+            fork.key, found.state, source.ttl, lifetime, origin=source.origin, owner_id=source.owner_id,
+            version=fork.version,
+        )  # fmt: skip
+        made = self.insert(draft, now)
+        self.logs.copy(fork.source, fork.key, fork.until)
+        last = source.last_position if fork.until is None else min(fork.until, source.last_position)
+        summary = made.summary._replace(last_position=last, item_count=self.logs.count(fork.key))
+        self[fork.key] = made._replace(summary=summary)
+        return self[fork.key]
+
+    def _append(self, key: Key, items: Sequence[NewItem], write_id: str, now: datetime, keep: int | None) -> Summary:
+        """Appends items to a live document, enters the change in its journal, and accesses it."""
+        document = self[key]
+        summary, journal = document.summary, document.journal or Journal("", "")
+        positions = self.logs.append(key, items, summary.last_position, now, keep)
+        taken = sum(position is not None for position in positions)
+        summary = summary._replace(
+            updated_at=now,
+            last_accessed_at=now,
+            expires_at=slid_expiry(now, summary.expires_at, summary.ttl, summary.deadline),
+            last_position=summary.last_position + taken,
+            item_count=self.logs.count(key),
+        )
+        appends = (append_entry(write_id, taken) + journal.appends)[:APPENDS_CHARS]
+        self[key] = Document(document.state, summary, journal._replace(appends=appends))
+        return summary._replace(appended=positions)
 
     def overwrite(self, draft: Draft, now: datetime) -> Summary:
         """Writes a draft over the document of its key; without a live one, inserts a new document."""
         found = self.live(draft.key, now)
-        made = self.insert(draft, now)
+        if found is None:
+            self.logs.forget(draft.key)
+        made = self._first(draft, now)
         summary = made.summary._replace(last_write=new_write_id())
         if found is not None:
             created_at = found.summary.created_at
@@ -97,6 +195,8 @@ class Documents(dict[Key, Document]):
                 created_at=created_at,
                 deadline=deadline,
                 expires_at=first_expiry(now, draft.ttl, deadline),
+                last_position=found.summary.last_position,
+                item_count=found.summary.item_count,
             )
         journal = _noted(found or made, entry(summary.last_write, 1))
         self[draft.key] = Document(draft.state, summary, journal)
@@ -105,5 +205,5 @@ class Documents(dict[Key, Document]):
 
 def _noted(document: Document, made: str) -> Journal:
     """Returns the journal of a document with one more entry, the newest first."""
-    writes, keys = document.journal or ("", "")
-    return Journal((made + writes)[:JOURNAL_CHARS], keys)
+    journal = document.journal or Journal("", "")
+    return journal._replace(writes=(made + journal.writes)[:JOURNAL_CHARS])

@@ -13,19 +13,27 @@ from ...concurrency.forks import forget_in_children
 from ...errors import StorageError
 from ...ids import check_filters
 from .. import (
+    Append,
     Apply,
     Clock,
     Creation,
     Document,
     Draft,
+    Edit,
+    Edited,
+    Fork,
+    Found,
     Key,
+    Order,
     Owners,
     Page,
+    Place,
     Purge,
     Stats,
     StorageProvider,
     Summary,
     Versions,
+    Window,
     Write,
     at_version,
     check_limit,
@@ -97,11 +105,14 @@ class MemoryStorageProvider(StorageProvider):
         touch: bool = True,
         journal: bool = False,
         owners: Owners = None,
+        window: Window | None = None,
     ) -> Sequence[Document | None]:
         now = self._open_at()
         asked = zip(keys, owners or [None] * len(keys), strict=True)
         seen = [owned(self._documents.live(key, now), owner_id) for key, owner_id in asked]
         found = [self._documents.access(it.summary.key, now) if touch and it is not None else it for it in seen]
+        if window is not None:
+            found = [it and it._replace(items=self._documents.logs.read(it.summary.key, window)) for it in found]
         return found if journal else [document and document._replace(journal=None) for document in found]
 
     @_one_thread_at_a_time
@@ -117,6 +128,42 @@ class MemoryStorageProvider(StorageProvider):
         return [None if write is None else self._documents.write(write, now) for write in writes]
 
     @_one_thread_at_a_time
+    async def append_many(self, appends: Sequence[Append]) -> Sequence[Summary | None]:
+        now = self._open_at()
+        return [self._documents.append(append, now) for append in appends]
+
+    @_one_thread_at_a_time
+    async def edit_many(self, edits: Sequence[Edit]) -> Sequence[Edited | None]:
+        now = self._open_at()
+        return [self._documents.edit(edit, now) for edit in edits]
+
+    @_one_thread_at_a_time
+    async def find_many(
+        self, namespace: str, ids: Sequence[str], *, owner_id: str | None = None
+    ) -> Sequence[Found | None]:
+        now = self._open_at()
+        check_filters(namespace=namespace, owner_id=owner_id)
+        sessions = [
+            document.summary
+            for key, document in self._documents.under(namespace, "")
+            if self._documents.live(key, now) and owned(document, owner_id)
+        ]
+        sessions.sort(key=lambda summary: (summary.created_at, summary.key))
+        return [
+            next((Found(it, item) for it in sessions if (item := self._documents.logs.find(it.key, item_id))), None)
+            for item_id in ids
+        ]
+
+    @_one_thread_at_a_time
+    async def fork(self, fork: Fork) -> Creation | None:
+        now = self._open_at()
+        if owned(self._documents.live(fork.source, now), fork.owner_id) is None:
+            return None
+        taken = self._documents.access(fork.key, now)
+        document = taken or self._documents.fork(fork, now)
+        return document and Creation(document._replace(journal=None), created=taken is None)
+
+    @_one_thread_at_a_time
     async def delete_many(
         self, keys: Sequence[Key], *, owners: Owners = None, versions: Versions = None
     ) -> Sequence[bool]:
@@ -127,7 +174,7 @@ class MemoryStorageProvider(StorageProvider):
             found = at_version(owned(self._documents.live(key, now), owner_id), version)
             deleted.append(found is not None)
             if found is not None or (owner_id is None and version is None):
-                self._documents.pop(key, None)
+                self._documents.drop(key)
         return deleted
 
     @_one_thread_at_a_time
@@ -156,19 +203,26 @@ class MemoryStorageProvider(StorageProvider):
         prefix: str = "",
         owner_id: str | None = None,
         limit: int = 100,
-        after: Key | None = None,
+        after: Key | Place | None = None,
+        order: Order = "key",
+        states: bool = False,
     ) -> Page:
         now = self._open_at()
         check_limit(limit)
         check_filters(namespace=namespace, prefix=prefix, owner_id=owner_id)
         found = [
-            document.summary
-            for key, document in sorted(self._documents.under(namespace, prefix))
-            if (after is None or key > tuple(after))
-            and (owner_id is None or document.summary.owner_id == owner_id)
-            and self._documents.live(key, now)
+            document
+            for key, document in self._documents.under(namespace, prefix)
+            if (owner_id is None or document.summary.owner_id == owner_id) and self._documents.live(key, now)
         ]
-        return Page(found[:limit], found[limit - 1].key if len(found) > limit else None)
+        place_of = _key_of if order == "key" else _place_of
+        found.sort(key=lambda document: _rank(place_of(document.summary)))
+        if after is not None:
+            found = [document for document in found if _rank(place_of(document.summary)) > _rank(after)]
+        page = found[:limit]
+        following = place_of(page[-1].summary) if len(found) > limit else None
+        texts = [document.state for document in page] if states else ()
+        return Page([document.summary for document in page], following, texts)
 
     @_one_thread_at_a_time
     async def clear(self, namespace: str | None = None, *, prefix: str = "", owner_id: str | None = None) -> int:
@@ -181,7 +235,7 @@ class MemoryStorageProvider(StorageProvider):
         ]
         live = sum(self._documents.live(key, now) is not None for key in doomed)
         for key in doomed:
-            del self._documents[key]
+            self._documents.drop(key)
         return live
 
     @_one_thread_at_a_time
@@ -190,9 +244,17 @@ class MemoryStorageProvider(StorageProvider):
     ) -> Purge:
         check_limit(limit)
         found = sorted(self._documents.expired(self._open_at() - grace))
-        doomed = [(expires_at, key) for expires_at, key in found if since is None or expires_at >= since][:limit]
+        doomed: list[tuple[datetime, Key]] = []
+        rows = 0
+        for expires_at, key in found:
+            if since is not None and expires_at < since:
+                continue
+            rows += 1 + self._documents.logs.count(key)
+            if doomed and rows > limit:
+                break
+            doomed.append((expires_at, key))
         for _, key in doomed:
-            del self._documents[key]
+            self._documents.drop(key)
         return Purge(len(doomed), doomed[-1][0] if doomed else None, 0)
 
     @_one_thread_at_a_time
@@ -222,8 +284,24 @@ class MemoryStorageProvider(StorageProvider):
     async def close(self) -> None:
         self._closed = True
         self._documents.clear()
+        self._documents.logs.clear()
 
     def _open_at(self) -> datetime:
         if self._closed:
             raise StorageError("the storage is closed; open another one")
         return self._now()
+
+
+def _key_of(summary: Summary) -> Key | Place:
+    return summary.key
+
+
+def _place_of(summary: Summary) -> Key | Place:
+    return Place(summary.updated_at, summary.key)
+
+
+def _rank(place: Key | Place) -> tuple[Any, ...]:
+    """The rank of a place in its listing: by key, or the latest change first and then by key."""
+    if isinstance(place, Place):
+        return (-(place.updated_at - datetime.min.replace(tzinfo=UTC)), place.key)
+    return tuple(place)

@@ -14,19 +14,27 @@ from ...batching import BATCH_CHARS, Batching
 from ...concurrency.combine import Combiner
 from ...concurrency.halves import by_key
 from .. import (
+    Append,
     Apply,
     Clock,
     Creation,
     Document,
     Draft,
+    Edit,
+    Edited,
+    Fork,
+    Found,
     Key,
+    Order,
     Owners,
     Page,
+    Place,
     Purge,
     Stats,
     StorageProvider,
     Summary,
     Versions,
+    Window,
     Write,
     owned,
 )
@@ -147,6 +155,7 @@ class SqlStorageProvider(StorageProvider):
         touch: bool = True,
         journal: bool = False,
         owners: Owners = None,
+        window: Window | None = None,
     ) -> Sequence[Document | None]:
         rows = await self._reads.read(keys, journal=journal)
         if owners is not None:
@@ -159,7 +168,9 @@ class SqlStorageProvider(StorageProvider):
         documents = [found.get(key) for key in keys]
         return documents if owners is None else list(map(owned, documents, owners))
 
-    async def get(self, key: Key, *, touch: bool = True, owner_id: str | None = None) -> Document | None:
+    async def get(
+        self, key: Key, *, touch: bool = True, owner_id: str | None = None, window: Window | None = None
+    ) -> Document | None:
         return await self._gets[touch].call((key, owner_id), None)
 
     async def touch(self, key: Key) -> bool:
@@ -174,6 +185,20 @@ class SqlStorageProvider(StorageProvider):
 
     async def update_locked_many(self, keys: Sequence[Key], apply: Apply) -> Sequence[Summary | None]:
         return await LockedUpdates(self._gateway, self._fetching).update(keys, apply) if keys else []
+
+    async def append_many(self, appends: Sequence[Append]) -> Sequence[Summary | None]:
+        raise NotImplementedError
+
+    async def edit_many(self, edits: Sequence[Edit]) -> Sequence[Edited | None]:
+        raise NotImplementedError
+
+    async def find_many(
+        self, namespace: str, ids: Sequence[str], *, owner_id: str | None = None
+    ) -> Sequence[Found | None]:
+        raise NotImplementedError
+
+    async def fork(self, fork: Fork) -> Creation | None:
+        raise NotImplementedError
 
     async def delete_many(
         self, keys: Sequence[Key], *, owners: Owners = None, versions: Versions = None
@@ -211,8 +236,11 @@ class SqlStorageProvider(StorageProvider):
         prefix: str = "",
         owner_id: str | None = None,
         limit: int = 100,
-        after: Key | None = None,
+        after: Key | Place | None = None,
+        order: Order = "key",
+        states: bool = False,
     ) -> Page:
+        assert not isinstance(after, Place)
         return await self._listing.page(Scope(namespace, prefix, owner_id, after), limit)
 
     async def stats(self, namespace: str | None = None) -> Sequence[Stats]:

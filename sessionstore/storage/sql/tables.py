@@ -21,14 +21,17 @@ from sqlalchemy import (
     Table,
     Text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import JSON, JSONB
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-REVISIONS: Final = ("0001",)
+REVISIONS: Final = ("0001", "0002")
 """The schema revisions that this version of the library knows, oldest first. The library needs the last one."""
 
 VERSION_TABLE: Final = "sessionstore_version"
 """The table in which Alembic keeps the revision. Its name differs from Alembic's default, which the service may use."""
+
+ITEMS: Final = "items"
+"""The name of the table of items."""
 
 DELETIONS: Final = "deletions"
 """The name of the table of deletion receipts."""
@@ -123,6 +126,11 @@ DOCUMENT: Final[TypeEngine[Any]] = JSONB().with_variant(Text(), "sqlite")
 """The type of a JSON document. Documents are sent as text, cast in the database, and decoded once, into a state."""
 
 
+NUMBER: Final[TypeEngine[Any]] = BigInteger().with_variant(Integer(), "sqlite")
+VERBATIM: Final[TypeEngine[Any]] = JSON(none_as_null=True).with_variant(Text(), "sqlite")
+"""The type of an item: JSON text that the database keeps character by character."""
+
+
 def is_document(type_: TypeEngine[Any]) -> bool:
     """Whether this is the type of a JSON document."""
     return isinstance(type_, JSONB)
@@ -138,7 +146,7 @@ def sessions_table(metadata: MetaData, *, sqlite: bool) -> Table:
         Column("state", DOCUMENT, nullable=False),
         Column("origin", DOCUMENT),
         Column("owner_id", KEY),
-        Column("version", BigInteger().with_variant(Integer(), "sqlite"), nullable=False),
+        Column("version", NUMBER, nullable=False),
         Column("writes", KEY, nullable=False, server_default=""),
         Column("keys", KEY, nullable=False, server_default=""),
         Column("ttl", Duration()),
@@ -147,6 +155,10 @@ def sessions_table(metadata: MetaData, *, sqlite: bool) -> Table:
         Column("last_accessed_at", Instant(), nullable=False),
         Column("expires_at", Instant()),
         Column("deadline", Instant()),
+        Column("last_position", NUMBER, nullable=False, server_default="0"),
+        Column("item_count", NUMBER, nullable=False, server_default="0"),
+        Column("appends", KEY, nullable=False, server_default=""),
+        Column("lost_appends", KEY, nullable=False, server_default=""),
         sqlite_strict=True,
     )
     for name, columns, needed in (
@@ -157,6 +169,37 @@ def sessions_table(metadata: MetaData, *, sqlite: bool) -> Table:
     if sqlite:
         for document, valid in (("state", "json_valid(state)"), ("origin", "origin IS NULL OR json_valid(origin)")):
             table.append_constraint(CheckConstraint(valid, name=f"ck_sessions_{document}_is_json"))
+    return table
+
+
+def items_table(metadata: MetaData) -> Table:
+    """Defines the table ``items``, which holds the items of all sessions.
+
+    Triggers of the table ``sessions`` delete the items of a session that is deleted or replaced.
+    """
+    table = Table(
+        ITEMS,
+        metadata,
+        Column("namespace", KEY, primary_key=True),
+        Column("session_id", KEY, primary_key=True),
+        Column("log", KEY, primary_key=True),
+        Column("position", NUMBER, primary_key=True, autoincrement=False),
+        Column("item", VERBATIM, nullable=False),
+        Column("item_id", KEY),
+        Column("write_id", KEY),
+        Column("created_at", Instant(), nullable=False),
+        sqlite_strict=True,
+    )
+    given = table.c.item_id.is_not(None)
+    Index(
+        "uq_items_namespace_item_id",
+        table.c.namespace,
+        table.c.item_id,
+        table.c.session_id,
+        unique=True,
+        postgresql_where=given,
+        sqlite_where=given,
+    )
     return table
 
 

@@ -13,7 +13,7 @@ from ..dialects.dialect import Backend
 from ..dialects.postgresql import PostgreSQL
 from ..dialects.sqlite import SQLite
 from ..statements.compiled import Statements
-from ..tables import deletions_table, sessions_table
+from ..tables import deletions_table, items_table, sessions_table
 
 DATABASES: Final[Mapping[str, Callable[[Dialect], Backend]]] = {"postgresql": PostgreSQL, "sqlite": SQLite}
 """By the names of their dialects."""
@@ -56,5 +56,6 @@ def _database(kind: _Kind) -> Database:
     backend = DATABASES[dialect.name](dialect)
     metadata = MetaData(schema=kind.schema)
     table = sessions_table(metadata, sqlite=sqlite)
+    items = items_table(metadata)
     deletions = None if sqlite else deletions_table(metadata)
-    return Database(backend, table, Statements(table, deletions, backend))
+    return Database(backend, table, Statements(table, items, deletions, backend))

@@ -56,6 +56,8 @@ class Columns:
             backend.text(t.c.origin).label("origin"),
             t.c.owner_id,
             last_write(t).label("last_write"),
+            t.c.last_position,
+            t.c.item_count,
         )
         return cls(summary, (*summary, backend.text(t.c.state).label("state")), duration)
 

@@ -26,6 +26,7 @@ _WRITE: Final[Fields] = {
     "count": BigInteger(),
     "write": Text(),
     "keys": Text(),
+    "keys_read": Text(),
 }
 _DRAFT: Final[Fields] = {
     **VERSIONED,
@@ -67,11 +68,11 @@ class Statements:
         one_writer: Whether the database runs one writing statement at a time, whichever rows it writes.
     """
 
-    def __init__(self, table: Table, deletions: Table | None, backend: Backend) -> None:
+    def __init__(self, table: Table, items: Table, deletions: Table | None, backend: Backend) -> None:
         self._table = table
         self._backend = backend
         self.one_writer = backend.one_writer
-        self._terms = Terms(table, deletions, backend)
+        self._terms = Terms(table, items, deletions, backend)
         reading, writing = Reading(self._terms), Writing(self._terms)
         creating, deleting = Creating(self._terms, reading), Deleting(self._terms)
         self._reading, self._deleting = reading, deleting

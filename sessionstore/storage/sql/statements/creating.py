@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from sqlalchemy import (
+    BigInteger,
     Boolean,
     ColumnElement,
     FromClause,
@@ -31,6 +32,9 @@ from .terms import KEY_FIELDS, Element, Terms, same_key
 from .writing import noted
 
 _Row: TypeAlias = Mapping[str, Element]
+
+_OF_ITEMS: Final = ("last_position", "item_count", "appends", "lost_appends")
+"""The columns that count the items of a session. A session that is set keeps them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +108,7 @@ class Creating:
                 "version": case((live, t.c.version + literal_column("1")), else_=new["version"]),
                 "writes": case((live, noted(new["writes"], t)), else_=new["writes"]),
                 "keys": case((live, t.c["keys"]), else_=new["keys"]),
+                **{name: case((live, t.c[name]), else_=new[name]) for name in _OF_ITEMS},
                 "created_at": case((live, t.c.created_at), else_=new["created_at"]),
                 "deadline": deadline,
                 "expires_at": first_expiry(new["updated_at"], new["ttl"], deadline),
@@ -175,6 +180,10 @@ class Creating:
             **{name: batch.c[name] for name in ("namespace", "session_id", "state", "origin", "owner_id", "version")},
             "writes": kind.writes(batch),
             "keys": literal_column("''", Text()),
+            "last_position": literal_column("0", BigInteger()),
+            "item_count": literal_column("0", BigInteger()),
+            "appends": literal_column("''", Text()),
+            "lost_appends": literal_column("''", Text()),
             **dict.fromkeys(("created_at", "updated_at", "last_accessed_at"), now),
             "ttl": ttl,
             "deadline": deadline,

@@ -40,7 +40,7 @@ class Reading:
         read = [locked.c[str(column.key)] for column in self._terms.range_checked.document]
         accessed = (now.label("now"), false().label("due"), false().label("created"))
         live = or_(ends.is_(None), ends > now)
-        return select(*read, *accessed, locked.c.writes, locked.c["keys"]).where(live)
+        return select(*read, *accessed, locked.c.writes, locked.c["keys"], locked.c.appends).where(live)
 
     def exists(self, batch: FromClause) -> Statement:
         # A touch reads `due` when it moved nothing: another transaction may hold the row.

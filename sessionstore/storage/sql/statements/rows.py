@@ -22,7 +22,7 @@ _NO_VERSION: Final = -1
 _LAST_ACCESSED_AT: Final = 5
 _EXPIRES_AT: Final = 6
 OWNER_ID: Final = 10
-_SUMMARY_COLUMNS: Final = 12
+_SUMMARY_COLUMNS: Final = 14
 """The number of columns of a summary. The key takes the first two."""
 
 SET_AT: Final = _SUMMARY_COLUMNS
@@ -57,6 +57,7 @@ def write_fields(write: Write) -> Fields:
         "count": write.count,
         "write": entry(write.id, write.count),
         "keys": write.keys,
+        "keys_read": write.keys_read,
     }
 
 
@@ -102,26 +103,27 @@ def key_of(row: Row) -> Key:
 
 def summary_of(row: Row) -> Summary:
     """Returns the summary at the start of a row."""
-    return _new(Summary, (_new(Key, row[:2]), *row[2:_SUMMARY_COLUMNS]))
+    return _new(Summary, (_new(Key, row[:2]), *row[2:_SUMMARY_COLUMNS], ()))
 
 
 def written(write: Write, row: Row) -> Summary:
     """Returns the summary after a write, from the write and from the row that `update` returned."""
-    key, version, created_at, _, _, _, *rest, _ = write.read
-    _, _, now, expires_at = row
-    return _new(Summary, (key, version + write.count, created_at, now, now, expires_at, *rest, write.id))
+    key, version, created_at, _, _, _, deadline, ttl, origin, owner_id, _, _, _, _ = write.read
+    _, _, now, expires_at, last_position, item_count = row
+    facts = (key, version + write.count, created_at, now, now, expires_at, deadline, ttl, origin, owner_id)
+    return _new(Summary, (*facts, write.id, last_position, item_count, ()))
 
 
 def document_of(row: Row) -> Document:
     """Returns the document in a row."""
-    return _new(Document, (row[STATE], summary_of(row), _journal_of(row)))
+    return _new(Document, (row[STATE], summary_of(row), _journal_of(row), ()))
 
 
 def accessed(row: Row) -> Document:
     """Returns the document in a row, with this access as its last access."""
     rest = row[_LAST_ACCESSED_AT + 1 : _SUMMARY_COLUMNS]
-    summary = _new(Summary, (_new(Key, row[:2]), *row[2:_LAST_ACCESSED_AT], row[NOW], *rest))
-    return _new(Document, (row[STATE], summary, _journal_of(row)))
+    summary = _new(Summary, (_new(Key, row[:2]), *row[2:_LAST_ACCESSED_AT], row[NOW], *rest, ()))
+    return _new(Document, (row[STATE], summary, _journal_of(row), ()))
 
 
 def expired(row: Row, *, now: int = NOW) -> bool:

@@ -33,6 +33,7 @@ class Terms:
 
     Attributes:
         table: The table of sessions.
+        items: The table of items.
         deletions: The table of deletion receipts; None: this database keeps no receipts.
         backend: The database's own SQL.
         key: The columns of the primary key.
@@ -46,8 +47,9 @@ class Terms:
         journal: The columns of the write journal.
     """
 
-    def __init__(self, table: Table, deletions: Table | None, backend: Backend) -> None:
+    def __init__(self, table: Table, items: Table, deletions: Table | None, backend: Backend) -> None:
         self.table = table
+        self.items = items
         self.deletions = deletions
         self.backend = backend
         self.key = (table.c.namespace, table.c.session_id)
@@ -60,7 +62,7 @@ class Terms:
         # An UPDATE sets every other timestamp that it returns. The expiry may stay as an operator set it, and a driver
         # error after the write would hide that the write landed.
         self.expires_at = backend.readable(table.c.expires_at).label("expires_at")
-        self.journal = (table.c.writes, table.c["keys"])
+        self.journal = (table.c.writes, table.c["keys"], table.c.appends)
 
     def live(self, now: Element, rows: Rows | None = None) -> ColumnElement[bool]:
         """Builds the condition that a row is live at this time."""

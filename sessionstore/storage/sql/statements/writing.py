@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, FromClause, Text, func, literal_column, update
+from sqlalchemy import ColumnElement, FromClause, Text, func, literal_column, or_, update
 from sqlalchemy.sql.dml import Update
 
 from ...journal import JOURNAL_CHARS
@@ -22,9 +22,14 @@ class Writing:
     def as_read(self, rows: Rows, batch: Rows, columns: Columns) -> list[ColumnElement[bool]]:
         """Builds the optimistic lock: a row still has the version and the last write that the caller read.
 
-        The version alone is not enough: after a restore, a version can come back with another state.
+        The version alone is not enough: after a restore, a version can come back with another state. A write that adds
+        an idempotency key also needs the keys that the caller read: appends add keys without changing the version.
         """
-        return [rows.c.version == batch.c.version, last_write(rows) == batch.c.last_write]
+        return [
+            rows.c.version == batch.c.version,
+            last_write(rows) == batch.c.last_write,
+            or_(batch.c.keys_read.is_(None), batch.c.keys_read == rows.c["keys"]),
+        ]
 
     def update(self, batch: FromClause, columns: Columns) -> Update:
         t, now = self._table, batch.c.now
@@ -37,7 +42,7 @@ class Writing:
             updated_at=now,
             last_accessed_at=now,
             expires_at=columns.sliding(t, now).slid,
-        ).returning(*self._terms.key, t.c.updated_at, self._terms.expires_at)
+        ).returning(*self._terms.key, t.c.updated_at, self._terms.expires_at, t.c.last_position, t.c.item_count)
 
     def to_move(self, rows: Rows, batch: Rows, columns: Columns) -> list[ColumnElement[bool]]:
         """Builds the condition that a row is live and that an access has to move its expiry.

@@ -1,0 +1,171 @@
+"""The items of sessions: a table of log entries, and their counters in the table of sessions.
+
+An expand migration: programs that know only the first revision go on working. They neither write the new columns nor
+delete items. Two triggers make sure that items end with their session whichever program deletes or replaces its row.
+
+Revision ID: 0002
+Revises: 0001
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects.postgresql import JSON
+
+revision = "0002"
+down_revision = "0001"
+branch_labels = None
+depends_on = None
+
+# Rows are only added, except by redaction. The toast table is large where items are.
+_STORAGE = """
+    autovacuum_vacuum_scale_factor = 0.02,
+    autovacuum_vacuum_threshold = 1000,
+    autovacuum_analyze_scale_factor = 0.02,
+    toast.autovacuum_vacuum_scale_factor = 0.02,
+    toast.autovacuum_vacuum_threshold = 1000
+"""
+
+# The queries of a trigger see what was committed while the statement waited for row locks. The statement itself does
+# not, so a deletion in the statement could miss the newest items.
+_POSTGRESQL_TRIGGERS = (
+    # Without these settings a plan that was made while the table was small would read the whole table later.
+    """
+    CREATE FUNCTION {schema}sessions_delete_items() RETURNS trigger LANGUAGE plpgsql
+    SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+    AS $do$ BEGIN
+        DELETE FROM {schema}items AS i USING gone
+        WHERE gone.last_position > 0 AND i.namespace = gone.namespace AND i.session_id = gone.session_id;
+        RETURN NULL;
+    END $do$
+    """,
+    """
+    CREATE TRIGGER sessions_delete_items AFTER DELETE ON {schema}sessions
+    REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION {schema}sessions_delete_items()
+    """,
+    # A new session takes the row of an expired one. Before the update, so that the first items of the new session stay.
+    """
+    CREATE FUNCTION {schema}sessions_replace_items() RETURNS trigger LANGUAGE plpgsql
+    SET enable_seqscan = off
+    AS $do$ BEGIN
+        DELETE FROM {schema}items AS i WHERE i.namespace = OLD.namespace AND i.session_id = OLD.session_id;
+        IF NEW.last_position = OLD.last_position AND NEW.appends = OLD.appends THEN
+            NEW.last_position = 0;
+            NEW.item_count = 0;
+            NEW.appends = '';
+            NEW.lost_appends = '';
+        END IF;
+        RETURN NEW;
+    END $do$
+    """,
+    """
+    CREATE TRIGGER sessions_replace_items BEFORE UPDATE OF created_at ON {schema}sessions
+    FOR EACH ROW WHEN (OLD.last_position > 0 AND OLD.created_at IS DISTINCT FROM NEW.created_at)
+    EXECUTE FUNCTION {schema}sessions_replace_items()
+    """,
+)
+
+_SQLITE_TRIGGERS = (
+    """
+    CREATE TRIGGER sessions_delete_items AFTER DELETE ON sessions WHEN OLD.last_position > 0
+    BEGIN
+        DELETE FROM items WHERE namespace = OLD.namespace AND session_id = OLD.session_id;
+    END
+    """,
+    """
+    CREATE TRIGGER sessions_replace_items BEFORE UPDATE OF created_at ON sessions
+    WHEN OLD.last_position > 0 AND OLD.created_at <> NEW.created_at
+    BEGIN
+        DELETE FROM items WHERE namespace = OLD.namespace AND session_id = OLD.session_id;
+    END
+    """,
+    """
+    CREATE TRIGGER sessions_reset_items AFTER UPDATE OF created_at ON sessions
+    WHEN OLD.last_position > 0 AND OLD.created_at <> NEW.created_at
+        AND OLD.last_position = NEW.last_position AND OLD.appends = NEW.appends
+    BEGIN
+        UPDATE sessions SET last_position = 0, item_count = 0, appends = '', lost_appends = ''
+        WHERE namespace = NEW.namespace AND session_id = NEW.session_id;
+    END
+    """,
+)
+
+
+def upgrade(schema: str | None = None) -> None:
+    sqlite = op.get_context().dialect.name == "sqlite"
+    number = sa.Integer() if sqlite else sa.BigInteger()
+    key = sa.Text() if sqlite else sa.Text(collation="C")
+    for column in (
+        sa.Column("last_position", number, nullable=False, server_default="0"),
+        sa.Column("item_count", number, nullable=False, server_default="0"),
+        sa.Column("appends", key, nullable=False, server_default=""),
+        sa.Column("lost_appends", key, nullable=False, server_default=""),
+    ):
+        op.add_column("sessions", column, schema=schema)
+    op.create_table(
+        "items",
+        sa.Column("namespace", key, nullable=False),
+        sa.Column("session_id", key, nullable=False),
+        sa.Column("log", key, nullable=False),
+        sa.Column("position", number, nullable=False),
+        # Not jsonb, which sorts keys, refuses NUL characters and lone surrogates, and rewrites numbers.
+        sa.Column("item", sa.Text() if sqlite else JSON(), nullable=False),
+        sa.Column("item_id", key),
+        sa.Column("write_id", key),
+        sa.Column("created_at", sa.Integer() if sqlite else sa.TIMESTAMP(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("namespace", "session_id", "log", "position", name="items_pkey"),
+        schema=schema,
+        sqlite_strict=True,
+    )
+    given = sa.text("item_id IS NOT NULL")
+    op.create_index(
+        "uq_items_namespace_item_id",
+        "items",
+        ["namespace", "item_id", "session_id"],
+        unique=True,
+        schema=schema,
+        postgresql_where=given,
+        sqlite_where=given,
+    )
+    if sqlite:
+        for trigger in _SQLITE_TRIGGERS:
+            op.execute(trigger)
+        return
+    prefix = _prefix(schema)
+    op.execute(f"ALTER TABLE {prefix}items SET ({_STORAGE})")
+    # lz4 is faster than pglz, but a server may have been built without it: ask.
+    alter = f"ALTER TABLE {prefix}items ALTER COLUMN item SET COMPRESSION lz4".replace("'", "''")
+    op.execute(
+        f"""
+        DO $do$ BEGIN
+            IF EXISTS (
+                SELECT FROM pg_settings WHERE name = 'default_toast_compression' AND 'lz4' = ANY (enumvals)
+            ) THEN
+                EXECUTE '{alter}';
+            END IF;
+        END $do$
+        """
+    )
+    for trigger in _POSTGRESQL_TRIGGERS:
+        op.execute(trigger.format(schema=prefix))
+
+
+def downgrade(schema: str | None = None) -> None:
+    sqlite = op.get_context().dialect.name == "sqlite"
+    if sqlite:
+        for name in ("sessions_delete_items", "sessions_replace_items", "sessions_reset_items"):
+            op.execute(f"DROP TRIGGER {name}")
+    else:
+        prefix = _prefix(schema)
+        for name in ("sessions_delete_items", "sessions_replace_items"):
+            op.execute(f"DROP TRIGGER {name} ON {prefix}sessions")
+            op.execute(f"DROP FUNCTION {prefix}{name}()")
+    op.drop_table("items", schema=schema)
+    for column in ("lost_appends", "appends", "item_count", "last_position"):
+        op.drop_column("sessions", column, schema=schema)
+
+
+def _prefix(schema: str | None) -> str:
+    preparer = op.get_context().dialect.identifier_preparer
+    return f"{preparer.quote_schema(schema)}." if schema else ""

@@ -1,0 +1,51 @@
+"""The items of a session, as providers take and return them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+
+
+@dataclass(frozen=True, slots=True)
+class NewItem:
+    """An item to append to a session.
+
+    Attributes:
+        text: The item, as JSON text. Storages keep the text as it is, character by character.
+        id: The caller's own id of the item; None: it has none. An item whose id the session has already is passed over.
+        log: The name of the log within the session.
+    """
+
+    text: str
+    id: str | None = None
+    log: str = ""
+
+
+class StoredItem(NamedTuple):
+    """An item of a session: its position, its JSON text, and when it was appended."""
+
+    position: int
+    text: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Which items of a session to read. The items come oldest first.
+
+    Attributes:
+        log: The name of the log.
+        limit: The largest number of items.
+        newest: Whether the newest items within the bounds are read, or else the oldest.
+        after: Only items behind this position; None: from the first.
+        before: Only items before this position; None: to the last.
+        ids: Only items with these ids; None: any.
+    """
+
+    log: str = ""
+    limit: int = 100
+    newest: bool = True
+    after: int | None = None
+    before: int | None = None
+    ids: tuple[str, ...] | None = None

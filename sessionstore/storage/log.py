@@ -1,0 +1,89 @@
+"""The records of the calls that change or find the items of a session."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from .items import NewItem, StoredItem
+from .journal import new_write_id
+from .records import Key, Summary
+
+
+@dataclass(frozen=True, slots=True)
+class Append:
+    """Items to append to a session, all or none, next to each other.
+
+    Attributes:
+        key: The session.
+        items: The items, in order. Two items of one append never have the same id.
+        id: The id of the append in the journal. The append lands at most once, however often it is sent.
+        owner_id: Only a session of this owner; None: of any.
+        expected_position: Only if the last position of the session is this; None: whatever it is.
+        digest: The digest of an idempotency key, see journal.py. The append does not land if the row keeps the digest;
+            otherwise the row keeps it from now on. None: there is no key.
+        keys: How many idempotency keys the row keeps.
+        keep: How many items each log in ``items`` keeps; None: all.
+    """
+
+    key: Key
+    items: Sequence[NewItem]
+    id: str = field(default_factory=new_write_id)
+    owner_id: str | None = None
+    expected_position: int | None = None
+    digest: str | None = None
+    keys: int = 0
+    keep: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """A removal or replacement of items of one log. Exactly one of the first four kinds of change is asked for.
+
+    Attributes:
+        key: The session.
+        log: The name of the log.
+        newest: Remove this many of the newest items, and return them.
+        after: Remove all items behind this position, and append ``items``.
+        keep: Remove all items except this many of the newest.
+        put: Replace the text of the item at this position.
+        items: The items to append, with ``after``. Their ids may be those of removed items.
+        id: The id of the edit in the journal.
+        owner_id: Only a session of this owner; None: of any.
+        expected_position: Only if the last position of the session is this; None: whatever it is.
+    """
+
+    key: Key
+    log: str = ""
+    newest: int | None = None
+    after: int | None = None
+    keep: int | None = None
+    put: tuple[int, str] | None = None
+    items: Sequence[NewItem] = ()
+    id: str = field(default_factory=new_write_id)
+    owner_id: str | None = None
+    expected_position: int | None = None
+
+
+class Edited(NamedTuple):
+    """The result of an edit.
+
+    Attributes:
+        summary: The session after the edit.
+        done: Whether the edit was done. False: the last position is not the expected one, and nothing was changed.
+        changed: How many items were removed, or replaced by ``put``.
+        removed: The items that ``newest`` removed, oldest first.
+    """
+
+    summary: Summary
+    done: bool
+    changed: int = 0
+    removed: Sequence[StoredItem] = ()
+
+
+class Found(NamedTuple):
+    """An item that was found by its id, and the session that has it."""
+
+    summary: Summary
+    item: StoredItem

@@ -1,0 +1,118 @@
+"""The items of the memory provider: the operations on the items of one session, at a given time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from .. import Edit, Key, NewItem, StoredItem, Window
+
+
+class Entry(NamedTuple):
+    """One item, with the name of its log and the caller's id of it (None: it has none)."""
+
+    position: int
+    log: str
+    text: str
+    id: str | None
+    created_at: datetime
+
+    @property
+    def stored(self) -> StoredItem:
+        """The item as callers get it."""
+        return StoredItem(self.position, self.text, self.created_at)
+
+
+class Logs:
+    """The items of the sessions, each list in the order of the positions."""
+
+    def __init__(self) -> None:
+        self._entries: dict[Key, list[Entry]] = {}
+
+    def forget(self, key: Key) -> None:
+        """Removes the items of a session."""
+        self._entries.pop(key, None)
+
+    def clear(self) -> None:
+        """Removes the items of all sessions."""
+        self._entries.clear()
+
+    def count(self, key: Key) -> int:
+        """Counts the items of a session."""
+        return len(self._entries.get(key, ()))
+
+    def read(self, key: Key, window: Window) -> Sequence[StoredItem]:
+        """Reads the items of a window, oldest first."""
+        found = [
+            entry.stored
+            for entry in self._entries.get(key, ())
+            if entry.log == window.log
+            and (window.after is None or entry.position > window.after)
+            and (window.before is None or entry.position < window.before)
+            and (window.ids is None or entry.id in window.ids)
+        ]
+        if not window.newest:
+            return found[: window.limit]
+        return found[-window.limit :] if window.limit else []
+
+    def find(self, key: Key, item_id: str) -> StoredItem | None:
+        """Finds the item of a session that has an id."""
+        return next((entry.stored for entry in self._entries.get(key, ()) if entry.id == item_id), None)
+
+    def append(
+        self, key: Key, items: Sequence[NewItem], last_position: int, now: datetime, keep: int | None
+    ) -> Sequence[int | None]:
+        """Appends items, removes those beyond ``keep``, and returns the position of each; None: it was passed over."""
+        entries = self._entries.setdefault(key, [])
+        ids = {entry.id for entry in entries if entry.id is not None}
+        positions: list[int | None] = []
+        for item in items:
+            if item.id is not None and item.id in ids:
+                positions.append(None)
+                continue
+            last_position += 1
+            positions.append(last_position)
+            entries.append(Entry(last_position, item.log, item.text, item.id, now))
+            if item.id is not None:
+                ids.add(item.id)
+        if keep is not None:
+            for log in {item.log for item in items}:
+                self.keep(key, log, keep)
+        return positions
+
+    def keep(self, key: Key, log: str, keep: int) -> Sequence[Entry]:
+        """Removes all items of a log except the newest, and returns the removed ones."""
+        of_log = [entry for entry in self._entries.get(key, ()) if entry.log == log]
+        return self._remove(key, of_log[: max(len(of_log) - keep, 0)])
+
+    def remove(self, edit: Edit) -> Sequence[Entry]:
+        """Removes the items that an edit removes, and returns them, oldest first."""
+        of_log = [entry for entry in self._entries.get(edit.key, ()) if entry.log == edit.log]
+        if edit.newest is not None:
+            return self._remove(edit.key, of_log[len(of_log) - min(edit.newest, len(of_log)) :])
+        if edit.keep is not None:
+            return self.keep(edit.key, edit.log, edit.keep)
+        after = edit.after
+        return [] if after is None else self._remove(edit.key, [it for it in of_log if it.position > after])
+
+    def put(self, key: Key, log: str, position: int, text: str) -> bool:
+        """Replaces the text of an item; returns whether there is one at the position."""
+        entries = self._entries.get(key, [])
+        for at, entry in enumerate(entries):
+            if entry.position == position and entry.log == log:
+                entries[at] = entry._replace(text=text)
+                return True
+        return False
+
+    def copy(self, source: Key, key: Key, until: int | None) -> None:
+        """Copies the items of a session up to a position (None: all) to another session."""
+        self._entries[key] = [
+            entry for entry in self._entries.get(source, ()) if until is None or entry.position <= until
+        ]
+
+    def _remove(self, key: Key, entries: Sequence[Entry]) -> Sequence[Entry]:
+        gone = {entry.position for entry in entries}
+        if gone:
+            self._entries[key] = [entry for entry in self._entries[key] if entry.position not in gone]
+        return entries
