@@ -20,7 +20,8 @@ JOURNAL_CHARS: Final = WRITES * _ENTRY_CHARS
 """The length of a full journal. Entries have a fixed width, so that every database can cut the text with substr."""
 
 _KEY_BYTES: Final = 9
-_KEY_CHARS: Final = 12
+KEY_CHARS: Final = 12
+"""The length of the digest of an idempotency key."""
 
 
 class Journal(NamedTuple):
@@ -123,12 +124,12 @@ def key_digest(idempotency_key: str) -> str:
 
 def has_key(keys: str, digest: str) -> bool:
     """Whether the digest is among the kept keys."""
-    return any(keys[at : at + _KEY_CHARS] == digest for at in range(0, len(keys), _KEY_CHARS))
+    return any(keys[at : at + KEY_CHARS] == digest for at in range(0, len(keys), KEY_CHARS))
 
 
 def with_key(keys: str, digest: str, most: int) -> str:
     """Returns the kept keys with the digest added as the newest, cut to at most ``most`` keys."""
-    return (digest + keys)[: most * _KEY_CHARS]
+    return (digest + keys)[: most * KEY_CHARS]
 
 
 def append_entry(write_id: str, count: int) -> str:

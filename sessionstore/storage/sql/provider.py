@@ -42,10 +42,12 @@ from .connections.engine import make_bounded_engine
 from .connections.gateway import Gateway
 from .connections.limits import Limits
 from .drivers.driver import Row
+from .operations.appends import Appends
 from .operations.attempts import Told, Wanted
 from .operations.creations import Creations
 from .operations.deletions import Deletion, Deletions, deletions_of
 from .operations.fetching import Fetching
+from .operations.landing import Landing
 from .operations.listing import Listing
 from .operations.locked import LockedUpdates
 from .operations.purging import Purging
@@ -111,6 +113,7 @@ class SqlStorageProvider(StorageProvider):
         self._gets = {touch: self._combiner(partial(self._get_documents, touch=touch)) for touch in (False, True)}
         self._touches = self._combiner(self.touch_many, weighed=False)
         bounds = batching or _ONE_BY_ONE
+        self._appends = Appends(self._landed, self._reads, batching=bounds)
         self._creates = Together(
             self._create_together,
             attrgetter("owner_id"),
@@ -187,7 +190,10 @@ class SqlStorageProvider(StorageProvider):
         return await LockedUpdates(self._gateway, self._fetching).update(keys, apply) if keys else []
 
     async def append_many(self, appends: Sequence[Append]) -> Sequence[Summary | None]:
-        raise NotImplementedError
+        return await self._appends.append_many(appends)
+
+    async def append(self, append: Append) -> Summary | None:
+        return await self._appends.append(append)
 
     async def edit_many(self, edits: Sequence[Edit]) -> Sequence[Edited | None]:
         raise NotImplementedError
@@ -261,6 +267,9 @@ class SqlStorageProvider(StorageProvider):
         await self._reads.close()
         await self._gateway.close()
 
+    def _landed(self, appends: Mapping[Key, Append]) -> Landing:
+        return Landing(appends, self._statements, self._fetching, _not_yet)
+
     def _creations(
         self, drafts: Sequence[Draft], told: Told[Creation] | None = None, wanted: Wanted | None = None
     ) -> Creations:
@@ -309,3 +318,7 @@ def _written(writes: Sequence[Write], rows: Iterable[Row]) -> Sequence[Summary |
     """Returns the summary after each write, from the returned rows; None: the write did not land."""
     landed = {key_of(row): row for row in rows}
     return [None if (row := landed.get(write.read.key)) is None else written(write, row) for write in writes]
+
+
+async def _not_yet(appends: Sequence[Append]) -> Mapping[Key, Summary | None]:
+    raise NotImplementedError

@@ -13,6 +13,7 @@ from sqlalchemy.types import TypeEngine
 from ..dialects.dialect import Backend, Fields
 from ..drivers.prepared import Prepared, Statement
 from ..tables import DOCUMENT, is_document
+from .appending import APPEND, LOST, Appending
 from .columns import Columns
 from .creating import Creating
 from .deleting import Deleting
@@ -75,12 +76,17 @@ class Statements:
         self._terms = Terms(table, items, deletions, backend)
         reading, writing = Reading(self._terms), Writing(self._terms)
         creating, deleting = Creating(self._terms, reading), Deleting(self._terms)
+        appending = Appending(self._terms)
         self._reading, self._deleting = reading, deleting
 
         self.get = self._read(KEY_FIELDS, reading.get)
         self.get_with_journal = self._read(KEY_FIELDS, reading.get_with_journal)
         self.update = self._written(_WRITE, writing.update, writing.as_read)
         self.touch = self._written(KEY_FIELDS, writing.touch, writing.to_move)
+
+        self.append = self._written(APPEND, appending.counted, appending.unappended, appending.appended)
+        self.use_up_appends = self._written(LOST, appending.use_up, appending.unsettled)
+        self.settled_appends = self._pair(LOST, appending.settled)
 
         self.get_locked = self._pair(KEY_FIELDS, reading.get_locked)
         self.exists = self._pair(KEY_FIELDS, reading.exists)
@@ -146,18 +152,31 @@ class Statements:
             lambda columns: build(self._many(fields), columns),
         )
 
-    def _written(self, fields: Fields, build: Callable[[FromClause, Columns], Update], wanted: _Wanted) -> Pair:
-        """Builds statements that write existing rows. They skip rows that other transactions hold."""
+    def _written(
+        self,
+        fields: Fields,
+        build: Callable[[FromClause, Columns], Update],
+        wanted: _Wanted,
+        completed: Callable[[Update, Columns], Statement] = lambda written, _: written,
+    ) -> Pair:
+        """Builds statements that write existing rows. They skip rows that other transactions hold.
+
+        Args:
+            fields: The fields of the batch.
+            build: Builds the UPDATE from the batch.
+            wanted: Builds the conditions on a row that is to be locked.
+            completed: Builds the statement that the UPDATE is a part of.
+        """
 
         def one(columns: Columns) -> Statement:
             row, same = self._table.alias("target"), Parameters(fields)
             lockable = self._backend.lockable(row, same_key(row, same), *wanted(row, same, columns))
-            return build(self._one(fields), columns).where(lockable)
+            return completed(build(self._one(fields), columns).where(lockable), columns)
 
         def many(columns: Columns) -> Statement:
             batch = self._many(fields)
             locked = self._backend.locked(batch, self._table, *wanted(self._table, batch, columns))
-            return build(locked, columns)
+            return completed(build(locked, columns), columns)
 
         return self._fast_path(one, many)
 

@@ -8,8 +8,8 @@ from typing import Any, Final, TypeAlias
 import orjson
 
 from ....ids import LAST_VERSION, Version
-from ... import Document, Draft, Key, Summary, Write
-from ...journal import Journal, entry, new_write_id
+from ... import Append, Document, Draft, Key, NewItem, Summary, Write
+from ...journal import KEY_CHARS, Journal, append_entry, entry, new_write_id
 from ..drivers.driver import Row
 from ..tables import micros
 
@@ -86,13 +86,41 @@ def set_fields(draft: Draft) -> Fields:
     return draft_fields(draft) | {"write": entry(new_write_id(), 1)}
 
 
+def append_fields(append: Append) -> Fields:
+    """Returns the fields of the statement `append`, for items without ids."""
+    count = len(append.items)
+    return key_fields(append.key) | {
+        "write": append.id,
+        "entry": append_entry(append.id, count),
+        "count": count,
+        "items": elements_of(append.items),
+        "owner_id": append.owner_id,
+        "expected": append.expected_position,
+        "digest": append.digest,
+        "key_chars": append.keys * KEY_CHARS,
+    }
+
+
+def elements_of(items: Iterable[NewItem]) -> str:
+    """Encodes items as a JSON array. The text of an item becomes a JSON string, so that the database keeps it."""
+    elements: list[dict[str, Any]] = []
+    for n, item in enumerate(items, 1):
+        element: dict[str, Any] = {"n": n, "i": item.text}
+        if item.id is not None:
+            element["d"] = item.id
+        if item.log:
+            element["l"] = item.log
+        elements.append(element)
+    return orjson.dumps(elements).decode()
+
+
 def packed(batch: Iterable[Fields]) -> str:
     """Encodes the fields of several rows as one JSON parameter. Documents are embedded as JSON, not as strings."""
     return orjson.dumps([_embedded(fields) for fields in batch]).decode()
 
 
 def _embedded(fields: Fields) -> Fields:
-    documents = {name: fields[name] for name in ("state", "origin") if fields.get(name) is not None}
+    documents = {name: fields[name] for name in ("state", "origin", "items") if fields.get(name) is not None}
     return fields | {name: orjson.Fragment(document) for name, document in documents.items()}
 
 

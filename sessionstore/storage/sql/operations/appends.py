@@ -1,0 +1,224 @@
+"""Appends of concurrent callers: those of one session go in one statement, and sessions share statements."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from enum import Enum, auto
+from typing import Final, Literal, NamedTuple, TypeAlias
+
+from ....batching import BATCH_CHARS, Batching, divided
+from ....concurrency.call import Batch, Call, tell
+from ....concurrency.combine import Combiner
+from ....concurrency.halves import divisible, in_parts
+from ....concurrency.retry_window import until_told
+from ....concurrency.sent import Sent, SentTogether, noted, noting
+from ... import Append, Key, NewItem, Summary, owned
+from ...journal import MOST_ITEMS, has_key, new_write_id
+from ..statements.rows import document_of
+from .landing import Landing
+from .reads import Reads
+from .rounds import Rounds
+
+_MIN_PARALLEL: Final = 4
+"""The fewest sessions of a batch that runs beside another one, while that one waits for the disk."""
+
+
+class _Missed(Enum):
+    """The answer to an append that did not land in its batch."""
+
+    MISSED = auto()
+
+
+_Answer: TypeAlias = Summary | Literal[_Missed.MISSED]
+
+
+class _Asked(NamedTuple):
+    """A caller's append, and the record of whether it was sent (None: the caller needs no record)."""
+
+    append: Append
+    sent: Sent | None
+
+
+_AppendCall: TypeAlias = Call[_Asked, _Answer]
+
+
+class Appends:
+    """Appends items, alone or together with concurrent callers.
+
+    The appends of a session that arrive during a batch form one append of the next batch, in the order of the calls. A
+    refused append, a held row, a deadline or a cancellation affects its own caller only.
+
+    Args:
+        landing: Makes the landing of a batch, which lands each append at most once.
+        reads: Reads sessions, and finds the rows that other transactions hold.
+        batching: The limits of batches.
+    """
+
+    def __init__(self, landing: Callable[[Mapping[Key, Append]], Landing], reads: Reads, *, batching: Batching) -> None:
+        self._landing = landing
+        self._reads = reads
+        self._combiner: Combiner[Key, _Asked, _Answer] = Combiner(
+            self._send,
+            size=batching.size,
+            concurrency=batching.concurrency,
+            min_parallel=_MIN_PARALLEL,
+            alone=True,
+        )
+
+    async def append_many(self, appends: Sequence[Append]) -> Sequence[Summary | None]:
+        """Implements StorageProvider.append_many()."""
+        if len(appends) == 1:
+            return [await self.append(appends[0])]
+        return await asyncio.gather(*map(self.append, appends))
+
+    async def append(self, append: Append) -> Summary | None:
+        """Implements StorageProvider.append()."""
+        sent = noted()
+        if sent is not None:
+            sent.begin()
+        rounds: Rounds | None = None
+        while True:
+            answer = await self._combiner.call(append.key, _Asked(append, sent))
+            if answer is not _Missed.MISSED:
+                return answer
+            if await self._refused(append):
+                return None
+            # Another transaction holds the row, or changed it a moment ago. This caller waits apart from the batches.
+            rounds = rounds or Rounds(self._reads.held)
+            await rounds.again([append.key], unwritten=True)
+
+    async def _refused(self, append: Append) -> bool:
+        """Whether the session is gone, has another owner or position, or keeps the idempotency key."""
+        documents = map(document_of, await self._reads.read([append.key], journal=True))
+        document = owned(next(documents, None), append.owner_id)
+        if document is None or append.expected_position not in (None, document.summary.last_position):
+            return True
+        keys = "" if document.journal is None else document.journal.keys
+        return append.digest is not None and has_key(keys, append.digest)
+
+    async def _send(self, batch: Batch[Key, _Asked, _Answer]) -> None:
+        await in_parts(batch, self._do)
+
+    async def _do(self, batch: Batch[Key, _Asked, _Answer]) -> None:
+        while groups := [group for calls in batch.values() if (group := _group(calls)) is not None]:
+            for part in divided(groups, _chars):
+                try:
+                    await self._do_part(part)
+                except Exception as error:
+                    if len(part) > 1 or len(part[0].calls) == 1 or not divisible(error):
+                        raise
+                    await self._do_apart(part[0])
+
+    async def _do_apart(self, group: Group) -> None:
+        """Does appends that were refused together one by one, so that only the refused one fails."""
+        for call in group.calls:
+            alone = _group([call])
+            if alone is not None:
+                try:
+                    await self._do_part([alone])
+                except Exception as error:  # noqa: BLE001  # any error is the answer of the caller
+                    tell([call], error)
+
+    async def _do_part(self, groups: Sequence[Group]) -> None:
+        appends = {group.key: group.append for group in groups}
+        sents = [call.request.sent for group in groups for call in group.calls]
+        with noting(SentTogether(sent for sent in sents if sent is not None)):
+            landing = self._landing(appends)
+            try:
+                await until_told(landing.attempt)
+            except Exception:
+                # Some of the appends may have landed before an attempt with others failed.
+                for group in groups:
+                    if group.key in landing.results:
+                        group.tell(landing.results[group.key])
+                raise
+        for group in groups:
+            group.tell(landing.results.get(group.key))
+
+
+class Group(NamedTuple):
+    """Appends of one session that land as one.
+
+    Attributes:
+        key: The session.
+        calls: The calls of the callers, in order.
+        append: The append that stands for all.
+        places: For each call, the index of each of its items in the append; None: an earlier call has the item's id.
+    """
+
+    key: Key
+    calls: Sequence[_AppendCall]
+    append: Append
+    places: Sequence[Sequence[int | None]]
+
+    def tell(self, landed: Summary | Exception | None) -> None:
+        """Answers the calls.
+
+        Args:
+            landed: The session after the append; None: the append did not land.
+        """
+        if landed is None or isinstance(landed, Exception):
+            for call in self.calls:
+                if landed is None and call.request.sent is not None:
+                    call.request.sent.refuse()
+                call.answer(_Missed.MISSED if landed is None else landed)
+            return
+        if len(self.calls) == 1:
+            self.calls[0].answer(landed)
+            return
+        positions = [[None if at is None else landed.appended[at] for at in places] for places in self.places]
+        taken = [sum(position is not None for position in each) for each in positions]
+        later = sum(taken)
+        for call, each, count in zip(self.calls, positions, taken, strict=True):
+            later -= count
+            # Each caller sees the session as its own append left it.
+            count_then = landed.item_count - (0 if self.append.keep is not None else later)
+            call.answer(
+                landed._replace(last_position=landed.last_position - later, item_count=count_then, appended=each)
+            )
+
+
+def _group(calls: Sequence[_AppendCall]) -> Group | None:
+    """Returns the first open calls that can land as one append; None: no call is open."""
+    open_calls = [call for call in calls if not (call.answered or call.withdrawn)]
+    if not open_calls:
+        return None
+    first = open_calls[0].request.append
+    if len(open_calls) == 1 or _conditional(first):
+        return Group(first.key, open_calls[:1], first, [range(len(first.items))])
+    chosen: list[_AppendCall] = []
+    items: list[NewItem] = []
+    places: list[Sequence[int | None]] = []
+    by_id: set[str] = set()
+    chars = 0
+    for call in open_calls:
+        append = call.request.append
+        chars += sum(len(item.text) for item in append.items)
+        fits = chars <= BATCH_CHARS and len(items) + len(append.items) <= MOST_ITEMS
+        alike = append.owner_id == first.owner_id and append.keep == first.keep and not _conditional(append)
+        if chosen and not (fits and alike):
+            break
+        chosen.append(call)
+        at: list[int | None] = []
+        for item in append.items:
+            if item.id is not None and item.id in by_id:
+                at.append(None)
+                continue
+            if item.id is not None:
+                by_id.add(item.id)
+            at.append(len(items))
+            items.append(item)
+        places.append(at)
+    if len(chosen) == 1:
+        return Group(first.key, chosen, first, places)
+    return Group(first.key, chosen, replace(first, items=items, id=new_write_id()), places)
+
+
+def _conditional(append: Append) -> bool:
+    return append.expected_position is not None or append.digest is not None
+
+
+def _chars(group: Group) -> int:
+    return sum(len(item.text) for item in group.append.items)

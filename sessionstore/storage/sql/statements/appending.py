@@ -1,0 +1,167 @@
+"""The statements that append items in one round trip, and that settle appends whose answers were lost.
+
+PostgreSQL only: the statement changes two tables. SQLite appends in a transaction of several statements.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    FromClause,
+    Integer,
+    Select,
+    Text,
+    case,
+    cast,
+    column,
+    func,
+    insert,
+    literal_column,
+    or_,
+    select,
+    true,
+    update,
+)
+from sqlalchemy.sql.dml import Update
+
+from ...journal import APPENDS_CHARS, ID_CHARS, MARK
+from ..dialects.dialect import Fields
+from ..tables import DOCUMENT, VERBATIM
+from .columns import Columns
+from .terms import KEY_FIELDS, Element, Rows, Terms
+
+APPEND: Final[Fields] = {
+    **KEY_FIELDS,
+    "write": Text(),
+    "entry": Text(),
+    "count": BigInteger(),
+    "items": DOCUMENT,
+    "owner_id": Text(),
+    "expected": BigInteger(),
+    "digest": Text(),
+    "key_chars": Integer(),
+}
+"""The fields of an append. ``items`` is an array of objects with the members of an element, see `ELEMENT`."""
+
+LOST: Final[Fields] = {**KEY_FIELDS, "write": Text()}
+
+ELEMENT: Final[Fields] = {"n": BigInteger(), "i": Text(), "d": Text(), "l": Text()}
+"""The members of an element of ``items``: its number from 1, the JSON text, the caller's id, the name of the log."""
+
+_LOST_APPENDS: Final = 16
+_LOST_CHARS: Final = _LOST_APPENDS * (1 + ID_CHARS)
+
+
+class Appending:
+    """Builds the statements that append items."""
+
+    def __init__(self, terms: Terms) -> None:
+        self._terms = terms
+        self._table = terms.table
+        self._items = terms.items
+
+    def unappended(self, rows: Rows, batch: Rows, columns: Columns) -> list[ColumnElement[bool]]:
+        """Builds the conditions that a row meets the conditions of the append, and does not have the append."""
+        return [
+            or_(batch.c.owner_id.is_(None), batch.c.owner_id == rows.c.owner_id),
+            or_(batch.c.expected.is_(None), batch.c.expected == rows.c.last_position),
+            or_(batch.c.digest.is_(None), _lacks(rows.c["keys"], batch.c.digest)),
+            _lacks(rows.c.appends, _marked(batch)),
+            _lacks(rows.c.lost_appends, _marked(batch)),
+        ]
+
+    def counted(self, batch: FromClause, columns: Columns) -> Update:
+        """Builds the part that changes the session's row: it counts the items and locks the row for their INSERT."""
+        t, now = self._table, batch.c.now
+        matched = update(t).where(
+            self._terms.matches(batch), *self.unappended(t, batch, columns), self._terms.live(now)
+        )
+        digest: Any = batch.c.digest
+        keys = func.substr(digest.concat(t.c["keys"]), literal_column("1"), batch.c.key_chars, type_=Text())
+        entries: Any = batch.c.entry.concat(t.c.appends)
+        return matched.values(
+            last_position=t.c.last_position + batch.c["count"],
+            item_count=t.c.item_count + batch.c["count"],
+            appends=_first(entries, APPENDS_CHARS),
+            keys=case((digest.is_(None), t.c["keys"]), else_=keys),
+            updated_at=now,
+            last_accessed_at=now,
+            expires_at=columns.sliding(t, now).slid,
+        ).returning(*columns.summary, batch.c["count"], batch.c["items"], batch.c.write)
+
+    def appended(self, counted: Update, columns: Columns) -> Select[Any]:
+        """Builds the whole statement from the change of the row: it inserts the items, and selects the summaries."""
+        head = counted.cte("head")
+        members = [column(name, type_) for name, type_ in ELEMENT.items()]
+        each = func.jsonb_to_recordset(head.c["items"]).table_valued(*members)
+        element = each.render_derived("element", with_types=True).lateral("element")
+        values = {
+            "namespace": head.c.namespace,
+            "session_id": head.c.session_id,
+            "log": func.coalesce(element.c.l, literal_column("''", Text())),
+            "position": head.c.last_position - head.c["count"] + element.c.n,
+            "item": cast(element.c.i, VERBATIM),
+            "item_id": element.c.d,
+            "write_id": case((element.c.n == literal_column("1"), head.c.write)),
+            "created_at": head.c.updated_at,
+        }
+        rows = select(*values.values()).select_from(head.join(element, true()))
+        added = insert(self._items).from_select(list(values), rows, include_defaults=False).cte("added")
+        return select(*(head.c[str(each.key)] for each in columns.summary)).add_cte(added)
+
+    def unsettled(self, rows: Rows, batch: Rows, columns: Columns) -> list[ColumnElement[bool]]:
+        """Builds the conditions that a lost append has not landed, and that nobody has settled it yet."""
+        i = self._items
+        landed = (
+            select(true())
+            .select_from(i)
+            .where(
+                i.c.namespace == batch.c.namespace,
+                i.c.session_id == batch.c.session_id,
+                i.c.write_id == batch.c.write,
+            )
+        )
+        return [
+            _lacks(rows.c.appends, _marked(batch)),
+            _lacks(rows.c.lost_appends, _marked(batch)),
+            ~landed.exists(),
+        ]
+
+    def use_up(self, batch: FromClause, columns: Columns) -> Update:
+        """Enters lost appends that have not landed in ``lost_appends``, so that they cannot land any more."""
+        t = self._table
+        lost: Any = _marked(batch).concat(t.c.lost_appends)
+        unsettled = update(t).where(self._terms.matches(batch), *self.unsettled(t, batch, columns))
+        return unsettled.values(lost_appends=_first(lost, _LOST_CHARS)).returning(*self._terms.key)
+
+    def settled(self, batch: FromClause) -> Select[Any]:
+        """Selects what became of lost appends: the journals, and the position of the first item if it is there."""
+        t, i = self._table, self._items
+        first = select(func.min(i.c.position)).where(
+            i.c.namespace == batch.c.namespace,
+            i.c.session_id == batch.c.session_id,
+            i.c.write_id == batch.c.write,
+        )
+        columns = (
+            *self._terms.range_checked.summary,
+            t.c.appends,
+            t.c.lost_appends,
+            first.scalar_subquery().label("first"),
+        )
+        return select(*columns).select_from(t.join(batch, self._terms.matches(batch)))
+
+
+def _marked(batch: Rows) -> Element:
+    return literal_column(f"'{MARK}'", Text()).concat(batch.c.write)
+
+
+def _lacks(text: Element, part: Element) -> ColumnElement[bool]:
+    position: ColumnElement[int] = func.strpos(text, part, type_=Integer())
+    return position == literal_column("0", Integer())
+
+
+def _first(text: Element, chars: int) -> Element:
+    return func.substr(text, literal_column("1"), literal_column(str(chars)), type_=Text())
