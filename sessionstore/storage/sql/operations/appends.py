@@ -87,7 +87,7 @@ class Appends:
                 return None
             # Another transaction holds the row, or changed it a moment ago. This caller waits apart from the batches.
             rounds = rounds or Rounds(self._reads.held)
-            await rounds.again([append.key], unwritten=True)
+            await rounds.until_free(append.key)
 
     async def _refused(self, append: Append) -> bool:
         """Whether the session is gone, has another owner or position, or keeps the idempotency key."""

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 
 from ....concurrency.loops import PerLoop
+from ....concurrency.sent import Sent, noting
 from ....errors import StorageUnavailableError, UpdateOutcomeUnknownError
 from ... import Document, Key
 from ..drivers.driver import Row
@@ -63,7 +64,9 @@ class Reads:
 
     async def held(self, keys: Collection[Key]) -> Collection[Key]:
         """Returns the keys of the rows that other transactions hold."""
-        rows = await self._fetching.batch(self._statements.held, map(key_fields, keys), writing=True)
+        # It locks rows, and so has to run as a write does. But it writes nothing, which no caller needs to be told.
+        with noting(Sent()):
+            rows = await self._fetching.batch(self._statements.held, map(key_fields, keys), writing=True)
         return [key_of(row) for row in rows]
 
     async def access(self, rows: Sequence[Row], *, journal: bool = False) -> dict[Key, Document]:

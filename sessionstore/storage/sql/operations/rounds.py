@@ -57,6 +57,17 @@ class Rounds:
             raise not_kept(swallowed)
         await self.pause(pending, unwritten=unwritten)
 
+    async def until_free(self, key: Key) -> None:
+        """Pauses until no other transaction holds the row of a key. Nothing was written for the key so far.
+
+        Raises:
+            StorageError: As again().
+        """
+        while True:
+            await self.again([key], unwritten=True)
+            if not await self._held([key]):
+                return
+
     async def pause(self, waiting: Collection[Key], *, unwritten: bool = False) -> None:
         """Pauses because other transactions hold rows.
 
