@@ -7,8 +7,9 @@ from typing import Final, Generic, Literal, TypeAlias, TypeVar, get_args
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core.core_schema import ErrorType
 
-from ..errors import ConfigurationError, CorruptStateError, InvalidStateError, StateTooLargeError
+from ..errors import CorruptStateError, InvalidStateError, StateTooLargeError
 from ..ids import SessionId
+from .adapters import adapter_of, complete
 from .dumping import dump
 from .equality import Equality
 from .jsontext import Refused, dumps, in_jsonb_order, loads
@@ -36,7 +37,8 @@ class Codec(Generic[T]):
         unstorable_text: "replace": U+FFFD takes the place of NUL characters and lone surrogates.
 
     Raises:
-        ConfigurationError: pydantic does not support the type.
+        ConfigurationError: pydantic has no schema for the type. A type that names types which are defined later is
+            refused by the first call that comes before they are defined.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class Codec(Generic[T]):
         """Returns the JSON text of a state.
 
         Raises:
+            ConfigurationError: The state type names a type that is not defined.
             InvalidStateError: The state would not be read back equal; with the path.
             StateTooLargeError: The text takes more than ``max_bytes``.
         """
@@ -72,8 +75,11 @@ class Codec(Generic[T]):
         """Returns the state of a stored JSON text.
 
         Raises:
+            ConfigurationError: The state type names a type that is not defined.
             CorruptStateError: The text does not fit the state type.
         """
+        if self._typed is not None:
+            self._typed.complete()
         if text == "null":
             raise CorruptStateError("is null, and a state is never null", session_id=session_id)
         refused: Refused | None = None
@@ -114,11 +120,17 @@ class _Typed(Generic[T]):
     """Writes and reads states of one type with pydantic. Each method raises Refused for a state that it cannot keep."""
 
     def __init__(self, state_type: type[T] | TypeAdapter[T]) -> None:
-        self._adapter: TypeAdapter[T] = _adapter(state_type)
+        self._adapter: TypeAdapter[T] = adapter_of(state_type)
         self._equality: Equality | None = None
         self._ordered = False
 
+    def complete(self) -> None:
+        """Raises ConfigurationError as long as the type names a type that is not defined."""
+        if not self._adapter.pydantic_complete:
+            complete(self._adapter)
+
     def written(self, state: T) -> bytes:
+        self.complete()
         tree = dump(self._adapter, state)
         if self._equality is None:
             # Not in __init__: a type may refer to types that are defined later, and pydantic may defer its schema.
@@ -143,16 +155,6 @@ class _Typed(Generic[T]):
         except Exception as error:  # noqa: BLE001  # a user's validator may raise anything, and quote the state
             refused = Refused(f"does not fit the state type ({type(error).__name__})")
         raise refused
-
-
-def _adapter(state_type: type[T] | TypeAdapter[T]) -> TypeAdapter[T]:
-    if isinstance(state_type, TypeAdapter):
-        return state_type
-    try:
-        return TypeAdapter(state_type)
-    except Exception as error:
-        name = type(error).__name__
-        raise ConfigurationError(f"pydantic cannot use the state_type ({name}); the cause has the details") from error
 
 
 def _first_of(error: ValidationError, text: str) -> Refused:
