@@ -6,7 +6,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from types import GenericAlias, ModuleType
-from typing import Any, ForwardRef
+from typing import Any, ForwardRef, cast
 
 import pytest
 from pydantic import ConfigDict, TypeAdapter
@@ -45,7 +45,7 @@ TYPES: dict[str, Callable[[Any], Any]] = {
     "Typed": lambda module: module.Typed,
     "list[half_defined.Typed]": lambda module: GenericAlias(list, (module.Typed,)),
     "dict[str, half_defined.Holder]": lambda module: TypeAdapter(
-        GenericAlias(dict, (str, module.Holder)), config=ConfigDict(defer_build=True)
+        cast("Any", GenericAlias(dict, (str, module.Holder))), config=ConfigDict(defer_build=True)
     ),
 }
 UNRESOLVED: dict[str, Callable[[Any], Any]] = {

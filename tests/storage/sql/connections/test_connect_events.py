@@ -105,11 +105,11 @@ async def test_what_is_acknowledged_is_committed_whatever_an_event_did(
 
 
 REFUSED: dict[str, tuple[Act, type[StorageError], str]] = {
-    "SET ROLE": (run_sql("SET ROLE sessionstore_nobody"), StorageError, "the role may not do this"),
+    "SET ROLE": (run_sql("SET ROLE sessionstore_nobody"), StorageError, "the role lacks a privilege"),
     "SET SESSION AUTHORIZATION": (
         run_sql("SET SESSION AUTHORIZATION sessionstore_nobody"),
         StorageError,
-        "the role may not do this",
+        "the role lacks a privilege",
     ),
     "default_transaction_read_only": (
         run_sql("SET default_transaction_read_only = on"),
