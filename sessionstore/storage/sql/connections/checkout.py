@@ -36,6 +36,8 @@ _LOG: Final = logging.getLogger("sessionstore.storage")
 _GRACE_SECONDS: Final = 0.5
 """How long a call that is over waits for the server to say that its statement is."""
 _PING_SECONDS: Final = 0.3
+_SPARE_SECONDS: Final = 1.0
+"""For how long a connection stays idle while the server has too few."""
 _SUSPICIOUS_SECONDS: Final = 0.1
 """A statement that had no answer for so long makes the other connections suspicious."""
 
@@ -73,6 +75,7 @@ class Connections:
         self._ending: set[asyncio.Task[bool]] = set()
         self._scarce = Scarce()
         self._readers = Readers()
+        self._closing: asyncio.TimerHandle | None = None
         self._known: Errors = (*driver.errors, SQLAlchemyError, SessionStoreError, OSError, TimeoutError)
         self._owned = owned
         self._idle: list[Lease] = []
@@ -117,18 +120,20 @@ class Connections:
         return False
 
     async def _any(self) -> Lease:
-        while self._idle:
-            lease = self._idle.pop()
-            now = monotonic()
-            if lease.rested + self._limits.idle_seconds < now:
-                self._drop([lease])
-            elif lease.rested > self._suspected or await self._answers(lease):
-                self._scarce.used += 1
-                self._in_use.add(lease)
-                return lease
-        lease = await self._connected()
-        self._in_use.add(lease)
-        return lease
+        while True:
+            while self._idle:
+                lease = self._idle.pop()
+                now = monotonic()
+                if lease.rested + self._limits.idle_seconds < now:
+                    self._drop([lease])
+                elif lease.rested > self._suspected or await self._answers(lease):
+                    self._scarce.used += 1
+                    self._in_use.add(lease)
+                    return lease
+            connected = await self._connected()
+            if connected is not None:
+                self._in_use.add(connected)
+                return connected
 
     async def _reader(self, lease: Lease) -> Lease:
         """A connection that only reads; another one in its place where nobody knows whether new ones would too."""
@@ -175,16 +180,34 @@ class Connections:
             await to_its_end(self._discard([lease]))  # its pool is disposed of, or about to be
         elif lease.generation != self._generation:
             await self.discard(lease, lost=False)
+        elif self._scarce.leaves_one():
+            # To other processes, which may have none.
+            self._scarce.used -= 1
+            await to_its_end(self._discard([lease]))
         elif self._scarce.hand_over(lease):
             return
         else:
             self._scarce.used -= 1
             if len(self._idle) < self._most_idle:
                 self._idle.append(lease)
+                self._close_soon()
             elif waits_for_nothing(lease.pool):
                 await self._return(lease)
             else:
                 await to_its_end(self._return(lease))
+
+    def _close_soon(self) -> None:
+        """Closes connections that lie idle while the server has too few, so that other processes get them."""
+        if self._closing is None and self._idle and self._scarce.lately:
+            self._closing = asyncio.get_running_loop().call_later(_SPARE_SECONDS, self._close_spare, context=Context())
+
+    def _close_spare(self) -> None:
+        self._closing = None
+        before = monotonic() - _SPARE_SECONDS
+        spare = [lease for lease in self._idle if lease.rested < before]
+        self._idle = [lease for lease in self._idle if lease.rested >= before]
+        self._drop(spare)
+        self._close_soon()
 
     async def discard(self, lease: Lease, *, lost: bool, others: bool = False) -> None:
         """Closes a connection of which nobody knows what is still to come on it.
@@ -239,6 +262,8 @@ class Connections:
         """Gives the idle ones back to the pool. Those in use are closed when they are given back, if they are ours."""
         self._closed = True
         self._most_idle = 0
+        if self._closing is not None:
+            self._closing.cancel()
         if ending := list(self._ending):
             for task in ending:
                 task.cancel()
@@ -338,8 +363,11 @@ class Connections:
             lease.let_go()
             self._driver.drop(lease.driver)
 
-    async def _connected(self) -> Lease:
-        """A new connection, or where the database gives no more of them, the next one that is given back."""
+    async def _connected(self) -> Lease | None:
+        """A new connection, or where the server gives no more of them, the next one that is given back.
+
+        None: one lies idle now, while the server refuses another one.
+        """
         scarce = self._scarce
         while True:
             if not scarce.known():
@@ -347,10 +375,15 @@ class Connections:
                 # Before it connects: what is replaced meanwhile may lead to the same server as this one.
                 generation = self._generation
                 try:
-                    lease = await self._take()
+                    lease = await scarce.asked(self._connect, self._limits.connection_wait)
                 except BaseException as error:
                     scarce.used -= 1
-                    if not isinstance(error, (*self._driver.errors, OSError)) or scarce.used == 0:
+                    if not isinstance(error, (*self._driver.errors, OSError)):
+                        scarce.free_place()
+                        raise
+                    if self._idle:
+                        return None  # maybe the very one that the server misses
+                    if scarce.used == 0:
                         scarce.free_place()
                         raise
                     scarce.note(error)
@@ -361,6 +394,13 @@ class Connections:
             handed: Lease | None = await scarce.next(self._limits.connection_wait, self.give_back)
             if handed is not None:
                 return handed
+
+    async def _connect(self) -> Lease:
+        try:
+            return await self._take()
+        except self._driver.errors as error:
+            await self._driver.note_code(error)
+            raise
 
     async def _take(self) -> Lease:
         await self._dispose_outdated()

@@ -4,18 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from contextvars import Context
 from math import inf
 from time import monotonic
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from ..causes import Stage, clean_cause
+from ..faults import MOMENTARY, NOT_YET, TOO_MANY, code_of
+
+R = TypeVar("R")
 
 _LOG: Final = logging.getLogger("sessionstore.storage")
 
 _AGAIN_SECONDS: Final = 10.0
 """After so long, one call tries to get another connection."""
+_REGAIN_SECONDS: Final = 1.0
+"""The same after a connection was left to others."""
+_LATELY_SECONDS: Final = 60.0
+"""For so long after a refusal, the server counts as one that has too few connections."""
+_ASKED_AGAIN: Final[Mapping[str | None, float]] = {TOO_MANY: inf, NOT_YET: 10.0, MOMENTARY: 10.0}
+"""For how long a server is asked again that refuses connections with these codes, if the pool waits for as long."""
+_PAUSES: Final = (0.02, 0.2)
 _TOLD_SECONDS: Final = 600.0
 """For so long it is not logged again."""
 
@@ -33,17 +45,63 @@ class Scarce:
         self.refusal: BaseException | None = None
         self._waiting: deque[asyncio.Future[Any]] = deque()
         self._until = 0.0
-        self._told = -inf
+        self._told = self._noted = self._left = -inf
+        self._leaving = False
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def asked(self, connect: Callable[[], Awaitable[R]], seconds: float) -> R:
+        """Makes a connection. If none is in use that could be waited for, the server is asked until it gives one.
+
+        Args:
+            connect: Makes a connection.
+            seconds: For how long to ask again, at most.
+
+        Raises:
+            Exception: What `connect` raised last.
+        """
+        began = monotonic()
+        while True:
+            try:
+                return await connect()
+            except Exception as error:
+                until = began + min(seconds, _ASKED_AGAIN.get(code_of(error), 0.0))
+                if self.used > 1 or monotonic() >= until:
+                    raise
+                self.note(error)
+            # Random, so that those who were refused together do not ask together; no secret.
+            await asyncio.sleep(random.uniform(*_PAUSES))  # noqa: S311
 
     def known(self) -> bool:
         """Whether it is known that there are no more connections to be had now, and some are in use."""
         return self.used > 0 and self.refusal is not None and monotonic() < self._until
 
+    @property
+    def lately(self) -> bool:
+        """Whether there were too few in the last minute."""
+        return self._noted + _LATELY_SECONDS > monotonic()
+
+    def leaves_one(self) -> bool:
+        """Whether one of several is to be closed now, because others may have none.
+
+        Once in a while, and a moment later one is asked for again: where nobody else wanted it, it comes back.
+        """
+        if self._leaving and self.used > 1:
+            self._leaving = False
+            self._ask_again_in(_REGAIN_SECONDS)
+            return True
+        return False
+
     def note(self, refusal: BaseException) -> None:
         """Remembers for a while that there are no more than those in use, and logs it, but not each time."""
-        self.refusal = clean_cause(refusal, Stage.CONNECTING)  # which holds no connection
-        self._until = monotonic() + _AGAIN_SECONDS
         now = monotonic()
+        self.refusal = clean_cause(refusal, Stage.CONNECTING)  # which holds no connection
+        self._ask_again_in(_AGAIN_SECONDS)
+        if code_of(refusal) != TOO_MANY:
+            return  # the server said something else, or is not there
+        self._noted = now
+        if now > self._left + _AGAIN_SECONDS:
+            self._leaving = True
+            self._left = now
         if now > self._told + _TOLD_SECONDS:
             self._told = now
             _LOG.warning(
@@ -52,9 +110,17 @@ class Scarce:
                 extra={"connections": self.used, "error": type(self.refusal).__name__},
             )
 
+    def _ask_again_in(self, seconds: float) -> None:
+        self._until = monotonic() + seconds
+        if self._timer is not None:
+            self._timer.cancel()
+        # Those who wait may wait for a connection that is in use for long, while the server has one to give again.
+        self._timer = asyncio.get_running_loop().call_later(seconds, self.free_place, context=Context())
+
     def forget(self) -> None:
-        """A connection was made."""
+        """A connection was made, so there may be one for whoever waits as well."""
         self.refusal = None
+        self.hand_over(None)
 
     def hand_over(self, lease: Any) -> bool:
         """Gives a connection to whoever has waited longest; whether somebody did."""
@@ -66,7 +132,7 @@ class Scarce:
         return False
 
     def free_place(self) -> None:
-        """Lets whoever has waited longest try to make a connection: one was closed."""
+        """Lets whoever has waited longest try to make a connection: one was closed, maybe by another process."""
         if self._waiting:
             self._until = 0.0
             self.hand_over(None)

@@ -175,8 +175,10 @@ async def test_what_cannot_work_fails_at_the_first_call_and_says_what_to_do(
 ) -> None:
     with ExitStack() as stack:
         url = place(Place(request, stack, driver))
+        # For so long a server is asked again that has no connection left.
+        options = {"pool_timeout": 0.1} if place is Place.too_many_connections else {}
         for call in _CALLS:
-            async with open_storage(url) as storage:
+            async with open_storage(url, **options) as storage:
                 for _ in range(2):
                     assert advice in str(await refusal(error, partial(call, storage)))
         await _sqlite_threads_ended()
