@@ -159,7 +159,7 @@ async def test_a_standby_that_stays_one_is_read_from_without_new_connections(
         assert isinstance(storage, SqlStorageProvider)
         held = storage._gateway.channel.connections
         before = backends(Database(standby.url))
-        while held._readers._seen < held._idle[-1].since + 0.5:
+        while held.readers._seen < held._idle[-1].since + 0.5:
             assert (await manager.get_session("s0", touch=False)).success
         assert before <= backends(Database(standby.url))
 

@@ -212,7 +212,7 @@ class Gateway:
             fault = self._backend.fault(error, connected=False, alive=False)
             raise _Failure(error, fault, Stage.CONNECTING) from error
         driver = self._backend.driver
-        if access and connections.only_reads(lease):
+        if access and connections.readers.has(lease):
             await connections.give_back(lease)
             raise _Failure(refused_access(self._backend.name), None, Stage.CONNECTED)
         if writing and (sent := noted()) is not None:
@@ -229,7 +229,7 @@ class Gateway:
         except Exception as error:
             alive = driver.alive(lease.driver)
             fault = self._backend.fault(error, connected=True, alive=alive)
-            if fault is Fault.READ_ONLY and access and connections.keep_reader(lease, new=new):
+            if fault is Fault.READ_ONLY and access and connections.readers.keep(lease, new=new):
                 await connections.give_back(lease)
                 raise _Failure(refused_access(self._backend.name), None, Stage.CONNECTED) from error
             if fault in _OF_ITS_CONNECTION:

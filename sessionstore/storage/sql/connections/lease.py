@@ -51,6 +51,11 @@ class Lease:
             # There is no public name for it. Else the garbage collector would try to close it with the loop's help.
             pooled._finalizer.detach()  # noqa: SLF001
 
+    def outdate_pool(self) -> None:
+        """Makes the pool replace all connections that it has now, each when it is asked for next."""
+        # There is no public name for it; SQLAlchemy itself does it where it sees a connection break.
+        self.pool._invalidate(self.pooled, _checkin=False)  # noqa: SLF001
+
     def discard(self) -> None:
         """Closes it for good."""
         if self.pooled.is_valid:
