@@ -171,6 +171,8 @@ class Connections:
             lease.outdate_pool()
         # Also where the operation is cancelled meanwhile: closing says goodbye to the server, and may take its time.
         try:
+            if lost:
+                self._end_transaction(lease)
             await to_its_end(self._endings.close([lease, *(self._forget_idle() if lost or others else ())]))
         finally:
             self._in_use.discard(lease)
@@ -198,8 +200,10 @@ class Connections:
             self._give_up(lease)
             if answered and self._suspected == since:
                 self._suspected = -inf
-            elif not answered and left.waited > _SUSPICIOUS_SECONDS:
-                self._replace_all(lease)
+            elif not answered:
+                if left.waited > _SUSPICIOUS_SECONDS:
+                    self._replace_all(lease)
+                self._end_transaction(lease)
         return answered
 
     async def close(self) -> None:
@@ -264,6 +268,11 @@ class Connections:
         """Replaces all that are idle, also those in the pool, when they are asked for next."""
         self._endings.drop(self._forget_idle())
         lease.outdate_pool()
+
+    def _end_transaction(self, lease: Lease) -> None:
+        """Ends the transaction of a lost connection. The server may notice late, and keeps rows locked until then."""
+        if not self._closed:
+            self._endings.end_transaction(lease)
 
     def _give_up(self, lease: Lease) -> None:
         """Gives back the place in the pool of a connection that is going to be closed by somebody else."""

@@ -13,7 +13,8 @@ from sqlalchemy.util import greenlet_spawn
 
 from ..drivers.driver import Driver
 from .bounded import Left, ended
-from .lease import Lease
+from .engine import CONNECT_SECONDS
+from .lease import Lease, ask_beside
 from .modes import Mode
 from .pools import LoopPool
 
@@ -73,6 +74,20 @@ class Endings:
             The task, whose result is whether the server answered.
         """
         return self.beside(_cut_off(left.rest, lease.driver, self._driver))
+
+    def end_transaction(self, lease: Lease) -> None:
+        """Ends the transaction of a lost connection from another connection, if it may be open, in a task."""
+        if lease.ending is not None:
+            _ = self.beside(self._ask_to_end(lease.pool, lease.ending))
+
+    async def _ask_to_end(self, pool: Any, query: str) -> bool:
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                await ask_beside(pool, self._driver, query)
+        except Exception as error:  # noqa: BLE001  # no call waits for it, and the server ends the transaction later
+            _LOG.debug("a transaction of a lost connection could not be ended", extra={"error": type(error).__name__})
+            return False
+        return True
 
     def beside(self, running: Coroutine[Any, Any, bool]) -> asyncio.Task[bool]:
         """Runs a coroutine that no call waits for, in a task that ends with the connections."""

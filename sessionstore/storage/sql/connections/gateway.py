@@ -90,13 +90,22 @@ class Gateway:
         """The channel of the event loop that runs now."""
         return self._channels.here()
 
-    async def run(self, operation: Operation[R], *, writing: bool, statements: float = 1, access: bool = False) -> R:
+    async def run(
+        self,
+        operation: Operation[R],
+        *,
+        writing: bool,
+        statements: float = 1,
+        longer: float = 0.0,
+        access: bool = False,
+    ) -> R:
         """Runs an operation and returns what it returns; what it raises must come from the database.
 
         Args:
             operation: What to run.
             writing: Whether it writes.
             statements: For how many times the bound of a statement it may run.
+            longer: And for how many seconds more.
             access: Whether it writes for the sake of a read. Then it is refused where the server only reads, and the
                 connection serves reads as before.
 
@@ -111,13 +120,16 @@ class Gateway:
             await self._check_schema()
         if writing and (sent := noted()) is not None:
             sent.begin()
-        return await self._attempt(operation, writing=writing, statements=statements, access=access)
+        seconds = statements * self._limits.statement_seconds + longer
+        return await self._attempt(operation, writing=writing, seconds=seconds, access=access)
 
     @asynccontextmanager
     async def transaction(self, lease: Lease) -> AsyncGenerator[None]:
         """A transaction that is going to write, for an operation of more than one statement."""
         driver = self._backend.driver
-        await driver.command(lease.driver, self._backend.begin)
+        mark = random.getrandbits(63)  # as good as unique; no secret
+        lease.ending = self._backend.end_marked(mark)
+        await driver.command(lease.driver, self._backend.begin_marked(mark))
         try:
             yield
         except Exception:
@@ -126,8 +138,10 @@ class Gateway:
             with suppress(*driver.errors, OSError):
                 await driver.command(lease.driver, "ROLLBACK")
                 lease.spoilt = False
+                lease.ending = None
             raise
         await driver.command(lease.driver, "COMMIT")
+        lease.ending = None
 
     async def close(self) -> None:
         """Ends the connections of all event loops, if they are ours."""
@@ -161,16 +175,16 @@ class Gateway:
         *,
         writing: bool,
         diagnosing: bool = True,
-        statements: float = 1,
+        seconds: float | None = None,
         access: bool = False,
     ) -> R:
-        seconds = statements * self._limits.statement_seconds
+        bound = self._limits.statement_seconds if seconds is None else seconds
         lost = rolled_back = anew = 0
         while True:
             try:
                 channel = self._channels.here()
                 async with channel.write_queue if writing else NO_QUEUE, channel.queue:
-                    running = self._operate(operation, channel, seconds, writing=writing, access=access, new=anew > 0)
+                    running = self._operate(operation, channel, bound, writing=writing, access=access, new=anew > 0)
                     return await (running if self._backend.interruptible else to_its_end(running))
             except _Failure as failure:
                 error, fault, stage = failure.error, failure.fault, failure.stage

@@ -7,10 +7,8 @@ from math import inf
 from time import monotonic
 from typing import Any, Final
 
-from sqlalchemy.util import greenlet_spawn
-
 from ..drivers.driver import Driver
-from .lease import Lease, of_pool
+from .lease import Lease, ask_beside
 
 _LOG: Final = logging.getLogger("sessionstore.storage")
 
@@ -96,12 +94,5 @@ async def _writes_now(pool: Any, driver: Driver) -> bool:
         pool: What to connect as.
         driver: Talks on the connection.
     """
-    another = pool.recreate()
-    pooled = await of_pool(another)
-    try:
-        ((setting,),) = await driver.fetch(pooled.driver_connection, "SHOW transaction_read_only", ())
-        return bool(setting == "off")
-    finally:
-        await greenlet_spawn(pooled.invalidate)
-        await greenlet_spawn(pooled.close)
-        await greenlet_spawn(another.dispose)
+    ((setting,),) = await ask_beside(pool, driver, "SHOW transaction_read_only")
+    return bool(setting == "off")

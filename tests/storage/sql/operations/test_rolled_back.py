@@ -211,7 +211,7 @@ async def test_an_update_that_holds_its_lock_too_long_loses_its_connection(
     # asyncpg hangs up when it is told, and knows no more of it when it is asked for something.
     expected = StorageUnavailableError if driver == "psycopg" else UpdateOutcomeUnknownError
     for (setting,) in ask(postgres, f"SELECT name FROM pg_settings WHERE name IN ({_ENDINGS})"):
-        set_for_everybody(postgres, f"{setting} = '50ms'")
+        set_for_everybody(postgres, f"{setting} = '200ms'")
         async with opened(way, url) as storage:
             await _fill(storage)
             before = _rows(postgres)
