@@ -7,10 +7,10 @@ from typing import Any
 from weakref import WeakSet
 
 from sqlalchemy import StaticPool
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.util import greenlet_spawn
 
-from ....errors import SessionStoreError, StorageError
+from ....errors import ConfigurationError, SessionStoreError, StorageError
 from ..drivers.driver import Driver
 from ..drivers.fork_gate import GATE
 from ..faults import Errors
@@ -47,7 +47,7 @@ class Maker:
         """Takes a connection out of the pool, and makes it ready.
 
         Raises:
-            ConfigurationError: The connection cannot be put into AUTOCOMMIT.
+            ConfigurationError: The connection cannot be put into AUTOCOMMIT, or its options do not go together.
             StorageError: The engine's own events, creator or pool failed.
         """
         await self._dispose_outdated()
@@ -61,6 +61,11 @@ class Maker:
                 await greenlet_spawn(lease.close)
                 self._pool.leave()
                 return await self.make()
+        except ArgumentError as error:
+            raise ConfigurationError(
+                "SQLAlchemy could not connect with the options of the engine; see its label_length, "
+                "max_identifier_length and isolation_level, and its events"
+            ) from error
         except self.known:
             raise
         except Exception as error:
