@@ -24,10 +24,11 @@ class Entry:
         moving: Whether other callers write the session; else another transaction holds its row.
         locks: 0: the row lock was not tried; 1: it was not free, in a try with other rows; 2: nor in a try alone.
         locking: Whether a try of the row lock is under way.
+        trying: Whether another try is under way.
         single: Whether the entry is tried alone, because it was refused together with others.
     """
 
-    __slots__ = ("due", "fold", "locking", "locks", "moving", "pause", "since", "single")
+    __slots__ = ("due", "fold", "locking", "locks", "moving", "pause", "since", "single", "trying")
 
     def __init__(self, fold: Fold, now: float) -> None:
         self.fold = fold
@@ -36,7 +37,7 @@ class Entry:
         self.due = now + random.uniform(0, _FIRST_PAUSE)  # noqa: S311  # spreads processes, no secret
         self.moving = True
         self.locks = 0
-        self.locking = False
+        self.locking = self.trying = False
         self.single = fold.halved_until is not None
 
     def rest(self, now: float) -> None:
@@ -53,8 +54,8 @@ class Entry:
 
 
 def first_of_each(entries: Iterable[Entry]) -> list[Entry]:
-    """The first entry of each session, without those whose row lock is being tried."""
+    """The first entry of each session, without those that are being tried."""
     first: dict[Key, Entry] = {}
     for entry in entries:
         first.setdefault(entry.fold.key, entry)
-    return [entry for entry in first.values() if not entry.locking]
+    return [entry for entry in first.values() if not (entry.locking or entry.trying)]
