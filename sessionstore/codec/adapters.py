@@ -1,4 +1,4 @@
-"""What pydantic makes of a state type: at once where the type is whole, else when the names in it are defined."""
+"""What pydantic makes of a type: at once where the type is whole, else when the names in it are defined."""
 
 from __future__ import annotations
 
@@ -11,21 +11,25 @@ from ..errors import ConfigurationError
 T = TypeVar("T")
 
 
-def adapter_of(state_type: type[T] | TypeAdapter[T]) -> TypeAdapter[T]:
-    """The adapter of a state type, which may be incomplete.
+def adapter_of(given: type[T] | TypeAdapter[T], argument: str) -> TypeAdapter[T]:
+    """The adapter of a type, which may be incomplete.
+
+    Args:
+        given: The type, or its adapter.
+        argument: The name of the argument that the type was given as; for messages.
 
     Raises:
         ConfigurationError: pydantic can make nothing of the type.
     """
-    if isinstance(state_type, TypeAdapter):
-        return state_type
+    if isinstance(given, TypeAdapter):
+        return given
     try:
-        return TypeAdapter(state_type)
+        return TypeAdapter(given)
     except Exception as error:
-        raise _no_schema(state_type, error) from error
+        raise _no_schema(given, argument, error) from error
 
 
-def complete(adapter: TypeAdapter[Any]) -> None:
+def complete(adapter: TypeAdapter[Any], argument: str) -> None:
     """Completes an adapter, if it was made before all that its type names was defined.
 
     Raises:
@@ -40,24 +44,24 @@ def complete(adapter: TypeAdapter[Any]) -> None:
     except PydanticUndefinedAnnotation as error:
         undefined = f" ({error.name!r})"
     except Exception as error:  # noqa: BLE001  # whatever pydantic or a type's own hook raises
-        refused = _no_schema(adapter, error)
+        refused = _no_schema(adapter, argument, error)
     raise refused or ConfigurationError(
-        f"the state_type {_shown(adapter)} is not fully defined: it names a type that cannot be found{undefined}; "
+        f"the {argument} {_shown(adapter)} is not fully defined: it names a type that cannot be found{undefined}; "
         "define that type in the same module, or call model_rebuild() where it is known, before the first call; or "
         "give a TypeAdapter that was made or rebuilt there"
     )
 
 
-def _no_schema(state_type: object, error: Exception) -> ConfigurationError:
+def _no_schema(given: object, argument: str, error: Exception) -> ConfigurationError:
     return ConfigurationError(
-        f"pydantic has no schema for the state_type {_shown(state_type)} or for a part of it ({type(error).__name__}); "
+        f"pydantic has no schema for the {argument} {_shown(given)} or for a part of it ({type(error).__name__}); "
         "give a model, a dataclass or a TypedDict of types that pydantic knows, or give the part "
         "__get_pydantic_core_schema__()"
     )
 
 
-def _shown(state_type: object) -> str:
-    if isinstance(state_type, TypeAdapter):
+def _shown(given: object) -> str:
+    if isinstance(given, TypeAdapter):
         # There is no public name for the type that it is of.
-        return _shown(state_type._type)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
-    return repr(state_type) if get_origin(state_type) else getattr(state_type, "__qualname__", repr(state_type))
+        return _shown(given._type)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+    return repr(given) if get_origin(given) else getattr(given, "__qualname__", repr(given))
