@@ -225,7 +225,7 @@ async def test_a_connection_that_was_idle_for_too_long_is_replaced(server: Postg
 
 
 @pytest.mark.parametrize("given", [0, -1, "soon", True, float("nan")])
-def test_a_bound_that_is_none_is_refused_by_its_name(given: object) -> None:
+def test_an_invalid_bound_is_refused_by_its_name(given: object) -> None:
     for name in ("statement_timeout", "idle_timeout"):
         with pytest.raises(ConfigurationError, match=f"{name} of open_storage"):
             open_storage("postgresql://nobody@127.0.0.1/app", **{name: given})

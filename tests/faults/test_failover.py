@@ -41,7 +41,9 @@ async def _all_succeed(manager: SessionManager[State]) -> None:
     assert after == first + _UPDATES // SESSIONS + _UPDATES
 
 
-async def test_updates_heal_after_the_name_led_to_a_standby(primary: Cluster, standby: Cluster, driver: str) -> None:
+async def test_updates_work_again_after_the_name_led_to_a_standby(
+    primary: Cluster, standby: Cluster, driver: str
+) -> None:
     async with Proxy(standby.url) as proxy, through(proxy.url, driver) as storage:
         manager = await fill_pool(storage)
         await _refused(manager)
@@ -116,7 +118,9 @@ async def test_calls_wait_for_a_server_that_takes_no_connections_yet(
         assert all(result.success for result in await asyncio.gather(*waiting))
 
 
-async def test_whoever_waited_long_enough_is_told_that_the_server_starts(standby: Cluster, driver: str) -> None:
+async def test_a_call_that_waited_its_time_out_gets_the_error_that_the_server_starts(
+    standby: Cluster, driver: str
+) -> None:
     standby.stop()
     standby.start(hot_standby="off")
     try:
@@ -130,7 +134,7 @@ async def test_whoever_waited_long_enough_is_told_that_the_server_starts(standby
 
 
 @pytest.mark.parametrize("way", ["open_storage", "service's engine", "service's NullPool"])
-async def test_a_primary_that_was_started_again_as_a_standby_is_left(
+async def test_a_primary_that_restarts_as_a_standby_is_no_longer_used(
     primary: Cluster, standby: Cluster, driver: str, way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(readers, "LOOK_SECONDS", 0.2)
@@ -156,7 +160,7 @@ async def test_a_primary_that_was_started_again_as_a_standby_is_left(
             )
 
 
-async def test_of_several_hosts_the_one_that_writes_is_found_without_being_told(
+async def test_of_several_hosts_the_one_that_writes_is_used_by_default(
     primary: Cluster, standby: Cluster, driver: str
 ) -> None:
     url = make_url(url_of_both(standby, primary)).difference_update_query(["target_session_attrs"])

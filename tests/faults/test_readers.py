@@ -81,7 +81,7 @@ async def test_a_role_that_only_reads_is_answered_without_new_connections(
             await _read_all(manager)
 
 
-async def test_accesses_are_made_up_for_once_the_server_writes(
+async def test_accesses_are_recorded_once_the_server_writes(
     primary: Cluster, driver: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sessionstore.storage.sql.operations.late._PAUSE_OF_READERS", 0.1)
@@ -96,7 +96,7 @@ async def test_accesses_are_made_up_for_once_the_server_writes(
         await asyncio.to_thread(until, lambda: due(primary) == 0)
 
 
-async def test_a_server_that_does_not_report_it_is_found_out_once(primary: Cluster, driver: str) -> None:
+async def test_one_refused_access_tells_that_an_old_server_only_reads(primary: Cluster, driver: str) -> None:
     """As one before PostgreSQL 14, or a pooler."""
     database = Database(primary.url)
     body = "BEGIN RAISE EXCEPTION 'only reads' USING ERRCODE = '25006'; END"

@@ -62,7 +62,7 @@ async def test_two_services_that_want_more_than_the_server_has_are_served(
     assert len(told) <= 2
 
 
-async def test_a_service_that_rests_leaves_its_connections_to_others(small: Cluster, driver: str) -> None:
+async def test_an_idle_service_leaves_its_connections_to_others(small: Cluster, driver: str) -> None:
     await asyncio.to_thread(until, lambda: not backends(Database(small.url)))
     async with through(small.url, driver) as first, through(small.url, driver) as second:
         assert isinstance(first, SqlStorageProvider)
@@ -110,7 +110,7 @@ async def test_many_services_on_few_connections_are_all_served(small: Cluster, d
     assert kept >= 6 * _CALLS
 
 
-async def test_a_server_that_is_gone_is_not_told_as_one_with_too_few_connections(
+async def test_a_server_that_is_gone_is_not_reported_as_short_of_connections(
     small: Cluster, driver: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     await asyncio.to_thread(until, lambda: not backends(Database(small.url)))

@@ -89,7 +89,7 @@ def roles(database: Database) -> Database:
 
 @pytest.mark.parametrize("moment", ["connect", "checkout"])
 @pytest.mark.parametrize("name", COMMITTED)
-async def test_what_is_acknowledged_is_committed_whatever_an_event_did(
+async def test_an_acknowledged_write_is_committed_whatever_an_event_did(
     roles: Database, driver: str, name: str, moment: str
 ) -> None:
     engine = create_async_engine(driven(roles.url, driver), pool_size=2, max_overflow=0)
@@ -126,7 +126,7 @@ REFUSED: dict[str, tuple[Act, type[StorageError], str]] = {
 
 @pytest.mark.parametrize("moment", ["connect", "checkout"])
 @pytest.mark.parametrize("name", REFUSED)
-async def test_an_event_with_which_nothing_could_be_written_is_told_as_that(
+async def test_an_event_that_makes_writes_impossible_has_an_error_that_says_so(
     roles: Database, driver: str, name: str, moment: str
 ) -> None:
     act, error, words = REFUSED[name]
@@ -170,7 +170,7 @@ if hasattr(sqlite3, "LEGACY_TRANSACTION_CONTROL"):  # since Python 3.12
 
 @pytest.mark.parametrize("moment", ["connect", "checkout"])
 @pytest.mark.parametrize("name", SQLITE)
-async def test_what_is_acknowledged_is_in_the_file_whatever_an_event_did(
+async def test_an_acknowledged_write_is_in_the_file_whatever_an_event_did(
     sqlite_template: Path, tmp_path: Path, name: str, moment: str
 ) -> None:
     file = copied_file(sqlite_template, tmp_path / "sessions.db")
@@ -184,7 +184,7 @@ async def test_what_is_acknowledged_is_in_the_file_whatever_an_event_did(
     await engine.dispose()
 
 
-async def test_a_sqlite_connection_that_an_event_lets_only_read_is_told_as_that(
+async def test_an_event_that_makes_sqlite_read_only_has_an_error_that_says_so(
     sqlite_template: Path, tmp_path: Path
 ) -> None:
     file = copied_file(sqlite_template, tmp_path / "sessions.db")

@@ -93,7 +93,7 @@ _NEW: dict[str, Call] = {
 
 @pytest.mark.parametrize("level", ["read committed", "repeatable read", "serializable"])
 @pytest.mark.parametrize("end", ["COMMIT", "ROLLBACK"])
-async def test_a_session_that_somebody_else_is_inserting_is_waited_for(
+async def test_a_creation_waits_for_another_insert_of_its_session(
     url: str, postgres: Database, level: str, end: str
 ) -> None:
     set_for_everybody(postgres, f"default_transaction_isolation = '{level}'")
@@ -223,7 +223,7 @@ async def test_an_update_that_holds_its_lock_too_long_loses_its_connection(
         set_for_everybody(postgres, f"{setting} = 0")
 
 
-async def test_a_role_without_a_connection_left_is_told_so(postgres: Database, driver: str) -> None:
+async def test_a_role_without_a_connection_left_gets_an_error_that_says_so(postgres: Database, driver: str) -> None:
     usage = "GRANT USAGE ON SCHEMA sessionstore TO {role}"
     tables = "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA sessionstore TO {role}"
     with role(postgres, usage, tables, "ALTER ROLE {role} CONNECTION LIMIT 1") as url:
