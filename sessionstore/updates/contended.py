@@ -18,7 +18,7 @@ from .fold import Fold
 from .rounds import CANCELLED, Rounds, beaten, left_open
 from .shares import parts
 from .tries import Tries
-from .waiting import LONGEST_PAUSE, Entry, first_of_each
+from .waiting import LONGEST_PAUSE, Entry, first_of_each, known_refused
 
 _BOUND: Final = 30.0
 """For how many seconds an update waits for a row that another transaction holds."""
@@ -263,9 +263,8 @@ class Contended:
             for entry in entries:
                 entry.fold.lose(error)
         except Exception as error:  # noqa: BLE001  # any error is the answer of the callers
-            for entry in entries:
-                entry.fold.refused()
-            self._refused(entries, error)
+            if refused := known_refused(entries, error, self._loop.time()):
+                self._refused(refused, error)
 
     async def _locked(self, entries: Sequence[Entry]) -> None:
         by_key = {entry.fold.key: entry for entry in entries}

@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterable
 from typing import Final
 
+from ..errors import SessionStoreError, UpdateOutcomeUnknownError
 from ..storage import Key
 from .fold import Fold
 
@@ -59,3 +60,26 @@ def first_of_each(entries: Iterable[Entry]) -> list[Entry]:
     for entry in entries:
         first.setdefault(entry.fold.key, entry)
     return [entry for entry in first.values() if not (entry.locking or entry.trying)]
+
+
+def known_refused(entries: Iterable[Entry], error: Exception, now: float) -> list[Entry]:
+    """The entries of which it is known that nothing was written under their row locks.
+
+    An error from outside the library may have been raised after the commit. The writes that the storage was given then
+    count as lost, and the next read tells whether they landed.
+    """
+    known: list[Entry] = []
+    for entry in entries:
+        if isinstance(error, SessionStoreError) or not entry.fold.under_way:
+            entry.fold.refused()
+            known.append(entry)
+        else:
+            entry.fold.lose(
+                UpdateOutcomeUnknownError(
+                    f"the storage failed with {type(error).__name__} in a write, and it cannot be told whether the "
+                    "write landed; read the session before repeating it"
+                )
+            )
+            entry.locks = 2
+            entry.rest(now)
+    return known
