@@ -6,9 +6,9 @@
     ├── SessionConflictError                    .expected .actual
     ├── SessionOwnerError                       the id belongs to another owner's live session
     ├── InvalidSessionIdError (ValueError)
-    ├── InvalidStateError (ValueError)          .path
+    ├── InvalidStateError (ValueError)          .path: a state or an item cannot be stored
     │   ├── StateTooLargeError                  .size .limit
-    │   └── CorruptStateError                   the stored state does not fit the state type
+    │   └── CorruptStateError                   what is stored does not fit its type
     ├── StorageError                            the driver's error in __cause__
     │   ├── StorageUnavailableError
     │   └── UpdateOutcomeUnknownError
@@ -21,7 +21,7 @@ URL; the fields that a program needs are attributes. Errors can be pickled and c
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 _SHOWN_ID_CHARS = 80
 
@@ -114,50 +114,73 @@ class InvalidSessionIdError(SessionStoreError, ValueError):
 
 
 class InvalidStateError(SessionStoreError, ValueError):
-    """The state cannot be stored, or would not be read back equal; nothing was written.
+    """The state or an item cannot be stored, or would not be read back equal; nothing was written.
 
     Attributes:
-        path: The place in the document, as a JSONPath such as ``$.turns[3].text``.
+        path: The place in the document, as a JSONPath such as ``$.turns[3].text``. The path of an item begins with
+            its index among the items of the call: ``$[2].content[0].text``.
         reason: Why, as the end of a sentence.
         session_id: The session; None: it is not known.
     """
 
-    def __init__(self, reason: str, *, path: str = "$", session_id: str | None = None) -> None:
+    def __init__(
+        self, reason: str, *, path: str = "$", session_id: str | None = None, noun: Literal["state", "items"] = "state"
+    ) -> None:
         self.reason = reason
         self.path = path
         self.session_id = session_id
-        whose = "the state" if session_id is None else f"the state of session {shown_id(session_id)}"
+        whose = f"the {noun}" if session_id is None else f"the {noun} of session {shown_id(session_id)}"
         super().__init__(f"{whose} cannot be stored: {path} {reason}")
 
 
 class StateTooLargeError(InvalidStateError):
-    """The encoded state is longer than the manager's ``max_state_bytes``; nothing was written.
+    """The encoded state is longer than ``max_state_bytes``, or an item than ``max_item_bytes``; nothing was written.
 
     Attributes:
-        size: The length of the encoded state in bytes.
-        limit: The longest state that is accepted, in bytes.
+        size: The length of the encoded state or item in bytes.
+        limit: The longest that is accepted, in bytes.
     """
 
-    def __init__(self, *, size: int, limit: int, path: str = "$", session_id: str | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        size: int,
+        limit: int,
+        path: str = "$",
+        session_id: str | None = None,
+        noun: Literal["state", "items"] = "state",
+    ) -> None:
         self.size = size
         self.limit = limit
+        advice = (
+            "keep less in the session or raise max_state_bytes"
+            if noun == "state"
+            else "keep less in an item or raise max_item_bytes"
+        )
         super().__init__(
-            f"takes {size} bytes as JSON and the limit is {limit}; keep less in the session or raise max_state_bytes",
+            f"takes {size} bytes as JSON and the limit is {limit}; {advice}",
             path=path,
             session_id=session_id,
+            noun=noun,
         )
 
 
 class CorruptStateError(InvalidStateError):
-    """The stored state does not fit the state type; the row is left as it is.
+    """The stored state does not fit the state type, or an item not the item type; the row is left as it is.
 
     Another program wrote the row, or the type has changed since. ``sessionstore show``, or a manager with
-    ``state_type=None``, can still read the state.
+    ``state_type=None``, can still read the state, and a manager with ``item_type=None`` the items. The path of an
+    item begins with its position in the session: ``$[17].content[0].text``.
     """
 
-    def __init__(self, reason: str, *, path: str = "$", session_id: str | None = None) -> None:
-        super().__init__(reason, path=path, session_id=session_id)
+    def __init__(
+        self, reason: str, *, path: str = "$", session_id: str | None = None, noun: Literal["state", "items"] = "state"
+    ) -> None:
+        super().__init__(reason, path=path, session_id=session_id, noun=noun)
         whose = "a session" if session_id is None else f"session {shown_id(session_id)}"
+        if noun == "items":
+            self.args = (f"the stored items of {whose} cannot be read: {path} {reason}; the row was left as it is",)
+            return
         message = f"the stored state of {whose} does not fit its state type: {path} {reason}"
         self.args = (f"{message}; the row was left as it is, look at it with `sessionstore show`",)
 

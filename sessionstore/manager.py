@@ -50,6 +50,7 @@ class SessionManager(Erasure, Generic[T]):
         storage: Where sessions are kept; the caller closes it. None: a new MemoryStorageProvider.
         namespace: Separates this kind of state from others that use the same ids. The rule for ids applies.
         state_type: Any type that pydantic's TypeAdapter takes, or a TypeAdapter. None: states are plain JSON values.
+            The type may name types that are defined later; a call that comes before raises ConfigurationError.
         ttl: How long a session lives after an access; None: it does not expire by inactivity. If the argument is
             missing, ``SESSION_TTL_SECONDS`` decides, then 30 minutes.
         max_lifetime: How long a session lives at most, however often it is accessed; None: no limit. A session keeps

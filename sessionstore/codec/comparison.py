@@ -4,21 +4,15 @@ from __future__ import annotations
 
 from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterable, Mapping
-from datetime import date, datetime, time, timedelta
-from decimal import Decimal
-from enum import Enum
 from typing import Any, Final, TypeAlias
-from uuid import UUID
 
 from pydantic import BaseModel, RootModel
 
-from .differences import added, lost, lost_key, of_another_type, once, other_value
+from .differences import added, lost, lost_key, of_another_type, other_value
 from .jsontext import Refused, named
+from .scalars import EXACT
 from .schema import Unstored
 from .shapes import ABSENT, attributes, default, layout, model_fields
-
-EXACT: Final[frozenset[type]] = frozenset({str, int, bool, type(None), bytes, float, date, datetime, timedelta, UUID})
-"""Types without parts. Two values of such a type are the same if ``==`` says so. Nearly all values have one of them."""
 
 _NO_FIELDS: Final[frozenset[str]] = frozenset()
 
@@ -38,10 +32,6 @@ class Comparison:
         if kind is not type(read):
             raise of_another_type(given, read)
         self._ways[kind](self, given, read)
-
-    def scalar(self, given: Any, read: Any) -> None:
-        if given != read and (given == given or read == read):  # NaN is not equal to itself
-            raise other_value(given)
 
     def keyed(
         self,
@@ -207,9 +197,6 @@ class Comparison:
         if len(given) != len(read):
             raise Refused("would come back with more members")
 
-    def iterator(self, given: object, read: object) -> None:
-        raise once()
-
     def attributes(self, given: Any, read: Any) -> None:
         self.keyed(attributes(given), attributes(read))
 
@@ -222,28 +209,6 @@ class Comparison:
             refused = Refused(f"is {shown}, of which pydantic stores asterisks; give the field a serializer")
         if refused is not None:
             raise refused
-
-    def moment(self, given: datetime, read: datetime) -> None:
-        """Compares instants. ``==`` does not suffice: during a change of clocks it calls equal instants unequal."""
-        if given == read:
-            return
-        if (given.utcoffset() is None) != (read.utcoffset() is None) or given - read != timedelta():
-            raise other_value(given)
-
-    def time_of_day(self, given: time, read: time) -> None:
-        # ``==`` also holds between a time without a zone and a time whose zone has an offset only on a given date.
-        if given != read or (given.tzinfo is None) != (read.tzinfo is None):
-            raise other_value(given)
-
-    def decimal(self, given: Decimal, read: Decimal) -> None:
-        # NaN is not equal to itself, and a signaling NaN raises when it is compared.
-        same = given.as_tuple() == read.as_tuple() if given.is_nan() or read.is_nan() else given == read
-        if not same:
-            raise other_value(given)
-
-    def enum(self, given: Enum, read: Enum) -> None:
-        if given is not read and given.value != read.value:
-            raise other_value(given)
 
     def instance(self, given: Any, read: Any) -> None:
         """Compares instances of a class that the library does not know, by their attributes."""
@@ -280,7 +245,7 @@ class Comparison:
 
 
 Way: TypeAlias = Callable[[Comparison, Any, Any], None]
-"""How two values of one type are compared: a method of Comparison."""
+"""How two values of one type are compared: a method of Comparison, or a function of scalars.py."""
 
 
 def _is_declared(owner: type, name: Any, given: object, read: object) -> bool:

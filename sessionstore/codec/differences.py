@@ -1,4 +1,4 @@
-"""The refusals that say how a state differs from the state that would be read back."""
+"""The refusals that say how a value differs from the value that would be read back."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def of_another_type(given: object, read: object) -> Refused:
     if isinstance(read, Iterator):
         return once()
     mine, theirs = named(type(given)), named(type(read))
-    return Refused(f"is {mine} and would come back as {theirs}; store {theirs}, or declare {mine} in the state type")
+    return Refused(f"is {mine} and would come back as {theirs}; store {theirs}, or declare {mine} in the type")
 
 
 def other_value(given: object) -> Refused:
@@ -25,7 +25,7 @@ def other_value(given: object) -> Refused:
 
 def lost(*steps: object) -> Refused:
     """The refusal of a value that would not come back."""
-    return Refused("would not come back; the state type does not store it", steps)
+    return Refused("would not come back; the type does not store it", steps)
 
 
 def lost_key(key: object) -> Refused:
@@ -36,10 +36,10 @@ def lost_key(key: object) -> Refused:
 
 
 def added(step: object) -> Refused:
-    """The refusal of a value that is not in the state and would come back."""
-    return Refused("is not in the state and would come back", [step])
+    """The refusal of a value that was not given and would come back."""
+    return Refused("was not given and would come back", [step])
 
 
 def once() -> Refused:
     """The refusal of a value that would come back as an iterator, which can be read only once."""
-    return Refused("would come back as an iterator, which can be read only once; declare a list in the state type")
+    return Refused("would come back as an iterator, which can be read only once; declare a list in the type")

@@ -17,8 +17,9 @@ from typing import Any, Final
 
 from pydantic import BaseModel, RootModel, Secret, SecretBytes, SecretStr
 
-from .comparison import EXACT, Comparison, Way
+from .comparison import Comparison, Way
 from .jsontext import Refused
+from .scalars import EXACT, decimal, iterator, member_of_enum, moment, scalar, time_of_day
 from .schema import Unstored
 
 _ROOTS_WITHOUT_PARTS: Final = (sys.stdlib_module_names | {"pydantic", "pydantic_core"}) - {"collections", "types"}
@@ -48,15 +49,15 @@ class Equality:
         except Refused as error:
             refused = Refused(error.reason, error.steps)
         except Exception as error:  # noqa: BLE001  # __eq__ of a user's class may raise anything, and quote the state
-            refused = Refused(f"cannot be compared with the state that is read back ({type(error).__name__})")
+            refused = Refused(f"cannot be compared with the value that is read back ({type(error).__name__})")
         if refused is not None:
             raise refused
 
 
 _WAYS: Final[dict[type, Way]] = {
-    **dict.fromkeys(EXACT, Comparison.scalar),  # datetime is replaced below
-    complex: Comparison.scalar,
-    bytearray: Comparison.scalar,
+    **dict.fromkeys(EXACT, scalar),  # datetime is replaced below
+    complex: scalar,
+    bytearray: scalar,
     OrderedDict: Comparison.ordered,
     defaultdict: Comparison.factory,
     dict: Comparison.mapping,
@@ -65,12 +66,12 @@ _WAYS: Final[dict[type, Way]] = {
     deque: Comparison.queue,
     set: Comparison.collection,
     frozenset: Comparison.collection,
-    datetime: Comparison.moment,
-    time: Comparison.time_of_day,
-    Decimal: Comparison.decimal,
+    datetime: moment,
+    time: time_of_day,
+    Decimal: decimal,
     BaseModel: Comparison.model,
     RootModel: Comparison.root,
-    Enum: Comparison.enum,
+    Enum: member_of_enum,
     Secret: Comparison.secret,
     SecretStr: Comparison.secret,
     SecretBytes: Comparison.secret,
@@ -102,7 +103,7 @@ def _way(kind: type) -> Way:
     if issubclass(kind, Mapping):
         return Comparison.mapping
     if issubclass(kind, Iterator):
-        return Comparison.iterator
+        return iterator
     if kind.__module__.partition(".")[0] in _ROOTS_WITHOUT_PARTS:
         return Comparison.opaque
     return Comparison.instance

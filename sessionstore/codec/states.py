@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Final, Generic, Literal, TypeAlias, TypeVar, get_args
+from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
-from pydantic_core.core_schema import ErrorType
+from pydantic import TypeAdapter
 
-from ..errors import ConfigurationError, CorruptStateError, InvalidStateError, StateTooLargeError
+from ..errors import CorruptStateError, InvalidStateError, StateTooLargeError
 from ..ids import SessionId
-from .dumping import dump
-from .equality import Equality
 from .jsontext import Refused, dumps, in_jsonb_order, loads
-from .location import Place, first_place
-from .schema import Unstored, order_matters
+from .typed import Typed
 from .unstorable import replaced
 
 T = TypeVar("T")
 
 UnstorableText: TypeAlias = Literal["refuse", "replace"]
 """What to do with a state that holds characters that no storage can keep."""
-
-_PYDANTIC_FAULTS: Final = frozenset(get_args(ErrorType))
 
 
 class Codec(Generic[T]):
@@ -36,7 +30,8 @@ class Codec(Generic[T]):
         unstorable_text: "replace": U+FFFD takes the place of NUL characters and lone surrogates.
 
     Raises:
-        ConfigurationError: pydantic does not support the type.
+        ConfigurationError: pydantic has no schema for the type. A type that names types which are defined later is
+            refused by the first call that comes before they are defined.
     """
 
     def __init__(
@@ -45,7 +40,7 @@ class Codec(Generic[T]):
         max_bytes: int,
         unstorable_text: UnstorableText = "refuse",
     ) -> None:
-        self._typed: _Typed[T] | None = None if state_type is None else _Typed(state_type)
+        self._typed: Typed[T] | None = None if state_type is None else Typed(state_type)
         self._max_bytes = max_bytes
         self._replaces = unstorable_text == "replace"
 
@@ -53,6 +48,7 @@ class Codec(Generic[T]):
         """Returns the JSON text of a state.
 
         Raises:
+            ConfigurationError: The state type names a type that is not defined.
             InvalidStateError: The state would not be read back equal; with the path.
             StateTooLargeError: The text takes more than ``max_bytes``.
         """
@@ -72,8 +68,11 @@ class Codec(Generic[T]):
         """Returns the state of a stored JSON text.
 
         Raises:
+            ConfigurationError: The state type names a type that is not defined.
             CorruptStateError: The text does not fit the state type.
         """
+        if self._typed is not None:
+            self._typed.complete()
         if text == "null":
             raise CorruptStateError("is null, and a state is never null", session_id=session_id)
         refused: Refused | None = None
@@ -101,7 +100,7 @@ class Codec(Generic[T]):
         raise InvalidStateError(refused.reason, path=refused.path, session_id=session_id)
 
     def _written(self, state: T, session_id: SessionId) -> tuple[str, T]:
-        encoded = dumps(state) if self._typed is None else self._typed.written(state)
+        encoded = dumps(self._tree_of(state))
         if len(encoded) > self._max_bytes:
             raise StateTooLargeError(size=len(encoded), limit=self._max_bytes, session_id=session_id)
         if encoded == b"null":
@@ -109,68 +108,12 @@ class Codec(Generic[T]):
         text = encoded.decode()
         return text, state if self._typed is None else self._typed.checked(text, state)
 
-
-class _Typed(Generic[T]):
-    """Writes and reads states of one type with pydantic. Each method raises Refused for a state that it cannot keep."""
-
-    def __init__(self, state_type: type[T] | TypeAdapter[T]) -> None:
-        self._adapter: TypeAdapter[T] = _adapter(state_type)
-        self._equality: Equality | None = None
-        self._ordered = False
-
-    def written(self, state: T) -> bytes:
-        tree = dump(self._adapter, state)
-        if self._equality is None:
-            # Not in __init__: a type may refer to types that are defined later, and pydantic may defer its schema.
-            self._equality = Equality(Unstored(self._adapter))
-            self._ordered = order_matters(self._adapter)
+    def _tree_of(self, state: T) -> Any:
+        if self._typed is None:
+            return state
+        tree = self._typed.dumped(state)
         # jsonb sorts keys. If the type depends on the order of keys, every storage gets them in the order of jsonb.
-        return dumps(in_jsonb_order(tree) if self._ordered else tree)
-
-    def checked(self, text: str, state: T) -> T:
-        """Reads the text back, checks that the result equals the state, and returns the result."""
-        assert self._equality is not None
-        copy = self.read(text)
-        self._equality.check(state, copy)
-        return copy
-
-    def read(self, text: str) -> T:
-        try:
-            # Documents use the names of the fields, so that a service may change an alias without a migration.
-            return self._adapter.validate_json(text, by_alias=False, by_name=True)
-        except ValidationError as error:
-            refused = _first_of(error, text)
-        except Exception as error:  # noqa: BLE001  # a user's validator may raise anything, and quote the state
-            refused = Refused(f"does not fit the state type ({type(error).__name__})")
-        raise refused
-
-
-def _adapter(state_type: type[T] | TypeAdapter[T]) -> TypeAdapter[T]:
-    if isinstance(state_type, TypeAdapter):
-        return state_type
-    try:
-        return TypeAdapter(state_type)
-    except Exception as error:
-        name = type(error).__name__
-        raise ConfigurationError(f"pydantic cannot use the state_type ({name}); the cause has the details") from error
-
-
-def _first_of(error: ValidationError, text: str) -> Refused:
-    """The refusal for the first place that does not fit: its path and the kind of fault, no text of the state."""
-    try:
-        errors = error.errors(include_url=False, include_input=False)
-    except Exception:  # noqa: BLE001  # pydantic calls __str__ of the user's exception, which may raise
-        return Refused("does not fit the state type (an error without a text)")
-    first = errors[0]
-    raised = first.get("ctx", {}).get("error")
-    fault = first["type"] if first["type"] in _PYDANTIC_FAULTS else "custom_error"
-    if isinstance(raised, Exception):
-        fault = type(raised).__name__
-    try:
-        place = first_place(loads(text), errors)
-    except ValueError:  # pydantic accepts texts that are no strict JSON
-        place = Place(first["loc"])
-    return Refused(f"does not fit the state type ({'no type of a union' if place.union else fault})", place.steps)
+        return in_jsonb_order(tree) if self._typed.order_matters else tree
 
 
 def _replaced(state: T) -> T:

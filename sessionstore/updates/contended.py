@@ -17,11 +17,9 @@ from ..storage import Document, Key, StorageProvider, Write
 from .fold import Fold
 from .rounds import CANCELLED, Rounds, beaten, left_open
 from .shares import parts
-from .waiting import LONGEST_PAUSE, Entry, first_of_each
+from .tries import Tries
+from .waiting import LONGEST_PAUSE, Entry, first_of_each, known_refused
 
-_REST, _LONGEST_REST = 3, 1.0
-"""The pause after a try lasts at least three times as long as the try, because a try may be heavy. It lasts a second at
-most, because a try that hung says nothing about the next one."""
 _BOUND: Final = 30.0
 """For how many seconds an update waits for a row that another transaction holds."""
 
@@ -50,6 +48,7 @@ class Contended:
         self._keys: set[Key] = set()
         self._poller: asyncio.Task[None] | None = None
         self._locker: asyncio.Task[None] | None = None
+        self._tries = Tries(self._loop, self._tried)
         self._alarm: asyncio.Future[None] | None = None
 
     def holds(self, key: Key) -> bool:
@@ -107,14 +106,14 @@ class Contended:
             heads = first_of_each(self._entries)
             due = [entry for entry in heads if entry.due <= now]
             if due:
-                await self._attempt(self._try(due), due)
-                tried = self._loop.time()
-                rest = min(_REST * (tried - now), _LONGEST_REST)
-                for entry in due:
-                    entry.due = max(entry.due, tried + rest)
+                await self._tries.run(self._attempt(self._try(due), due), due)
             elif heads or self._entries:
                 await self._sleep(min((entry.due for entry in heads), default=now + LONGEST_PAUSE) - now)
         self._poller = None
+
+    def _tried(self, entries: Iterable[Entry], cancelled: bool) -> None:
+        self._cut_off(entries if cancelled else ())
+        self._wake()
 
     def _polled(self, task: asyncio.Task[None]) -> None:
         """Answers the waiting updates if the polling task was cancelled."""
@@ -136,7 +135,7 @@ class Contended:
         """Removes entries whose calls are answered or cancelled, or that waited too long; releases their sessions."""
         now = self._loop.time()
         for entry in self._entries:
-            if now - entry.since >= _BOUND and not entry.locking:
+            if now - entry.since >= _BOUND and not (entry.locking or entry.trying):
                 self._give_up(entry)
         self._entries = [entry for entry in self._entries if entry.locking or entry.fold.waiting]
         keys = {entry.fold.key for entry in self._entries}
@@ -204,6 +203,8 @@ class Contended:
         if len(entries) > 1:
             return
         (entry,) = entries
+        if entry not in self._entries:
+            return  # its callers left meanwhile
         if entry.fold.unsettled:
             entry.fold.give_up()
         elif entry.fold.asked == 1:
@@ -262,9 +263,8 @@ class Contended:
             for entry in entries:
                 entry.fold.lose(error)
         except Exception as error:  # noqa: BLE001  # any error is the answer of the callers
-            for entry in entries:
-                entry.fold.refused()
-            self._refused(entries, error)
+            if refused := known_refused(entries, error, self._loop.time()):
+                self._refused(refused, error)
 
     async def _locked(self, entries: Sequence[Entry]) -> None:
         by_key = {entry.fold.key: entry for entry in entries}

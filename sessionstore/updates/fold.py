@@ -194,6 +194,11 @@ class Fold:
             if outcome.error is None:
                 outcome.call.request.sent = sent
 
+    @property
+    def under_way(self) -> bool:
+        """Whether the storage was given the write, and it is not known what became of it."""
+        return self._sending and self._write is not None
+
     def refused(self) -> None:
         """Notes that the write did not land."""
         self._sending = False
@@ -204,7 +209,7 @@ class Fold:
 
     def lose(self, error: UpdateOutcomeUnknownError) -> None:
         """Notes that the answer to the write was lost."""
-        if self._write is not None and self._sending:
+        if self.under_way and self._write is not None:
             if not self._resent:
                 self._attempts.append(Attempt(self._write, self._outcomes, error))
             self._write = None

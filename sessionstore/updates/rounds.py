@@ -177,7 +177,8 @@ class Rounds:
             try:
                 lost += await self.land(part, guessed=guessed)
             except Exception as error:  # noqa: BLE001
-                if guessed and divisible(error):
+                # After an error from outside the library, nobody knows whether the write landed.
+                if guessed and isinstance(error, SessionStoreError) and divisible(error):
                     lost += part  # a state that was made from the write cache is not final
                 else:
                     await self._apart(part, error)
@@ -198,6 +199,8 @@ class Rounds:
         for fold, _ in landing:
             self._write_cache.forget(fold.key)
             fold.sending(sent)
+        foreign = ""
+        summaries: Sequence[Summary | None] = ()
         try:
             with noting(sent):
                 summaries = await self._storage.update_many([write for _, write in landing])
@@ -212,11 +215,14 @@ class Rounds:
         except Exception as error:
             if sum(fold.asked for fold in part) == 1:
                 raise
-            # The text of the error may hold data of another caller. Whether the write landed is unknown.
+            foreign = type(error).__name__
+        if foreign:
+            # Raised outside the except block: the text of the error may hold data of another caller, and the error
+            # would become the context.
             raise UpdateOutcomeUnknownError(
-                f"the storage failed with {type(error).__name__} in a write for several callers, and it cannot be told "
+                f"the storage failed with {foreign} in a write for several callers, and it cannot be told "
                 "what landed; read the session before repeating it"
-            ) from None
+            )
         for (fold, _), summary in zip(landing, summaries, strict=True):
             if guessed:
                 self._write_cache.guessed(fold.key, right=summary is not None)

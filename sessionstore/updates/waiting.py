@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterable
 from typing import Final
 
+from ..errors import SessionStoreError, UpdateOutcomeUnknownError
 from ..storage import Key
 from .fold import Fold
 
@@ -24,10 +25,11 @@ class Entry:
         moving: Whether other callers write the session; else another transaction holds its row.
         locks: 0: the row lock was not tried; 1: it was not free, in a try with other rows; 2: nor in a try alone.
         locking: Whether a try of the row lock is under way.
+        trying: Whether another try is under way.
         single: Whether the entry is tried alone, because it was refused together with others.
     """
 
-    __slots__ = ("due", "fold", "locking", "locks", "moving", "pause", "since", "single")
+    __slots__ = ("due", "fold", "locking", "locks", "moving", "pause", "since", "single", "trying")
 
     def __init__(self, fold: Fold, now: float) -> None:
         self.fold = fold
@@ -36,7 +38,7 @@ class Entry:
         self.due = now + random.uniform(0, _FIRST_PAUSE)  # noqa: S311  # spreads processes, no secret
         self.moving = True
         self.locks = 0
-        self.locking = False
+        self.locking = self.trying = False
         self.single = fold.halved_until is not None
 
     def rest(self, now: float) -> None:
@@ -53,8 +55,31 @@ class Entry:
 
 
 def first_of_each(entries: Iterable[Entry]) -> list[Entry]:
-    """The first entry of each session, without those whose row lock is being tried."""
+    """The first entry of each session, without those that are being tried."""
     first: dict[Key, Entry] = {}
     for entry in entries:
         first.setdefault(entry.fold.key, entry)
-    return [entry for entry in first.values() if not entry.locking]
+    return [entry for entry in first.values() if not (entry.locking or entry.trying)]
+
+
+def known_refused(entries: Iterable[Entry], error: Exception, now: float) -> list[Entry]:
+    """The entries of which it is known that nothing was written under their row locks.
+
+    An error from outside the library may have been raised after the commit. The writes that the storage was given then
+    count as lost, and the next read tells whether they landed.
+    """
+    known: list[Entry] = []
+    for entry in entries:
+        if isinstance(error, SessionStoreError) or not entry.fold.under_way:
+            entry.fold.refused()
+            known.append(entry)
+        else:
+            entry.fold.lose(
+                UpdateOutcomeUnknownError(
+                    f"the storage failed with {type(error).__name__} in a write, and it cannot be told whether the "
+                    "write landed; read the session before repeating it"
+                )
+            )
+            entry.locks = 2
+            entry.rest(now)
+    return known

@@ -72,7 +72,9 @@ async def test_an_empty_origin_stays_empty(chats: SessionManager[Chat]) -> None:
 
 
 @pytest.mark.parametrize("origin", [{"a": float("nan")}, {"a": "\0"}, {"a": b"x"}, {"\ud800": 1}])
-async def test_an_origin_that_is_no_json_is_refused(chats: SessionManager[Chat], origin: dict[str, object]) -> None:
+async def test_an_origin_that_json_cannot_hold_is_refused(
+    chats: SessionManager[Chat], origin: dict[str, object]
+) -> None:
     refused = await chats.create_session("s", origin=origin)  # type: ignore[arg-type]
     assert isinstance(refused.error, InvalidStateError)
     assert not (await chats.get_session("s")).success
@@ -143,7 +145,7 @@ async def test_sessions_do_not_share_a_default_state(managed: Managed) -> None:
     assert shared == {"n": 0}
 
 
-async def test_what_the_default_state_raises_reaches_the_caller(managed: Managed) -> None:
+async def test_an_error_of_the_default_state_reaches_the_caller(managed: Managed) -> None:
     chats = managed(default_state=lambda session_id: {}[session_id])
     with pytest.raises(KeyError, match="s"):
         await chats.create_session("s")

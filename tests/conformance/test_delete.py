@@ -56,7 +56,7 @@ async def test_deleting_removes_an_expired_row_too(storage: StorageProvider, clo
     assert await storage.count_expired() == 0
 
 
-async def test_a_session_that_never_expires_is_deleted_as_a_live_one(storage: StorageProvider) -> None:
+async def test_the_deletion_of_a_session_that_never_expires_counts_as_of_a_live_one(storage: StorageProvider) -> None:
     await put(storage, "a", "b", "c", "d", ttl=None)
     assert await storage.delete(key("a"))
     assert list(await storage.delete_many([key("b"), key("c")])) == [True, True]
@@ -75,7 +75,9 @@ async def test_a_session_is_deleted_only_at_the_expected_version(chats: SessionM
     assert (await chats.delete_session("s", expected_version=written)).unwrap() is False
 
 
-async def test_a_version_from_before_a_session_was_deleted_deletes_no_later_one(chats: SessionManager[Chat]) -> None:
+async def test_the_version_of_a_deleted_session_deletes_no_later_session_of_that_id(
+    chats: SessionManager[Chat],
+) -> None:
     seen = (await chats.create_session("s")).version
     await chats.delete_session("s")
     await chats.create_session("s")
@@ -94,7 +96,7 @@ async def test_an_expected_version_that_is_no_number_is_refused(chats: SessionMa
         await chats.delete_session("s", expected_version="1")  # type: ignore[arg-type]
 
 
-async def test_of_racing_deletions_at_one_version_and_updates_nothing_is_lost(
+async def test_deletions_at_an_expected_version_lose_no_concurrent_update(
     managed: Managed, open_another: OpenAnother
 ) -> None:
     desks = [managed(await open_another()) for _ in range(2)]
@@ -107,7 +109,7 @@ async def test_of_racing_deletions_at_one_version_and_updates_nothing_is_lost(
         assert (await desks[0].get_session(f"s{n}")).success is updated.success
 
 
-async def test_versions_of_a_batch_are_each_their_keys_own(storage: StorageProvider) -> None:
+async def test_in_a_batch_each_key_has_its_own_expected_version(storage: StorageProvider) -> None:
     found = [(await storage.create(draft(name))).document.summary.version for name in "abc"]
     versions = [found[0], found[1] + 1, None]
     assert list(await storage.delete_many([key("a"), key("b"), key("c")], versions=versions)) == [True, False, True]

@@ -24,7 +24,7 @@ async def test_a_read_slides_the_expiry(chats: SessionManager[Chat], clock: Manu
     assert (await chats.get_session("s")).success
 
 
-async def test_a_look_leaves_everything_as_it_is(storage: StorageProvider, clock: ManualClock) -> None:
+async def test_a_read_without_touch_changes_nothing(storage: StorageProvider, clock: ManualClock) -> None:
     await put(storage, "s")
     before = await storage.get(key(), touch=False)
     clock.advance(TTL)
@@ -80,7 +80,7 @@ async def test_an_expired_session_is_not_found(chats: SessionManager[Chat], cloc
     assert isinstance((await chats.get_session("s", touch=touch)).error, SessionNotFoundError)
 
 
-async def test_the_facts_of_a_session_are_told_in_aware_utc(chats: SessionManager[Chat], clock: ManualClock) -> None:
+async def test_the_times_of_a_session_are_aware_and_in_utc(chats: SessionManager[Chat], clock: ManualClock) -> None:
     created_at = clock()
     await chats.create_session("s")
     clock.advance(timedelta(minutes=1))
@@ -95,7 +95,7 @@ async def test_the_facts_of_a_session_are_told_in_aware_utc(chats: SessionManage
     assert [time.utcoffset() for time in times if time] == [timedelta(0)] * 4
 
 
-async def test_a_later_look_finds_the_last_access_to_a_tenth_of_the_ttl(
+async def test_a_later_read_finds_the_last_access_to_a_tenth_of_the_ttl(
     chats: SessionManager[Chat], clock: ManualClock
 ) -> None:
     await chats.create_session("s")

@@ -30,7 +30,9 @@ async def test_an_update_delivered_twice_is_applied_once(storage: StorageProvide
     assert again.version == (first.version or 0) + 1
 
 
-async def test_another_process_knows_what_was_applied(storage: StorageProvider, open_another: OpenAnother) -> None:
+async def test_another_process_knows_which_keys_were_applied(
+    storage: StorageProvider, open_another: OpenAnother
+) -> None:
     desk = await desk_on(storage)
     await desk.update_session("s", increment, idempotency_key="msg-1")
     other = await desk_on(await open_another())
@@ -53,7 +55,7 @@ async def test_deliveries_at_once_are_applied_once(storage: StorageProvider, ope
     assert sorted((await desks[0].get_session("s")).unwrap()["turns"]) == list(range(8))
 
 
-async def test_keys_are_of_their_session(storage: StorageProvider) -> None:
+async def test_an_idempotency_key_counts_for_its_session_only(storage: StorageProvider) -> None:
     desk = await desk_on(storage)
     await desk.create_session("t")
     assert (await desk.update_session("s", increment, idempotency_key="msg-1")).applied
@@ -63,7 +65,7 @@ async def test_keys_are_of_their_session(storage: StorageProvider) -> None:
     assert (await desk.update_session("s", increment, idempotency_key="msg-1")).applied
 
 
-async def test_the_last_keys_are_remembered_and_no_more(storage: StorageProvider) -> None:
+async def test_only_the_last_idempotency_keys_are_remembered(storage: StorageProvider) -> None:
     desk = await desk_on(storage, keys=3)
     for n in range(4):
         await desk.update_session("s", increment, idempotency_key=f"msg-{n}")
@@ -76,7 +78,7 @@ async def test_the_last_keys_are_remembered_and_no_more(storage: StorageProvider
     ]
 
 
-async def test_what_failed_is_not_seen(storage: StorageProvider) -> None:
+async def test_the_key_of_an_update_that_failed_is_not_remembered(storage: StorageProvider) -> None:
     desk = await desk_on(storage)
 
     def fail(_: Chat) -> None:
@@ -87,7 +89,9 @@ async def test_what_failed_is_not_seen(storage: StorageProvider) -> None:
     assert (await desk.update_session("s", increment, idempotency_key="msg-1")).applied
 
 
-async def test_a_delivery_that_names_a_version_is_seen_before_it_is_in_conflict(storage: StorageProvider) -> None:
+async def test_a_second_delivery_is_recognized_before_its_expected_version_is_compared(
+    storage: StorageProvider,
+) -> None:
     desk = await desk_on(storage)
     version = (await desk.get_session("s")).version
     await desk.update_session("s", increment, expected_version=version, idempotency_key="msg-1")
@@ -107,7 +111,7 @@ async def test_a_second_delivery_is_an_access(storage: StorageProvider, clock: M
     assert (await desk.get_session("s")).success
 
 
-async def test_a_session_that_is_gone_has_seen_nothing(storage: StorageProvider) -> None:
+async def test_a_new_session_remembers_no_keys_of_an_earlier_session(storage: StorageProvider) -> None:
     desk = await desk_on(storage)
     await desk.update_session("s", increment, idempotency_key="msg-1")
     await desk.delete_session("s")
@@ -116,13 +120,13 @@ async def test_a_session_that_is_gone_has_seen_nothing(storage: StorageProvider)
 
 
 @pytest.mark.parametrize("key", ["", "a\0b", "x" * 256, "\ud800"])
-async def test_what_cannot_be_a_key_is_refused(storage: StorageProvider, key: str) -> None:
+async def test_an_invalid_idempotency_key_is_refused(storage: StorageProvider, key: str) -> None:
     desk = await desk_on(storage)
     with pytest.raises(ConfigurationError, match="idempotency_key"):
         await desk.update_session("s", increment, idempotency_key=key)
 
 
 @pytest.mark.parametrize("keys", [0, 5000, 64.0, "64", True])
-def test_a_number_of_keys_that_cannot_work_is_refused(keys: Any) -> None:
+def test_an_invalid_number_of_idempotency_keys_is_refused(keys: Any) -> None:
     with pytest.raises(ConfigurationError, match="idempotency_keys"):
         SessionManager(new_chat, idempotency_keys=keys)

@@ -127,7 +127,7 @@ async def test_hostile_namespaces_and_owners_stay_apart(managed: Managed) -> Non
 
 
 @bad_ids
-async def test_what_cannot_be_an_id_is_told_in_the_result(chats: SessionManager[Chat], bad: Any) -> None:
+async def test_an_invalid_id_is_an_error_in_the_result(chats: SessionManager[Chat], bad: Any) -> None:
     for refused in (
         await chats.create_session(bad),
         await chats.get_session(bad),
@@ -141,7 +141,7 @@ async def test_what_cannot_be_an_id_is_told_in_the_result(chats: SessionManager[
         assert len(str(refused.error)) < 400
 
 
-async def test_none_is_an_id_for_nobody_but_a_creator(chats: SessionManager[Chat]) -> None:
+async def test_none_is_accepted_as_an_id_by_creations_only(chats: SessionManager[Chat]) -> None:
     nobody: Any = None
     for refused in (
         await chats.get_session(nobody),
@@ -152,7 +152,7 @@ async def test_none_is_an_id_for_nobody_but_a_creator(chats: SessionManager[Chat
 
 
 @bad_ids
-async def test_what_cannot_be_a_namespace_is_refused_at_once(managed: Managed, bad: Any) -> None:
+async def test_an_invalid_namespace_is_refused_by_the_constructor(managed: Managed, bad: Any) -> None:
     with pytest.raises(ConfigurationError):
         managed(namespace=bad)
 

@@ -119,6 +119,6 @@ async def test_the_last_sixteen_writes_are_remembered(storage: StorageProvider) 
 
 
 @pytest.mark.parametrize("writes", [None, "", "nonsense", "----------zz"])
-def test_what_nobody_noted_cannot_be_told(writes: str | None) -> None:
+def test_the_outcome_of_a_write_that_is_not_in_the_journal_is_unknown(writes: str | None) -> None:
     assert fate("abcdefgh", 5, 6, writes) is Fate.UNTOLD
     assert fate("abcdefgh", 5, 5, writes) is Fate.NOT_LANDED

@@ -94,7 +94,7 @@ def cases() -> pytest.MarkDecorator:
 
 
 @cases()
-async def test_what_a_validator_raises_on_reading_is_a_corrupt_state(
+async def test_an_error_of_a_validator_on_reading_is_a_corrupt_state(
     managed: Managed, storage: StorageProvider, raised: Exception, name: str
 ) -> None:
     class Chat(BaseModel):
@@ -116,7 +116,7 @@ async def test_what_a_validator_raises_on_reading_is_a_corrupt_state(
 
 
 @cases()
-async def test_what_a_serializer_raises_is_an_invalid_state_with_its_place(
+async def test_an_error_of_a_serializer_is_an_invalid_state_with_its_place(
     managed: Managed, storage: StorageProvider, raised: Exception, name: str
 ) -> None:
     if not name:
@@ -164,7 +164,7 @@ async def test_a_validator_that_fails_only_on_what_is_read_back_refuses_the_writ
     assert_discreet(refused.error)
 
 
-async def test_what_the_update_function_raises_is_left_as_it_is(managed: Managed) -> None:
+async def test_an_error_of_the_update_function_is_not_changed(managed: Managed) -> None:
     chats = managed()
     await chats.create_session("s")
     for raised in (KeyError(SECRET), InvalidStateError("mine"), OwnValueError(SECRET)):

@@ -53,7 +53,7 @@ async def test_the_session_of_another_owner_is_not_found_and_stays_as_it_is(
 
 @pytest.mark.parametrize("owner_id", ["alice", None], ids=["named", "not-named"])
 @pytest.mark.parametrize("call", _CALLS.values(), ids=_CALLS)
-async def test_its_own_owner_and_who_names_none_find_it(
+async def test_its_own_owner_and_callers_without_an_owner_find_a_session(
     chats: SessionManager[Chat], call: Call, owner_id: str | None
 ) -> None:
     await chats.create_session("s", owner_id="alice")
@@ -63,7 +63,7 @@ async def test_its_own_owner_and_who_names_none_find_it(
 
 
 @pytest.mark.parametrize("owner_id", ["alice", None], ids=["of-another", "of-nobody"])
-async def test_creating_over_a_live_session_of_another_owner_shows_nothing_of_it(
+async def test_a_creation_over_the_live_session_of_another_owner_shows_nothing_of_it(
     chats: SessionManager[Chat], storage: StorageProvider, clock: ManualClock, owner_id: str | None
 ) -> None:
     await chats.create_session("s", owner_id=owner_id)
@@ -85,7 +85,9 @@ async def test_creating_again_finds_ones_own_session(chats: SessionManager[Chat]
         assert (found.success, found.created) == (True, False)
 
 
-async def test_callers_at_once_each_see_what_is_theirs(chats: SessionManager[Chat], clock: ManualClock) -> None:
+async def test_concurrent_callers_each_see_only_their_owners_sessions(
+    chats: SessionManager[Chat], clock: ManualClock
+) -> None:
     await chats.create_session("s", owner_id="alice")
     clock.advance(TTL / 2)
     owners = ["mallory", "alice", None, "bob", "alice", "mallory"] * 4
@@ -96,7 +98,7 @@ async def test_callers_at_once_each_see_what_is_theirs(chats: SessionManager[Cha
     assert (await chats.get_session("s")).unwrap()["n"] == 12
 
 
-async def test_only_a_reader_who_may_see_a_session_accesses_it(storage: StorageProvider, clock: ManualClock) -> None:
+async def test_a_read_by_another_owner_is_no_access(storage: StorageProvider, clock: ManualClock) -> None:
     await storage.create_many([draft("a", owner_id="alice"), draft("b", owner_id="bob")])
     clock.advance(TTL / 2)
     keys = [key("a"), key("b"), key("a")]
@@ -106,14 +108,14 @@ async def test_only_a_reader_who_may_see_a_session_accesses_it(storage: StorageP
     assert [document and document.summary.last_accessed_at == clock() for document in seen] == [True, False]
 
 
-async def test_of_a_key_deleted_for_two_owners_only_its_own_deletes(storage: StorageProvider) -> None:
+async def test_of_deletions_for_two_owners_only_that_of_the_own_owner_deletes(storage: StorageProvider) -> None:
     await storage.create(draft("a", owner_id="alice"))
     keys = [key("a")] * 4
     assert await storage.delete_many(keys, owners=["bob", "alice", None, "alice"]) == [False, True, False, False]
 
 
 @pytest.mark.parametrize("owner_id", ["", "a\0b", "x" * 256, 7])
-async def test_an_owner_that_cannot_be_one_is_refused(chats: SessionManager[Chat], owner_id: Any) -> None:
+async def test_an_invalid_owner_is_refused(chats: SessionManager[Chat], owner_id: Any) -> None:
     await chats.create_session("s", owner_id="alice")
     for call in _CALLS.values():
         with pytest.raises(ConfigurationError, match="owner_id"):

@@ -76,7 +76,7 @@ async def test_grace_keeps_a_row_and_not_the_session(storage: StorageProvider, c
     assert (await storage.count_expired(grace=grace), await storage.purge_expired(grace=grace)) == (1, 1)
 
 
-async def test_a_purge_spares_what_was_renewed(storage: StorageProvider, clock: ManualClock) -> None:
+async def test_a_purge_spares_a_session_whose_expiry_moved(storage: StorageProvider, clock: ManualClock) -> None:
     await put(storage, "read", "written", "touched", "set", "left")
     clock.advance(TTL)
     await storage.get(key("read"))
@@ -107,7 +107,7 @@ async def test_purges_at_once_delete_each_row_once(
 
 
 @pytest.mark.parametrize("limit", [0, -1])
-async def test_a_purge_of_nothing_is_refused(storage: StorageProvider, limit: int) -> None:
+async def test_a_purge_limit_below_one_is_refused(storage: StorageProvider, limit: int) -> None:
     with pytest.raises(ConfigurationError):
         await storage.purge_expired(limit=limit)
 

@@ -56,7 +56,9 @@ async def test_a_run_spares_what_is_still_in_its_grace(expired: StorageProvider,
     assert (await reaper.run_once()).deleted == 7
 
 
-async def test_what_expires_between_two_batches_is_taken_along(expired: StorageProvider, clock: ManualClock) -> None:
+async def test_a_session_that_expires_between_two_batches_is_deleted_too(
+    expired: StorageProvider, clock: ManualClock
+) -> None:
     def advance(progress: ReapProgress) -> None:
         if progress.batches == 1:
             clock.advance(TTL * 2)
@@ -66,7 +68,7 @@ async def test_what_expires_between_two_batches_is_taken_along(expired: StorageP
     assert ids((await expired.list()).sessions) == ["never"]
 
 
-async def test_what_on_batch_raises_ends_the_run_and_keeps_what_was_done(expired: StorageProvider) -> None:
+async def test_an_error_of_on_batch_ends_the_run_and_keeps_its_deletions(expired: StorageProvider) -> None:
     def stop(progress: ReapProgress) -> None:
         raise KeyError(progress.batches)
 

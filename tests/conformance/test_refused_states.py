@@ -132,7 +132,7 @@ async def test_a_typed_state_is_refused_by_the_same_rule(managed: Managed, made:
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")], ids=str)
-async def test_a_typed_number_that_is_none_is_refused(managed: Managed, bad: float) -> None:
+async def test_a_typed_nan_or_infinity_is_refused(managed: Managed, bad: float) -> None:
     assert (await refusal_of(managed, Note(ratio=bad), state_type=Note)).path == "$.ratio"
     assert (await refusal_of(managed, Note(by_name={"a": 1, "b": bad}), state_type=Note)).path == "$.by_name.b"
 
@@ -163,7 +163,7 @@ async def test_a_field_of_the_wrong_type_is_refused_with_its_place(managed: Mana
     assert (after.data, after.version) == (before.data, before.version)
 
 
-async def test_something_else_than_the_state_type_is_refused(managed: Managed) -> None:
+async def test_a_value_of_another_type_than_the_state_type_is_refused(managed: Managed) -> None:
     notes = managed(default_state=lambda _: Note(), state_type=Note)
     await notes.create_session("s")
     refused = await notes.update_session("s", lambda _: "no note")

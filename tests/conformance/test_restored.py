@@ -113,7 +113,7 @@ async def test_a_version_that_was_sent_as_a_number_is_compared_as_one(chats: Ses
     assert (await chats.update_session("s", append("x"), expected_version=sent)).success
 
 
-async def test_an_update_after_a_restore_begins_with_what_is_there(
+async def test_an_update_after_a_restore_begins_with_the_restored_state(
     chats: SessionManager[Chat], others: SessionManager[Chat], saved: Saved
 ) -> None:
     """Also where this process wrote the session a moment ago, so that it begins with a guess."""
@@ -140,7 +140,7 @@ async def test_a_restore_between_reading_and_writing_loses_nothing(
     assert (await others.get_session("s")).unwrap()["turns"] == ["theirs"]
 
 
-async def test_what_was_set_differs_from_what_was_set_before_a_restore(storage: StorageProvider, saved: Saved) -> None:
+async def test_a_version_from_set_differs_from_one_of_before_a_restore(storage: StorageProvider, saved: Saved) -> None:
     created = (await storage.create(draft())).document.summary
     restore = saved()
     first = await storage.set(draft(state="[1]"))

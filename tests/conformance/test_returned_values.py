@@ -75,7 +75,7 @@ NOT_MEANT: dict[str, tuple[Callable[[str], Any], Callable[[Any], Any]]] = {
 
 
 @pytest.mark.parametrize(("new", "update"), list(NOT_MEANT.values()), ids=list(NOT_MEANT))
-async def test_what_a_function_happens_to_return_is_refused_with_what_to_do(
+async def test_a_returned_value_that_is_no_state_is_refused_and_the_message_says_what_to_do(
     managed: Managed, new: Callable[[str], Any], update: Callable[[Any], Any]
 ) -> None:
     baskets = managed(default_state=new)
@@ -92,7 +92,7 @@ async def test_what_a_function_happens_to_return_is_refused_with_what_to_do(
 
 
 @pytest.mark.parametrize(("new", "update"), list(NOT_MEANT.values()), ids=list(NOT_MEANT))
-async def test_whoever_says_so_makes_it_the_state(
+async def test_replace_state_makes_any_value_the_state(
     managed: Managed, new: Callable[[str], Any], update: Callable[[Any], Any]
 ) -> None:
     baskets = managed(default_state=new)
@@ -142,7 +142,7 @@ MEANT: dict[str, tuple[Callable[[str], Any], Callable[[Any], Any]]] = {
 
 
 @pytest.mark.parametrize(("new", "update"), list(MEANT.values()), ids=list(MEANT))
-async def test_a_new_state_made_of_the_old_one_is_taken(
+async def test_a_new_state_made_of_the_old_one_is_accepted(
     managed: Managed, new: Callable[[str], Any], update: Callable[[Any], Any]
 ) -> None:
     baskets = managed(default_state=new)

@@ -10,7 +10,7 @@ from tests.support.clock import ManualClock
 from tests.support.documents import TTL, draft, key
 
 
-async def test_set_inserts_where_nothing_is(storage: StorageProvider, clock: ManualClock) -> None:
+async def test_set_creates_an_absent_session(storage: StorageProvider, clock: ManualClock) -> None:
     summary = await storage.set(draft(state='{"n":1}', owner_id="u1", origin='{"a":1}', version=77))
     assert (summary.key, summary.version, summary.ttl) == (key(), 77, TTL)
     assert summary.created_at == summary.updated_at == clock()

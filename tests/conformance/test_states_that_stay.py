@@ -131,7 +131,9 @@ EQUAL: dict[str, tuple[Any, Any]] = {
 
 
 @pytest.mark.parametrize(("state_type", "state"), list(EQUAL.values()), ids=list(EQUAL))
-async def test_what_pydantic_gives_back_as_it_was_is_taken(managed: Managed, state_type: Any, state: Any) -> None:
+async def test_a_state_that_pydantic_gives_back_unchanged_is_accepted(
+    managed: Managed, state_type: Any, state: Any
+) -> None:
     chats = managed(default_state=lambda _: state, state_type=state_type)
     for written in (
         await chats.create_session("s"),
@@ -154,7 +156,7 @@ class Mood(Enum):
     CALM = 1
 
 
-async def test_the_copy_that_a_caller_gets_is_what_any_other_reads(managed: Managed) -> None:
+async def test_the_copy_that_a_caller_gets_equals_the_state_that_others_read(managed: Managed) -> None:
     chats = managed(default_state=lambda _: {}, state_type=dict[str, list[Mood]])
     await chats.create_session("s")
     updated = await chats.update_session("s", lambda _: {"a": [Mood.CALM]})

@@ -31,7 +31,7 @@ async def test_an_access_that_need_not_move_the_expiry_writes_nothing(
     assert await storage.get(key(), touch=False) == before
 
 
-async def test_a_touch_does_not_bring_back_what_is_gone(storage: StorageProvider, clock: ManualClock) -> None:
+async def test_a_touch_does_not_bring_back_a_session_that_is_gone(storage: StorageProvider, clock: ManualClock) -> None:
     await put(storage, "expired")
     clock.advance(TTL * 2)
     await put(storage, "live")
@@ -40,7 +40,7 @@ async def test_a_touch_does_not_bring_back_what_is_gone(storage: StorageProvider
     assert list(await storage.exists_many(keys)) == [True, False, False, True]
 
 
-async def test_exists_is_no_access(storage: StorageProvider, clock: ManualClock) -> None:
+async def test_exists_does_not_count_as_an_access(storage: StorageProvider, clock: ManualClock) -> None:
     await put(storage, "s")
     before = await storage.get(key(), touch=False)
     clock.advance(TTL)
@@ -48,7 +48,7 @@ async def test_exists_is_no_access(storage: StorageProvider, clock: ManualClock)
     assert await storage.get(key(), touch=False) == before
 
 
-async def test_a_batch_of_nothing_is_nothing(storage: StorageProvider) -> None:
+async def test_an_empty_batch_returns_nothing(storage: StorageProvider) -> None:
     for call in (
         storage.create_many,
         storage.get_many,

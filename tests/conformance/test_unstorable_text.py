@@ -95,7 +95,7 @@ def cases(made: dict[str, Any]) -> pytest.MarkDecorator:
 
 
 @cases(REPLACED)
-async def test_what_cannot_be_stored_is_refused_by_default(
+async def test_text_that_cannot_be_stored_is_refused_by_default(
     managed: Managed, state_type: Any, given: Any, kept: Any
 ) -> None:
     chats = managed(default_state=lambda _: given, state_type=state_type)
@@ -118,14 +118,14 @@ async def test_each_character_that_cannot_be_stored_is_replaced_where_a_manager_
     assert (await blank.update_session("s", lambda _: None)).unwrap() == kept
 
 
-async def test_a_state_that_is_changed_in_place_is_replaced_alike(managed: Managed) -> None:
+async def test_text_in_a_state_that_is_changed_in_place_is_replaced_too(managed: Managed) -> None:
     chats = managed(default_state=lambda _: {"turns": []}, unstorable_text="replace")
     await chats.create_session("s")
     updated = await chats.update_session("s", lambda state: state["turns"].append("half \ud83d"))
     assert updated.unwrap() == {"turns": ["half \ufffd"]}
 
 
-async def test_an_origin_is_replaced_alike(managed: Managed) -> None:
+async def test_text_in_an_origin_is_replaced_too(managed: Managed) -> None:
     chats = managed(default_state=lambda _: {}, unstorable_text="replace")
     created = await chats.create_session("s", origin={"a\0": ["\ud83d"], "n": 1})
     read = await chats.get_session("s")
@@ -146,7 +146,7 @@ COLLIDING: dict[str, tuple[Any, Callable[[], Any], str]] = {
 
 
 @pytest.mark.parametrize(("state_type", "make", "path"), list(COLLIDING.values()), ids=list(COLLIDING))
-async def test_two_that_would_become_one_are_refused(
+async def test_two_keys_that_would_become_one_are_refused(
     managed: Managed, state_type: Any, make: Callable[[], Any], path: str
 ) -> None:
     chats = managed(default_state=lambda _: make(), state_type=state_type, unstorable_text="replace")
@@ -165,7 +165,7 @@ ALSO_WRONG: dict[str, tuple[Any, Any]] = {
 
 
 @pytest.mark.parametrize("path", list(ALSO_WRONG))
-async def test_what_else_is_wrong_is_refused_also_where_text_is_replaced(managed: Managed, path: str) -> None:
+async def test_other_faults_are_refused_also_where_text_is_replaced(managed: Managed, path: str) -> None:
     state_type, state = ALSO_WRONG[path]
     chats = managed(default_state=lambda _: state, state_type=state_type, unstorable_text="replace")
     refused = await chats.create_session("s")
@@ -173,7 +173,7 @@ async def test_what_else_is_wrong_is_refused_also_where_text_is_replaced(managed
     assert refused.error.path == path
 
 
-async def test_what_is_stored_is_never_replaced_by_a_read(managed: Managed, storage: StorageProvider) -> None:
+async def test_a_read_never_replaces_stored_text(managed: Managed, storage: StorageProvider) -> None:
     text = '{"a":"\\\\u0000 \\\\ud83d \ufffd"}'
     await storage.create(draft(state=text))
     read = await managed(unstorable_text="replace").get_session("s")
@@ -181,6 +181,6 @@ async def test_what_is_stored_is_never_replaced_by_a_read(managed: Managed, stor
 
 
 @pytest.mark.parametrize("choice", ["", "REPLACE", None, True, "ignore", b"replace", ["replace"]], ids=repr)
-def test_another_choice_is_refused_with_the_two_that_there_are(choice: Any) -> None:
+def test_an_unknown_choice_is_refused_and_the_two_choices_are_named(choice: Any) -> None:
     with pytest.raises(ConfigurationError, match='"refuse" or "replace"'):
         SessionManager(lambda _: {}, MemoryStorageProvider(), unstorable_text=choice)

@@ -43,7 +43,7 @@ async def test_an_update_replaces_the_whole_state(chats: SessionManager[Chat]) -
     assert (await chats.get_session("s")).unwrap() == {"other": [None, {}]}
 
 
-async def test_an_empty_state_is_a_state_and_not_the_one_changed_in_place(chats: SessionManager[Chat]) -> None:
+async def test_an_empty_state_that_is_returned_replaces_the_state(chats: SessionManager[Chat]) -> None:
     await chats.create_session("s")
     assert (await chats.update_session("s", lambda _: {})).unwrap() == {}
     assert (await chats.get_session("s")).unwrap() == {}
@@ -90,7 +90,7 @@ async def test_an_update_is_an_access(chats: SessionManager[Chat], clock: Manual
     ],
     ids=lambda error: type(error).__name__,
 )
-async def test_what_an_update_function_raises_comes_through_and_nothing_is_written(
+async def test_an_error_of_an_update_function_reaches_the_caller_and_nothing_is_written(
     chats: SessionManager[Chat], error: Exception
 ) -> None:
     created = await chats.create_session("s")
@@ -106,7 +106,7 @@ async def test_what_an_update_function_raises_comes_through_and_nothing_is_writt
     assert (read.data, read.version) == (new_chat("s"), created.version)
 
 
-async def test_a_coroutine_function_is_no_update_function(chats: SessionManager[Chat]) -> None:
+async def test_a_coroutine_function_is_refused_as_an_update_function(chats: SessionManager[Chat]) -> None:
     await chats.create_session("s")
 
     async def change(state: Chat) -> None:
@@ -134,14 +134,16 @@ _NO_VERSIONS: Final[dict[str, Callable[[Any], Any]]] = {
 
 
 @pytest.mark.parametrize("kind", _NO_VERSIONS.values(), ids=list(_NO_VERSIONS))
-async def test_what_is_no_version_is_refused_with_what_to_give(chats: SessionManager[Chat], kind: Any) -> None:
+async def test_an_invalid_expected_version_is_refused_and_the_message_says_what_to_give(
+    chats: SessionManager[Chat], kind: Any
+) -> None:
     version = (await chats.create_session("s")).version
     with pytest.raises(ConfigurationError, match="expected_version must be"):
         await chats.update_session("s", increment, expected_version=kind(version))
     assert (await chats.get_session("s")).version == version
 
 
-async def test_another_version_is_a_conflict_after_one_attempt(chats: SessionManager[Chat]) -> None:
+async def test_an_unexpected_version_is_a_conflict_after_one_attempt(chats: SessionManager[Chat]) -> None:
     read = await chats.create_session("s")
     now = await chats.update_session("s", set_to(1))
     calls: list[Chat] = []
@@ -155,7 +157,7 @@ async def test_another_version_is_a_conflict_after_one_attempt(chats: SessionMan
 
 
 @pytest.mark.parametrize("expected", [0, -1, 2**70])
-async def test_a_version_that_cannot_be_is_a_conflict_too(chats: SessionManager[Chat], expected: int) -> None:
+async def test_a_version_that_no_session_can_have_is_a_conflict(chats: SessionManager[Chat], expected: int) -> None:
     await chats.create_session("s")
     refused = await chats.update_session("s", increment, expected_version=expected)
     assert isinstance(refused.error, SessionConflictError)
@@ -248,7 +250,7 @@ async def test_a_locked_update_of_an_absent_or_expired_session_is_none(
     assert calls == []
 
 
-async def test_locked_updates_of_many_are_written_or_not_each_for_itself(storage: StorageProvider) -> None:
+async def test_each_of_several_locked_updates_is_written_or_not_by_itself(storage: StorageProvider) -> None:
     await put(storage, "a", "b", "c")
     before = await storage.get_many([key("a"), key("b"), key("c")], touch=False)
 
@@ -278,7 +280,9 @@ async def test_a_locked_update_of_many_whose_function_raises_writes_none_of_them
 
 
 @pytest.mark.parametrize("many", [False, True], ids=["one", "many"])
-async def test_a_write_that_stands_for_several_updates_counts_as_many(storage: StorageProvider, *, many: bool) -> None:
+async def test_a_write_of_several_updates_raises_the_version_by_their_number(
+    storage: StorageProvider, *, many: bool
+) -> None:
     await put(storage, "a", "b")
     read = [document for document in await storage.get_many([key("a"), key("b")], touch=False) if document]
     writes = [replace(rewrite(document), count=3) for document in read][: 2 if many else 1]

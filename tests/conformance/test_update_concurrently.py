@@ -25,7 +25,9 @@ async def test_concurrent_updates_of_one_session_lose_nothing(managed: Managed, 
     assert sorted((await desks[1].get_session("s")).unwrap()["turns"]) == list(range(24))
 
 
-async def test_concurrent_updates_of_many_sessions_meet_their_own(managed: Managed, open_another: OpenAnother) -> None:
+async def test_concurrent_updates_of_many_sessions_each_change_their_own_session(
+    managed: Managed, open_another: OpenAnother
+) -> None:
     desks = [managed(await open_another()) for _ in range(3)]
     names = [f"s{n}" for n in range(8)]
     await asyncio.gather(*(desks[0].create_session(name) for name in names))

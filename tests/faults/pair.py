@@ -2,16 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from sqlalchemy import NullPool
+from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import create_async_engine
+
 from sessionstore import SessionManager, SqlStorageProvider, StorageProvider
 from tests.support.bystander import ask
 from tests.support.postgres import Database
 
 from .server import Cluster, until
 from .tally import State
+from .ways import through
 from .writers import sessions_of
 
 SESSIONS = 10
 CONNECTIONS = 10
+
+
+@asynccontextmanager
+async def opened_in(way: str, url: str, driver: str) -> AsyncIterator[SqlStorageProvider]:
+    """A provider on an engine of its own or of a service."""
+    if way == "open_storage":
+        async with through(url, driver) as storage:
+            assert isinstance(storage, SqlStorageProvider)
+            yield storage
+        return
+    options = {"poolclass": NullPool} if "NullPool" in way else {"pool_size": 10, "max_overflow": 0}
+    engine = create_async_engine(make_url(url).set(drivername=f"postgresql+{driver}"), **options)
+    provider = SqlStorageProvider(engine)
+    async with provider:
+        yield provider
+    await engine.dispose()
 
 
 def let_write(server: Cluster, writes: bool) -> None:

@@ -37,6 +37,14 @@ class Fault(Enum):
     DROP = "answer to a committed write dropped, connection cut"
 
 
+class Silence(Enum):
+    """What no longer passes on a connection."""
+
+    BOTH = "neither requests nor answers"
+    REQUESTS = "no requests"
+    ANSWERS = "no answers"
+
+
 @dataclass
 class _Connection:
     """One client's connection and what is going on on it."""
@@ -47,10 +55,14 @@ class _Connection:
     """By name: whether a prepared one writes."""
     fault: Fault | None = None
     """What is to happen to the answer that comes next."""
-    silent: bool = False
-    """Whether nothing passes any more, in either direction: neither words nor that a side has hung up."""
+    silence: Silence | None = None
+    """What passes no more. With that, a side does not hear either that the other one has hung up."""
     forgetting: bool = False
     """Whether the server is to forget what was prepared, once it has answered."""
+
+    @property
+    def silent(self) -> bool:
+        return self.silence is not None
 
     def abort(self) -> None:
         self.client.transport.abort()
@@ -67,6 +79,7 @@ class Proxy:
     def __init__(self, target: str) -> None:
         self._target = make_url(target)
         self._armed: Fault | None = None
+        self._last_words: tuple[bytes, Silence] | None = None
         self._struck = asyncio.Event()
         self._healed = asyncio.Event()
         self._healed.set()
@@ -114,11 +127,15 @@ class Proxy:
         """Ends what stalls."""
         self._healed.set()
 
-    def silence(self) -> int:
+    def silence(self, what: Silence = Silence.BOTH) -> int:
         """Lets all connections of now go silent, without a word to either side; how many it were. New ones work."""
         for connection in (alive := self._alive()):
-            connection.silent = True
+            connection.silence = what
         return len(alive)
+
+    def silence_at(self, words: bytes, what: Silence) -> None:
+        """Lets all connections go silent when the next request with these words comes; this request is the first."""
+        self._last_words = words, what
 
     def forget(self) -> int:
         """Lets the server forget what was prepared on each connection of now, once it has answered there again.
@@ -179,7 +196,10 @@ class Proxy:
         while kind := await client.read(1):
             head = await client.readexactly(4)
             message = kind + head + await client.readexactly(struct.unpack("!I", head)[0] - 4)
-            if connection.silent:
+            if self._last_words is not None and self._last_words[0] in message:
+                what, self._last_words = self._last_words[1], None
+                self.silence(what)
+            if connection.silence in (Silence.BOTH, Silence.REQUESTS):
                 continue
             if _writes(message, connection.statements) and self._armed is not None:
                 connection.fault, self._armed = self._armed, None
@@ -199,7 +219,7 @@ class Proxy:
                 return
             head = await server.readexactly(4)
             held += kind + head + await server.readexactly(struct.unpack("!I", head)[0] - 4)
-            if connection.silent:
+            if connection.silence in (Silence.BOTH, Silence.ANSWERS):
                 held = b""
                 continue
             # ReadyForQuery: all of an answer is there; "I": and no transaction is open, so that it is committed.

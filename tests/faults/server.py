@@ -67,9 +67,9 @@ class Cluster:
         options = ["--username=postgres", "--write-recovery-conf", "--checkpoint=fast", "--no-sync"]
         self._run("pg_basebackup", f"--host={primary.directory}", f"--pgdata={self._data}", *options)
 
-    def start(self) -> None:
+    def start(self, **given: str) -> None:
         """Starts the server and waits until it takes connections. What a killed one left behind may take a while."""
-        settings = _SETTINGS | {"unix_socket_directories": str(self.directory)}
+        settings = _SETTINGS | {"unix_socket_directories": str(self.directory)} | given
         command = [str(self._programs / "postgres"), "-D", str(self._data)]
         command += [f"--{name}={value}" for name, value in settings.items()]
         end = time.monotonic() + _PATIENCE
@@ -95,6 +95,23 @@ class Cluster:
         """Stops the server as `pg_ctl -m fast` or `-m immediate` does."""
         self._running.send_signal(signal.SIGQUIT if immediately else signal.SIGINT)
         self._running.wait(_PATIENCE)
+
+    def demote(self) -> None:
+        """Starts the server again as a standby that follows nobody."""
+        self.stop()
+        self._signal("standby.signal")
+        self.start()
+
+    def promote(self) -> None:
+        """As `pg_ctl promote`, also where the server takes no connections."""
+        self._signal("promote")
+        self._running.send_signal(signal.SIGUSR1)
+
+    def _signal(self, name: str) -> None:
+        file = self._data / name
+        file.touch()
+        owner = self._data.stat()
+        os.chown(file, owner.st_uid, owner.st_gid)
 
     def kill_backend(self) -> None:
         """`kill -9` of the server process of one connection, whereupon the postmaster begins anew with all of them."""

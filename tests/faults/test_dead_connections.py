@@ -24,7 +24,7 @@ from tests.support.bystander import ask, until
 from tests.support.opening import in_use, pool_of
 from tests.support.postgres import Database, PostgresServer
 
-from .proxy import Proxy
+from .proxy import Proxy, Silence
 from .tally import State
 from .ways import migrated, through
 from .writers import sessions_of
@@ -115,7 +115,47 @@ async def test_a_service_without_timeouts_recovers_after_the_bound_of_a_statemen
         assert (await manager.get_session("s1")).unwrap()["marks"] == {"n": 1}
 
 
+@pytest.mark.parametrize(
+    ("words", "silence", "pool_size"),
+    [
+        (b"FOR NO KEY UPDATE", Silence.ANSWERS, 1),
+        (b"UPDATE ", Silence.REQUESTS, 10),
+        (b"COMMIT", Silence.REQUESTS, 10),
+        (b"COMMIT", Silence.ANSWERS, 10),
+        (b"COMMIT", Silence.BOTH, 1),
+    ],
+    ids=str,
+)
 async def test_a_connection_that_dies_in_a_transaction_gives_its_row_free(
+    server: PostgresServer, driver: str, words: bytes, silence: Silence, pool_size: int
+) -> None:
+    """The server hears nothing of the end of the connection, and is told by another connection."""
+    async with (
+        migrated(server) as database,
+        Proxy(database.url) as proxy,
+        through(proxy.url, driver, statement_timeout=_BOUND, pool_size=pool_size) as storage,
+        through(database.url, driver) as another,
+    ):
+        await sessions_of(storage).create_session("s0")
+        locking = b"FOR " in words
+        if locking:
+            proxy.silence_at(words, silence)
+
+        def change(document: Document) -> Write:
+            if not locking:
+                proxy.silence_at(words, silence)
+            return Write(document.summary, document.state)
+
+        began = monotonic()
+        with pytest.raises(StorageError):
+            await storage.update_locked(Key("faults", "s0"), change)
+        assert (await sessions_of(another).update_session("s0", _mark)).success
+        assert (await sessions_of(storage).update_session("s0", _mark)).success
+        # A transaction has two seconds more.
+        assert monotonic() - began < 2 + _HEALED
+
+
+async def test_the_server_ends_a_transaction_that_nobody_else_could_end(
     server: PostgresServer, driver: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begin = PostgreSQL.begin.replace(IDLE_IN_TRANSACTION, "300ms")
@@ -132,11 +172,11 @@ async def test_a_connection_that_dies_in_a_transaction_gives_its_row_free(
 
         def die(document: Document) -> Write:
             assert proxy.silence() > 0
+            proxy.lead_to("postgresql://127.0.0.1:1/nowhere")
             return Write(document.summary, document.state)
 
         with pytest.raises(StorageError):
             await storage.update_locked(Key("faults", "s0"), die)
-        # Nobody ended the transaction but the server.
         async with asyncio.timeout(_HEALED):
             assert (await sessions_of(another).update_session("s0", _mark)).success
 
@@ -185,7 +225,7 @@ async def test_a_connection_that_was_idle_for_too_long_is_replaced(server: Postg
 
 
 @pytest.mark.parametrize("given", [0, -1, "soon", True, float("nan")])
-def test_a_bound_that_is_none_is_refused_by_its_name(given: object) -> None:
+def test_an_invalid_bound_is_refused_by_its_name(given: object) -> None:
     for name in ("statement_timeout", "idle_timeout"):
         with pytest.raises(ConfigurationError, match=f"{name} of open_storage"):
             open_storage("postgresql://nobody@127.0.0.1/app", **{name: given})

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 
 import pytest
 from sqlalchemy.engine import make_url
 
 from sessionstore import SessionManager, StorageUnavailableError
-from tests.support.bystander import ask
+from sessionstore.storage.sql.connections import readers
+from tests.support.bystander import ask, backends
 from tests.support.postgres import Database
 
 from .failover import url_of_both
-from .pair import SESSIONS, fill_pool, let_write, mark
+from .pair import SESSIONS, fill_pool, let_write, mark, opened_in
 from .proxy import Proxy
-from .server import Cluster
+from .server import Cluster, until
 from .tally import State
 from .ways import through
+from .writers import sessions_of
 
 _UPDATES = 50
 
@@ -38,7 +41,9 @@ async def _all_succeed(manager: SessionManager[State]) -> None:
     assert after == first + _UPDATES // SESSIONS + _UPDATES
 
 
-async def test_updates_heal_after_the_name_led_to_a_standby(primary: Cluster, standby: Cluster, driver: str) -> None:
+async def test_updates_work_again_after_the_name_led_to_a_standby(
+    primary: Cluster, standby: Cluster, driver: str
+) -> None:
     async with Proxy(standby.url) as proxy, through(proxy.url, driver) as storage:
         manager = await fill_pool(storage)
         await _refused(manager)
@@ -95,7 +100,67 @@ async def test_a_url_of_both_hosts_finds_the_writer_after_the_roles_changed(
         await _all_succeed(manager)
 
 
-async def test_of_several_hosts_the_one_that_writes_is_found_without_being_told(
+async def test_calls_wait_for_a_server_that_takes_no_connections_yet(
+    primary: Cluster, standby: Cluster, driver: str
+) -> None:
+    """57P03: as while a server starts, recovers or is being promoted."""
+    standby.stop()
+    standby.start(hot_standby="off")
+    async with through(standby.url, driver) as storage:
+        manager = sessions_of(storage)
+        with pytest.raises(StorageUnavailableError):
+            await manager.get_session("s0", touch=False, timeout=timedelta(seconds=0.3))
+        waiting = [asyncio.create_task(manager.update_session(f"s{n}", mark)) for n in range(SESSIONS)]
+        waiting += [asyncio.create_task(manager.get_session(f"s{n}")) for n in range(SESSIONS)]
+        done, _ = await asyncio.wait(waiting, timeout=0.3)
+        assert not done
+        standby.promote()
+        assert all(result.success for result in await asyncio.gather(*waiting))
+
+
+async def test_a_call_that_waited_its_time_out_gets_the_error_that_the_server_starts(
+    standby: Cluster, driver: str
+) -> None:
+    standby.stop()
+    standby.start(hot_standby="off")
+    try:
+        async with through(standby.url, driver, pool_timeout=0.3) as storage:
+            with pytest.raises(StorageUnavailableError, match="is starting up, shutting down or a standby") as caught:
+                await sessions_of(storage).update_session("s0", mark)
+            assert caught.value.code == "57P03"
+    finally:
+        standby.stop()
+        standby.start()
+
+
+@pytest.mark.parametrize("way", ["open_storage", "service's engine", "service's NullPool"])
+async def test_a_primary_that_restarts_as_a_standby_is_no_longer_used(
+    primary: Cluster, standby: Cluster, driver: str, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readers, "LOOK_SECONDS", 0.2)
+    async with Proxy(primary.url) as proxy, opened_in(way, proxy.url, driver) as storage:
+        manager = await fill_pool(storage)
+        assert (await manager.update_session("s0", mark)).success
+        await asyncio.to_thread(primary.demote)
+        try:
+            # Its name leads there still.
+            assert (await manager.get_session("s0")).success
+            await _refused(manager)
+            await fill_pool(storage)
+            await asyncio.to_thread(ask, Database(standby.url), "SELECT pg_promote()")
+            proxy.lead_to(standby.url)
+            async with asyncio.timeout(20):
+                while backends(Database(primary.url)):
+                    assert (await manager.get_session("s0", touch=False)).success
+            await _all_succeed(manager)
+        finally:
+            await asyncio.to_thread(primary.promote)
+            await asyncio.to_thread(
+                until, lambda: ask(Database(primary.url), "SELECT pg_is_in_recovery()") == [(False,)]
+            )
+
+
+async def test_of_several_hosts_the_one_that_writes_is_used_by_default(
     primary: Cluster, standby: Cluster, driver: str
 ) -> None:
     url = make_url(url_of_both(standby, primary)).difference_update_query(["target_session_attrs"])

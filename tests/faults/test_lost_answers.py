@@ -75,14 +75,14 @@ async def test_a_creation_that_replaces_an_expired_session_finds_its_own(service
 
 
 @_LOST
-async def test_a_creation_that_met_anothers_session_finds_that(service: Service, fault: Fault) -> None:
+async def test_a_creation_finds_the_session_of_another_creation(service: Service, fault: Fault) -> None:
     first = await service.others.create_session("s")
     found = await service.broken(fault, service.chats.create_session("s"))
     assert (found.created, found.version) == (False, first.version)
 
 
 @_LOST
-async def test_of_creations_together_each_is_told_its_own(service: Service, fault: Fault) -> None:
+async def test_each_of_several_creations_gets_its_own_session(service: Service, fault: Fault) -> None:
     await service.others.create_session("old")
     drafts = [draft(name) for name in ("a", "old", "b", "a")]
     made = await service.broken(fault, service.storage.create_many(drafts))
@@ -108,7 +108,7 @@ async def test_a_deletion_of_what_was_not_there_says_so(service: Service, fault:
 
 
 @_LOST
-async def test_of_deletions_together_each_is_told_its_own(service: Service, fault: Fault) -> None:
+async def test_each_of_several_deletions_gets_its_own_result(service: Service, fault: Fault) -> None:
     for name in ("a", "b", "other"):
         await service.others.create_session(name)
     keys = [key(name) for name in ("a", "absent", "b", "a")]
@@ -117,7 +117,7 @@ async def test_of_deletions_together_each_is_told_its_own(service: Service, faul
 
 
 @_LOST
-async def test_what_is_set_is_reported_as_unknown_and_whole(service: Service, fault: Fault) -> None:
+async def test_a_lost_set_is_reported_as_unknown_and_lands_whole_or_not_at_all(service: Service, fault: Fault) -> None:
     with pytest.raises(UpdateOutcomeUnknownError):
         await service.broken(fault, service.storage.set(draft("s", '{"n": 1}')))
     assert await service.storage.exists(key("s")) is (fault is Fault.DROP)

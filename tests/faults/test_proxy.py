@@ -15,7 +15,7 @@ _PATIENCE = 30.0
 
 
 @pytest.mark.parametrize("said", [b"", struct.pack("!I", 8)[:2], struct.pack("!II", 80, 196608) + b"user"])
-async def test_a_client_that_leaves_before_it_has_said_who_it_is_is_hung_up_on(said: bytes) -> None:
+async def test_the_connection_of_a_client_that_leaves_before_it_logs_in_is_closed(said: bytes) -> None:
     async with Proxy("postgresql+psycopg:///nowhere?host=/nowhere") as proxy:
         address = make_url(proxy.url)
         reader, writer = await asyncio.open_connection(address.host, address.port)

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
-from sqlalchemy import NullPool
 from sqlalchemy.engine import make_url
-from sqlalchemy.ext.asyncio import create_async_engine
 
 from sessionstore import SessionManager, SqlStorageProvider, StorageUnavailableError
 from sessionstore.storage.sql.connections import readers
 from tests.support.bystander import ask, backends
 from tests.support.postgres import Database
 
-from .pair import SESSIONS, age_sessions, due, fill_pool, let_write, mark
+from .pair import SESSIONS, age_sessions, due, fill_pool, let_write, mark, opened_in
 from .proxy import Fault, Proxy
 from .server import Cluster, until
 from .tally import State
@@ -26,21 +24,6 @@ from .ways import through
 @pytest.fixture(params=["open_storage", "service's engine", "service's NullPool"])
 def way(request: pytest.FixtureRequest) -> str:
     return str(request.param)
-
-
-@asynccontextmanager
-async def _opened(way: str, url: str, driver: str) -> AsyncIterator[SqlStorageProvider]:
-    if way == "open_storage":
-        async with through(url, driver) as storage:
-            assert isinstance(storage, SqlStorageProvider)
-            yield storage
-        return
-    options = {"poolclass": NullPool} if "NullPool" in way else {"pool_size": 10, "max_overflow": 0}
-    engine = create_async_engine(make_url(url).set(drivername=f"postgresql+{driver}"), **options)
-    provider = SqlStorageProvider(engine)
-    async with provider:
-        yield provider
-    await engine.dispose()
 
 
 async def _read_all(manager: SessionManager[State]) -> None:
@@ -55,7 +38,7 @@ async def test_a_standby_answers_reads_whose_access_is_due(
     primary: Cluster, standby: Cluster, driver: str, way: str
 ) -> None:
     age_sessions(primary, standby)
-    async with _opened(way, standby.url, driver) as storage:
+    async with opened_in(way, standby.url, driver) as storage:
         manager = await fill_pool(storage)
         before = backends(Database(standby.url))
         await _read_all(manager)
@@ -87,7 +70,7 @@ async def test_a_role_that_only_reads_is_answered_without_new_connections(
 ) -> None:
     age_sessions(primary)
     with _reading_role(primary) as url:
-        async with _opened(way, url, driver) as storage:
+        async with opened_in(way, url, driver) as storage:
             manager = await fill_pool(storage)
             before = backends(Database(primary.url))
             await _read_all(manager)
@@ -98,7 +81,7 @@ async def test_a_role_that_only_reads_is_answered_without_new_connections(
             await _read_all(manager)
 
 
-async def test_accesses_are_made_up_for_once_the_server_writes(
+async def test_accesses_are_recorded_once_the_server_writes(
     primary: Cluster, driver: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sessionstore.storage.sql.operations.late._PAUSE_OF_READERS", 0.1)
@@ -113,7 +96,7 @@ async def test_accesses_are_made_up_for_once_the_server_writes(
         await asyncio.to_thread(until, lambda: due(primary) == 0)
 
 
-async def test_a_server_that_does_not_report_it_is_found_out_once(primary: Cluster, driver: str) -> None:
+async def test_one_refused_access_tells_that_an_old_server_only_reads(primary: Cluster, driver: str) -> None:
     """As one before PostgreSQL 14, or a pooler."""
     database = Database(primary.url)
     body = "BEGIN RAISE EXCEPTION 'only reads' USING ERRCODE = '25006'; END"
@@ -139,7 +122,7 @@ async def test_reads_leave_a_standby_soon_after_its_name_leads_to_the_primary(
     primary: Cluster, standby: Cluster, driver: str, way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(readers, "LOOK_SECONDS", 0.2)
-    async with Proxy(standby.url) as proxy, _opened(way, proxy.url, driver) as storage:
+    async with Proxy(standby.url) as proxy, opened_in(way, proxy.url, driver) as storage:
         manager = await fill_pool(storage)
         proxy.lead_to(primary.url)
         async with asyncio.timeout(20):
@@ -152,7 +135,7 @@ async def test_the_first_read_after_a_rest_does_not_ask_a_standby_that_was_left(
     primary: Cluster, standby: Cluster, driver: str, way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(readers, "_UNKNOWN_SECONDS", 0.0)
-    async with Proxy(standby.url) as proxy, _opened(way, proxy.url, driver) as storage:
+    async with Proxy(standby.url) as proxy, opened_in(way, proxy.url, driver) as storage:
         manager = await fill_pool(storage)
         await manager.get_session("s0", touch=False)
         proxy.lead_to(primary.url)
@@ -176,7 +159,7 @@ async def test_a_standby_that_stays_one_is_read_from_without_new_connections(
         assert isinstance(storage, SqlStorageProvider)
         held = storage._gateway.channel.connections
         before = backends(Database(standby.url))
-        while held._readers._seen < held._idle[-1].since + 0.5:
+        while held.readers._seen < held._idle[-1].since + 0.5:
             assert (await manager.get_session("s0", touch=False)).success
         assert before <= backends(Database(standby.url))
 
@@ -185,7 +168,7 @@ async def test_a_read_is_answered_whose_access_was_lost_with_the_connection(
     primary: Cluster, driver: str, way: str
 ) -> None:
     age_sessions(primary)
-    async with Proxy(primary.url) as proxy, _opened(way, proxy.url, driver) as storage:
+    async with Proxy(primary.url) as proxy, opened_in(way, proxy.url, driver) as storage:
         manager = await fill_pool(storage)
         struck = proxy.arm(Fault.CUT)
         assert (await manager.get_session("s0")).success

@@ -26,7 +26,7 @@ def driver(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-async def test_a_call_returns_when_its_time_is_up_and_the_next_ones_work(server: PostgresServer, driver: str) -> None:
+async def test_a_call_ends_at_its_timeout_and_later_calls_work(server: PostgresServer, driver: str) -> None:
     async with (
         migrated(server) as database,
         Proxy(database.url) as proxy,

@@ -25,7 +25,7 @@ OneWay: TypeAlias = Callable[[Database, str, int], Awaitable[Row]]
 def through(url: str, driver: str, **options: Any) -> StorageProvider:
     """Opens the storage of a URL in one of the ways."""
     changed = make_url(url).set(drivername=f"postgresql+{driver}").render_as_string(hide_password=False)
-    return open_storage(changed, **WAYS[driver], **options)
+    return open_storage(changed, **{**WAYS[driver], **options})
 
 
 @asynccontextmanager

@@ -204,16 +204,16 @@ def test_a_url_without_a_scheme_may_be_a_password_and_is_not_echoed(url: str) ->
 
 
 @pytest.mark.parametrize("quote", ["'", '"', "\u201c"])
-def test_a_url_in_quotation_marks_is_told_so(quote: str) -> None:
+def test_a_url_in_quotation_marks_has_an_error_that_says_so(quote: str) -> None:
     assert "quotation mark" in refusal_of(f"{quote}postgresql://app:s3cret@db/app{quote}")
 
 
-def test_a_url_for_java_is_told_so() -> None:
+def test_a_url_for_java_has_an_error_that_says_so() -> None:
     assert "leave out jdbc:" in refusal_of("jdbc:postgresql://db/app?user=app&password=s3cret")
 
 
 @pytest.mark.parametrize("driver", ["psycopg2", "psycopg2cffi", "pg8000", "aiopg"])
-def test_a_driver_that_is_not_used_is_told_with_those_that_are(driver: str) -> None:
+def test_an_unsupported_driver_is_refused_and_the_supported_ones_are_named(driver: str) -> None:
     for backend in ("postgresql", "postgres"):
         url = f"{backend}+{driver}://app:s3cret@db/app"
         assert "postgresql:// or postgresql+asyncpg://" in refusal_of(url)

@@ -62,7 +62,7 @@ async def test_each_form_names_the_file(file: Path, form: str) -> None:
         ("sqlite:///s.db?check_same_thread=false", "unknown parameter 'check_same_thread'"),
     ],
 )
-def test_what_cannot_work_is_told(url: str, advice: str) -> None:
+def test_a_url_that_cannot_work_is_refused_with_advice(url: str, advice: str) -> None:
     for call in (open_storage, migrate.upgrade, migrate.check, migrate.current, migrate.sql):
         with pytest.raises(ConfigurationError) as raised:
             call(url)
@@ -80,7 +80,7 @@ def test_what_cannot_work_is_told(url: str, advice: str) -> None:
         (None, "", None),
     ],
 )
-def test_a_code_that_says_what_is_wrong_is_believed(
+def test_a_code_that_says_what_is_wrong_decides_the_error(
     file: Path, code: str | None, query: str, words: str | None
 ) -> None:
     trouble = trouble_with(make_url(f"sqlite:///{file}{query}"), code)
@@ -91,7 +91,7 @@ def test_a_code_that_says_what_is_wrong_is_believed(
 
 
 @pytest.mark.parametrize("of", ["file", "directory"])
-def test_a_right_that_is_missing_is_told(file: Path, of: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_privilege_is_named(file: Path, of: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # Root may do everything, so that the system's answer is taken from the bits that others have.
     monkeypatch.setattr(os, "access", lambda path, mode: Path(path).stat().st_mode & 0o7 & mode == mode)
     url = make_url(f"sqlite:///{file}")

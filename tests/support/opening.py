@@ -56,4 +56,4 @@ async def disconnect(storage: SqlStorageProvider) -> None:
     connections = storage._gateway.channel.connections
     for lease in connections._forget_idle():
         await greenlet_spawn(lease.close)
-    await greenlet_spawn(connections._pool().dispose)
+    await greenlet_spawn(connections._maker._pool().dispose)

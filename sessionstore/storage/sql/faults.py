@@ -45,6 +45,15 @@ NOT_PREPARED: Final = {"26000", "42P05"}
 LOCK_NOT_AVAILABLE: Final = "55P03"
 """The code of what is refused because a lock was not free within lock_timeout."""
 
+TOO_MANY: Final = "53300"
+"""The code of a connection that is refused because the server, the database or the role has no more of them."""
+
+NOT_YET: Final = "57P03"
+"""The code of a connection that is refused because the server is starting or shutting down."""
+
+MOMENTARY: Final = "08001"
+"""The code of a failure to connect, here of one that was over a moment later."""
+
 READ_ONLY: Final = "25006"
 """The code of a write that is refused because the server or the role is read-only."""
 

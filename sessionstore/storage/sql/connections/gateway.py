@@ -23,6 +23,7 @@ from ..urls.sqlite import file_of
 from .bounded import Left, bounded
 from .channel import NO_QUEUE, Channel
 from .database import DATABASES, database
+from .engine_options import check_translation
 from .first_call import FirstCall
 from .lease import Lease, to_its_end
 from .limits import Limits
@@ -81,6 +82,7 @@ class Gateway:
         if sqlite:
             supervise_all(engine.sync_engine)
         self.schema = None if sqlite else config.schema_name(schema)
+        check_translation(engine, self.schema)
         self._backend, self.table, self.statements = database(engine.dialect, self.schema)
         self._first_call = FirstCall(self.table, self._backend, file_of(engine.url) if sqlite else None)
         self._checked = self._closed = self._advised = False
@@ -90,13 +92,22 @@ class Gateway:
         """The channel of the event loop that runs now."""
         return self._channels.here()
 
-    async def run(self, operation: Operation[R], *, writing: bool, statements: float = 1, access: bool = False) -> R:
+    async def run(
+        self,
+        operation: Operation[R],
+        *,
+        writing: bool,
+        statements: float = 1,
+        longer: float = 0.0,
+        access: bool = False,
+    ) -> R:
         """Runs an operation and returns what it returns; what it raises must come from the database.
 
         Args:
             operation: What to run.
             writing: Whether it writes.
             statements: For how many times the bound of a statement it may run.
+            longer: And for how many seconds more.
             access: Whether it writes for the sake of a read. Then it is refused where the server only reads, and the
                 connection serves reads as before.
 
@@ -111,13 +122,16 @@ class Gateway:
             await self._check_schema()
         if writing and (sent := noted()) is not None:
             sent.begin()
-        return await self._attempt(operation, writing=writing, statements=statements, access=access)
+        seconds = statements * self._limits.statement_seconds + longer
+        return await self._attempt(operation, writing=writing, seconds=seconds, access=access)
 
     @asynccontextmanager
     async def transaction(self, lease: Lease) -> AsyncGenerator[None]:
         """A transaction that is going to write, for an operation of more than one statement."""
         driver = self._backend.driver
-        await driver.command(lease.driver, self._backend.begin)
+        mark = random.getrandbits(63)  # as good as unique; no secret
+        lease.ending = self._backend.end_marked(mark)
+        await driver.command(lease.driver, self._backend.begin_marked(mark))
         try:
             yield
         except Exception:
@@ -126,8 +140,10 @@ class Gateway:
             with suppress(*driver.errors, OSError):
                 await driver.command(lease.driver, "ROLLBACK")
                 lease.spoilt = False
+                lease.ending = None
             raise
         await driver.command(lease.driver, "COMMIT")
+        lease.ending = None
 
     async def close(self) -> None:
         """Ends the connections of all event loops, if they are ours."""
@@ -161,16 +177,16 @@ class Gateway:
         *,
         writing: bool,
         diagnosing: bool = True,
-        statements: float = 1,
+        seconds: float | None = None,
         access: bool = False,
     ) -> R:
-        seconds = statements * self._limits.statement_seconds
+        bound = self._limits.statement_seconds if seconds is None else seconds
         lost = rolled_back = anew = 0
         while True:
             try:
                 channel = self._channels.here()
                 async with channel.write_queue if writing else NO_QUEUE, channel.queue:
-                    running = self._operate(operation, channel, seconds, writing=writing, access=access, new=anew > 0)
+                    running = self._operate(operation, channel, bound, writing=writing, access=access, new=anew > 0)
                     return await (running if self._backend.interruptible else to_its_end(running))
             except _Failure as failure:
                 error, fault, stage = failure.error, failure.fault, failure.stage
@@ -212,7 +228,7 @@ class Gateway:
             fault = self._backend.fault(error, connected=False, alive=False)
             raise _Failure(error, fault, Stage.CONNECTING) from error
         driver = self._backend.driver
-        if access and connections.only_reads(lease):
+        if access and connections.readers.has(lease):
             await connections.give_back(lease)
             raise _Failure(refused_access(self._backend.name), None, Stage.CONNECTED)
         if writing and (sent := noted()) is not None:
@@ -229,7 +245,7 @@ class Gateway:
         except Exception as error:
             alive = driver.alive(lease.driver)
             fault = self._backend.fault(error, connected=True, alive=alive)
-            if fault is Fault.READ_ONLY and access and connections.keep_reader(lease, new=new):
+            if fault is Fault.READ_ONLY and access and connections.readers.keep(lease, new=new):
                 await connections.give_back(lease)
                 raise _Failure(refused_access(self._backend.name), None, Stage.CONNECTED) from error
             if fault in _OF_ITS_CONNECTION:

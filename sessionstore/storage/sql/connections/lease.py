@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from traceback import clear_frames
 from typing import Any, TypeVar
 
@@ -11,6 +11,7 @@ from sqlalchemy import PoolProxiedConnection, QueuePool
 from sqlalchemy.util import greenlet_spawn
 
 from ....concurrency.deadline import ended as waited_for
+from ..drivers.driver import Driver, Row
 
 R = TypeVar("R")
 
@@ -25,6 +26,7 @@ class Lease:
         before: What was set before AUTOCOMMIT, to be put back; None: nothing.
         spoilt: Whether it must not be used again.
         generation: Which of the generations of connections it is of, see Connections.discard().
+        ending: A query that ends the transaction that may be open, from another connection; None: there is none.
         rested: When it was given back last, by the monotonic clock.
         since: When it was taken out of the pool for the first time, by the same clock.
     """
@@ -36,6 +38,7 @@ class Lease:
         self.before: object = None
         self.spoilt = False
         self.generation = 0
+        self.ending: str | None = None
         self.rested = 0.0
         self.since = 0.0
 
@@ -51,11 +54,34 @@ class Lease:
             # There is no public name for it. Else the garbage collector would try to close it with the loop's help.
             pooled._finalizer.detach()  # noqa: SLF001
 
+    def outdate_pool(self) -> None:
+        """Makes the pool replace all connections that it has now, each when it is asked for next."""
+        # There is no public name for it; SQLAlchemy itself does it where it sees a connection break.
+        self.pool._invalidate(self.pooled, _checkin=False)  # noqa: SLF001
+
     def discard(self) -> None:
         """Closes it for good."""
         if self.pooled.is_valid:
             self.pooled.invalidate()
         self.pooled.close()
+
+
+async def ask_beside(pool: Any, driver: Driver, sql: str) -> Sequence[Row]:
+    """Runs a query on a new connection that is not in the pool, so that nobody waits for it; returns its rows.
+
+    Args:
+        pool: What to connect as.
+        driver: Talks on the connection.
+        sql: The query.
+    """
+    another = pool.recreate()
+    pooled = await of_pool(another)
+    try:
+        return await driver.fetch(pooled.driver_connection, sql, ())
+    finally:
+        await greenlet_spawn(pooled.invalidate)
+        await greenlet_spawn(pooled.close)
+        await greenlet_spawn(another.dispose)
 
 
 async def of_pool(pool: Any) -> Any:

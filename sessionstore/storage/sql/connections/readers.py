@@ -2,37 +2,63 @@
 
 from __future__ import annotations
 
+import logging
 from math import inf
 from time import monotonic
 from typing import Any, Final
 
-from sqlalchemy.util import greenlet_spawn
-
 from ..drivers.driver import Driver
-from .lease import of_pool
+from .lease import Lease, ask_beside
+
+_LOG: Final = logging.getLogger("sessionstore.storage")
 
 LOOK_SECONDS: Final = 5.0
 """How often it is looked where a new connection leads, while connections that only read are used."""
 _UNKNOWN_SECONDS: Final = 2 * LOOK_SECONDS
 """If nobody has looked for so long, connections that only read are replaced before they are used again."""
 
+_ONLY_READS: Final = "sessionstore only reads"
+"""The key in the `info` of a connection that says that an access was refused on it, because it only reads."""
+
 
 class Readers:
-    """When a new connection was last seen to lead to a server that only reads.
+    """Which connections lead to a server that only reads, and when a new connection was last seen to do so.
 
     A service may read from a standby on purpose, and then a new connection is no better than the old ones. After a
     failover it is, and nothing but a refused write would tell.
 
     Attributes:
-        looking: Whether somebody looks now.
+        looking: Whether a new connection is looked at now.
+
+    Args:
+        driver: Talks on connections.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, driver: Driver) -> None:
         self.looking = False
+        self._driver = driver
         self._seen = -inf
 
+    def has(self, lease: Lease) -> bool:
+        """Whether a connection is known to lead to a server that only reads."""
+        return self._driver.only_reads(lease.driver) or _ONLY_READS in lease.pooled.info
+
+    def keep(self, lease: Lease, *, new: bool) -> bool:
+        """Whether a connection on which an access was refused stays, because a new one would be no better.
+
+        Args:
+            lease: The connection.
+            new: Whether it was made for this access, after another one was refused.
+        """
+        if new:
+            self.saw(lease.since)
+        if self.known:
+            lease.pooled.info[_ONLY_READS] = True
+            return True
+        return False
+
     def saw(self, when: float) -> None:
-        """A connection that was made then only reads."""
+        """Remembers that a connection that was made at that time only reads."""
         self._seen = max(self._seen, when)
 
     @property
@@ -42,25 +68,31 @@ class Readers:
 
     @property
     def unknown(self) -> bool:
-        """Whether nobody has looked for long, and nobody does."""
+        """Whether no new connection was looked at for long, and none is looked at now."""
         return not self.looking and self._seen + _UNKNOWN_SECONDS < monotonic()
 
+    async def look(self, pool: Any) -> bool:
+        """Looks where a new connection leads, and whether its server writes."""
+        try:
+            writes = await _writes_now(pool, self._driver)
+        except Exception as error:  # noqa: BLE001  # no call waits for it, and the old connections go on
+            _LOG.debug("no new connection beside those that only read", extra={"error": type(error).__name__})
+            writes = False
+        finally:
+            self.looking = False
+        if not writes:
+            self.saw(monotonic())
+        return writes
 
-async def writes_now(pool: Any, driver: Driver) -> bool:
+
+async def _writes_now(pool: Any, driver: Driver) -> bool:
     """Whether a new connection leads to a server that writes.
 
-    It is made beside the pool, so that nobody waits for it.
+    The connection is made beside the pool, so that no call waits for it.
 
     Args:
         pool: What to connect as.
-        driver: Talks on it.
+        driver: Talks on the connection.
     """
-    another = pool.recreate()
-    pooled = await of_pool(another)
-    try:
-        ((setting,),) = await driver.fetch(pooled.driver_connection, "SHOW transaction_read_only", ())
-        return bool(setting == "off")
-    finally:
-        await greenlet_spawn(pooled.invalidate)
-        await greenlet_spawn(pooled.close)
-        await greenlet_spawn(another.dispose)
+    ((setting,),) = await ask_beside(pool, driver, "SHOW transaction_read_only")
+    return bool(setting == "off")

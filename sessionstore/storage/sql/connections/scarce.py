@@ -4,18 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextvars import Context
 from math import inf
 from time import monotonic
-from typing import Any, Final
+from typing import Final
 
 from ..causes import Stage, clean_cause
+from ..faults import MOMENTARY, NOT_YET, TOO_MANY, Errors, code_of
+from .lease import Lease
 
 _LOG: Final = logging.getLogger("sessionstore.storage")
 
 _AGAIN_SECONDS: Final = 10.0
 """After so long, one call tries to get another connection."""
+_REGAIN_SECONDS: Final = 1.0
+"""The same after a connection was left to others."""
+_LATELY_SECONDS: Final = 60.0
+"""For so long after a refusal, the server counts as one that has too few connections."""
+_ASKED_AGAIN: Final[Mapping[str | None, float]] = {TOO_MANY: inf, NOT_YET: 10.0, MOMENTARY: 10.0}
+"""For how long a server is asked again that refuses connections with these codes, if the pool waits for as long."""
+_PAUSES: Final = (0.02, 0.2)
+_SPARE_SECONDS: Final = 1.0
+"""For how long a connection stays idle while the server has too few."""
 _TOLD_SECONDS: Final = 600.0
 """For so long it is not logged again."""
 
@@ -26,24 +39,131 @@ class Scarce:
     Attributes:
         used: How many are in use, or being made.
         refusal: What the last attempt to make another one was refused with.
+
+    Args:
+        refusals: The errors with which a server or a network refuses a connection.
+        idle: The idle connections.
+        drop: Closes connections without waiting for anything.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, refusals: Errors, idle: list[Lease], drop: Callable[[Iterable[Lease]], None]) -> None:
+        self._refusals = refusals
+        self._idle = idle
+        self._drop = drop
         self.used = 0
         self.refusal: BaseException | None = None
-        self._waiting: deque[asyncio.Future[Any]] = deque()
+        self._waiting: deque[asyncio.Future[Lease | None]] = deque()
         self._until = 0.0
-        self._told = -inf
+        self._told = self._noted = self._left = -inf
+        self._leaving = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._closing: asyncio.TimerHandle | None = None
+
+    async def obtain(
+        self, connect: Callable[[], Awaitable[Lease]], seconds: float, unused: Callable[[Lease], Awaitable[None]]
+    ) -> Lease | None:
+        """A new connection, or where the server gives no more of them, the next one that is given back.
+
+        Args:
+            connect: Makes a connection.
+            seconds: For how long to ask the server again, and to wait for a connection that is given back.
+            unused: Takes a connection back whose caller was cancelled when it was handed over.
+
+        Returns:
+            The connection. None: one lies idle now, while the server refuses another one.
+
+        Raises:
+            Exception: What `connect` raised.
+        """
+        while True:
+            if not self.known():
+                self.used += 1
+                try:
+                    connection = await self._asked(connect, seconds)
+                except BaseException as error:
+                    self.used -= 1
+                    if not isinstance(error, self._refusals):
+                        self.free_place()
+                        raise
+                    if self._idle:
+                        return None  # maybe the very one that the server misses
+                    if self.used == 0:
+                        self.free_place()
+                        raise
+                    self.note(error)
+                else:
+                    self.forget()
+                    return connection
+            handed = await self._next(seconds, unused)
+            if handed is not None:
+                return handed
+
+    async def _asked(self, connect: Callable[[], Awaitable[Lease]], seconds: float) -> Lease:
+        """Makes a connection. If none is in use that could be waited for, the server is asked until it gives one.
+
+        Args:
+            connect: Makes a connection.
+            seconds: For how long to ask again, at most.
+
+        Raises:
+            Exception: What `connect` raised last.
+        """
+        began = monotonic()
+        while True:
+            try:
+                return await connect()
+            except Exception as error:
+                until = began + min(seconds, _ASKED_AGAIN.get(code_of(error), 0.0))
+                if self.used > 1 or monotonic() >= until:
+                    raise
+                self.note(error)
+            # Random, so that those who were refused together do not ask together; no secret.
+            await asyncio.sleep(random.uniform(*_PAUSES))  # noqa: S311
 
     def known(self) -> bool:
         """Whether it is known that there are no more connections to be had now, and some are in use."""
         return self.used > 0 and self.refusal is not None and monotonic() < self._until
 
+    def close_spare_soon(self) -> None:
+        """Closes connections that lie idle while the server has too few, so that other processes get them."""
+        if self._closing is None and self._idle and self._noted + _LATELY_SECONDS > monotonic():
+            self._closing = asyncio.get_running_loop().call_later(_SPARE_SECONDS, self._close_spare, context=Context())
+
+    def _close_spare(self) -> None:
+        self._closing = None
+        before = monotonic() - _SPARE_SECONDS
+        spare = [lease for lease in self._idle if lease.rested < before]
+        self._idle[:] = [lease for lease in self._idle if lease.rested >= before]
+        self._drop(spare)
+        self.close_spare_soon()
+
+    def close(self) -> None:
+        """Stops closing idle connections: all of them are closed now."""
+        if self._closing is not None:
+            self._closing.cancel()
+
+    def leaves_one(self) -> bool:
+        """Whether one of several is to be closed now, because others may have none.
+
+        Once in a while, and a moment later one is asked for again: where nobody else wanted it, it comes back.
+        """
+        if self._leaving and self.used > 1:
+            self._leaving = False
+            self._ask_again_in(_REGAIN_SECONDS)
+            return True
+        return False
+
     def note(self, refusal: BaseException) -> None:
         """Remembers for a while that there are no more than those in use, and logs it, but not each time."""
-        self.refusal = clean_cause(refusal, Stage.CONNECTING)  # which holds no connection
-        self._until = monotonic() + _AGAIN_SECONDS
         now = monotonic()
+        self.refusal = clean_cause(refusal, Stage.CONNECTING)  # which holds no connection
+        self._ask_again_in(_AGAIN_SECONDS)
+        if code_of(refusal) != TOO_MANY:
+            return  # the server said something else, or is not there
+        self._noted = now
+        if now > self._left + _AGAIN_SECONDS:
+            self._leaving = True
+            self._left = now
         if now > self._told + _TOLD_SECONDS:
             self._told = now
             _LOG.warning(
@@ -52,11 +172,19 @@ class Scarce:
                 extra={"connections": self.used, "error": type(self.refusal).__name__},
             )
 
-    def forget(self) -> None:
-        """A connection was made."""
-        self.refusal = None
+    def _ask_again_in(self, seconds: float) -> None:
+        self._until = monotonic() + seconds
+        if self._timer is not None:
+            self._timer.cancel()
+        # Those who wait may wait for a connection that is in use for long, while the server has one to give again.
+        self._timer = asyncio.get_running_loop().call_later(seconds, self.free_place, context=Context())
 
-    def hand_over(self, lease: Any) -> bool:
+    def forget(self) -> None:
+        """A connection was made, so there may be one for whoever waits as well."""
+        self.refusal = None
+        self.hand_over(None)
+
+    def hand_over(self, lease: Lease | None) -> bool:
         """Gives a connection to whoever has waited longest; whether somebody did."""
         while self._waiting:
             waiter = self._waiting.popleft()
@@ -66,12 +194,12 @@ class Scarce:
         return False
 
     def free_place(self) -> None:
-        """Lets whoever has waited longest try to make a connection: one was closed."""
+        """Lets whoever has waited longest try to make a connection: one was closed, maybe by another process."""
         if self._waiting:
             self._until = 0.0
             self.hand_over(None)
 
-    async def next(self, seconds: float, unused: Callable[[Any], Awaitable[None]]) -> Any:
+    async def _next(self, seconds: float, unused: Callable[[Lease], Awaitable[None]]) -> Lease | None:
         """Waits for a connection in use. None: one was closed, and another may be made in its place.
 
         Args:
@@ -81,17 +209,18 @@ class Scarce:
         Raises:
             Exception: What the attempt to make another one was refused with, when the time is up.
         """
-        waiter: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        waiter: asyncio.Future[Lease | None] = asyncio.get_running_loop().create_future()
         self._waiting.append(waiter)
         try:
             async with asyncio.timeout(seconds):
                 return await waiter
         except BaseException as error:
             if waiter.done() and not waiter.cancelled():
-                if waiter.result() is None:
+                handed = waiter.result()
+                if handed is None:
                     self.free_place()
                 else:
-                    await unused(waiter.result())
+                    await unused(handed)
             if isinstance(error, TimeoutError) and self.refusal is not None:
                 raise clean_cause(self.refusal, Stage.CONNECTING) from None
             raise

@@ -45,6 +45,14 @@ class Backend(Protocol):
     begin: str
     driver: Driver
 
+    def begin_marked(self, mark: int) -> str:
+        """Returns `begin` with a mark, by which `end_marked` finds the transaction while it is open."""
+        ...
+
+    def end_marked(self, mark: int) -> str | None:
+        """Returns a query that ends the connection of an open transaction; None: the database has none."""
+        ...
+
     def relations(self, schema: str | None) -> Statement:
         """Selects the tables of a schema from the catalogue.
 

@@ -86,6 +86,12 @@ _TIMEOUTS: Final = (
 )
 IDLE_IN_TRANSACTION: Final = "10s"
 
+_END_MARKED: Final = (
+    "SELECT pg_terminate_backend(pid) FROM pg_catalog.pg_locks "
+    "WHERE locktype = 'advisory' AND classid = {high} AND objid = {low} AND objsubid = 1 "
+    "AND database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())"
+)
+
 # A lower timeout of the role stays. The setting ends with the transaction, which is this one statement.
 _SHORT_LOCK_TIMEOUT: Final[ColumnElement[Any]] = literal_column(
     "set_config('lock_timeout', CASE WHEN current_setting('lock_timeout')::interval BETWEEN interval '1 ms' AND "
@@ -108,6 +114,15 @@ class PostgreSQL:
 
     def __init__(self, dialect: Dialect) -> None:
         self.driver: Driver = Asyncpg(dialect) if dialect.driver == "asyncpg" else Psycopg(dialect)
+
+    def begin_marked(self, mark: int) -> str:
+        # A lock that nobody else asks for. Everybody sees the lock and its holder, and the lock ends with the
+        # transaction. The number of the server process would not do: a pooler gives its clients other numbers.
+        return f"{self.begin}; SELECT pg_try_advisory_xact_lock({mark})"
+
+    def end_marked(self, mark: int) -> str:
+        high, low = divmod(mark, 1 << 32)
+        return _END_MARKED.format(high=high, low=low)
 
     def relations(self, schema: str | None) -> Statement:
         found = text(_RELATIONS).bindparams(bindparam("schema", schema, type_=Text()))

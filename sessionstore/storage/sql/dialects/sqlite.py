@@ -53,6 +53,12 @@ class SQLite:
     def __init__(self, dialect: Dialect) -> None:
         self.driver: Driver = Aiosqlite(dialect)
 
+    def begin_marked(self, mark: int) -> str:
+        return self.begin
+
+    def end_marked(self, mark: int) -> str | None:
+        return None
+
     def relations(self, schema: str | None) -> Statement:
         return select(column("name", Text()), false(), false()).select_from(table("sqlite_master"))
 

@@ -16,6 +16,7 @@ from typing import Any, Final, Protocol, TypeAlias
 from sqlalchemy import Dialect
 
 from ..faults import Errors, code_of
+from .refused import note_code
 
 Row: TypeAlias = Sequence[Any]
 Params: TypeAlias = dict[str, Any] | tuple[Any, ...]
@@ -66,6 +67,10 @@ class Driver(Protocol):
         """
         ...
 
+    async def note_code(self, error: BaseException) -> None:
+        """Gives an error that was raised while connecting the code with which the server refused, if it has none."""
+        ...
+
     async def end(self, connection: Any) -> bool:
         """Closes a connection on which a statement was cancelled, after the server confirmed the end of the statement.
 
@@ -96,7 +101,7 @@ class Psycopg:
         self.errors: Errors = (dialect.loaded_dbapi.Error,)
         dbapi = dialect.loaded_dbapi
         self.unsent: Errors = (dbapi.InterfaceError, dbapi.DataError, dbapi.ProgrammingError, dbapi.NotSupportedError)
-        self._data_error = dialect.loaded_dbapi.DataError
+        self._data_error = dbapi.DataError
         self._cursor = _raw_cursor()
 
     async def fetch(self, connection: Any, sql: str, params: Params) -> Sequence[Row]:
@@ -121,6 +126,9 @@ class Psycopg:
             return False
         reported = connection.pgconn.parameter_status
         return b"on" in (reported(b"in_hot_standby"), reported(b"default_transaction_read_only"))
+
+    async def note_code(self, error: BaseException) -> None:
+        await note_code(error)
 
     async def end(self, connection: Any) -> bool:
         # When the statement was cancelled, psycopg waited for the server, and closed the connection if it got no
@@ -176,6 +184,9 @@ class Asyncpg:
             getattr(reported, "default_transaction_read_only", None),
         )
 
+    async def note_code(self, error: BaseException) -> None:
+        """It has one, if the server refused."""
+
     async def end(self, connection: Any) -> bool:
         try:
             await connection.close(timeout=_END_SECONDS)
@@ -216,6 +227,9 @@ class Aiosqlite:
 
     def only_reads(self, connection: Any) -> bool:
         return False  # SQLite refuses each write to a read-only file by itself
+
+    async def note_code(self, error: BaseException) -> None:
+        """It has one."""
 
     async def end(self, connection: Any) -> bool:
         await connection.close()

@@ -14,8 +14,9 @@ from ..statements.rows import document_of, key_of, unique, write_fields, written
 from .answers import not_kept
 from .fetching import Fetching, check_keys
 
-_STATEMENTS: Final = 6
-"""The time limit of the transaction, as a multiple of a statement's. It waits for locks and runs callers' functions."""
+_LONGER: Final = 2.0
+"""The time limit of the transaction, in seconds more than a statement's. It waits for locks for a second at most, and
+runs callers' functions."""
 
 
 class LockedUpdates:
@@ -45,7 +46,7 @@ class LockedUpdates:
                 return await self._write(writes, lease) if writes else {}
 
         try:
-            outcome = await self._gateway.run(operation, writing=True, statements=_STATEMENTS)
+            outcome = await self._gateway.run(operation, writing=True, longer=_LONGER)
         except StorageUnavailableError as error:
             if error.code != LOCK_NOT_AVAILABLE:
                 raise

@@ -13,7 +13,7 @@ from tests.support.documents import TTL, new_chat
 from tests.support.sqlite import copied_file, sqlite_url
 
 
-async def test_a_read_does_not_wait_for_whoever_writes_the_file(
+async def test_a_read_does_not_wait_for_another_writer_of_the_file(
     sqlite_template: Path, tmp_path: Path, clock: ManualClock
 ) -> None:
     file = copied_file(sqlite_template, tmp_path / "sessions.db")

@@ -198,7 +198,7 @@ REFUSED: dict[str, Given] = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-async def test_open_storage_refuses_by_name_what_cannot_work(place: Place, name: str) -> None:
+async def test_open_storage_refuses_options_that_cannot_work_by_name(place: Place, name: str) -> None:
     with pytest.raises(ConfigurationError, match=name):
         open_storage(place.url, **REFUSED[name](place))
 
@@ -219,7 +219,7 @@ def run_sql(statement: str) -> Callable[[Any], None]:
 
 
 @pytest.mark.parametrize("moment", ["connect", "first_connect", "checkout", "checkin", "reset"])
-async def test_an_event_that_runs_sql_and_does_not_commit_stops_nobody(place: Place, moment: str) -> None:
+async def test_an_event_that_runs_sql_and_does_not_commit_stops_no_call(place: Place, moment: str) -> None:
     engine = create_async_engine(place.url, pool_size=2, max_overflow=0)
     temporary = "CREATE TEMP TABLE IF NOT EXISTS mine (a integer)"
 
@@ -235,7 +235,7 @@ async def test_an_event_that_runs_sql_and_does_not_commit_stops_nobody(place: Pl
 
 
 @pytest.mark.parametrize("moment", ["engine_connect", "begin", "before_cursor_execute", "commit", "rollback"])
-async def test_events_of_the_engine_stop_nobody(place: Place, moment: str) -> None:
+async def test_events_of_the_engine_stop_no_call(place: Place, moment: str) -> None:
     engine = create_async_engine(place.url, pool_size=2, max_overflow=0)
 
     def happened(connection: Any, *_: object) -> None:
@@ -292,7 +292,7 @@ SETTINGS = {
 
 
 @pytest.mark.parametrize("setting", SETTINGS)
-async def test_what_a_connect_event_sets_for_the_whole_session_hinders_nobody(
+async def test_settings_that_a_connect_event_makes_for_the_session_stop_no_call(
     database: Database, driver: str, setting: str
 ) -> None:
     database.empty()
@@ -328,7 +328,7 @@ async def test_a_write_on_connections_that_an_event_made_read_only_says_so(
     await engine.dispose()
 
 
-async def test_what_an_event_sets_without_a_commit_stays_set(place: Place) -> None:
+async def test_settings_that_an_event_makes_without_a_commit_stay(place: Place) -> None:
     wanted: object
     if place.driver == "sqlite":
         on, show, wanted = "PRAGMA temp_store = 2", "PRAGMA temp_store", 2
@@ -366,7 +366,7 @@ async def test_an_error_of_an_event_is_ours_and_keeps_no_connection(place: Place
 
 
 @pytest.mark.parametrize("numbers", [{"pool_size": -3, "max_overflow": 0}, {"pool_size": -20}], ids=str)
-async def test_a_pool_without_a_single_place_is_told_as_one(place: Place, numbers: dict[str, int]) -> None:
+async def test_a_pool_without_a_place_has_an_error_that_says_so(place: Place, numbers: dict[str, int]) -> None:
     engine = create_async_engine(place.url, pool_timeout=0.1, **numbers)
 
     with pytest.raises(StorageUnavailableError, match="raise pool_size"):
@@ -405,7 +405,7 @@ async def test_a_codec_of_asyncpg_that_cannot_be_set_aside_is_named(database: Da
     await engine.dispose()
 
 
-async def test_a_codec_of_asyncpg_for_json_concerns_nobody(database: Database) -> None:
+async def test_a_json_codec_of_asyncpg_changes_no_state(database: Database) -> None:
     engine = create_async_engine(asyncpg_url(database.url))
 
     def set_codec(connection: Any) -> None:
@@ -504,7 +504,7 @@ async def test_a_converter_of_sqlite_that_cannot_be_set_aside_is_named(
     await plain.dispose()
 
 
-async def test_a_static_pool_with_somebody_in_a_transaction_is_refused(place: Place) -> None:
+async def test_a_static_pool_with_an_open_transaction_is_refused(place: Place) -> None:
     engine = create_async_engine(place.url, poolclass=StaticPool)
     async with engine.connect() as connection:
         table = "sessions" if place.driver == "sqlite" else "sessionstore.sessions"

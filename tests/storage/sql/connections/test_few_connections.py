@@ -52,7 +52,9 @@ async def test_a_database_that_gives_few_connections_is_waited_for_too(postgres:
             assert all(result.created for result in created)
 
 
-async def test_a_call_that_gets_none_in_its_time_is_told(postgres: Database, driver: str) -> None:
+async def test_a_call_that_gets_no_connection_in_its_time_gets_an_error_that_says_so(
+    postgres: Database, driver: str
+) -> None:
     with role(postgres, _ALL, _TABLES, "ALTER ROLE {role} CONNECTION LIMIT 1") as url:
         async with open_storage(driven(url, driver), batching=None, pool_timeout=0.3) as storage:
             assert isinstance(storage, SqlStorageProvider)
@@ -69,7 +71,7 @@ async def test_a_call_that_gets_none_in_its_time_is_told(postgres: Database, dri
             assert in_use(storage) == 0
 
 
-async def test_whoever_is_cancelled_while_waiting_keeps_no_connection(postgres: Database, driver: str) -> None:
+async def test_a_call_that_is_cancelled_while_it_waits_keeps_no_connection(postgres: Database, driver: str) -> None:
     with role(postgres, _ALL, _TABLES, "ALTER ROLE {role} CONNECTION LIMIT 1") as url:
         async with open_storage(driven(url, driver), batching=None) as storage:
             assert isinstance(storage, SqlStorageProvider)

@@ -166,7 +166,7 @@ _CASES = [
 @pytest.mark.parametrize(
     ("driver", "place", "error", "advice"), _CASES, ids=[f"{case[0]}-{case[1].__name__}" for case in _CASES]
 )
-async def test_what_cannot_work_fails_at_the_first_call_and_says_what_to_do(
+async def test_a_database_that_cannot_work_fails_at_the_first_call_and_the_error_says_what_to_do(
     request: pytest.FixtureRequest,
     driver: str,
     place: Callable[[Place], str],
@@ -175,8 +175,10 @@ async def test_what_cannot_work_fails_at_the_first_call_and_says_what_to_do(
 ) -> None:
     with ExitStack() as stack:
         url = place(Place(request, stack, driver))
+        # For so long a server is asked again that has no connection left.
+        options = {"pool_timeout": 0.1} if place is Place.too_many_connections else {}
         for call in _CALLS:
-            async with open_storage(url) as storage:
+            async with open_storage(url, **options) as storage:
                 for _ in range(2):
                     assert advice in str(await refusal(error, partial(call, storage)))
         await _sqlite_threads_ended()
@@ -189,7 +191,7 @@ async def _sqlite_threads_ended() -> None:
             await asyncio.to_thread(thread.join)
 
 
-async def test_a_sqlite_file_that_is_opened_to_be_read_is_told_when_it_is_written(
+async def test_a_write_to_a_sqlite_file_that_was_opened_read_only_has_an_error_that_says_so(
     sqlite_template: Path, tmp_path: Path
 ) -> None:
     path = copied_file(sqlite_template, tmp_path / "sessions.db")

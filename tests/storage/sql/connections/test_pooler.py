@@ -59,7 +59,7 @@ async def test_an_option_says_the_same_as_the_url(bouncer: Bouncer, postgres: Da
         await _count_together(storage)
 
 
-async def test_an_engine_of_the_service_says_it_to_its_driver(
+async def test_a_service_engine_without_prepared_statements_works_behind_a_pooler(
     bouncer: Bouncer, postgres: Database, driver: str
 ) -> None:
     url = driven(bouncer.careless_url(postgres), driver)
@@ -68,7 +68,7 @@ async def test_an_engine_of_the_service_says_it_to_its_driver(
     await engine.dispose()
 
 
-async def test_whoever_does_not_say_it_is_told_to(
+async def test_calls_behind_a_pooler_get_the_advice_to_turn_prepared_statements_off(
     bouncer: Bouncer, postgres: Database, driver: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     told = ""

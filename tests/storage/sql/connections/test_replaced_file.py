@@ -26,7 +26,7 @@ def have_log(file: Path) -> None:
 
 
 @pytest.mark.parametrize("way", WAYS)
-async def test_what_is_written_after_the_file_was_replaced_is_in_the_new_one(
+async def test_writes_after_the_file_was_replaced_go_to_the_new_file(
     way: str, sqlite_template: Path, tmp_path: Path
 ) -> None:
     file = copied_file(sqlite_template, tmp_path / "sessions.db")

@@ -37,7 +37,7 @@ async def test_an_engine_without_a_pool_serves_too_and_is_not_disposed(service_u
     await engine.dispose()
 
 
-async def test_a_table_that_somebody_dropped_is_told_apart_from_one_never_made(service_url: str) -> None:
+async def test_a_dropped_table_has_another_error_than_a_table_that_was_never_made(service_url: str) -> None:
     engine = create_async_engine(service_url, poolclass=NullPool)
     storage = SqlStorageProvider(engine)
     chats = SessionManager(new_chat, storage)

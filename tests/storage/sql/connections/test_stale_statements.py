@@ -102,7 +102,7 @@ async def test_prepared_statements_that_are_gone_cost_asyncpg_no_call(postgres: 
             await call(storage)
 
 
-async def test_a_refusal_that_stays_is_told_after_one_more_attempt(url: str, postgres: Database) -> None:
+async def test_a_refusal_that_stays_is_raised_after_one_more_attempt(url: str, postgres: Database) -> None:
     raising = "BEGIN RAISE EXCEPTION USING ERRCODE = 'XX000', MESSAGE = 'cache lookup failed'; END"
     ask(postgres, f"CREATE FUNCTION public.fail() RETURNS trigger LANGUAGE plpgsql AS $$ {raising} $$")
     async with WireCounter(url) as wire, open_storage(wire.url, batching=None) as storage:

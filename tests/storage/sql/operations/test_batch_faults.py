@@ -90,7 +90,7 @@ async def test_a_connection_killed_while_a_batch_is_written_loses_none_of_it_and
     assert in_use(storage) == 0
 
 
-async def test_a_row_that_somebody_else_holds_keeps_up_only_those_who_change_it(
+async def test_a_row_that_another_transaction_holds_delays_only_its_writers(
     storage: SqlStorageProvider, chats: SessionManager[Chat], postgres: Database
 ) -> None:
     with locked(postgres, "s3"):

@@ -108,7 +108,7 @@ async def test_reads_at_once_move_each_expiry_once(wired: Wired, postgres: Datab
     assert ask(postgres, "SELECT n_tup_upd FROM pg_stat_user_tables WHERE relname = 'sessions'") == [(60,)]
 
 
-async def test_touches_at_once_take_few_statements_and_tell_each_whether_it_is_there(
+async def test_concurrent_touches_take_few_statements_and_each_says_whether_its_session_exists(
     wired: Wired, clock: ManualClock
 ) -> None:
     wire, storage, chats = wired
@@ -124,7 +124,7 @@ async def test_touches_at_once_take_few_statements_and_tell_each_whether_it_is_t
     assert (await chats.get_session("s00")).version == version
 
 
-async def test_calls_of_all_kinds_at_once_meet_their_own(wired: Wired) -> None:
+async def test_concurrent_calls_of_all_kinds_each_reach_their_own_session(wired: Wired) -> None:
     _, storage, chats = wired
     names = NAMES[:20]
     updates, reads, touches, looks = await asyncio.gather(
@@ -140,7 +140,7 @@ async def test_calls_of_all_kinds_at_once_meet_their_own(wired: Wired) -> None:
 
 
 @pytest.mark.parametrize("batching", [Batching(concurrency=1), Batching()], ids=["one place", "as it is"])
-async def test_a_row_that_somebody_else_holds_does_not_hold_up_other_sessions(
+async def test_a_row_that_another_transaction_holds_delays_no_other_session(
     url: str, postgres: Database, batching: Batching
 ) -> None:
     async with open_storage(url, batching=batching) as storage:
@@ -158,7 +158,7 @@ async def test_a_row_that_somebody_else_holds_does_not_hold_up_other_sessions(
         assert [(await call).unwrap()["n"] for call in (held, waiting)] == [1, 2]
 
 
-async def test_overlapping_batches_in_opposite_order_meet_without_a_deadlock(url: str, postgres: Database) -> None:
+async def test_overlapping_batches_in_opposite_order_do_not_deadlock(url: str, postgres: Database) -> None:
     async with open_storage(url) as one, open_storage(url) as other:
         desks = [SessionManager(new_chat, storage, "chat") for storage in (one, other)]
         for name in NAMES:
@@ -176,7 +176,7 @@ async def test_overlapping_batches_in_opposite_order_meet_without_a_deadlock(url
     assert _deadlocks(postgres) == 0
 
 
-async def test_processes_that_update_overlapping_sessions_lose_nothing_and_meet_without_a_deadlock(
+async def test_processes_that_update_overlapping_sessions_lose_nothing_and_do_not_deadlock(
     url: str, postgres: Database
 ) -> None:
     async with open_storage(url) as storage:

@@ -17,7 +17,7 @@ from tests.support.sqlite import copied_file, sqlite_url
 from tests.support.wire import WireCounter
 
 
-async def test_of_many_updaters_of_one_session_nobody_loses_and_nobody_starves(url: str) -> None:
+async def test_many_updaters_of_one_session_lose_no_update_and_none_starves(url: str) -> None:
     async with AsyncExitStack() as stack:
         storages = [await stack.enter_async_context(open_storage(url)) for _ in range(3)]
         desks = [SessionManager(new_chat, storage, ttl=TTL) for storage in storages]
@@ -89,7 +89,7 @@ def _waits_for_rows(statement: str) -> bool:
 
 
 @pytest.mark.parametrize("error", [LookupError("of the caller"), _Stop("of the caller")], ids=["error", "stop"])
-async def test_what_a_function_raises_under_the_row_lock_comes_through_and_nothing_is_written(
+async def test_an_error_of_a_function_under_the_row_lock_reaches_the_caller_and_nothing_is_written(
     url: str, postgres: Database, error: BaseException
 ) -> None:
     async with open_storage(url, pool_size=1) as storage:

@@ -102,7 +102,7 @@ async def test_an_access_is_not_made_up_for_once_the_session_has_expired(
 
 
 @pytest.mark.parametrize("held", [1, 8, 20])
-async def test_held_rows_keep_up_nobody_else(
+async def test_held_rows_delay_no_other_session(
     storage: SqlStorageProvider, chats: SessionManager[Chat], postgres: Database, held: int
 ) -> None:
     await _due(storage, postgres)
@@ -183,7 +183,7 @@ async def _listed(storage: SqlStorageProvider) -> Any:
 
 
 @pytest.mark.parametrize("call", _LOOKS.values(), ids=list(_LOOKS))
-async def test_what_has_expired_while_a_lock_on_the_table_was_waited_for_is_gone(
+async def test_a_session_that_expired_during_the_wait_for_a_table_lock_is_gone(
     storage: SqlStorageProvider, postgres: Database, call: Call
 ) -> None:
     await storage.create(draft("s0"))

@@ -59,7 +59,7 @@ def gateway(storage: SqlStorageProvider, monkeypatch: pytest.MonkeyPatch) -> Lat
 @pytest.mark.parametrize("lost", [1, 2, 3], ids=["once", "twice", "three times"])
 @pytest.mark.parametrize("there", [True, False])
 @pytest.mark.parametrize("together", [1, 3])
-async def test_a_late_deletion_spares_the_session_that_was_created_after_it_was_told(
+async def test_a_late_deletion_spares_a_session_that_was_created_after_the_answer(
     storage: SqlStorageProvider, gateway: LateGateway, together: int, there: bool, lost: int
 ) -> None:
     names = [f"s{n}" for n in range(together)]

@@ -78,7 +78,7 @@ async def told_unwritten(make: Callable[[], Awaitable[object]]) -> bool:
     return False
 
 
-async def test_while_somebody_holds_the_row_nothing_was_written(
+async def test_a_timeout_while_another_transaction_holds_the_row_says_that_nothing_was_written(
     chats: SessionManager[Chat], postgres: Database
 ) -> None:
     ask(postgres, "UPDATE sessionstore.sessions SET expires_at = now() - interval '1 hour' WHERE session_id = 't'")

@@ -25,7 +25,7 @@ def later() -> ManualClock:
     return ManualClock(_LATER)
 
 
-async def test_what_a_batch_deleted_is_gone_for_all_at_once(url: str, postgres: Database, later: ManualClock) -> None:
+async def test_deletions_of_a_batch_are_visible_at_once(url: str, postgres: Database, later: ManualClock) -> None:
     async with open_storage(url, clock=ManualClock()) as storage:
         await put(storage, *(f"s{n}" for n in range(7)))
     left: list[int] = []
@@ -62,7 +62,7 @@ async def test_rows_that_others_hold_are_passed_over_and_counted(
         assert (await Reaper(storage).run_once()).deleted == 2
 
 
-async def test_a_batch_does_not_visit_again_what_those_before_it_deleted(
+async def test_a_batch_does_not_visit_rows_that_earlier_batches_deleted(
     url: str, postgres: Database, later: ManualClock
 ) -> None:
     made = """
@@ -83,7 +83,7 @@ async def test_a_batch_does_not_visit_again_what_those_before_it_deleted(
     assert 2000 < read <= 2 * 2000 + 51
 
 
-async def test_what_was_held_during_a_batch_is_looked_for_again_at_the_end(
+async def test_rows_that_were_held_during_a_batch_are_tried_again_at_the_end(
     url: str, postgres: Database, later: ManualClock
 ) -> None:
     async with open_storage(url, clock=ManualClock()) as storage:
@@ -102,7 +102,7 @@ async def test_what_was_held_during_a_batch_is_looked_for_again_at_the_end(
         assert (report.deleted, report.remaining) == (7, 0)
 
 
-async def test_a_batch_is_committed_lazily_and_what_follows_on_its_connection_is_not(
+async def test_a_batch_is_committed_lazily_and_later_writes_on_its_connection_are_not(
     url: str, postgres: Database, later: ManualClock
 ) -> None:
     set_for_everybody(postgres, "synchronous_commit = 'on'")

@@ -60,7 +60,9 @@ async def test_a_batch_that_is_too_much_is_done_in_parts(
     assert await storage.delete_many([key(name) for name in _NAMES]) == [False] * 13
 
 
-async def test_what_is_too_much_alone_is_told(storage: SqlStorageProvider, postgres: Database) -> None:
+async def test_a_session_that_is_too_large_alone_is_an_error_for_its_caller(
+    storage: SqlStorageProvider, postgres: Database
+) -> None:
     _at_most(postgres, 0, "54000")
     with pytest.raises(StorageError) as told:
         await storage.create_many([draft(name) for name in _NAMES])
@@ -98,7 +100,7 @@ async def test_a_unique_violation_of_a_moment_is_done_again(
 
 
 @pytest.mark.parametrize("call", _ONCE_MORE.values(), ids=list(_ONCE_MORE))
-async def test_a_unique_violation_that_stays_is_told(
+async def test_a_unique_violation_that_stays_is_raised(
     storage: SqlStorageProvider, postgres: Database, call: Call
 ) -> None:
     _violating(postgres, 1000)

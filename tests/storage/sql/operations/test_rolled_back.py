@@ -93,7 +93,7 @@ _NEW: dict[str, Call] = {
 
 @pytest.mark.parametrize("level", ["read committed", "repeatable read", "serializable"])
 @pytest.mark.parametrize("end", ["COMMIT", "ROLLBACK"])
-async def test_a_session_that_somebody_else_is_inserting_is_waited_for(
+async def test_a_creation_waits_for_another_insert_of_its_session(
     url: str, postgres: Database, level: str, end: str
 ) -> None:
     set_for_everybody(postgres, f"default_transaction_isolation = '{level}'")
@@ -211,7 +211,7 @@ async def test_an_update_that_holds_its_lock_too_long_loses_its_connection(
     # asyncpg hangs up when it is told, and knows no more of it when it is asked for something.
     expected = StorageUnavailableError if driver == "psycopg" else UpdateOutcomeUnknownError
     for (setting,) in ask(postgres, f"SELECT name FROM pg_settings WHERE name IN ({_ENDINGS})"):
-        set_for_everybody(postgres, f"{setting} = '50ms'")
+        set_for_everybody(postgres, f"{setting} = '200ms'")
         async with opened(way, url) as storage:
             await _fill(storage)
             before = _rows(postgres)
@@ -223,21 +223,16 @@ async def test_an_update_that_holds_its_lock_too_long_loses_its_connection(
         set_for_everybody(postgres, f"{setting} = 0")
 
 
-def _code_while_connecting(driver: str, code: str) -> str | None:
-    """libpq tells no codes of errors before there is a connection, and texts are not looked at."""
-    return None if driver == "psycopg" else code
-
-
-async def test_a_role_without_a_connection_left_is_told_so(postgres: Database, driver: str) -> None:
+async def test_a_role_without_a_connection_left_gets_an_error_that_says_so(postgres: Database, driver: str) -> None:
     usage = "GRANT USAGE ON SCHEMA sessionstore TO {role}"
     tables = "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA sessionstore TO {role}"
     with role(postgres, usage, tables, "ALTER ROLE {role} CONNECTION LIMIT 1") as url:
-        async with open_storage(driven(url, driver)) as storage:
+        async with open_storage(driven(url, driver), pool_timeout=0.3) as storage:
             assert isinstance(storage, SqlStorageProvider)
             with psycopg.connect(dsn(url)):
                 error = await refusal(StorageUnavailableError, lambda: secretive(storage).get_session("s"))
-                assert error.code == _code_while_connecting(driver, "53300")
-                assert ("lower pool_size" if error.code else "not overloaded") in str(error)
+                assert error.code == "53300"
+                assert "lower pool_size" in str(error)
                 assert in_use(storage) == 0
             await until_quiet(postgres)
             assert (await secretive(storage).create_session("s")).created
@@ -250,11 +245,11 @@ async def test_a_server_that_shuts_down_is_told_apart_from_one_that_is_not_there
         with psycopg.connect(dsn(server.url), autocommit=True) as last:
             postmaster = int((directory / "data" / "postmaster.pid").read_text().splitlines()[0])
             os.kill(postmaster, signal.SIGTERM)  # a smart shutdown, which waits for the last to leave
-            async with open_storage(url) as storage:
+            async with open_storage(url, pool_timeout=0.3) as storage:
                 assert isinstance(storage, SqlStorageProvider)
                 error = await refusal(StorageUnavailableError, storage.list)
-                assert error.code == _code_while_connecting(driver, "57P03")
-                assert ("try again in a moment" if error.code else "check that the server runs") in str(error)
+                assert error.code == "57P03"
+                assert "try again in a moment" in str(error)
                 assert in_use(storage) == 0
             last.execute("SELECT 1")
 

@@ -134,7 +134,7 @@ async def test_an_update_that_a_trigger_swallows_is_an_error_that_names_triggers
     assert (await chats.get_session("s")).unwrap() == {"n": 1}
 
 
-async def test_a_row_that_nobody_asked_for_is_an_error_and_no_absence(
+async def test_a_row_that_was_not_asked_for_is_an_error_and_not_an_absent_session(
     storage: SqlStorageProvider, postgres: Database
 ) -> None:
     """As where two use one connection, and read each other's answers."""

@@ -57,7 +57,7 @@ async def test_creations_at_once_take_few_statements_and_each_gets_its_own(url: 
         assert [result.metadata and result.metadata.owner_id for result in results] == _NAMES * 2
 
 
-async def test_deletions_at_once_take_few_statements_and_each_is_told_its_own(url: str, patient: None) -> None:
+async def test_concurrent_deletions_take_few_statements_and_each_gets_its_own_result(url: str, patient: None) -> None:
     async with WireCounter(url) as wire, open_storage(wire.url) as storage:
         chats = SessionManager(new_chat, storage, "chat", ttl=TTL)
         await asyncio.gather(*(chats.create_session(name) for name in _NAMES))
@@ -92,7 +92,7 @@ async def test_a_creation_that_the_database_refuses_fails_only_its_caller(
     assert _here(postgres) == [name for name, owner in zip(_NAMES, owners, strict=True) if owner == "me"]
 
 
-async def test_a_creation_that_waits_for_another_transaction_keeps_nobody_else_waiting(
+async def test_a_creation_that_waits_for_another_transaction_delays_no_other_call(
     chats: SessionManager[Chat], storage: SqlStorageProvider, postgres: Database
 ) -> None:
     with psycopg.connect(dsn(postgres.url)) as other:
@@ -125,7 +125,7 @@ async def test_many_drafts_of_one_call_wait_for_another_transaction(
     assert [creation.created for creation in await call] == [True, False, True]
 
 
-async def test_an_expired_row_that_is_held_keeps_nobody_else_waiting(
+async def test_a_held_expired_row_delays_no_other_call(
     chats: SessionManager[Chat], storage: SqlStorageProvider, postgres: Database
 ) -> None:
     await storage.create_many([draft(name) for name in _NAMES])
@@ -138,7 +138,7 @@ async def test_an_expired_row_that_is_held_keeps_nobody_else_waiting(
     assert (await calls["s30"]).created
 
 
-async def test_a_session_that_is_held_is_deleted_when_it_is_free_and_keeps_nobody_else_waiting(
+async def test_a_held_session_is_deleted_when_it_is_free_and_delays_no_other_call(
     chats: SessionManager[Chat], storage: SqlStorageProvider, postgres: Database
 ) -> None:
     await storage.create_many([draft(name) for name in _NAMES])
@@ -166,7 +166,7 @@ async def test_a_call_for_a_held_row_that_is_out_of_time_says_that_nothing_was_w
     assert in_use(storage) == 0
 
 
-async def test_a_swallowed_deletion_is_told_to_its_caller_only(
+async def test_a_swallowed_deletion_is_an_error_for_its_caller_only(
     chats: SessionManager[Chat], storage: SqlStorageProvider, postgres: Database
 ) -> None:
     await storage.create_many([draft(name) for name in _NAMES])

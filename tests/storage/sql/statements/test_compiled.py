@@ -66,7 +66,7 @@ def test_storages_that_send_something_else_share_none() -> None:
     assert "other.sessions" in storages[1]._statements.get.one.compiled.sql
 
 
-async def test_what_a_storage_compiled_the_next_one_does_not(
+async def test_statements_that_a_storage_compiled_are_not_compiled_again(
     tmp_path: Path, sqlite_template: Path, compiled: list[str]
 ) -> None:
     url = sqlite_url(copied_file(sqlite_template, tmp_path / "sessions.db"))

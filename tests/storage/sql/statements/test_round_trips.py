@@ -56,7 +56,7 @@ async def test_a_call_takes_as_many_round_trips_as_promised(wired: Wired, call: 
     assert (seen.round_trips, seen.connections) == (3 * promised, 0), seen.statements
 
 
-async def test_an_update_of_what_was_just_written_takes_one_round_trip(wired: Wired) -> None:
+async def test_an_update_of_a_session_that_was_just_written_takes_one_round_trip(wired: Wired) -> None:
     wire, _, chats = wired
     await chats.create_session("s")
     for _ in range(_WARM_UP):

@@ -145,7 +145,7 @@ _FORMS: Final = {
 
 
 @pytest.mark.parametrize("form", _FORMS.values(), ids=_FORMS)
-async def test_what_libpq_documents_works(places: Places, form: str) -> None:
+async def test_a_url_that_libpq_documents_works(places: Places, form: str) -> None:
     await _works(places.url(form))
 
 
@@ -222,7 +222,7 @@ _UNREACHABLE: Final = {
 
 
 @pytest.mark.parametrize("form", _UNREACHABLE.values(), ids=_UNREACHABLE)
-async def test_a_server_that_is_not_as_the_url_wants_it_is_not_used(places: Places, form: str) -> None:
+async def test_a_server_of_the_wrong_target_session_attrs_is_not_used(places: Places, form: str) -> None:
     url = places.url(form)
     async with open_storage(url) as storage:
         with pytest.raises(StorageUnavailableError) as raised:
@@ -272,7 +272,7 @@ async def test_settings_of_the_server_go_beside_those_of_the_url(places: Places,
         assert ask(database, _SEEN) == [(1,)]
 
 
-async def test_what_a_url_leaves_out_comes_from_the_variables_of_libpq(
+async def test_parameters_that_a_url_leaves_out_come_from_the_variables_of_libpq(
     places: Places, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     user, database = places.url("{user} {db}").split()
@@ -333,7 +333,7 @@ _REFUSED: Final = {
 
 
 @pytest.mark.parametrize(("parameters", "advice"), _REFUSED.items(), ids=_REFUSED)
-def test_a_parameter_that_nobody_knows_is_refused_by_its_name(
+def test_an_unknown_parameter_is_refused_by_its_name(
     driver: str, parameters: str, advice: str, monkeypatch: pytest.MonkeyPatch, tmp_path: object
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -363,7 +363,7 @@ def test_a_parameter_that_nobody_knows_is_refused_by_its_name(
         "hostaddr=127.0.0.1",
     ],
 )
-def test_what_asyncpg_cannot_do_is_refused_by_its_name_and_left_to_psycopg(parameters: str) -> None:
+def test_a_parameter_that_asyncpg_lacks_is_refused_by_its_name_and_psycopg_is_named(parameters: str) -> None:
     name = parameters.rpartition("&")[2].partition("=")[0]
     message = _refusal_of(open_storage, f"postgresql+asyncpg://app:s3cret@127.0.0.1/app?{parameters}")
     assert name in message
@@ -417,7 +417,7 @@ _UNPARSED: Final = {
 
 
 @pytest.mark.parametrize("rest", _UNPARSED.values(), ids=_UNPARSED)
-def test_what_does_not_parse_is_refused_with_advice_and_without_showing_any_of_it(driver: str, rest: str) -> None:
+def test_a_url_that_does_not_parse_is_refused_with_advice_and_never_shown(driver: str, rest: str) -> None:
     for call in (open_storage, migrate.upgrade, migrate.check, migrate.current, migrate.sql):
         message = _refusal_of(call, f"{_SCHEMES[driver]}://{rest}")
         assert message.startswith("the storage URL does not parse: ")

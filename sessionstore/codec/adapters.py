@@ -1,0 +1,67 @@
+"""What pydantic makes of a type: at once where the type is whole, else when the names in it are defined."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar, get_origin
+
+from pydantic import PydanticUndefinedAnnotation, TypeAdapter
+
+from ..errors import ConfigurationError
+
+T = TypeVar("T")
+
+
+def adapter_of(given: type[T] | TypeAdapter[T], argument: str) -> TypeAdapter[T]:
+    """The adapter of a type, which may be incomplete.
+
+    Args:
+        given: The type, or its adapter.
+        argument: The name of the argument that the type was given as; for messages.
+
+    Raises:
+        ConfigurationError: pydantic can make nothing of the type.
+    """
+    if isinstance(given, TypeAdapter):
+        return given
+    try:
+        return TypeAdapter(given)
+    except Exception as error:
+        raise _no_schema(given, argument, error) from error
+
+
+def complete(adapter: TypeAdapter[Any], argument: str) -> None:
+    """Completes an adapter, if it was made before all that its type names was defined.
+
+    Raises:
+        ConfigurationError: The type is still incomplete.
+    """
+    # Outside of the except blocks, because pydantic's errors come through frames that have the state.
+    refused: ConfigurationError | None = None
+    undefined = ""
+    try:
+        if adapter.rebuild(_types_namespace={}) is not False:
+            return
+    except PydanticUndefinedAnnotation as error:
+        undefined = f" ({error.name!r})"
+    except Exception as error:  # noqa: BLE001  # whatever pydantic or a type's own hook raises
+        refused = _no_schema(adapter, argument, error)
+    raise refused or ConfigurationError(
+        f"the {argument} {_shown(adapter)} is not fully defined: it names a type that cannot be found{undefined}; "
+        "define that type in the same module, or call model_rebuild() where it is known, before the first call; or "
+        "give a TypeAdapter that was made or rebuilt there"
+    )
+
+
+def _no_schema(given: object, argument: str, error: Exception) -> ConfigurationError:
+    return ConfigurationError(
+        f"pydantic has no schema for the {argument} {_shown(given)} or for a part of it ({type(error).__name__}); "
+        "give a model, a dataclass or a TypedDict of types that pydantic knows, or give the part "
+        "__get_pydantic_core_schema__()"
+    )
+
+
+def _shown(given: object) -> str:
+    if isinstance(given, TypeAdapter):
+        # There is no public name for the type that it is of.
+        return _shown(given._type)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+    return repr(given) if get_origin(given) else getattr(given, "__qualname__", repr(given))

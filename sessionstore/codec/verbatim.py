@@ -1,0 +1,86 @@
+"""JSON text that is read back as the very value that was written: no key moves, no character and no digit changes.
+
+orjson writes and reads ordinary values. Lone surrogates, integers beyond 64 bits and deep nesting are beyond orjson.
+A writer and a reader in Python take over, and such a text begins with one space, which JSON ignores. So the reader of
+an ordinary text need not look for anything rare. A text without the space is read right too, only slower.
+
+Every text is UTF-8. NUL and lone surrogates are escaped, and there is no space between tokens.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+import orjson
+
+from .fallback import MAX_DEPTH, read, write
+
+__all__ = ["MAX_DEPTH", "dumps", "loads"]
+
+_MARK: Final = " "
+_MOST_CONTAINERS: Final = 1_000_000  # a value that contains itself has more
+_LEAVES: Final = frozenset({str, int, bool, type(None)})
+# Each integer beyond 64 bits has at least 19 digits.
+_LONG_NUMBER: Final = re.compile("[0-9]{19}")
+
+
+def dumps(value: Any) -> bytes:
+    """Returns the JSON text of a value that consists of dict, list, str, int, float, bool and None.
+
+    Raises:
+        Refused: The value holds another type (also a subclass, which would come back as the plain type), a key that
+            is no string, NaN or an infinity, or more than MAX_DEPTH levels.
+    """
+    if _suits_orjson(value):
+        try:
+            return orjson.dumps(value)
+        except TypeError:  # a key that is no string, a lone surrogate, or an integer beyond 64 bits
+            pass
+    return f"{_MARK}{write(value)}".encode()
+
+
+def loads(text: str) -> Any:
+    """Returns the value of a JSON text, also of a text that another program wrote.
+
+    Raises:
+        ValueError: The text is no JSON.
+        Refused: Python cannot hold the value, or the value has more than MAX_DEPTH levels.
+    """
+    if not text.startswith(_MARK):
+        try:
+            value = orjson.loads(text)
+        except ValueError:
+            pass
+        else:
+            if not _holds_long_integer(text, value):
+                return value
+    return read(text)
+
+
+def _holds_long_integer(text: str, value: Any) -> bool:
+    """Whether the text may hold an integer beyond 64 bits, of which orjson made a float."""
+    try:
+        # True for every text that dumps() wrote. Writing costs a fraction of reading, and a search in the text more.
+        if orjson.dumps(value) == text.encode():
+            return False
+    except TypeError:  # too deep for orjson's writer
+        pass
+    return _LONG_NUMBER.search(text) is not None
+
+
+def _suits_orjson(value: Any) -> bool:
+    """Whether orjson would write the value unchanged or refuse it."""
+    containers: list[Any] = [(value,)]
+    for container in containers:  # which grows
+        for member in container.values() if type(container) is dict else container:
+            kind = type(member)
+            if kind in _LEAVES:
+                continue
+            if kind is dict or kind is list:
+                containers.append(member)
+            elif kind is not float or member - member != 0:  # orjson makes null of NaN and infinities
+                return False
+        if len(containers) > _MOST_CONTAINERS:
+            return False
+    return True

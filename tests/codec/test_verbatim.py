@@ -1,0 +1,402 @@
+"""JSON text of items: a plain ``json.dumps`` of the value that is read equals one of the value that was written."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Callable
+from datetime import datetime
+from decimal import Decimal
+from enum import IntEnum, StrEnum
+from typing import Any, Final, NamedTuple
+from uuid import UUID
+
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sessionstore.codec.jsontext import Refused
+from sessionstore.codec.verbatim import MAX_DEPTH, dumps, loads
+from tests.support.scale import scaled
+
+_HOSTILE: Final = st.characters(categories=["Cs", "Cc"]) | st.sampled_from('\u2028\ufffe\U0001f600"\\/é')
+_TEXT: Final = st.text(max_size=8) | st.text(_HOSTILE, max_size=8)
+_INTEGERS: Final = (
+    st.integers()
+    | st.integers(-(2**65), 2**65)
+    | st.builds(lambda digits, sign: sign * (10**digits - 7), st.integers(15, 700), st.sampled_from([1, -1]))
+)
+_FLOATS: Final = st.floats(allow_nan=False, allow_infinity=False) | st.sampled_from([-0.0, 1e16, 1e-320, 1.0, 2.0**63])
+_JSON: Final = st.recursive(
+    st.none() | st.booleans() | _INTEGERS | _FLOATS | _TEXT,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(_TEXT, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+def plain(value: Any) -> str:
+    """The text of the value by the standard library."""
+    return json.dumps(value)
+
+
+def assert_verbatim(value: Any) -> None:
+    text = dumps(value).decode()
+    assert plain(loads(text)) == plain(value)
+    # Also if something on the way took the mark away, or another program wrote the text.
+    assert plain(loads(text.strip())) == plain(value)
+    assert plain(loads(plain(value))) == plain(value)
+    assert re.search("[\0-\x1f]", text) is None
+
+
+@settings(max_examples=scaled(1000), deadline=None)
+@given(_JSON)
+def test_any_json_value_comes_back_verbatim(value: Any) -> None:
+    try:
+        plain_value = json.loads(plain(value))
+        text = dumps(value)
+    except Refused as refused:
+        assert "cannot tell from another key" in refused.reason  # noqa: PT017
+        return
+    assert plain(plain_value) == plain(value)
+    assert_verbatim(value)
+    assert text.strip() == dumps(loads(text.decode())).strip()
+
+
+VALUES: dict[str, Any] = {
+    "null": None,
+    "true": True,
+    "empty text": "",
+    "empty key": {"": {"": []}},
+    "order of keys": {"b": 1, "a": {"z": 1, "aa": 2, "a": 3}, "": 0},
+    "NUL": {"a\0": ["\0", "x\0y"]},
+    "control characters": "".join(map(chr, range(32))) + "\x7f\x80\u2028\ufeff",
+    "high surrogate": ["\ud83d", {"\ud83d": "a\ud83d"}],
+    "low surrogate": ["\ude00 b", {"\ude00": 1}],
+    "surrogates in the wrong order": "\ude00\ud83d",
+    "surrogates beside a character": "\ud83d\U0001f600\ude00",
+    "what looks like an escape": ["\\ud83d", "\\u0000", '\\"'],
+    "a backslash before a surrogate": "\\\ud83d\\\\\ud83d",
+    "largest of orjson": [2**64 - 1, -(2**63)],
+    "beyond 64 bits": [2**64, -(2**63) - 1, {"a": 10**30}],
+    "400 digits": [10**399 + 7, {"n": -(10**399)}],
+    "integer and float": [1, 1.0, True, 0, 0.0, -0.0],
+    "floats": [1e16, -1e16, 1e-320, 5e-324, 1.7976931348623157e308, 0.1, 123456789012345680.0, 1e22, 2.0**64],
+    "digits in texts": ["12345678901234567890123", {"98765432109876543210": "1" * 400}],
+    "rare and ordinary": {"text": "é" * 10, "n": 2**64, "more": [None, True, {"a": "\U0001f600"}]},
+    "numbers as keys": {"1": 1, "01": 2, "-0": 3},
+}
+
+
+@pytest.mark.parametrize("value", VALUES.values(), ids=VALUES)
+def test_each_of_these_comes_back_verbatim(value: Any) -> None:
+    assert_verbatim(value)
+    assert_verbatim([{"k": [value]}])
+
+
+ORDINARY: Final = (
+    "null",
+    "NUL",
+    "order of keys",
+    "control characters",
+    "largest of orjson",
+    "floats",
+    "digits in texts",
+)
+
+
+@pytest.mark.parametrize("name", ORDINARY)
+def test_what_orjson_can_write_has_no_mark_and_is_as_orjson_writes_it(name: str) -> None:
+    assert dumps(VALUES[name]) == orjson.dumps(VALUES[name])
+
+
+@pytest.mark.parametrize("name", ["high surrogate", "beyond 64 bits", "400 digits", "rare and ordinary"])
+def test_what_orjson_cannot_write_begins_with_one_space_and_has_no_other(name: str) -> None:
+    text = dumps(VALUES[name]).decode()
+    assert text.startswith(" ")
+    assert " " not in text[1:].replace("a b", "").replace("\ude00 b", "").replace(r"\ude00 b", "")
+    assert json.loads(text) == VALUES[name]
+
+
+@pytest.mark.parametrize("digits", [600, 601, 4300, 4301, 5000, 30_000])
+@pytest.mark.parametrize("limit", [640, 4300, 0])
+def test_an_integer_of_any_length_comes_back_whatever_the_limit_of_the_process(digits: int, limit: int) -> None:
+    before = sys.get_int_max_str_digits()
+    assert dumps(7**digits).decode().strip() == str(Decimal(7**digits))
+    sys.set_int_max_str_digits(limit)
+    try:
+        for number in (10**digits - 1, -(10 ** (digits - 1)), 7**digits):
+            text = dumps({"n": [number]}).decode()
+            assert loads(text) == {"n": [number]}
+            assert loads(text.strip()) == {"n": [number]}
+    finally:
+        sys.set_int_max_str_digits(before)
+
+
+@pytest.mark.parametrize("opened", ["[", '{"a":', '[{"":'])
+@pytest.mark.parametrize("core", ["1", '"\\ud800"', str(2**64)])
+@pytest.mark.parametrize("depth", [249, 250, 254, 255, 256, 500, MAX_DEPTH])
+def test_a_deeply_nested_value_comes_back(opened: str, core: str, depth: int) -> None:
+    value = nested(opened, core, depth)
+    text = dumps(value).decode()
+    assert text.strip() == spelled(opened, core, depth)
+    assert dumps(loads(text)).decode() == text
+    assert dumps(loads(text.strip())).decode() == text
+
+
+@pytest.mark.parametrize("opened", ["[", '{"a":'])
+@pytest.mark.parametrize("core", ["1", '"\\ud800"'])
+def test_one_level_more_than_allowed_is_refused(opened: str, core: str) -> None:
+    with pytest.raises(Refused, match=f"more than {MAX_DEPTH} levels deep") as refused:
+        dumps([nested(opened, core, MAX_DEPTH)])
+    assert refused.value.path.startswith("$[0]" + ("[0]" if opened == "[" else ".a"))
+    with pytest.raises(Refused, match=f"more than {MAX_DEPTH} levels deep"):
+        loads(" [" + spelled(opened, core, MAX_DEPTH) + "]")
+
+
+def test_neither_writing_nor_reading_needs_more_stack_for_deeper_values() -> None:
+    value = nested("[", '"\\ud800"', MAX_DEPTH)
+    text = dumps(value).decode()
+    plain_text = spelled("[", "1", MAX_DEPTH)
+
+    def deep(frames: int) -> None:
+        if frames:
+            deep(frames - 1)
+            return
+        assert dumps(value).decode() == text
+        assert dumps(loads(text)).decode() == text
+        assert dumps(loads(plain_text)).decode().strip() == plain_text
+
+    deep(sys.getrecursionlimit() - depth_of_stack() - 60)
+
+
+def depth_of_stack() -> int:
+    frame, depth = sys._getframe(), 0
+    while frame.f_back is not None:
+        frame, depth = frame.f_back, depth + 1
+    return depth
+
+
+def spelled(opened: str, core: str, depth: int) -> str:
+    closed = "".join("]" if sign == "[" else "}" for sign in reversed(opened) if sign in "[{")
+    whole, rest = divmod(depth, len(closed))
+    return opened * whole + "[" * rest + core + "]" * rest + closed * whole
+
+
+def nested(opened: str, core: str, depth: int) -> Any:
+    value = json.loads(core)
+    closed = [sign for sign in opened if sign in "[{"]
+    whole, rest = divmod(depth, len(closed))
+    key = "a" if "a" in opened else ""
+    for sign in [*closed * whole, *"[" * rest][::-1]:
+        value = [value] if sign == "[" else {key: value}
+    return value
+
+
+class Text(str):
+    __slots__ = ()
+
+
+class Number(int):
+    pass
+
+
+class Fraction(float):
+    pass
+
+
+class Members(dict[str, Any]):
+    pass
+
+
+class Row(list[Any]):
+    pass
+
+
+class Pair(NamedTuple):
+    a: int
+
+
+class Colour(StrEnum):
+    RED = "red"
+
+
+class Level(IntEnum):
+    LOW = 1
+
+
+REFUSED: dict[str, Callable[[], Any]] = {
+    "NaN": lambda: float("nan"),
+    "infinity": lambda: float("inf"),
+    "negative infinity": lambda: float("-inf"),
+    "tuple": lambda: (1, 2),
+    "named tuple": lambda: Pair(1),
+    "set": lambda: {1},
+    "frozenset": frozenset,
+    "bytes": lambda: b"s3cret",
+    "bytearray": lambda: bytearray(b"s3cret"),
+    "datetime": lambda: datetime(2026, 1, 1),  # noqa: DTZ001
+    "decimal": lambda: Decimal(1),
+    "uuid": lambda: UUID(int=1),
+    "complex": lambda: 1j,
+    "str subclass": lambda: Text("s3cret"),
+    "int subclass": lambda: Number(1),
+    "float subclass": lambda: Fraction(1),
+    "dict subclass": lambda: Members(a=1),
+    "list subclass": lambda: Row([1]),
+    "str enum": lambda: Colour.RED,
+    "int enum": lambda: Level.LOW,
+    "object": object,
+    "type": lambda: dict,
+    "fragment": lambda: orjson.Fragment(b"1"),
+}
+KEYS: dict[str, Any] = {
+    "int": 1,
+    "float": 1.5,
+    "bool": True,
+    "None": None,
+    "tuple": ("s3cret",),
+    "str subclass": Text("s3cret"),
+    "str enum": Colour.RED,
+    "bytes": b"s3cret",
+}
+
+
+# Beside something that orjson cannot write, another writer has to refuse the same.
+@pytest.mark.parametrize("beside", [0, 2**64], ids=["orjson", "fallback"])
+@pytest.mark.parametrize("make", REFUSED.values(), ids=REFUSED)
+def test_what_json_cannot_give_back_is_refused_with_its_path(make: Callable[[], Any], beside: int) -> None:
+    for value, path in [
+        (make(), "$"),
+        ([beside, make()], "$[1]"),
+        ({"n": beside, "content": [{"text": make()}]}, "$.content[0].text"),
+        ({"o'clock": {"": make()}, "n": beside}, '$["o\'clock"][""]'),
+    ]:
+        with pytest.raises(Refused) as refused:
+            dumps(value)
+        assert refused.value.path == path
+        assert "s3cret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("beside", [0, 2**64], ids=["orjson", "fallback"])
+@pytest.mark.parametrize("key", KEYS.values(), ids=KEYS)
+def test_a_key_that_is_no_plain_string_is_refused(key: Any, beside: int) -> None:
+    with pytest.raises(Refused, match="is a key of type ") as refused:
+        dumps({"n": beside, "a": [{"b": 1, key: 1}]})
+    assert refused.value.path.startswith("$.a[0]")
+
+
+def test_the_path_of_a_value_under_a_lone_surrogate_is_ascii() -> None:
+    with pytest.raises(Refused) as refused:
+        dumps({"\ud800": [b""]})
+    assert refused.value.path == r'$["\ud800"][0]'
+
+
+def test_two_keys_that_are_one_key_in_json_are_refused() -> None:
+    with pytest.raises(Refused, match="cannot tell from another key") as refused:
+        dumps({"a": {"\ud83d\ude00": 1, "\U0001f600": 2}})
+    assert refused.value.path.startswith("$.a[")
+    assert loads(dumps({"\ud83d\ude00": 1}).decode()) == {"\U0001f600": 1}
+
+
+@pytest.mark.parametrize("make", [list, dict], ids=["list", "dict"])
+def test_a_value_that_contains_itself_is_refused(make: Callable[[], Any]) -> None:
+    loop = make()
+    if isinstance(loop, dict):
+        loop["a"] = loop["b"] = loop
+    else:
+        loop += [loop, loop]
+    with pytest.raises(Refused, match="levels deep"):
+        dumps({"x": loop})
+
+
+# What other programs may write.
+FOREIGN: dict[str, Any] = {
+    ' { "a" : [ 1 , 2 ] , "b" : { } } ': {"a": [1, 2], "b": {}},
+    '{"n": 18446744073709551616}': {"n": 2**64},
+    '[-9223372036854775809,"é"]': [-(2**63) - 1, "é"],
+    '{"n":123456789012345678901234567890}': {"n": 123456789012345678901234567890},
+    "[100000000000000000000000]": [10**23],
+    "[0.10000000000000000000000001]": [0.1],
+    "[18446744073709551616.0]": [2.0**64],
+    "[1E3,1e-3,-0,-0.0,1.50]": [1000.0, 0.001, 0, -0.0, 1.5],
+    '"\\ud83d\\ude00"': "\U0001f600",
+    '"\\ud83d"': "\ud83d",
+    '["\\u0041\\/\\n"]': ["A/\n"],
+    '{"a":1,"a":18446744073709551616}': {"a": 2**64},
+    "\t\r\n null\n": None,
+    " true": True,
+    "[ ]": [],
+    " [ ]": [],
+    " { }": {},
+}
+
+
+@pytest.mark.parametrize("text", FOREIGN)
+def test_a_text_of_another_program_is_read_as_json_says(text: str) -> None:
+    assert plain(loads(text)) == plain(FOREIGN[text])
+    assert plain(loads(f" {text}")) == plain(FOREIGN[text])
+
+
+NO_JSON: Final = [
+    *("", " ", "nul", "tru", "NaN", "Infinity", "-Infinity", "-", "+1", "01", "1.", ".5", "1e", "0x1", "--1", "1 2"),
+    *(
+        "[",
+        "]",
+        "[1",
+        "[1,",
+        "[1,]",
+        "[,1]",
+        "[1 2]",
+        "[1]]",
+        "[}",
+        "{",
+        "}",
+        "{]",
+        "{a:1}",
+        "{1:1}",
+        '{"a"}',
+        '{"a":}',
+    ),
+    *('{"a":1,}', '{"a":1', '{"a" 1}', '{"a":1 "b":2}', '{,"a":1}', '"', '"a', '"\\x"', '"\\u12"', '"\\u12g4"', '"\n"'),
+    *('"\0"', "'a'", "\ufeff1", "\xa01", "[1]\x00", "// c\n1", "\u0661", "1_0", "[18446744073709551616", '["\\ud800"'),
+]
+
+
+@pytest.mark.parametrize("text", NO_JSON, ids=ascii)
+def test_a_text_that_is_no_json_is_no_value(text: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        loads(text)
+    with pytest.raises(ValueError, match=r"."):
+        loads(f" {text}")
+
+
+@pytest.mark.parametrize("text", ["1e400", "[-1e309]", '{"a":[1.5E+999]}'])
+def test_a_number_beyond_a_float_is_refused(text: str) -> None:
+    with pytest.raises(Refused, match="too large for a float"):
+        loads(text)
+    with pytest.raises(Refused, match="too large for a float"):
+        loads(f" {text}")
+
+
+@settings(max_examples=scaled(500), deadline=None)
+@given(st.text(st.sampled_from('[]{}",:0123456789.eE+- \\u\ntrfalsn'), max_size=14))
+def test_the_reader_of_rare_texts_takes_and_refuses_what_the_standard_library_does(text: str) -> None:
+    outcomes = [outcome_of(strict, text), outcome_of(loads, f" {text}")]
+    assert outcomes[0] == outcomes[1] or "Infinity" in outcomes[0]
+
+
+def outcome_of(read: Callable[[str], Any], text: str) -> str:
+    try:
+        return plain(read(text))
+    except (ValueError, Refused):
+        return "refused"
+
+
+def strict(text: str) -> Any:
+    return json.loads(text, parse_constant=refuse_constant)
+
+
+def refuse_constant(name: str) -> None:
+    raise ValueError(name)
