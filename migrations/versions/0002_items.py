@@ -1,7 +1,7 @@
 """The items of sessions: a table of log entries, and their counters in the table of sessions.
 
 An expand migration: programs that know only the first revision go on working. They neither write the new columns nor
-delete items. Two triggers make sure that items end with their session whichever program deletes or replaces its row.
+delete items. Triggers make sure that items end with their session, whichever program deletes or replaces its row.
 
 Revision ID: 0002
 Revises: 0001
@@ -43,6 +43,20 @@ _POSTGRESQL_TRIGGERS = (
     """
     CREATE TRIGGER sessions_delete_items AFTER DELETE ON {schema}sessions
     REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION {schema}sessions_delete_items()
+    """,
+    # An operator may truncate both tables in one command. The table of items is then in use, but empty.
+    """
+    CREATE FUNCTION {schema}sessions_truncate_items() RETURNS trigger LANGUAGE plpgsql
+    AS $do$ BEGIN
+        IF EXISTS (SELECT FROM {schema}items) THEN
+            TRUNCATE {schema}items;
+        END IF;
+        RETURN NULL;
+    END $do$
+    """,
+    """
+    CREATE TRIGGER sessions_truncate_items AFTER TRUNCATE ON {schema}sessions
+    FOR EACH STATEMENT EXECUTE FUNCTION {schema}sessions_truncate_items()
     """,
     # A new session takes the row of an expired one. Before the update, so that the first items of the new session stay.
     """
@@ -158,7 +172,7 @@ def downgrade(schema: str | None = None) -> None:
             op.execute(f"DROP TRIGGER {name}")
     else:
         prefix = _prefix(schema)
-        for name in ("sessions_delete_items", "sessions_replace_items"):
+        for name in ("sessions_delete_items", "sessions_truncate_items", "sessions_replace_items"):
             op.execute(f"DROP TRIGGER {name} ON {prefix}sessions")
             op.execute(f"DROP FUNCTION {prefix}{name}()")
     op.drop_table("items", schema=schema)

@@ -111,6 +111,7 @@ class SqlStorageProvider(StorageProvider):
         self._listing = Listing(self._gateway, self._fetching)
         self._purging = Purging(self._gateway, self._fetching, self._reads.held)
         self._gets = {touch: self._combiner(partial(self._get_documents, touch=touch)) for touch in (False, True)}
+        self._windows = {touch: self._combiner(partial(self._get_windows, touch=touch)) for touch in (False, True)}
         self._touches = self._combiner(self.touch_many, weighed=False)
         bounds = batching or _ONE_BY_ONE
         self._appends = Appends(self._landed, self._reads, batching=bounds)
@@ -160,12 +161,12 @@ class SqlStorageProvider(StorageProvider):
         owners: Owners = None,
         window: Window | None = None,
     ) -> Sequence[Document | None]:
-        rows = await self._reads.read(keys, journal=journal)
+        rows = await self._reads.read(keys, journal=journal, window=window)
         if owners is not None:
             asked = set(zip(keys, owners, strict=True))
             rows = [row for row in rows if may_access(row, asked)]
         if touch:
-            found = await self._reads.access(rows, journal=journal)
+            found = await self._reads.access(rows, journal=journal, window=window)
         else:
             found = {key_of(row): document_of(row) for row in rows}
         documents = [found.get(key) for key in keys]
@@ -174,7 +175,9 @@ class SqlStorageProvider(StorageProvider):
     async def get(
         self, key: Key, *, touch: bool = True, owner_id: str | None = None, window: Window | None = None
     ) -> Document | None:
-        return await self._gets[touch].call((key, owner_id), None)
+        if window is None:
+            return await self._gets[touch].call((key, owner_id), None)
+        return await self._windows[touch].call((key, owner_id, window), None)
 
     async def touch(self, key: Key) -> bool:
         return await self._touches.call(key, None)
@@ -312,6 +315,24 @@ class SqlStorageProvider(StorageProvider):
         documents = await self.get_many([key for key, _ in asked], touch=touch, owners=known)
         self._gets[touch].fit([len(document.state) for document in documents if document is not None], BATCH_CHARS)
         return documents
+
+    async def _get_windows(
+        self, asked: Sequence[tuple[Key, str | None, Window]], *, touch: bool
+    ) -> Sequence[Document | None]:
+        """Reads sessions with items for concurrent callers: one statement for each window that they asked for."""
+        found: dict[tuple[Key, str | None, Window], Document | None] = {}
+        for window in dict.fromkeys(window for _, _, window in asked):
+            calls = [call for call in asked if call[2] == window]
+            keys, owners = [key for key, _, _ in calls], [owner_id for _, owner_id, _ in calls]
+            documents = await self.get_many(keys, touch=touch, owners=owners, window=window)
+            found |= dict(zip(calls, documents, strict=True))
+        documents = [found[call] for call in asked]
+        self._windows[touch].fit([_length_of(it) for it in documents if it is not None], BATCH_CHARS)
+        return documents
+
+
+def _length_of(document: Document) -> int:
+    return len(document.state) + sum(len(item.text) for item in document.items)
 
 
 def _written(writes: Sequence[Write], rows: Iterable[Row]) -> Sequence[Summary | None]:

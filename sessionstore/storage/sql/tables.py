@@ -77,11 +77,16 @@ class Instant(TypeDecorator[datetime]):
         return _instant_of_micros if dialect.name == "sqlite" else _instant_in_utc
 
 
-def _instant_of_micros(value: int | None) -> datetime | None:
+def instant_of_micros(value: int) -> datetime:
+    """Converts microseconds since 1970 to a timestamp. Limits it to those that Python can represent."""
     try:
-        return None if value is None else _EPOCH + timedelta(microseconds=value)
+        return _EPOCH + timedelta(microseconds=value)
     except OverflowError:
-        return FIRST_READ if value is not None and value < 0 else LAST_READ
+        return FIRST_READ if value < 0 else LAST_READ
+
+
+def _instant_of_micros(value: int | None) -> datetime | None:
+    return None if value is None else instant_of_micros(value)
 
 
 def _instant_in_utc(value: datetime | None) -> datetime | None:

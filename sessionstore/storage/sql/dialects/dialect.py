@@ -125,6 +125,22 @@ class Backend(Protocol):
         """Tells whether a row's key is in the batch. For statements that need no other column of the batch."""
         ...
 
+    def micros_of(self, instant: ColumnElement[Any]) -> ColumnElement[Any]:
+        """Converts a timestamp to microseconds since 1970. Limits it to those that drivers can read."""
+        ...
+
+    def joined(self, position: ColumnElement[Any], micros: ColumnElement[Any], text: ColumnElement[Any]) -> Any:
+        """Joins the items of a group into one text: ``position:micros:text``, with U+001E between two items."""
+        ...
+
+    def at_most(self, limit: BindParameter[int]) -> Any:
+        """Returns the LIMIT of a subquery that an index serves in order, whatever the statistics say."""
+        ...
+
+    def one_of_ids(self, item_id: ColumnElement[Any], ids: BindParameter[str]) -> ColumnElement[bool]:
+        """Tells whether an id is among those of a JSON array."""
+        ...
+
     def row_id(self, table: Table) -> ColumnElement[Any]:
         """Returns the physical address of a row."""
         ...

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from sqlalchemy import (
+    BigInteger,
     BindParameter,
     Boolean,
     ColumnElement,
@@ -187,6 +188,22 @@ class PostgreSQL:
 
     def among(self, table: Table, batch: FromClause) -> ColumnElement[bool]:
         return and_(table.c.namespace == batch.c.namespace, table.c.session_id == batch.c.session_id)
+
+    def micros_of(self, instant: ColumnElement[Any]) -> ColumnElement[Any]:
+        return cast(extract("epoch", self.readable(instant)) * literal_column("1000000"), BigInteger)
+
+    def joined(self, position: ColumnElement[Any], micros: ColumnElement[Any], text: ColumnElement[Any]) -> Any:
+        entry = func.concat(position, literal_column("':'"), micros, literal_column("':'"), text)
+        return func.string_agg(entry, literal_column("chr(30)"), type_=Text())
+
+    def at_most(self, limit: BindParameter[int]) -> Any:
+        # A subquery, whose value the planner does not know. It then plans for a tenth of the rows, and walks the index.
+        # If it knew the limit, and took sessions for short ones, it would read and sort all items of a long one.
+        return select(limit).scalar_subquery()
+
+    def one_of_ids(self, item_id: ColumnElement[Any], ids: BindParameter[str]) -> ColumnElement[bool]:
+        each = select(func.jsonb_array_elements_text(cast(ids, JSONB))).scalar_subquery()
+        return item_id == any_(func.array(each))
 
     def row_id(self, table: Table) -> ColumnElement[Any]:
         return literal_column("ctid")

@@ -109,6 +109,21 @@ class SQLite:
     def among(self, table: Table, batch: FromClause) -> ColumnElement[bool]:
         return tuple_(table.c.namespace, table.c.session_id).in_(select(batch.c.namespace, batch.c.session_id))
 
+    def micros_of(self, instant: ColumnElement[Any]) -> ColumnElement[Any]:
+        return instant
+
+    def joined(self, position: ColumnElement[Any], micros: ColumnElement[Any], text: ColumnElement[Any]) -> Any:
+        colon: Any = literal_column("':'", Text())
+        entry = cast(position, Text).concat(colon).concat(cast(micros, Text)).concat(colon).concat(text)
+        return func.group_concat(entry, literal_column("char(30)"), type_=Text())
+
+    def at_most(self, limit: BindParameter[int]) -> Any:
+        return limit
+
+    def one_of_ids(self, item_id: ColumnElement[Any], ids: BindParameter[str]) -> ColumnElement[bool]:
+        each = func.json_each(ids).table_valued("value", name="ids")
+        return item_id.in_(select(each.c.value))
+
     def row_id(self, table: Table) -> ColumnElement[Any]:
         return literal_column("rowid")
 

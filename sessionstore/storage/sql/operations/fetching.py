@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Any, Final
 
 from ....errors import StorageError
 from ... import Clock, Key
@@ -49,6 +49,7 @@ class Fetching:
         keyed: bool = True,
         divisible: bool = True,
         access: bool = False,
+        shared: Fields | None = None,
     ) -> Sequence[Row]:
         """Runs a statement on a batch.
 
@@ -60,6 +61,7 @@ class Fetching:
             divisible: Whether to try the halves of the batch if the database refuses the whole for its size. The
                 first half may have been written when the second one fails.
             access: Whether the statement writes for the sake of a read, see Gateway.run().
+            shared: Parameters that all rows of the batch have in common.
 
         Raises:
             StorageError: The database refused the batch, or a single row of it.
@@ -68,6 +70,8 @@ class Fetching:
         if not given:
             return ()
         statement, bound = self.bound(pair, given)
+        if shared is not None:
+            bound |= shared
         try:
             rows = await self._gateway.run(
                 lambda lease: statement.fetch(lease.driver, bound), writing=writing, access=access
@@ -80,8 +84,9 @@ class Fetching:
                 check_keys(rows, given)
             return rows
         half = len(given) // 2
-        first = await self.batch(pair, given[:half], writing=writing, keyed=keyed, access=access)
-        return [*first, *await self.batch(pair, given[half:], writing=writing, keyed=keyed, access=access)]
+        kind: dict[str, Any] = {"writing": writing, "keyed": keyed, "access": access, "shared": shared}
+        first = await self.batch(pair, given[:half], **kind)
+        return [*first, *await self.batch(pair, given[half:], **kind)]
 
     def bound(self, pair: Pair, fields: Iterable[Fields]) -> tuple[Prepared, Fields]:
         """Returns the statement for the size of the batch, and its parameters."""

@@ -8,9 +8,10 @@ from datetime import datetime
 from ....concurrency.loops import PerLoop
 from ....concurrency.sent import Sent, noting
 from ....errors import StorageUnavailableError, UpdateOutcomeUnknownError
-from ... import Document, Key
+from ... import Document, Key, Window
 from ..drivers.driver import Row
 from ..statements.compiled import Statements
+from ..statements.item_reading import Shape, window_fields
 from ..statements.rows import DUE, OWNER_ID, accessed, key_fields, key_of, unique
 from .fetching import Fetching
 from .late import LateAccesses
@@ -38,8 +39,11 @@ class Reads:
         """Moves the expiry of these sessions later, when no other transaction holds their rows."""
         self._late.here().add(keys)
 
-    async def read(self, keys: Iterable[Key], *, journal: bool = False) -> Sequence[Row]:
-        """Reads the rows of the live sessions among these. Is no access."""
+    async def read(self, keys: Iterable[Key], *, journal: bool = False, window: Window | None = None) -> Sequence[Row]:
+        """Reads the rows of the live sessions among these, with the items of a window. Is no access."""
+        if window is not None and window.limit > 0:
+            statement = self._statements.get_window(Shape.of(window), journal=journal)
+            return await self._fetching.batch(statement, unique(keys), writing=False, shared=window_fields(window))
         statement = self._statements.get_with_journal if journal else self._statements.get
         return await self._fetching.batch(statement, unique(keys), writing=False)
 
@@ -69,7 +73,9 @@ class Reads:
             rows = await self._fetching.batch(self._statements.held, map(key_fields, keys), writing=True)
         return [key_of(row) for row in rows]
 
-    async def access(self, rows: Sequence[Row], *, journal: bool = False) -> dict[Key, Document]:
+    async def access(
+        self, rows: Sequence[Row], *, journal: bool = False, window: Window | None = None
+    ) -> dict[Key, Document]:
         """Accesses the sessions of rows that were just read: moves each expiry that is due.
 
         If another transaction holds the row, or if the server is read-only or unavailable, the expiry is moved later,
@@ -94,7 +100,7 @@ class Reads:
             found[key] = found[key]._replace(summary=summary)
         # The other sessions were moved or deleted by another call, or are held. A second read tells which.
         if others := [key for key in due if key not in moved]:
-            again = await self.read(others, journal=journal)
+            again = await self.read(others, journal=journal, window=window)
             late.add(key_of(row) for row in again if row[DUE])
             for key in others:
                 del found[key]

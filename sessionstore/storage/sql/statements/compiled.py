@@ -17,6 +17,7 @@ from .appending import APPEND, LOST, Appending
 from .columns import Columns
 from .creating import Creating
 from .deleting import Deleting
+from .item_reading import ItemReading, Shape
 from .reading import Reading
 from .terms import KEY_FIELDS, VERSIONED, Element, Parameters, Rows, Terms, same_key
 from .writing import Writing
@@ -78,6 +79,8 @@ class Statements:
         creating, deleting = Creating(self._terms, reading), Deleting(self._terms)
         appending = Appending(self._terms)
         self._reading, self._deleting = reading, deleting
+        self._item_reading = ItemReading(self._terms, reading)
+        self._windows: dict[tuple[Shape, bool], Pair] = {}
 
         self.get = self._read(KEY_FIELDS, reading.get)
         self.get_with_journal = self._read(KEY_FIELDS, reading.get_with_journal)
@@ -101,6 +104,16 @@ class Statements:
         )
         self.purge = self._prepare(deleting.purge)
         self.count_expired = self._prepare(deleting.count_expired)
+        self.find = self._prepare(lambda: self._item_reading.find(owned=False))
+        self.find_owned = self._prepare(lambda: self._item_reading.find(owned=True))
+
+    def get_window(self, shape: Shape, *, journal: bool) -> Pair:
+        """Reads sessions with the items of a window of this form."""
+        if (pair := self._windows.get((shape, journal))) is None:
+            build = self._item_reading.get_with_journal if journal else self._item_reading.get
+            pair = self._read(KEY_FIELDS, lambda batch, columns: build(batch, columns, shape))
+            self._windows[shape, journal] = pair
+        return pair
 
     def list(self, conditions: Sequence[ColumnElement[bool]]) -> Prepared:
         """Selects one page of the live sessions that meet the conditions."""

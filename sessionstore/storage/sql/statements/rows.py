@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final, TypeAlias
 
 import orjson
 
 from ....ids import LAST_VERSION, Version
-from ... import Append, Document, Draft, Key, NewItem, Summary, Write
+from ... import Append, Document, Draft, Key, NewItem, StoredItem, Summary, Write
 from ...journal import KEY_CHARS, Journal, append_entry, entry, new_write_id
 from ..drivers.driver import Row
 from ..tables import micros
@@ -29,7 +29,8 @@ SET_AT: Final = _SUMMARY_COLUMNS
 """The index, in a row of `set`, of the time at the end of the statement. The next column is `due`."""
 
 STATE, NOW, DUE, CREATED, _JOURNAL = range(_SUMMARY_COLUMNS, _SUMMARY_COLUMNS + 5)
-"""The indexes, in a row that reads a document, of the columns after the summary."""
+"""The indexes, in a row that reads a document, of the columns after the summary. The items come last."""
+_ITEMS: Final = _JOURNAL + 3
 
 # Skips the Python-level __new__ of named tuples: each session needs several of them.
 _new = tuple.__new__
@@ -144,14 +145,14 @@ def written(write: Write, row: Row) -> Summary:
 
 def document_of(row: Row) -> Document:
     """Returns the document in a row."""
-    return _new(Document, (row[STATE], summary_of(row), _journal_of(row), ()))
+    return _new(Document, (row[STATE], summary_of(row), *_rest_of(row)))
 
 
 def accessed(row: Row) -> Document:
     """Returns the document in a row, with this access as its last access."""
     rest = row[_LAST_ACCESSED_AT + 1 : _SUMMARY_COLUMNS]
     summary = _new(Summary, (_new(Key, row[:2]), *row[2:_LAST_ACCESSED_AT], row[NOW], *rest, ()))
-    return _new(Document, (row[STATE], summary, _journal_of(row), ()))
+    return _new(Document, (row[STATE], summary, *_rest_of(row)))
 
 
 def expired(row: Row, *, now: int = NOW) -> bool:
@@ -160,5 +161,10 @@ def expired(row: Row, *, now: int = NOW) -> bool:
     return expires_at is not None and expires_at <= row[now]
 
 
-def _journal_of(row: Row) -> Journal | None:
-    return _new(Journal, row[_JOURNAL:]) if len(row) > _JOURNAL else None
+def _rest_of(row: Row) -> tuple[Journal | None, Sequence[StoredItem]]:
+    """Returns the journal and the items in a row, if the statement read them."""
+    columns = len(row)
+    if columns <= _JOURNAL:
+        return None, ()
+    journal = _new(Journal, row[_JOURNAL:_ITEMS]) if columns >= _ITEMS else None
+    return journal, () if columns == _ITEMS else row[-1]

@@ -1,0 +1,154 @@
+"""The statements that read and find items."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+import orjson
+from sqlalchemy import (
+    BigInteger,
+    Dialect,
+    FromClause,
+    Select,
+    Text,
+    bindparam,
+    func,
+    literal_column,
+    select,
+    type_coerce,
+)
+from sqlalchemy.types import TypeDecorator
+
+from ... import StoredItem, Window
+from ..drivers.prepared import Statement
+from ..tables import instant_of_micros
+from .columns import Columns
+from .reading import Reading
+from .rows import Fields
+from .terms import Element, Terms
+
+_SEPARATOR: Final = "\x1e"
+"""Joins items. JSON text has no raw control characters, so no item contains it."""
+
+_LARGEST: Final = (1 << 63) - 1
+
+
+def packed_ids(ids: Sequence[str]) -> str:
+    """Returns the parameter that carries ids of items."""
+    return orjson.dumps(ids).decode()
+
+
+IDS: Final = bindparam("ids", type_=Text())
+"""Ids of items, as a JSON array."""
+
+
+class Shape(NamedTuple):
+    """The form of a window: each form has a statement of its own. The fields are as in Window, without the values."""
+
+    newest: bool
+    after: bool
+    before: bool
+    ids: bool
+
+    @classmethod
+    def of(cls, window: Window) -> Shape:
+        """Returns the form of a window."""
+        return cls(window.newest, window.after is not None, window.before is not None, window.ids is not None)
+
+
+class Items(TypeDecorator[Any]):
+    """Items that a statement joined into one text. Read as StoredItems, oldest first."""
+
+    impl = Text
+    cache_ok = True
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Any:  # a function of one value
+        return _split
+
+
+def _split(joined: str | None) -> tuple[StoredItem, ...]:
+    if not joined:
+        return ()
+    items: list[StoredItem] = []
+    for entry in joined.split(_SEPARATOR):
+        position, created_at, text = entry.split(":", 2)
+        items.append(StoredItem(int(position), text, instant_of_micros(int(created_at))))
+    # Databases do not promise the order in which they join texts. Positions are unique, so texts are not compared.
+    items.sort()
+    return tuple(items)
+
+
+def window_fields(window: Window) -> Fields:
+    """Returns the parameters of a window."""
+    return {
+        "log": window.log,
+        "after": None if window.after is None else _bounded(window.after),
+        "before": None if window.before is None else _bounded(window.before),
+        "ids": None if window.ids is None else packed_ids(window.ids),
+        "limit": _bounded(window.limit),
+    }
+
+
+def _bounded(number: int) -> int:
+    return max(-_LARGEST, min(number, _LARGEST))
+
+
+class ItemReading:
+    """Builds the statements that read sessions with their items, and that find items."""
+
+    def __init__(self, terms: Terms, reading: Reading) -> None:
+        self._terms = terms
+        self._reading = reading
+
+    def get(self, batch: FromClause, columns: Columns, shape: Shape) -> Select[Any]:
+        return self._reading.get(batch, columns).add_columns(self._joined(shape))
+
+    def get_with_journal(self, batch: FromClause, columns: Columns, shape: Shape) -> Select[Any]:
+        return self._reading.get_with_journal(batch, columns).add_columns(self._joined(shape))
+
+    def find(self, *, owned: bool) -> Statement:
+        """Finds items by their ids. Of several sessions that have an item of an id, the one created first is found."""
+        t, i, backend = self._terms.table, self._terms.items, self._terms.backend
+        columns = self._terms.range_checked.summary
+        rank = func.row_number().over(partition_by=i.c.item_id, order_by=(t.c.created_at, *self._terms.key))
+        found = select(*columns, i.c.item_id, i.c.position, i.c.item, i.c.created_at.label("appended_at"))
+        candidates = (
+            found.add_columns(rank.label("rank"))
+            .select_from(i)
+            .join(t, (t.c.namespace == i.c.namespace) & (t.c.session_id == i.c.session_id))
+            .where(
+                i.c.namespace == bindparam("namespace", type_=Text()),
+                i.c.item_id.is_not(None),  # so that the partial index serves the query
+                backend.one_of_ids(i.c.item_id, IDS),
+                self._terms.live(self._terms.now_once),
+            )
+        )
+        if owned:
+            candidates = candidates.where(t.c.owner_id == bindparam("owner_id", type_=Text()))
+        c = candidates.subquery("candidates").c
+        summary = [c[str(column.key)] for column in columns]
+        item = (c.item_id, c.position, backend.text(c.item).label("item"), backend.readable(c.appended_at))
+        return select(*summary, *item).where(c["rank"] == literal_column("1"))
+
+    def _joined(self, shape: Shape) -> Element:
+        """Builds the items of a window, joined into one text. Each entry is a position, a time and an item."""
+        t, i, backend = self._terms.table, self._terms.items, self._terms.backend
+        limit, after, before = (bindparam(name, type_=BigInteger()) for name in ("limit", "after", "before"))
+        rows = select(i.c.position, i.c.created_at, i.c.item).where(
+            i.c.namespace == t.c.namespace, i.c.session_id == t.c.session_id, i.c.log == bindparam("log", type_=Text())
+        )
+        if shape.after:
+            rows = rows.where(i.c.position > after)
+        if shape.before:
+            rows = rows.where(i.c.position < before)
+        position: Element = i.c.position
+        if shape.ids:
+            rows = rows.where(i.c.item_id.is_not(None), backend.one_of_ids(i.c.item_id, IDS))
+            # An expression, so that the planner does not walk the whole log in order to find a few ids.
+            position = position + literal_column("0")
+        ordered = rows.order_by(position.desc() if shape.newest else position)
+        chosen = ordered.limit(backend.at_most(limit)).correlate(t).subquery("chosen").c
+        parts = (chosen.position, backend.micros_of(chosen.created_at), backend.text(chosen.item))
+        joined = select(backend.joined(*parts)).correlate(t).scalar_subquery()
+        return type_coerce(joined, Items()).label("items")
