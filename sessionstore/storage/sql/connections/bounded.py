@@ -1,4 +1,4 @@
-"""Operations that are left in the middle: because their caller is gone, or because they took too long."""
+"""Runs an operation in a time limit, and leaves it in the middle if the caller is cancelled or the time is up."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ class Left(Exception):
     """An operation was left in the middle of a statement.
 
     Attributes:
-        rest: What is left of it; see ended().
-        cancelled: What cancelled it; None: its time was up.
-        waited: For how many seconds it had been under way.
+        rest: The coroutine of the operation, to be given to ended().
+        cancelled: The cancellation of the caller. None: the time was up.
+        waited: For how many seconds the operation had been under way.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class _Watch:
     def end(self) -> None:
         self._over = True
         if self.waiting is not None and not self.waiting.done():
-            # As cancelling the task would do, of which nobody else shall hear.
+            # As if the task were cancelled. The task itself is not, because its caller would see that.
             self.waiting.cancel()
 
 
@@ -50,12 +50,12 @@ class _Watch:
 def bounded(running: Coroutine[Any, Any, R], seconds: float) -> Generator[Any, Any, R]:
     """Runs an operation in the task of its caller, without a task of its own: that costs a quarter of a round trip.
 
-    A driver that is cancelled takes its time to say so to the server, and holds up its caller for seconds where the
-    network swallows everything. So the driver does not hear of it here; ended() tells it, in another task.
+    A driver that is cancelled sends a message to the server first. On a dead network this holds up the caller for
+    seconds. So the driver is not cancelled here. ended() cancels it later, in another task.
 
     Args:
-        running: What to run.
-        seconds: For how long at most.
+        running: The operation.
+        seconds: The time limit.
 
     Raises:
         Left: The caller was cancelled, or the time is up.
@@ -86,8 +86,8 @@ def bounded(running: Coroutine[Any, Any, R], seconds: float) -> Generator[Any, A
                 cancelled = task is not None and task.cancelling() > cancelled_before
                 if cancelled or watch.over():
                     raise Left(running, raised if cancelled else None, waited=loop.time() - began) from None
-                error = raised  # of what is waited for
-            except BaseException as raised:  # noqa: BLE001  # the same
+                error = raised  # of the future that the driver waits for
+            except BaseException as raised:  # noqa: BLE001  # of the same future
                 error = raised
             finally:
                 watch.waiting = None
@@ -98,7 +98,7 @@ def bounded(running: Coroutine[Any, Any, R], seconds: float) -> Generator[Any, A
 
 @types.coroutine
 def ended(rest: Coroutine[Any, Any, Any]) -> Generator[Any, Any, None]:
-    """Cancels what is left of an operation, and runs it until its driver has come to an end with it."""
+    """Cancels an operation that was left in the middle, and runs it until its driver is done with it."""
     error: BaseException | None = asyncio.CancelledError()
     while True:
         try:

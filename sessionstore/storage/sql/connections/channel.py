@@ -31,18 +31,18 @@ _FAREWELL_SECONDS: Final = 2.0
 
 
 class Channel:
-    """Connections and the queues before them. Nothing here may be used by another loop, or by a forked child.
+    """The connections of one event loop, and the queues for them. No other loop and no forked child may use a channel.
 
     Attributes:
         connections: The connections of this loop.
-        turns: The queue for a connection.
-        write_queue: The queue of those who write, where the database takes one writer at a time.
+        queue: The queue for a connection.
+        write_queue: The queue of writers, if the database takes one writer at a time.
         check_turn: Held by the call that looks at the tables.
 
     Args:
         engine: The engine whose connections are used.
         backend: The database.
-        limits: How long things may take.
+        limits: The time limits.
         owned: Whether the engine is ours, see Connections.
         ended: Called when the channel was closed because its loop ends.
     """
@@ -62,17 +62,17 @@ class Channel:
         self._ended = ended
         self._closed = False
         self._last_act = _last_act(self._end)
-        # Up to its first step, which waits for nothing: from then on the loop knows it.
+        # Runs the generator up to its `yield`, without waiting. From then on the loop closes it at its end.
         with suppress(StopIteration):
             self._last_act.__anext__().send(None)
 
     async def close(self) -> None:
-        """Gives back what is idle, and closes it if it is ours."""
+        """Gives idle connections back to the pool, and closes our own."""
         self._closed = True
         await self.connections.close()
 
     def abandon(self) -> None:
-        """Drops everything after the loop was closed, or when nobody can wait for it."""
+        """Drops all connections after the loop was closed, or when no task can wait for their end."""
         self._closed = True
         self.connections.abandon()
 
@@ -89,13 +89,13 @@ class Channel:
 
 
 def _file(url: URL) -> Path | None:
-    """The file of a SQLite database that is one."""
+    """The file of a SQLite database. None: the database is in memory, or is not SQLite."""
     in_memory = not url.database or ":memory:" in url.database or url.query.get("mode") == "memory"
     return None if url.get_backend_name() != "sqlite" or in_memory else file_of(url)
 
 
 async def _last_act(act: Callable[[], Awaitable[None]]) -> AsyncGenerator[None]:
-    """Does something when the loop ends: asyncio.run() and its like close all generators while the loop still runs."""
+    """Runs `act` when the loop ends: asyncio.run() closes all async generators while the loop still runs."""
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""Connections of an engine: taken for one operation, and given back whole or broken."""
+"""Checks connections of one event loop out for one operation each, and takes them back, whole or broken."""
 
 from __future__ import annotations
 
@@ -23,28 +23,28 @@ from .readers import Readers
 from .scarce import Scarce
 
 _GRACE_SECONDS: Final = 0.5
-"""How long a call that is over waits for the server to say that its statement is."""
+"""How long a call that is over waits until the server confirms that its statement ended."""
 _PING_SECONDS: Final = 0.3
 _SUSPICIOUS_SECONDS: Final = 0.1
 """A statement that had no answer for so long makes the other connections suspicious."""
 
 
 class Connections:
-    """Takes connections out of a pool, and sees to it that what runs on them commits by itself.
+    """Checks connections out of a pool, in AUTOCOMMIT, and keeps idle connections for the next operation.
 
-    The pool of SQLAlchemy wants a greenlet around it, and with that a check-out and a check-in take a quarter of the
-    time that reading a session takes. So those of our own engine stay out between operations; those of others go back
-    as they came.
+    SQLAlchemy's pool needs a greenlet, so a check-out and a check-in take a quarter of the time of reading a session.
+    Connections of our own engine therefore stay out of the pool between operations. Connections of a service's engine
+    go back after each operation, in the mode in which they came.
 
     Attributes:
         readers: Which connections lead to a server that only reads.
 
     Args:
-        pool: Says which pool.
+        pool: Says which pool connections are taken from now.
         mode: Puts connections into AUTOCOMMIT.
-        driver: Talks on them.
+        driver: Runs statements on connections.
         owned: Whether engine.py made the engine.
-        limits: For how long connections may be idle, and calls wait for one.
+        limits: For how long a connection may be idle, and a call may wait for one.
         file: The file of SQLite, if there is one.
     """
 
@@ -70,14 +70,15 @@ class Connections:
 
     @property
     def idle(self) -> int:
-        """How many lie here, to be used again."""
+        """The number of idle connections."""
         return len(self._idle)
 
     async def take(self) -> Lease:
-        """A connection: an idle one, or the pool's.
+        """Checks a connection out: an idle one, or a new one from the pool.
 
         Raises:
-            ConfigurationError: The connection has a setting with which nothing would be committed, or read as it is.
+            ConfigurationError: The connection has a setting with which writes would not be committed, or rows would be
+                read wrongly.
             StorageError: The engine's own events, creator or pool failed.
         """
         if self._file is not None:
@@ -102,7 +103,7 @@ class Connections:
                 return connected
 
     async def _reader(self, lease: Lease) -> Lease:
-        """A connection that only reads; another one in its place where nobody knows whether new ones would too."""
+        """Returns a connection that only reads, or a new one if it is unknown whether new connections only read too."""
         readers = self.readers
         readers.saw(lease.since)
         if readers.unknown:
@@ -124,7 +125,7 @@ class Connections:
         return writes
 
     async def give_back(self, lease: Lease) -> None:
-        """Takes a connection back that is as good as it was."""
+        """Takes a connection back that can be used again."""
         lease.rested = monotonic()
         try:
             await self._put(lease)
@@ -135,11 +136,11 @@ class Connections:
     async def _put(self, lease: Lease) -> None:
         if self._closed and self._owned:
             self._scarce.used -= 1
-            await to_its_end(self._endings.close([lease]))  # its pool is disposed of, or about to be
+            await to_its_end(self._endings.close([lease]))  # the pool is disposed of, or will be in a moment
         elif lease.generation != self._generation:
             await self.discard(lease, lost=False)
         elif self._scarce.leaves_one():
-            # To other processes, which may have none.
+            # Other processes may have no connection, and get the place of this one.
             self._scarce.used -= 1
             await to_its_end(self._endings.close([lease]))
         elif self._scarce.hand_over(lease):
@@ -155,21 +156,21 @@ class Connections:
                 await to_its_end(self._endings.give_back(lease))
 
     async def discard(self, lease: Lease, *, lost: bool, others: bool = False) -> None:
-        """Closes a connection of which nobody knows what is still to come on it.
+        """Closes a connection that cannot be used again: the end of its statement is unknown, or it broke.
 
         Args:
-            lease: Which.
-            lost: Whether it broke. Then those that lay idle meanwhile are as suspicious, and are replaced as well.
-            others: Whether those that are in use now are no better, and are replaced once they are given back.
+            lease: The connection.
+            lost: Whether the connection broke. Then idle connections may be broken too, and are replaced.
+            others: Whether connections in use have the same fault. They are replaced when they are given back.
         """
         self._scarce.used -= 1
-        # Once: those that fail together were made together.
+        # Only once: connections of one generation fail together.
         others = others and lease.generation == self._generation
         if others:
             self._generation += 1
         if lost or others:
             lease.outdate_pool()
-        # Also where the operation is cancelled meanwhile: closing says goodbye to the server, and may take its time.
+        # Also if the operation is cancelled meanwhile: closing sends a message to the server, which may take time.
         try:
             if lost:
                 self._end_transaction(lease)
@@ -182,11 +183,11 @@ class Connections:
     async def part(self, lease: Lease, left: Left) -> bool:
         """Ends an operation that was left in the middle of a statement, and closes its connection.
 
-        The server is asked to cancel the statement. Where that is not done soon, the place in the pool is given back
-        all the same, and the rest goes on beside everything else.
+        The server is asked to cancel the statement. If the server does not answer soon, the place in the pool is given
+        back, and the connection is closed later in a task of its own.
 
         Returns:
-            Whether the server answered. If not, the connections that are idle are as suspicious, and are replaced.
+            Whether the server answered. If not, idle connections may be dead too, and are replaced.
         """
         since = monotonic()
         if left.waited > _SUSPICIOUS_SECONDS:
@@ -207,7 +208,7 @@ class Connections:
         return answered
 
     async def close(self) -> None:
-        """Gives the idle ones back to the pool. Those in use are closed when they are given back, if they are ours."""
+        """Gives idle connections back to the pool. Our own connections in use are closed when they are given back."""
         self._closed = True
         self._most_idle = 0
         self._scarce.close()
@@ -217,12 +218,12 @@ class Connections:
         await self._maker.close()
 
     async def end(self) -> None:
-        """Closes what cannot outlive the event loop, in the last moment that the loop gives."""
+        """Closes connections that cannot outlive the event loop, while the loop is about to end."""
         await self.close()
         await self._maker.close_of_loop()
 
     def abandon(self) -> None:
-        """Closes the connections of a loop that was closed, without the loop."""
+        """Closes the connections after their loop was closed, without the loop."""
         self._closed = True
         self._most_idle = 0
         self._endings.abandon()
@@ -240,7 +241,7 @@ class Connections:
             self._mode.sever(lease.driver)
 
     def disown(self) -> None:
-        """Touches nothing from now on: this is a child, and all belongs to its parent."""
+        """Leaves all connections alone from now on: this process is a child, and they belong to its parent."""
         self._inherited = True
 
     def _forget_idle(self) -> list[Lease]:
@@ -249,7 +250,7 @@ class Connections:
         return forgotten
 
     async def _answers(self, lease: Lease) -> bool:
-        """Whether a suspicious connection answers at once; if not, all that are suspicious are replaced."""
+        """Whether a suspicious connection answers at once. If not, all suspicious connections are replaced."""
         try:
             await bounded(self._driver.command(lease.driver, "SELECT 1"), _PING_SECONDS)
         except Left as left:
@@ -265,7 +266,7 @@ class Connections:
         return True
 
     def _replace_all(self, lease: Lease) -> None:
-        """Replaces all that are idle, also those in the pool, when they are asked for next."""
+        """Closes all idle connections. Those in the pool are replaced when they are taken next."""
         self._endings.drop(self._forget_idle())
         lease.outdate_pool()
 
@@ -275,7 +276,7 @@ class Connections:
             self._endings.end_transaction(lease)
 
     def _give_up(self, lease: Lease) -> None:
-        """Gives back the place in the pool of a connection that is going to be closed by somebody else."""
+        """Gives back the place in the pool of a connection that another task closes."""
         lease.let_go()
         self._in_use.discard(lease)
         self._returned.set()
@@ -283,7 +284,7 @@ class Connections:
         self._scarce.free_place()
 
     async def _connect(self) -> Lease:
-        # Before it connects: what is replaced meanwhile may lead to the same server as this one.
+        # Read before connecting: if all connections are replaced meanwhile, this one may lead to the old server too.
         generation = self._generation
         try:
             lease = await self._maker.make()
@@ -294,7 +295,7 @@ class Connections:
         return lease
 
     async def _close_all(self) -> None:
-        """Closes all connections, those in use when they are given back. Nobody takes one meanwhile."""
+        """Waits until no connection is in use, and closes all. No call takes a connection meanwhile."""
         while self._in_use:
             self._returned.clear()
             await self._returned.wait()

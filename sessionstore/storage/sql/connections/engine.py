@@ -1,4 +1,4 @@
-"""Engines that are tuned for one statement at a time, from a URL."""
+"""Makes an engine from a URL: AUTOCOMMIT, the pool and its size, timeouts and prepared statements."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BUSY_SECONDS: Final = 30
 # Unnamed statements are parsed anew each time, in the round trip in which they run.
 _UNPREPARED: Final[Mapping[str, Mapping[str, Any]]] = {
     "psycopg": {"prepare_threshold": None},
-    # The last two are for what SQLAlchemy itself asks a new connection.
+    # The last two are for the statements that SQLAlchemy itself runs on a new connection.
     "asyncpg": {
         "statement_cache_size": 0,
         "prepared_statement_cache_size": 0,
@@ -38,12 +38,11 @@ def make_engine(url: str, **options: Any) -> AsyncEngine:
 
 
 def make_bounded_engine(url: str, **options: Any) -> tuple[AsyncEngine, Limits]:
-    """Makes an engine in AUTOCOMMIT, for a Gateway to own, and says how long things may take on it.
+    """Makes an engine in AUTOCOMMIT that a Gateway will own, and returns it with its time limits.
 
     Args:
         url: PostgreSQL through psycopg 3 or asyncpg, or SQLite through aiosqlite.
-        **options: Our own, see options.py, and what create_async_engine() takes; they win over the
-            defaults here.
+        **options: Our own options, see options.py, and those of create_async_engine(). They replace the defaults.
 
     Raises:
         ConfigurationError: The driver is missing, or an option does not exist.
@@ -65,12 +64,12 @@ def make_bounded_engine(url: str, **options: Any) -> tuple[AsyncEngine, Limits]:
     check(options)
     given = dict(options.pop("connect_args", None) or {})
     if isinstance(settings := given.get("server_settings"), Mapping):
-        # Beside those of the URL, which it would put an end to without a word.
+        # Merged with the settings of the URL, which connect_args alone would silently replace.
         given["server_settings"] = {**address.connect_args.get("server_settings", {}), **settings}
     connect_args |= given
     refuse(options, connect_args)
     if driver == "psycopg":
-        # Also over connect_args. asyncpg asks for it by itself.
+        # Also if connect_args says otherwise. asyncpg always asks for UTF-8.
         connect_args["client_encoding"] = "utf8"
     try:
         engine = create_async_engine(address.url, connect_args=connect_args, **(defaults(options) | options))
@@ -92,8 +91,8 @@ def make_bounded_engine(url: str, **options: Any) -> tuple[AsyncEngine, Limits]:
 
 
 def _speak_utc(connection: Any, _: object) -> None:
-    # psycopg gives times in the time zone of the session. To turn each of them into UTC afterwards takes longer than
-    # to read all of a row. Not behind a pooler, where others would inherit the setting.
+    # psycopg gives times in the time zone of the session. To convert each time to UTC takes longer than to read the
+    # whole row. Behind a pooler this is not done, because other clients would inherit the setting.
     cursor = connection.cursor()
     cursor.execute("SET TIME ZONE 'UTC'")
     cursor.close()

@@ -1,4 +1,4 @@
-"""Who may use a connection next: first come, first served."""
+"""A queue for connections: first come, first served."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ _DEFAULT_SECONDS = 30.0
 
 
 class FairQueue:
-    """A queue before a number of places, to be entered with ``async with``.
+    """A queue for a number of places. ``async with`` takes a place.
 
-    SQLAlchemy's pool gives a connection to whoever asks first once it is free, and that is the task that just gave it
-    back and goes on without a pause: of 64 tasks that read in a loop for 4 seconds, the luckiest was measured to get
-    a thousand turns and the unluckiest one. A semaphore of asyncio lets nobody overtake.
+    SQLAlchemy's pool gives a free connection to the task that asks first, often the task that just gave it back.
+    Of 64 tasks that read in a loop for 4 seconds, one got a thousand turns and another one got a single turn. A
+    semaphore of asyncio keeps the order of arrival.
 
     Args:
-        places: How many may be inside at once.
+        places: The number of places.
         seconds: How long to wait for a place.
-        refusal: What those are told who waited in vain.
+        refusal: The text of the error after the wait was in vain.
     """
 
     def __init__(self, places: int, seconds: float, refusal: str = NO_CONNECTION) -> None:
@@ -34,9 +34,9 @@ class FairQueue:
 
     @classmethod
     def of_pool(cls, pool: Pool) -> FairQueue:
-        """As many places as the pool has connections, and the same time to wait."""
+        """Makes a queue with as many places as the pool has connections, and with the timeout of the pool."""
         if isinstance(pool, StaticPool | AssertionPool):
-            return cls(1, _DEFAULT_SECONDS)  # there is one connection, and a transaction on it is nobody else's
+            return cls(1, _DEFAULT_SECONDS)  # there is one connection, and each transaction needs it alone
         if not isinstance(pool, QueuePool):
             return cls(_UNLIMITED, _DEFAULT_SECONDS)
         # There is no public name for it.

@@ -1,4 +1,4 @@
-"""The way to the database: one connection for each operation, and every fault told apart."""
+"""Runs each operation on one connection, tells faults apart, and retries where that is safe."""
 
 from __future__ import annotations
 
@@ -34,22 +34,22 @@ R = TypeVar("R")
 _LOG: Final = logging.getLogger("sessionstore.storage")
 
 Operation: TypeAlias = Callable[[Lease], Coroutine[Any, Any, R]]
-"""What is done on one connection."""
+"""A coroutine function that runs statements on one connection."""
 
 _READ_ATTEMPTS: Final = 3
 
 _ROLLED_BACK_ATTEMPTS: Final = 6
-"""Of each two that deadlock the server lets one go on, so that a few do."""
+"""After a deadlock of two transactions the server lets one go on, so a few attempts are enough."""
 _FIRST_PAUSE: Final = 0.005
 
 _ENDED: Final = {Fault.LOST, Fault.ENDED, Fault.UNREAD}
 """After these, a connection is not used again."""
 _OF_ITS_CONNECTION: Final = {Fault.READ_ONLY, Fault.STALE}
-"""Refusals that another connection need not meet. Those that are open now may all do so, and are replaced."""
+"""Faults of a connection. All open connections may have the fault and are replaced. A new one may not have it."""
 
 
 class _Failure(Exception):
-    """What an operation raised, what kind of fault it is, and how far it had come."""
+    """The error of an operation, its kind of fault, and the stage in which it was raised."""
 
     def __init__(self, error: Exception, fault: Fault | None, stage: Stage) -> None:
         super().__init__()
@@ -64,10 +64,10 @@ class Gateway:
     Everything runs in AUTOCOMMIT, because BEGIN and COMMIT around a single statement are two round trips for nothing.
 
     Args:
-        engine: Where to run.
-        schema: Where the tables are.
+        engine: The engine.
+        schema: The PostgreSQL schema of the tables.
         owned: Whether the engine was made by engine.py, in AUTOCOMMIT, and ends with the gateway.
-        limits: How long things may take; None: as long as they take.
+        limits: The time limits. None: there are none.
     """
 
     def __init__(self, engine: AsyncEngine, *, schema: str | None, owned: bool, limits: Limits | None = None) -> None:
@@ -101,7 +101,7 @@ class Gateway:
         longer: float = 0.0,
         access: bool = False,
     ) -> R:
-        """Runs an operation and returns what it returns; what it raises must come from the database.
+        """Runs an operation and returns its result. The operation may raise errors of the database only.
 
         Args:
             operation: What to run.
@@ -112,8 +112,8 @@ class Gateway:
                 connection serves reads as before.
 
         Raises:
-            StorageError: See faults.py. A read that loses its connection is repeated on another one, and what the
-                server rolled back for the sake of others is done again, in a while.
+            StorageError: See faults.py. A read that loses its connection is repeated on another one. An operation that
+                the server rolled back because of other transactions is retried after a pause.
             SchemaError: The tables do not fit this version.
         """
         if self._closed:
@@ -135,8 +135,8 @@ class Gateway:
         try:
             yield
         except Exception:
-            lease.spoilt = True  # until it is known to be out of the transaction
-            # Where that fails too, what failed first tells more.
+            lease.spoilt = True  # until the transaction is known to have ended
+            # If ROLLBACK fails too, the first error says more.
             with suppress(*driver.errors, OSError):
                 await driver.command(lease.driver, "ROLLBACK")
                 lease.spoilt = False
@@ -146,7 +146,7 @@ class Gateway:
         lease.ending = None
 
     async def close(self) -> None:
-        """Ends the connections of all event loops, if they are ours."""
+        """Closes our own connections of all event loops."""
         self._closed = True
         here = asyncio.get_running_loop()
         for loop, channel in self._channels.all().items():
@@ -197,14 +197,14 @@ class Gateway:
                     continue
                 if fault in _OF_ITS_CONNECTION and anew == 1:
                     self._advise(error)
-                    continue  # on another connection; the server did nothing of it
+                    continue  # on another connection; the server refused the statement and wrote nothing
                 if fault is Fault.ROLLED_BACK and rolled_back < _ROLLED_BACK_ATTEMPTS:
-                    # Random, so that those who met here do not meet again; no secret.
+                    # Random, so that the same transactions do not collide again. No secret depends on it.
                     await asyncio.sleep(random.uniform(0, _FIRST_PAUSE * 2**rolled_back))  # noqa: S311
                     continue
             if isinstance(error, SessionStoreError):
                 cause = error.__cause__
-                error.__context__ = None  # the driver's error itself, which its copy stands for
+                error.__context__ = None  # the driver's own error; the cause is a copy of it
                 raise error from (None if cause is None else clean_cause(cause, stage))
             translated: SessionStoreError = self._translated(error, fault, writing=writing)
             if fault is Fault.SCHEMA and diagnosing:
@@ -256,10 +256,10 @@ class Gateway:
                 await connections.give_back(lease)
             raise _Failure(error, fault, Stage.CONNECTED if alive else Stage.LOST) from error
         except GeneratorExit:
-            connections.leave(lease)  # the loop or the process of this call is gone
+            connections.leave(lease)  # the loop or the process of this call ended
             raise
         except BaseException:
-            # Cancelled in the middle of a statement: nobody knows what is still to come on this connection.
+            # Cancelled in the middle of a statement: an answer may still arrive on this connection.
             await connections.discard(lease, lost=False)
             raise
         await connections.give_back(lease)
@@ -274,7 +274,7 @@ class Gateway:
             )
 
     async def _diagnosed(self) -> SessionStoreError | None:
-        """What to say where a table or column was missed: the tables moved on, or are gone; None: it is a defect."""
+        """The error where a table or column is missing: its revision is wrong, or it is gone. None: it is a defect."""
         seen = await self._attempt(self._first_call.look, writing=False, diagnosing=False)
         return self._first_call.missing(seen)
 

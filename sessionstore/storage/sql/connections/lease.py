@@ -21,14 +21,14 @@ class Lease:
 
     Attributes:
         driver: The driver's own connection, to run statements on.
-        pool: The pool that it came from.
+        pool: The pool of the connection.
         pooled: The pool's connection.
-        before: What was set before AUTOCOMMIT, to be put back; None: nothing.
-        spoilt: Whether it must not be used again.
-        generation: Which of the generations of connections it is of, see Connections.discard().
+        before: The setting from before AUTOCOMMIT, to be put back. None: there is nothing to put back.
+        spoilt: Whether the connection must not be used again.
+        generation: The generation of the connection, see Connections.discard().
         ending: A query that ends the transaction that may be open, from another connection; None: there is none.
-        rested: When it was given back last, by the monotonic clock.
-        since: When it was taken out of the pool for the first time, by the same clock.
+        rested: When the connection was given back last, by the monotonic clock.
+        since: When the connection was taken out of the pool for the first time, by the same clock.
     """
 
     def __init__(self, pool: Any, pooled: PoolProxiedConnection) -> None:
@@ -43,15 +43,15 @@ class Lease:
         self.since = 0.0
 
     def close(self) -> None:
-        """Gives it back to the pool."""
+        """Gives the connection back to the pool."""
         self.pooled.close()
 
     def let_go(self) -> None:
-        """Gives its place in the pool back, and leaves the connection to itself. Waits for nothing."""
+        """Gives the place in the pool back, and leaves the connection open. Waits for nothing."""
         pooled: Any = self.pooled
         if pooled.is_valid and not pooled.is_detached:
             pooled.detach()
-            # There is no public name for it. Else the garbage collector would try to close it with the loop's help.
+            # There is no public name. Otherwise the garbage collector would close the connection through the loop.
             pooled._finalizer.detach()  # noqa: SLF001
 
     def outdate_pool(self) -> None:
@@ -60,7 +60,7 @@ class Lease:
         self.pool._invalidate(self.pooled, _checkin=False)  # noqa: SLF001
 
     def discard(self) -> None:
-        """Closes it for good."""
+        """Closes the connection."""
         if self.pooled.is_valid:
             self.pooled.invalidate()
         self.pooled.close()
@@ -89,16 +89,15 @@ async def of_pool(pool: Any) -> Any:
     try:
         return await greenlet_spawn(pool.connect)
     except asyncio.CancelledError as error:
-        # psycopg does not close a connection that it was making. The frames that the error passed refer to the
-        # connection and to the error, which refers to the frames: the server would keep the connection until the next
-        # garbage collection.
-        clear_frames(error.__traceback__)  # those that still run are left alone
+        # psycopg does not close a connection that it was making. The error, its frames and the connection refer to each
+        # other, so the server would keep the connection until the next garbage collection.
+        clear_frames(error.__traceback__)  # frames that still run are left alone
         raise
 
 
 def waits_for_nothing(pool: Any) -> bool:
     """Whether the pool waits for nothing when a connection is taken or given back."""
-    # There are no public names for what it was told.
+    # There are no public names for the settings of a pool.
     return (
         isinstance(pool, QueuePool)
         and not (pool._pre_ping or pool._recycle > -1)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
@@ -108,15 +107,15 @@ def waits_for_nothing(pool: Any) -> bool:
 
 
 def most_idle(pool: Any) -> int:
-    """How many connections the pool keeps, if it has nothing to do when one is taken from it or given back to it."""
-    # There are no public names for what it was told.
+    """The number of connections that the pool keeps. 0: the pool has work to do at each check-out or check-in."""
+    # There are no public names for the settings of a pool.
     if not isinstance(pool, QueuePool) or pool._pre_ping or pool._recycle > -1:  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
         return 0
     return pool.size()
 
 
 async def to_its_end(running: Coroutine[Any, Any, R]) -> R:
-    """Waits for something also when it is cancelled, so that it leaves nothing behind; then it is cancelled."""
+    """Waits for the end of a coroutine also if the caller is cancelled, and raises the cancellation afterwards."""
     task = asyncio.ensure_future(running)
     try:
         return await asyncio.shield(task)

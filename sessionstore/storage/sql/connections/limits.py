@@ -1,4 +1,4 @@
-"""How long statements, idle connections and those who wait for one may take."""
+"""Time limits: of a statement, of an idle connection and of the wait for a connection."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from math import inf
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How long things may take.
+    """Time limits in seconds.
 
     Attributes:
-        statement_seconds: The bound of a statement, measured here.
+        statement_seconds: The time limit of a statement, measured in this process.
         idle_seconds: A connection that was idle for longer is replaced, because firewalls forget such connections.
-        connection_wait: For how long a call waits for a connection where the database gives no more.
+        connection_wait: For how long a call waits for a connection if the database gives no more of them.
     """
 
     statement_seconds: float = inf

@@ -1,4 +1,4 @@
-"""The mode of a connection: each statement has to commit by itself, whatever the connection was set to before."""
+"""Puts connections of each driver into AUTOCOMMIT, and puts the former mode back."""
 
 from __future__ import annotations
 
@@ -50,18 +50,18 @@ class Mode(Protocol):
         ...
 
     async def enter(self, driver: Any) -> object:
-        """Sets AUTOCOMMIT, and returns what to put back; None: nothing."""
+        """Sets AUTOCOMMIT, and returns the former setting. None: there is nothing to put back."""
         ...
 
     async def leave(self, driver: Any, before: object) -> None:
-        """Puts back what was there before."""
+        """Puts the former setting back."""
         ...
 
     async def check(self, driver: Any) -> None:
-        """Looks for settings that our statements cannot set aside.
+        """Looks for settings that change how our statements work and that cannot be undone for them.
 
         Raises:
-            ConfigurationError: There is one.
+            ConfigurationError: There is such a setting.
         """
         ...
 
@@ -77,7 +77,7 @@ class PsycopgMode:
         return bool(driver.autocommit) and not self.in_transaction(driver)
 
     def in_transaction(self, driver: Any) -> bool:
-        # A connection that broke has another status. Its next statement tells.
+        # A broken connection has another status. The error of its next statement will say so.
         return driver.pgconn.transaction_status in _OPEN
 
     async def end(self, pooled: PoolProxiedConnection, *, commit: bool) -> None:
@@ -112,7 +112,7 @@ class AsyncpgMode:
 
     async def end(self, pooled: PoolProxiedConnection, *, commit: bool) -> None:
         adapted: Any = pooled.dbapi_connection
-        # Through SQLAlchemy, which else would believe that its transaction goes on.
+        # Through SQLAlchemy, because it keeps its own record of the transaction.
         await greenlet_spawn(adapted.commit if commit else adapted.rollback)
         driver: Any = pooled.driver_connection
         if self.in_transaction(driver):  # not begun by SQLAlchemy
@@ -127,7 +127,7 @@ class AsyncpgMode:
     async def check(self, driver: Any) -> None:
         settings = driver.get_settings()
         _check_encodings(getattr(settings, "server_encoding", None), getattr(settings, "client_encoding", None))
-        # There is no public name for it. A codec cannot be set aside: it belongs to the connection.
+        # There is no public name. A codec belongs to the connection, so single statements cannot avoid it.
         codec: Callable[..., object] = driver._protocol.get_settings().get_data_codec  # noqa: SLF001
         for name, number in _ASYNCPG_TYPES.items():
             if codec(number) is not codec(number, ignore_custom_codec=True):
@@ -140,7 +140,7 @@ class AsyncpgMode:
         if not driver._loop.is_closed():  # noqa: SLF001
             driver.terminate()
             return
-        # terminate() and the transport would ask the loop. Without a word from either, the socket is closed here.
+        # terminate() and the transport need the loop, which is closed. So the socket is closed directly.
         driver._aborted = True  # noqa: SLF001
         transport = driver._transport  # noqa: SLF001
         while transport is not None:
@@ -195,7 +195,7 @@ class SqliteMode:
 
 
 def _check_encodings(server: str | None, client: str | None) -> None:
-    """None: the server, or a pooler before it, did not report it."""
+    """Refuses encodings other than UTF-8. None: the server, or a pooler before it, did not report the encoding."""
     if not _is_utf8(server):
         raise ConfigurationError(
             f"the database keeps texts in {server}, which cannot hold all characters; make one with "
@@ -209,19 +209,19 @@ def _check_encodings(server: str | None, client: str | None) -> None:
 
 
 def _is_utf8(encoding: str | None) -> bool:
-    # PgBouncer reports the client's encoding as the client spelled it, asyncpg's in quotes. PostgreSQL knows these all.
+    # PgBouncer reports the client's encoding as the client spelled it, and asyncpg puts it in quotes.
     name = "UTF8" if encoding is None else encoding.strip("'").upper().replace("-", "").replace("_", "")
     return name in ("UTF8", "UNICODE")
 
 
 class _Nobody:
-    """Stands for the future of a caller who is not there any more, in a loop that is not there either."""
+    """Stands for the future of a call and for its loop, after both are gone."""
 
     def get_loop(self) -> _Nobody:
         return self
 
     def call_soon_threadsafe(self, *_: object) -> None:
-        """Tells nobody."""
+        """Does nothing."""
 
 
 def _end_sqlite(raw: sqlite3.Connection) -> object:
@@ -232,7 +232,7 @@ def _end_sqlite(raw: sqlite3.Connection) -> object:
 
 def _set_sqlite(raw: Any) -> object:
     if getattr(raw, "autocommit", _LEGACY) is False:
-        raw.autocommit = True  # commits what is open
+        raw.autocommit = True  # commits an open transaction
         return "autocommit", False
     before = raw.isolation_level
     raw.isolation_level = None
@@ -244,7 +244,7 @@ def _put_back_sqlite(raw: Any, before: tuple[str, object]) -> None:
 
 
 def _converts(raw: Any, type_name: str, plain: object) -> bool:
-    """Whether a value in a column of this type comes back as another one."""
+    """Whether a value in a column of this type is converted when it is read."""
     table = f"temp.sessionstore_converts_{type_name}"
     raw.execute(f"CREATE TABLE {table} (value {type_name}) STRICT")
     try:

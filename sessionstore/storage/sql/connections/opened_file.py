@@ -11,7 +11,7 @@ from ....errors import StorageError
 
 
 class OpenedFile:
-    """The file that the connections have open.
+    """Follows the SQLite file that the connections have open.
 
     Args:
         file: The path of the database.
@@ -24,10 +24,10 @@ class OpenedFile:
         self._following = asyncio.Lock()
 
     async def check(self, replace: Callable[[], Awaitable[None]]) -> None:
-        """Replaces all connections where somebody put another file in the place of the one that they have open.
+        """Replaces all connections if another file lies at the path of the file that they have open.
 
         Args:
-            replace: Closes all connections. Nobody takes one meanwhile.
+            replace: Closes all connections. No call takes one meanwhile.
 
         Raises:
             StorageError: The file is gone, or the log of the old one lies beside the new one, which SQLite would apply.
@@ -40,7 +40,7 @@ class OpenedFile:
             identity = _identity_of(file)
             if identity is None:
                 if self._opened is None:
-                    return  # it was never there: SQLite tells
+                    return  # the file was never there, and SQLite raises its own error
                 raise StorageError(
                     f"the SQLite file {str(file)!r} is gone, and nothing was written; put it back, or make another "
                     "one with `sessionstore migrate upgrade`"
@@ -56,7 +56,7 @@ class OpenedFile:
 
 
 def _identity_of(file: Path) -> object:
-    """Which file it is, whatever its name; None: it is not there."""
+    """The device and inode of a file. None: there is no file."""
     try:
         found = os.stat(file)  # noqa: PTH116  # a call of some microseconds
     except OSError:

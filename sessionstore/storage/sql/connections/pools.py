@@ -20,7 +20,7 @@ class LoopPool:
     pool.
 
     Attributes:
-        outdated: Pools that were made here and are used no more, to be disposed of.
+        outdated: Pools that were made here and are no longer used. They are to be disposed of.
 
     Args:
         engine: The engine.
@@ -36,12 +36,12 @@ class LoopPool:
 
     @property
     def made(self) -> bool:
-        """Whether the pool ends with the loop: nobody else uses it."""
+        """Whether the pool ends with the loop, because nothing else uses the pool."""
         return self._owned or self._used is not self._engines_own
 
     def __call__(self) -> Any:
         """The pool to take a connection from now."""
-        # What engine.py made is disposed of by nobody else.
+        # Only a service disposes of its engine. Nobody else has the engine that engine.py made.
         if not self._owned and self._engine.pool is not self._engines_own:
             self._choose(self._engine.pool)
         return self._used
@@ -52,7 +52,7 @@ class LoopPool:
         return self._used
 
     def leave(self) -> None:
-        """Uses a pool of its own from now on, because the engine's has connections of another loop."""
+        """Uses a separate pool from now on, because the engine's pool has connections of another loop."""
         if not self.made:
             self._used = self._engines_own.recreate()
 
@@ -63,7 +63,7 @@ class LoopPool:
         self._used = pool if self._claims(pool) else pool.recreate()
 
     def _claims(self, pool: Pool) -> bool:
-        """Whether the pool is the running loop's, now if it was nobody's before."""
+        """Whether the pool belongs to the running loop. A pool without a loop belongs to this loop from now on."""
         loop = asyncio.get_running_loop()
         owner = _OWNERS.setdefault(pool, loop)
         if self._owned:
@@ -86,7 +86,7 @@ def _used_elsewhere(pool: Any, loop: asyncio.AbstractEventLoop) -> bool:
 
 
 def idle(pool: Any) -> Iterator[Any]:
-    """The records of a pool that have a connection and wait for the next one who takes it."""
+    """The records of a pool that have an idle connection."""
     if isinstance(pool, QueuePool):
         records = list(getattr(_queue(pool), "_queue", ()))
     else:

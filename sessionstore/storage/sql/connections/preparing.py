@@ -1,4 +1,4 @@
-"""What is looked at and set on a connection when it is taken out of the pool, so that what runs on it commits."""
+"""Makes a connection that comes out of the pool ready: its settings are checked, and AUTOCOMMIT is set."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _SEEN: Final = "sessionstore"
 
 
 def check_shared(pool: StaticPool, mode: Mode) -> None:
-    """Looks at the one connection before it is taken, because giving it back would end a transaction on it."""
-    record = vars(pool).get("connection")  # there, once somebody connected
+    """Refuses the pool's only connection if a transaction is open on it, which a check-in would end."""
+    record = vars(pool).get("connection")  # None before the first check-out
     if record is not None and record.in_use and mode.in_transaction(record.driver_connection):
         raise ConfigurationError(
             "the engine's StaticPool gives all callers one connection, and somebody has a transaction open on it; "
@@ -33,8 +33,8 @@ async def prepare(lease: Lease, mode: Mode) -> None:
     """
     driver, info = lease.driver, lease.pooled.info
     if mode.in_transaction(driver):
-        # An event that ran SQL and did not commit: whoever is next commits it. What somebody else left open on a
-        # connection that was ours before is rolled back, as the pool would do it.
+        # On a new connection, an event of the engine ran SQL and did not commit: its work is committed. A transaction
+        # that another user of the pool left open is rolled back, as the pool would do.
         events = _SEEN not in info or bool(lease.pool.dispatch.checkout)
         await mode.end(lease.pooled, commit=events)
     await mode.check(driver)

@@ -1,4 +1,4 @@
-"""Connections to servers that only read: they serve reads for as long as new ones would lead there too."""
+"""Connections to servers that only read. They serve reads as long as new connections would lead there too."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from .lease import Lease, ask_beside
 _LOG: Final = logging.getLogger("sessionstore.storage")
 
 LOOK_SECONDS: Final = 5.0
-"""How often it is looked where a new connection leads, while connections that only read are used."""
+"""How often a new connection is tried, while connections that only read are used."""
 _UNKNOWN_SECONDS: Final = 2 * LOOK_SECONDS
-"""If nobody has looked for so long, connections that only read are replaced before they are used again."""
+"""If no new connection was tried for so long, connections that only read are replaced before their next use."""
 
 _ONLY_READS: Final = "sessionstore only reads"
 """The key in the `info` of a connection that says that an access was refused on it, because it only reads."""
@@ -24,8 +24,8 @@ _ONLY_READS: Final = "sessionstore only reads"
 class Readers:
     """Which connections lead to a server that only reads, and when a new connection was last seen to do so.
 
-    A service may read from a standby on purpose, and then a new connection is no better than the old ones. After a
-    failover it is, and nothing but a refused write would tell.
+    A service may read from a standby on purpose. Then new connections only read too, and the old ones stay. After a
+    failover, new connections may lead to a server that writes, and only a refused write would show this.
 
     Attributes:
         looking: Whether a new connection is looked at now.

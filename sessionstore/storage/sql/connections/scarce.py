@@ -1,4 +1,4 @@
-"""Where the database gives fewer connections than the pool wants: calls share those that there are."""
+"""Shares connections among calls when the database gives fewer of them than the pool wants."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ from .lease import Lease
 _LOG: Final = logging.getLogger("sessionstore.storage")
 
 _AGAIN_SECONDS: Final = 10.0
-"""After so long, one call tries to get another connection."""
+"""After this time, one call tries to get another connection."""
 _REGAIN_SECONDS: Final = 1.0
-"""The same after a connection was left to others."""
+"""The same time after a connection was closed for other processes."""
 _LATELY_SECONDS: Final = 60.0
-"""For so long after a refusal, the server counts as one that has too few connections."""
+"""For this time after a refusal, the server counts as short of connections."""
 _ASKED_AGAIN: Final[Mapping[str | None, float]] = {TOO_MANY: inf, NOT_YET: 10.0, MOMENTARY: 10.0}
-"""For how long a server is asked again that refuses connections with these codes, if the pool waits for as long."""
+"""For how long a server is asked again, by the code of its refusal, and at most as long as the pool waits."""
 _PAUSES: Final = (0.02, 0.2)
 _SPARE_SECONDS: Final = 1.0
-"""For how long a connection stays idle while the server has too few."""
+"""For how long a connection may be idle while the server is short of connections."""
 _TOLD_SECONDS: Final = 600.0
-"""For so long it is not logged again."""
+"""The warning is logged at most once in this time."""
 
 
 class Scarce:
-    """The connections in use, and those who wait for one of them.
+    """The number of connections in use, and the calls that wait for one of them.
 
     Attributes:
-        used: How many are in use, or being made.
-        refusal: What the last attempt to make another one was refused with.
+        used: How many connections are in use, or being made.
+        refusal: The error of the last attempt to make another connection.
 
     Args:
         refusals: The errors with which a server or a network refuses a connection.
@@ -73,7 +73,7 @@ class Scarce:
             The connection. None: one lies idle now, while the server refuses another one.
 
         Raises:
-            Exception: What `connect` raised.
+            Exception: The error of `connect`.
         """
         while True:
             if not self.known():
@@ -86,7 +86,7 @@ class Scarce:
                         self.free_place()
                         raise
                     if self._idle:
-                        return None  # maybe the very one that the server misses
+                        return None  # an idle connection of ours may be the one that the server lacks
                     if self.used == 0:
                         self.free_place()
                         raise
@@ -99,14 +99,14 @@ class Scarce:
                 return handed
 
     async def _asked(self, connect: Callable[[], Awaitable[Lease]], seconds: float) -> Lease:
-        """Makes a connection. If none is in use that could be waited for, the server is asked until it gives one.
+        """Makes a connection. If no other one is in use, a server that refuses is asked again until it gives one.
 
         Args:
             connect: Makes a connection.
             seconds: For how long to ask again, at most.
 
         Raises:
-            Exception: What `connect` raised last.
+            Exception: The last error of `connect`.
         """
         began = monotonic()
         while True:
@@ -117,11 +117,11 @@ class Scarce:
                 if self.used > 1 or monotonic() >= until:
                     raise
                 self.note(error)
-            # Random, so that those who were refused together do not ask together; no secret.
+            # Random, so that processes that were refused together do not ask together. No secret depends on it.
             await asyncio.sleep(random.uniform(*_PAUSES))  # noqa: S311
 
     def known(self) -> bool:
-        """Whether it is known that there are no more connections to be had now, and some are in use."""
+        """Whether the server gives no more connections now, and some are in use."""
         return self.used > 0 and self.refusal is not None and monotonic() < self._until
 
     def close_spare_soon(self) -> None:
@@ -143,9 +143,9 @@ class Scarce:
             self._closing.cancel()
 
     def leaves_one(self) -> bool:
-        """Whether one of several is to be closed now, because others may have none.
+        """Whether one of several connections is to be closed now, because other processes may have none.
 
-        Once in a while, and a moment later one is asked for again: where nobody else wanted it, it comes back.
+        That happens once in 10 seconds. A second later the server is asked for a connection again.
         """
         if self._leaving and self.used > 1:
             self._leaving = False
@@ -154,7 +154,7 @@ class Scarce:
         return False
 
     def note(self, refusal: BaseException) -> None:
-        """Remembers for a while that there are no more than those in use, and logs it, but not each time."""
+        """Remembers for a while that the server gives no more connections, and logs it, but not each time."""
         now = monotonic()
         self.refusal = clean_cause(refusal, Stage.CONNECTING)  # which holds no connection
         self._ask_again_in(_AGAIN_SECONDS)
@@ -176,16 +176,16 @@ class Scarce:
         self._until = monotonic() + seconds
         if self._timer is not None:
             self._timer.cancel()
-        # Those who wait may wait for a connection that is in use for long, while the server has one to give again.
+        # Connections may stay in use for long, while the server could give another one. So one waiting call asks again.
         self._timer = asyncio.get_running_loop().call_later(seconds, self.free_place, context=Context())
 
     def forget(self) -> None:
-        """A connection was made, so there may be one for whoever waits as well."""
+        """Forgets the refusal after a connection was made, and lets the next waiting call ask for another one."""
         self.refusal = None
         self.hand_over(None)
 
     def hand_over(self, lease: Lease | None) -> bool:
-        """Gives a connection to whoever has waited longest; whether somebody did."""
+        """Gives a connection to the call that has waited longest, and returns whether a call waited."""
         while self._waiting:
             waiter = self._waiting.popleft()
             if not waiter.done():
@@ -194,7 +194,7 @@ class Scarce:
         return False
 
     def free_place(self) -> None:
-        """Lets whoever has waited longest try to make a connection: one was closed, maybe by another process."""
+        """Lets the call that has waited longest ask the server: one was closed, maybe by another process."""
         if self._waiting:
             self._until = 0.0
             self.hand_over(None)
@@ -203,11 +203,11 @@ class Scarce:
         """Waits for a connection in use. None: one was closed, and another may be made in its place.
 
         Args:
-            seconds: For how long.
+            seconds: For how long to wait.
             unused: Takes a connection back whose caller was cancelled when it was handed over.
 
         Raises:
-            Exception: What the attempt to make another one was refused with, when the time is up.
+            Exception: The time is up. It is the error of the last attempt to make another connection.
         """
         waiter: asyncio.Future[Lease | None] = asyncio.get_running_loop().create_future()
         self._waiting.append(waiter)

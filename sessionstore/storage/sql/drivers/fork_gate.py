@@ -1,8 +1,8 @@
-"""A gate between forks and SQLite, whose library cannot be copied while a thread is in the middle of a call.
+"""Fork safety of SQLite: a fork waits until no thread is inside a call of the SQLite library.
 
-A child that was forked then would wait for ever for a mutex that a thread of its parent held. And because SQLite counts
-the locks on a file by process, a child has to close the connections of its parent before it opens one of its own: else
-it takes the locks of its parent for its own.
+A child that is forked in the middle of a call would wait for ever for a mutex that a thread of its parent held. SQLite
+also counts the locks on a file by process. So a child closes the connections of its parent before it opens its own:
+otherwise it would take the locks of its parent for its own.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from weakref import WeakSet
 from ....errors import StorageUnavailableError
 
 _SECONDS: Final = 2.0
-"""How long a fork waits for calls to end. One that waits for another process may take longer."""
+"""How long a fork waits for calls to end. A call that waits for another process may take longer."""
 
 
 class ForkGate:
-    """Entered for each call of SQLite. A fork waits until all have left, and keeps others out meanwhile.
+    """A lock that each call of SQLite enters. A fork waits until no call is inside, and new calls wait for the fork.
 
     A thread that is inside may enter again.
     """
@@ -93,7 +93,7 @@ class ForkGate:
             self._changed.notify_all()
 
     def after_in_child(self) -> None:
-        """Begins anew: whoever was inside or waited is not in this process."""
+        """Starts with an empty gate: the threads that were inside or waited are not in this process."""
         self._torn = self._torn or self._inside > 0
         self._inherited += self._known
         self._begin()
@@ -109,7 +109,7 @@ def _close(raw: sqlite3.Connection) -> None:
     try:
         raw.close()
     except sqlite3.ProgrammingError:
-        return  # check_same_thread: it ends with its last reference, which is here
+        return  # check_same_thread: the connection closes with its last reference, which is this one
 
 
 GATE: Final = ForkGate()
