@@ -204,7 +204,7 @@ class SqlStorageProvider(StorageProvider):
     async def find_many(
         self, namespace: str, ids: Sequence[str], *, owner_id: str | None = None
     ) -> Sequence[Found | None]:
-        raise NotImplementedError
+        return await self._listing.find(namespace, ids, owner_id)
 
     async def fork(self, fork: Fork) -> Creation | None:
         raise NotImplementedError
@@ -249,8 +249,7 @@ class SqlStorageProvider(StorageProvider):
         order: Order = "key",
         states: bool = False,
     ) -> Page:
-        assert not isinstance(after, Place)
-        return await self._listing.page(Scope(namespace, prefix, owner_id, after), limit)
+        return await self._listing.page(Scope(namespace, prefix, owner_id, after), limit, order, states=states)
 
     async def stats(self, namespace: str | None = None) -> Sequence[Stats]:
         return await self._listing.stats(Scope(namespace))

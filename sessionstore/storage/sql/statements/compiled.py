@@ -10,6 +10,7 @@ from sqlalchemy import BigInteger, ColumnElement, FromClause, Table, Text, bindp
 from sqlalchemy.sql.dml import Update
 from sqlalchemy.types import TypeEngine
 
+from ... import Key, Place
 from ..dialects.dialect import Backend, Fields
 from ..drivers.prepared import Prepared, Statement
 from ..tables import DOCUMENT, is_document
@@ -115,9 +116,11 @@ class Statements:
             self._windows[shape, journal] = pair
         return pair
 
-    def list(self, conditions: Sequence[ColumnElement[bool]]) -> Prepared:
+    def list(
+        self, conditions: Sequence[ColumnElement[bool]], after: Key | Place | None, *, recent: bool, states: bool
+    ) -> Prepared:
         """Selects one page of the live sessions that meet the conditions."""
-        return self._prepare(lambda: self._reading.list(conditions))
+        return self._prepare(lambda: self._reading.list(conditions, after, recent=recent, states=states))
 
     def clear(self, conditions: Sequence[ColumnElement[bool]]) -> Prepared:
         """Deletes one batch of the rows that meet the conditions. Skips rows that other transactions hold.

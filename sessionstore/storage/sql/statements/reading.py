@@ -3,14 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Boolean, ColumnElement, FromClause, Select, false, func, or_, select, true
+from sqlalchemy import (
+    Boolean,
+    ColumnElement,
+    FromClause,
+    Select,
+    Text,
+    and_,
+    bindparam,
+    false,
+    func,
+    or_,
+    select,
+    true,
+    tuple_,
+)
 
+from ... import Key, Place
 from ..drivers.prepared import Statement
 from ..tables import Instant
 from .columns import Columns
 from .terms import LIMIT, Terms
+
+_AFTER: Final = bindparam("after_updated_at", type_=Instant())
+_AFTER_KEY: Final = tuple_(*(bindparam(name, type_=Text()) for name in ("after_namespace", "after_session_id")))
 
 
 class Reading:
@@ -58,9 +76,28 @@ class Reading:
         taken = ~select(true()).select_from(free).where(here).exists()
         return select(*self._terms.key).select_from(self._found(batch)).where(taken)
 
-    def list(self, conditions: Sequence[ColumnElement[bool]]) -> Statement:
-        page = select(*self._terms.range_checked.summary).where(self._terms.live(self._terms.now_once), *conditions)
-        return page.order_by(*self._terms.key).limit(LIMIT)
+    def list(
+        self,
+        conditions: Sequence[ColumnElement[bool]],
+        after: Key | Place | None,
+        *,
+        recent: bool,
+        states: bool,
+    ) -> Statement:
+        columns = self._terms.range_checked
+        # The range-checked time: a cursor has the time that was read.
+        updated_at = self._terms.backend.readable(self._table.c.updated_at)
+        key = tuple_(*self._terms.key)
+        order: list[ColumnElement[Any]] = list(self._terms.key)
+        page = select(*(columns.document if states else columns.summary))
+        page = page.where(self._terms.live(self._terms.now_once), *conditions)
+        if recent:
+            order = [updated_at.desc(), *order]
+        if isinstance(after, Place):
+            page = page.where(or_(updated_at < _AFTER, and_(updated_at == _AFTER, key > _AFTER_KEY)))
+        elif after is not None:
+            page = page.where(key > _AFTER_KEY)
+        return page.order_by(*order).limit(LIMIT)
 
     def stats(self, conditions: Sequence[ColumnElement[bool]]) -> Statement:
         t = self._table

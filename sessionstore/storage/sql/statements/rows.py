@@ -28,6 +28,9 @@ _SUMMARY_COLUMNS: Final = 14
 SET_AT: Final = _SUMMARY_COLUMNS
 """The index, in a row of `set`, of the time at the end of the statement. The next column is `due`."""
 
+FOUND_AT: Final = _SUMMARY_COLUMNS
+"""The index, in a row of `find`, of the id of the item. Its position, text and time follow."""
+
 STATE, NOW, DUE, CREATED, _JOURNAL = range(_SUMMARY_COLUMNS, _SUMMARY_COLUMNS + 5)
 """The indexes, in a row that reads a document, of the columns after the summary. The items come last."""
 _ITEMS: Final = _JOURNAL + 3

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Table, Text, bindparam, tuple_
+from sqlalchemy import ColumnElement, Table, Text, bindparam
 
-from ... import Key
+from ... import Key, Place
 
 _LAST_BEFORE_SURROGATES = 0xD7FF
 _FIRST_AFTER_SURROGATES = "\ue000"
@@ -21,17 +21,17 @@ class Scope:
         namespace: Only sessions of this namespace; None: of all.
         prefix: Only sessions whose ids start with this text.
         owner_id: Only sessions of this owner; None: of all.
-        after: Only sessions whose keys sort after this key; None: all.
+        after: Only sessions that come after this one in the listing; None: all.
     """
 
     namespace: str | None = None
     prefix: str = ""
     owner_id: str | None = None
-    after: Key | None = None
+    after: Key | Place | None = None
 
     def params(self) -> dict[str, Any]:
-        """Returns the values of the parameters in conditions()."""
-        after = self.after or Key("", "")
+        """Returns the values of the parameters in conditions() and of the cursor."""
+        after = (self.after.key if isinstance(self.after, Place) else self.after) or Key("", "")
         return {
             "namespace": self.namespace,
             "prefix": self.prefix,
@@ -39,6 +39,7 @@ class Scope:
             "owner_id": self.owner_id,
             "after_namespace": after.namespace,
             "after_session_id": after.session_id,
+            "after_updated_at": self.after.updated_at if isinstance(self.after, Place) else None,
         }
 
     def conditions(self, table: Table) -> list[ColumnElement[bool]]:
@@ -53,9 +54,6 @@ class Scope:
             conditions.append(session_id < bindparam("prefix_end", type_=Text()))
         if self.owner_id is not None:
             conditions.append(table.c.owner_id == bindparam("owner_id", type_=Text()))
-        if self.after is not None:
-            after = (bindparam("after_namespace", type_=Text()), bindparam("after_session_id", type_=Text()))
-            conditions.append(tuple_(table.c.namespace, session_id) > tuple_(*after))
         return conditions
 
 
