@@ -158,7 +158,7 @@ class Documents(dict[Key, Document]):
         )  # fmt: skip
         made = self.insert(draft, now)
         self.logs.copy(fork.source, fork.key, fork.until)
-        last = source.last_position if fork.until is None else min(fork.until, source.last_position)
+        last = source.last_position if fork.until is None else max(0, min(fork.until, source.last_position))
         summary = made.summary._replace(last_position=last, item_count=self.logs.count(fork.key))
         self[fork.key] = made._replace(summary=summary)
         return self[fork.key]

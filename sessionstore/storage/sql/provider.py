@@ -47,6 +47,7 @@ from .operations.attempts import Told, Wanted
 from .operations.creations import Creations
 from .operations.deletions import Deletion, Deletions, deletions_of
 from .operations.fetching import Fetching
+from .operations.forks import Forking
 from .operations.landing import Landing
 from .operations.listing import Listing
 from .operations.locked import LockedUpdates
@@ -207,7 +208,7 @@ class SqlStorageProvider(StorageProvider):
         return await self._listing.find(namespace, ids, owner_id)
 
     async def fork(self, fork: Fork) -> Creation | None:
-        raise NotImplementedError
+        return await Forking(fork, self._gateway, self._fetching, self._reads).made()
 
     async def delete_many(
         self, keys: Sequence[Key], *, owners: Owners = None, versions: Versions = None

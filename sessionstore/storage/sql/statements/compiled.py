@@ -18,6 +18,7 @@ from .appending import APPEND, LOST, Appending
 from .columns import Columns
 from .creating import Creating
 from .deleting import Deleting
+from .forking import FORK, Forking
 from .item_reading import ItemReading, Shape
 from .reading import Reading
 from .terms import KEY_FIELDS, VERSIONED, Element, Parameters, Rows, Terms, same_key
@@ -105,6 +106,9 @@ class Statements:
         )
         self.purge = self._prepare(deleting.purge)
         self.count_expired = self._prepare(deleting.count_expired)
+        forking = Forking(self._terms)
+        self.fork = self._pair(FORK, forking.fork)
+        self.copy_items = self._prepare(forking.copy_items)
         self.find = self._prepare(lambda: self._item_reading.find(owned=False))
         self.find_owned = self._prepare(lambda: self._item_reading.find(owned=True))
 

@@ -164,7 +164,7 @@ class Creating:
         ).cte("written")
         # The count makes PostgreSQL read the clock after the last row was written.
         ended = select(func.count().label("count"), self._terms.now.label("now")).select_from(written).cte("ended")
-        due = sliding(_Ends(written), ended.c.now, written.c.lives).due
+        due = sliding(Ends(written), ended.c.now, written.c.lives).due
         columns = [written.c[str(column.key)] for column in kind.columns]
         now = ended.c.now.label("now")
         return select(*columns, now, func.coalesce(due, false(), type_=Boolean()).label("due"), *more).select_from(
@@ -191,7 +191,7 @@ class Creating:
         }
 
 
-class _Ends:
+class Ends:
     """The written rows with their stored expiry, without range checks."""
 
     def __init__(self, written: FromClause) -> None:

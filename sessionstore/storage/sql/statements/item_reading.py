@@ -25,13 +25,11 @@ from ..drivers.prepared import Statement
 from ..tables import instant_of_micros
 from .columns import Columns
 from .reading import Reading
-from .rows import Fields
+from .rows import LAST_POSITION, Fields
 from .terms import Element, Terms
 
 _SEPARATOR: Final = "\x1e"
 """Joins items. JSON text has no raw control characters, so no item contains it."""
-
-_LARGEST: Final = (1 << 63) - 1
 
 
 def packed_ids(ids: Sequence[str]) -> str:
@@ -91,7 +89,7 @@ def window_fields(window: Window) -> Fields:
 
 
 def _bounded(number: int) -> int:
-    return max(-_LARGEST, min(number, _LARGEST))
+    return max(-LAST_POSITION, min(number, LAST_POSITION))
 
 
 class ItemReading:

@@ -8,7 +8,7 @@ from typing import Any, Final, TypeAlias
 import orjson
 
 from ....ids import LAST_VERSION, Version
-from ... import Append, Document, Draft, Key, NewItem, StoredItem, Summary, Write
+from ... import Append, Document, Draft, Fork, Key, NewItem, StoredItem, Summary, Write
 from ...journal import KEY_CHARS, Journal, append_entry, entry, new_write_id
 from ..drivers.driver import Row
 from ..tables import micros
@@ -18,6 +18,9 @@ Fields: TypeAlias = dict[str, Any]
 
 _NO_VERSION: Final = -1
 """A version that no session has. Replaces versions that are out of the database's range."""
+
+LAST_POSITION: Final = (1 << 63) - 1
+"""The largest position that the database can hold."""
 
 _LAST_ACCESSED_AT: Final = 5
 _EXPIRES_AT: Final = 6
@@ -116,6 +119,19 @@ def elements_of(items: Iterable[NewItem]) -> str:
             element["l"] = item.log
         elements.append(element)
     return orjson.dumps(elements).decode()
+
+
+def fork_fields(fork: Fork, version: int) -> Fields:
+    """Returns the fields of the statement `fork`, with the first version of the copy."""
+    source, until = fork.source, fork.until
+    return key_fields(fork.key) | {
+        "source_namespace": source.namespace,
+        "source_session_id": source.session_id,
+        "until": None if until is None else max(0, min(until, LAST_POSITION)),
+        "owner_id": fork.owner_id,
+        "version": version,
+        "entry": append_entry(new_write_id(), 0),
+    }
 
 
 def packed(batch: Iterable[Fields]) -> str:
