@@ -97,7 +97,7 @@ class Landing:
             UpdateOutcomeUnknownError: Another transaction holds the row of one of them, perhaps that of the append.
         """
         assert self._error is not None
-        fields = [key_fields(key) | {"write": append.id} for key, append in self._lost.items()]
+        fields = [key_fields(key) | {"append_id": append.id} for key, append in self._lost.items()]
         await self._fetching.batch(self._statements.use_up_appends, fields, writing=True)
         rows = await self._fetching.batch(self._statements.settled_appends, fields, writing=False)
         found = {key_of(row): row for row in rows}

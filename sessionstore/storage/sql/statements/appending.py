@@ -5,6 +5,7 @@ PostgreSQL only: the statement changes two tables. SQLite appends in a transacti
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -32,21 +33,20 @@ from ..dialects.dialect import Fields
 from ..tables import DOCUMENT, VERBATIM
 from .columns import Columns
 from .terms import KEY_FIELDS, Element, Rows, Terms
+from .writing import Writing
+
+ITEMS: Final[Fields] = {"append_id": Text(), "append_entry": Text(), "appended": BigInteger(), "items": DOCUMENT}
+"""The fields of items. ``items`` is an array of objects with the members of an element, see `ELEMENT`."""
 
 APPEND: Final[Fields] = {
     **KEY_FIELDS,
-    "write": Text(),
-    "entry": Text(),
-    "count": BigInteger(),
-    "items": DOCUMENT,
+    **ITEMS,
     "owner_id": Text(),
     "expected": BigInteger(),
     "digest": Text(),
     "key_chars": Integer(),
 }
-"""The fields of an append. ``items`` is an array of objects with the members of an element, see `ELEMENT`."""
-
-LOST: Final[Fields] = {**KEY_FIELDS, "write": Text()}
+LOST: Final[Fields] = {**KEY_FIELDS, "append_id": Text()}
 
 ELEMENT: Final[Fields] = {"n": BigInteger(), "i": Text(), "d": Text(), "l": Text()}
 """The members of an element of ``items``: its number from 1, the JSON text, the caller's id, the name of the log."""
@@ -58,8 +58,9 @@ _LOST_CHARS: Final = _LOST_APPENDS * (1 + ID_CHARS)
 class Appending:
     """Builds the statements that append items."""
 
-    def __init__(self, terms: Terms) -> None:
+    def __init__(self, terms: Terms, writing: Writing) -> None:
         self._terms = terms
+        self._writing = writing
         self._table = terms.table
         self._items = terms.items
 
@@ -81,20 +82,46 @@ class Appending:
         )
         digest: Any = batch.c.digest
         keys = func.substr(digest.concat(t.c["keys"]), literal_column("1"), batch.c.key_chars, type_=Text())
-        entries: Any = batch.c.entry.concat(t.c.appends)
-        return matched.values(
-            last_position=t.c.last_position + batch.c["count"],
-            item_count=t.c.item_count + batch.c["count"],
-            appends=_first(entries, APPENDS_CHARS),
-            keys=case((digest.is_(None), t.c["keys"]), else_=keys),
-            updated_at=now,
-            last_accessed_at=now,
-            expires_at=columns.sliding(t, now).slid,
-        ).returning(*columns.summary, batch.c["count"], batch.c["items"], batch.c.write)
+        return self._with_items(
+            matched.values(
+                keys=case((digest.is_(None), t.c["keys"]), else_=keys),
+                updated_at=now,
+                last_accessed_at=now,
+                expires_at=columns.sliding(t, now).slid,
+            ).returning(*columns.summary),
+            batch,
+        )
 
     def appended(self, counted: Update, columns: Columns) -> Select[Any]:
-        """Builds the whole statement from the change of the row: it inserts the items, and selects the summaries."""
-        head = counted.cte("head")
+        """Builds the whole statement of an append: it inserts the items, and selects the summaries."""
+        return self._inserting(counted, columns.summary)
+
+    def rewritten(self, batch: FromClause, columns: Columns) -> Update:
+        """Builds the part of an update with items that changes the session's row."""
+        return self._with_items(self._writing.update(batch, columns), batch)
+
+    def updated(self, rewritten: Update, columns: Columns) -> Select[Any]:
+        """Builds the whole statement of an update with items: it selects the columns of the statement `update`."""
+        return self._inserting(rewritten, self._writing.written)
+
+    def _with_items(self, written: Update, batch: FromClause) -> Update:
+        """Adds the counters of the items to the change of a row."""
+        t = self._table
+        entries: Any = batch.c.append_entry.concat(t.c.appends)
+        counted = written.values(
+            last_position=t.c.last_position + batch.c.appended,
+            item_count=t.c.item_count + batch.c.appended,
+            appends=_first(entries, APPENDS_CHARS),
+        )
+        names = ("appended", "items", "append_id")
+        # The names of the columns of the row come first, so that those of the batch do not take their place.
+        return counted.returning(
+            t.c.last_position.label("last"), t.c.updated_at.label("at"), *(batch.c[name] for name in names)
+        )
+
+    def _inserting(self, written: Update, selected: Sequence[Any]) -> Select[Any]:
+        """Builds the statement that changes rows of sessions, inserts their items, and selects columns of the rows."""
+        head = written.cte("head")
         members = [column(name, type_) for name, type_ in ELEMENT.items()]
         each = func.jsonb_to_recordset(head.c["items"]).table_valued(*members)
         element = each.render_derived("element", with_types=True).lateral("element")
@@ -102,15 +129,15 @@ class Appending:
             "namespace": head.c.namespace,
             "session_id": head.c.session_id,
             "log": func.coalesce(element.c.l, literal_column("''", Text())),
-            "position": head.c.last_position - head.c["count"] + element.c.n,
+            "position": head.c.last - head.c.appended + element.c.n,
             "item": cast(element.c.i, VERBATIM),
             "item_id": element.c.d,
-            "write_id": case((element.c.n == literal_column("1"), head.c.write)),
-            "created_at": head.c.updated_at,
+            "write_id": case((element.c.n == literal_column("1"), head.c.append_id)),
+            "created_at": head.c.at,
         }
         rows = select(*values.values()).select_from(head.join(element, true()))
         added = insert(self._items).from_select(list(values), rows, include_defaults=False).cte("added")
-        return select(*(head.c[str(each.key)] for each in columns.summary)).add_cte(added)
+        return select(*(head.c[str(each.key)] for each in selected)).add_cte(added)
 
     def unsettled(self, rows: Rows, batch: Rows, columns: Columns) -> list[ColumnElement[bool]]:
         """Builds the conditions that a lost append has not landed, and that nobody has settled it yet."""
@@ -121,7 +148,7 @@ class Appending:
             .where(
                 i.c.namespace == batch.c.namespace,
                 i.c.session_id == batch.c.session_id,
-                i.c.write_id == batch.c.write,
+                i.c.write_id == batch.c.append_id,
             )
         )
         return [
@@ -143,7 +170,7 @@ class Appending:
         first = select(func.min(i.c.position)).where(
             i.c.namespace == batch.c.namespace,
             i.c.session_id == batch.c.session_id,
-            i.c.write_id == batch.c.write,
+            i.c.write_id == batch.c.append_id,
         )
         columns = (
             *self._terms.range_checked.summary,
@@ -155,7 +182,7 @@ class Appending:
 
 
 def _marked(batch: Rows) -> Element:
-    return literal_column(f"'{MARK}'", Text()).concat(batch.c.write)
+    return literal_column(f"'{MARK}'", Text()).concat(batch.c.append_id)
 
 
 def _lacks(text: Element, part: Element) -> ColumnElement[bool]:

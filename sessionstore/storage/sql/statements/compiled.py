@@ -14,7 +14,7 @@ from ... import Key, Place
 from ..dialects.dialect import Backend, Fields
 from ..drivers.prepared import Prepared, Statement
 from ..tables import DOCUMENT, is_document
-from .appending import APPEND, LOST, Appending
+from .appending import APPEND, ITEMS, LOST, Appending
 from .columns import Columns
 from .creating import Creating
 from .deleting import Deleting
@@ -79,7 +79,7 @@ class Statements:
         self._terms = Terms(table, items, deletions, backend)
         reading, writing = Reading(self._terms), Writing(self._terms)
         creating, deleting = Creating(self._terms, reading), Deleting(self._terms)
-        appending = Appending(self._terms)
+        appending = Appending(self._terms, writing)
         self._reading, self._deleting = reading, deleting
         self._item_reading = ItemReading(self._terms, reading)
         self._windows: dict[tuple[Shape, bool], Pair] = {}
@@ -90,6 +90,9 @@ class Statements:
         self.touch = self._written(KEY_FIELDS, writing.touch, writing.to_move)
 
         self.append = self._written(APPEND, appending.counted, appending.unappended, appending.appended)
+        self.update_with_items = self._written(
+            {**_WRITE, **ITEMS}, appending.rewritten, writing.as_read, appending.updated
+        )
         self.use_up_appends = self._written(LOST, appending.use_up, appending.unsettled)
         self.settled_appends = self._pair(LOST, appending.settled)
 

@@ -95,16 +95,30 @@ def set_fields(draft: Draft) -> Fields:
 
 def append_fields(append: Append) -> Fields:
     """Returns the fields of the statement `append`, for items without ids."""
-    count = len(append.items)
-    return key_fields(append.key) | {
-        "write": append.id,
-        "entry": append_entry(append.id, count),
-        "count": count,
-        "items": elements_of(append.items),
-        "owner_id": append.owner_id,
-        "expected": append.expected_position,
-        "digest": append.digest,
-        "key_chars": append.keys * KEY_CHARS,
+    return (
+        key_fields(append.key)
+        | _item_fields(append.id, append.items)
+        | {
+            "owner_id": append.owner_id,
+            "expected": append.expected_position,
+            "digest": append.digest,
+            "key_chars": append.keys * KEY_CHARS,
+        }
+    )
+
+
+def update_fields(write: Write) -> Fields:
+    """Returns the fields of the statement `update_with_items`, for items without ids."""
+    return write_fields(write) | _item_fields(write.id, write.items)
+
+
+def _item_fields(write_id: str, items: Sequence[NewItem]) -> Fields:
+    # A write without items leaves the journal of appends alone.
+    return {
+        "append_id": write_id,
+        "append_entry": append_entry(write_id, len(items)) if items else "",
+        "appended": len(items),
+        "items": elements_of(items),
     }
 
 

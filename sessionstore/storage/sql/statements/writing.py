@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, FromClause, Text, func, literal_column, or_, update
@@ -18,6 +19,12 @@ class Writing:
     def __init__(self, terms: Terms) -> None:
         self._terms = terms
         self._table = terms.table
+
+    @property
+    def written(self) -> Sequence[Element]:
+        """The columns that an update returns."""
+        t = self._table
+        return (*self._terms.key, t.c.updated_at, self._terms.expires_at, t.c.last_position, t.c.item_count)
 
     def as_read(self, rows: Rows, batch: Rows, columns: Columns) -> list[ColumnElement[bool]]:
         """Builds the optimistic lock: a row still has the version and the last write that the caller read.
@@ -42,7 +49,7 @@ class Writing:
             updated_at=now,
             last_accessed_at=now,
             expires_at=columns.sliding(t, now).slid,
-        ).returning(*self._terms.key, t.c.updated_at, self._terms.expires_at, t.c.last_position, t.c.item_count)
+        ).returning(*self.written)
 
     def to_move(self, rows: Rows, batch: Rows, columns: Columns) -> list[ColumnElement[bool]]:
         """Builds the condition that a row is live and that an access has to move its expiry.
