@@ -57,5 +57,5 @@ def iso(time: datetime | None) -> str | None:
 
 
 def moment(time: datetime | None, *, none: str = "never") -> str:
-    """To the second, in UTC."""
+    """Formats a time to the second, in UTC."""
     return none if time is None else f"{time:%Y-%m-%d %H:%M:%S}Z"

@@ -30,7 +30,7 @@ def adapter_of(given: type[T] | TypeAdapter[T], argument: str) -> TypeAdapter[T]
 
 
 def complete(adapter: TypeAdapter[Any], argument: str) -> None:
-    """Completes an adapter, if it was made before all that its type names was defined.
+    """Completes an adapter that was made before all names in its type were defined.
 
     Raises:
         ConfigurationError: The type is still incomplete.

@@ -155,7 +155,7 @@ class _Queue(Generic[K, Q, R]):
         finally:
             self._land(flight, kept)
             if self._waiting or self._flying:
-                # Whoever is answered now and calls again at once waits for those under way, to go with them next.
+                # A caller that calls again at once waits for the calls under way, so that the next calls go together.
                 self._depart_soon()
         return await call.told() if kept else call.outcome()
 

@@ -8,9 +8,10 @@ from datetime import timedelta
 import pytest
 from sqlalchemy.engine import make_url
 
-from sessionstore import SessionManager, StorageUnavailableError
+from sessionstore import SessionManager, SqlStorageProvider, StorageUnavailableError
 from sessionstore.storage.sql.connections import readers
-from tests.support.bystander import ask, backends
+from tests.support.bystander import ask, backends, role
+from tests.support.opening import disconnect
 from tests.support.postgres import Database
 
 from .failover import url_of_both
@@ -22,6 +23,7 @@ from .ways import through
 from .writers import sessions_of
 
 _UPDATES = 50
+_TABLES = "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA sessionstore TO {role}"
 
 
 async def _refused(manager: SessionManager[State]) -> None:
@@ -98,6 +100,24 @@ async def test_a_url_of_both_hosts_finds_the_writer_after_the_roles_changed(
         await asyncio.to_thread(let_write, standby, False)
         await asyncio.to_thread(let_write, primary, True)
         await _all_succeed(manager)
+
+
+async def test_updates_heal_after_a_role_was_told_to_only_read(primary: Cluster, driver: str) -> None:
+    database = Database(primary.url)
+    with role(database, "GRANT ALL ON SCHEMA sessionstore TO {role}", _TABLES) as url:
+        name = make_url(url).username
+        async with through(url, driver) as storage:
+            assert isinstance(storage, SqlStorageProvider)
+            manager = await fill_pool(storage)
+            assert (await manager.update_session("s0", mark)).success
+            ask(database, f"ALTER ROLE {name} SET default_transaction_read_only = on")
+            # Connections that were made before go on to write, as PostgreSQL has it.
+            assert (await manager.update_session("s0", mark)).success
+            await disconnect(storage)
+            await _refused(manager)
+            assert (await manager.get_session("s0")).success
+            ask(database, f"ALTER ROLE {name} RESET default_transaction_read_only")
+            await _all_succeed(manager)
 
 
 async def test_calls_wait_for_a_server_that_takes_no_connections_yet(

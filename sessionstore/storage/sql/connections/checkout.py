@@ -32,9 +32,8 @@ _SUSPICIOUS_SECONDS: Final = 0.1
 class Connections:
     """Checks connections out of a pool, in AUTOCOMMIT, and keeps idle connections for the next operation.
 
-    SQLAlchemy's pool needs a greenlet, so a check-out and a check-in take a quarter of the time of reading a session.
-    Connections of our own engine therefore stay out of the pool between operations. Connections of a service's engine
-    go back after each operation, in the mode in which they came.
+    SQLAlchemy's pool needs a greenlet, which takes a quarter of the time of a read. So our own engine's connections
+    stay out of the pool between operations. A service's connections go back each time, in the mode in which they came.
 
     Attributes:
         readers: Which connections lead to a server that only reads.
@@ -77,8 +76,7 @@ class Connections:
         """Checks a connection out: an idle one, or a new one from the pool.
 
         Raises:
-            ConfigurationError: The connection has a setting with which writes would not be committed, or rows would be
-                read wrongly.
+            ConfigurationError: With a setting of the connection, writes or reads would go wrong.
             StorageError: The engine's own events, creator or pool failed.
         """
         if self._file is not None:
@@ -140,8 +138,7 @@ class Connections:
         elif lease.generation != self._generation:
             await self.discard(lease, lost=False)
         elif self._scarce.leaves_one():
-            # Other processes may have no connection, and get the place of this one.
-            self._scarce.used -= 1
+            self._scarce.used -= 1  # other processes may have no connection, and get the place of this one
             await to_its_end(self._endings.close([lease]))
         elif self._scarce.hand_over(lease):
             return
@@ -183,8 +180,7 @@ class Connections:
     async def part(self, lease: Lease, left: Left) -> bool:
         """Ends an operation that was left in the middle of a statement, and closes its connection.
 
-        The server is asked to cancel the statement. If the server does not answer soon, the place in the pool is given
-        back, and the connection is closed later in a task of its own.
+        The server is asked to cancel the statement. If it does not answer soon, the connection is closed in a task.
 
         Returns:
             Whether the server answered. If not, idle connections may be dead too, and are replaced.

@@ -19,11 +19,11 @@ DATABASES: Final[Mapping[str, Callable[[Dialect], Backend]]] = {"postgresql": Po
 """By the names of their dialects."""
 
 _KINDS: Final = 16
-"""A process with a schema for each of its tenants does not keep the statements of all of them forever."""
+"""How many schemas keep their compiled statements. A process with a schema per tenant does not keep them all."""
 
 
 class Database(NamedTuple):
-    """A database, without a word of where it is."""
+    """Backend, table and statements: the same for all databases of one kind and schema, wherever they are."""
 
     backend: Backend
     table: Table

@@ -1,4 +1,4 @@
-"""Options of create_async_engine() as open_storage() takes them: its defaults, and what is refused by name."""
+"""The engine options of open_storage(), such as the pool size: their defaults, and checks that name an option."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def check(options: Mapping[str, Any]) -> None:
     """Checks the kinds of values that SQLAlchemy does not check, or not with the name of the option.
 
     Raises:
-        ConfigurationError: A value is of another kind; names the option.
+        ConfigurationError: A value is of another kind. The message names the option.
     """
     for name, (fits, wanted) in _KINDS.items():
         if name in options and not fits(options[name]):
@@ -64,15 +64,15 @@ def check(options: Mapping[str, Any]) -> None:
 
 
 def defaults(options: Mapping[str, Any]) -> dict[str, Any]:
-    """What create_async_engine() is told where the caller says nothing."""
+    """The options of create_async_engine() that the caller did not give."""
     made: dict[str, Any] = {
         "isolation_level": _AUTOCOMMIT,
         # SQLAlchemy's errors quote parameters, which are states.
         "hide_parameters": True,
     }
     if options.get("pool") is not None:
-        return made  # that is made already
-    # In AUTOCOMMIT there is nothing to roll back; the one operation with a transaction ends it itself.
+        return made  # the caller made the pool
+    # In AUTOCOMMIT there is nothing to roll back. The one operation with a transaction ends the transaction itself.
     made["pool_reset_on_return"] = None
     if issubclass(options.get("poolclass") or QueuePool, QueuePool):
         made |= {"pool_size": 10, "max_overflow": 0}
@@ -80,7 +80,7 @@ def defaults(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def refuse(options: Mapping[str, Any], connect_args: Mapping[str, Any]) -> None:
-    """Refuses what cannot work as SQLAlchemy documents it."""
+    """Refuses options that cannot work here, although SQLAlchemy documents them."""
     execution: Mapping[str, Any] = options.get("execution_options") or {}
     for place, given in (("isolation_level", options), ("execution_options", execution)):
         level = given.get("isolation_level")
@@ -97,10 +97,10 @@ def refuse(options: Mapping[str, Any], connect_args: Mapping[str, Any]) -> None:
 
 
 def check_translation(engine: AsyncEngine, schema: str | None) -> None:
-    """Checks that an engine does not translate the name of our schema, which no statement of ours would follow.
+    """Checks that an engine does not translate the name of our schema, because our statements would not follow.
 
     Raises:
-        ConfigurationError: It does.
+        ConfigurationError: The engine translates the name.
     """
     names: Mapping[str | None, str | None] = (
         engine.sync_engine.get_execution_options().get("schema_translate_map") or {}

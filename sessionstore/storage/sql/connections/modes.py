@@ -46,7 +46,7 @@ class Mode(Protocol):
         ...
 
     async def end(self, pooled: PoolProxiedConnection, *, commit: bool) -> None:
-        """Ends the transaction that is open."""
+        """Ends the open transaction."""
         ...
 
     async def enter(self, driver: Any) -> object:

@@ -97,7 +97,7 @@ def idle(pool: Any) -> Iterator[Any]:
 
 
 def made_in(loop: asyncio.AbstractEventLoop, driver: Any) -> bool:
-    """Whether a driver's connection works in this loop. Those of psycopg and aiosqlite are bound to none."""
+    """Whether a driver's connection works in this loop. psycopg and aiosqlite bind a connection to no loop."""
     return getattr(driver, "_loop", loop) is loop
 
 

@@ -1,4 +1,4 @@
-"""What is there is never told as missing: rows that policies hide, and writes that triggers and rules swallow."""
+"""A stored session is never reported as missing: hidden rows, and writes that triggers and rules swallow."""
 
 from __future__ import annotations
 
