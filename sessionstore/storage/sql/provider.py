@@ -44,8 +44,10 @@ from .connections.limits import Limits
 from .drivers.driver import Row
 from .operations.appends import Appends
 from .operations.attempts import Told, Wanted
+from .operations.changes import Changes
 from .operations.creations import Creations
 from .operations.deletions import Deletion, Deletions, deletions_of
+from .operations.edits import Edits
 from .operations.fetching import Fetching
 from .operations.forks import Forking
 from .operations.landing import Landing
@@ -109,6 +111,7 @@ class SqlStorageProvider(StorageProvider):
         self.batching = batching
         self._fetching = Fetching(self._gateway, clock)
         self._reads = Reads(self._statements, self._fetching)
+        self._changes = Changes(self._gateway, self._fetching)
         self._listing = Listing(self._gateway, self._fetching)
         self._purging = Purging(self._gateway, self._fetching, self._reads.held)
         self._gets = {touch: self._combiner(partial(self._get_documents, touch=touch)) for touch in (False, True)}
@@ -184,6 +187,9 @@ class SqlStorageProvider(StorageProvider):
         return await self._touches.call(key, None)
 
     async def update_many(self, writes: Sequence[Write]) -> Sequence[Summary | None]:
+        if any(write.items for write in writes):
+            landed = await self._changes.update(writes)
+            return [landed.get(write.read.key) for write in writes]
         # Not divisible: the update loop repeats a refused batch, and would write the first half twice.
         rows = await self._fetching.batch(
             self._statements.update, map(write_fields, writes), writing=True, divisible=False
@@ -200,7 +206,7 @@ class SqlStorageProvider(StorageProvider):
         return await self._appends.append(append)
 
     async def edit_many(self, edits: Sequence[Edit]) -> Sequence[Edited | None]:
-        raise NotImplementedError
+        return await Edits(self._changes, self._statements, self._fetching, self._reads).edit_many(edits)
 
     async def find_many(
         self, namespace: str, ids: Sequence[str], *, owner_id: str | None = None
@@ -271,12 +277,12 @@ class SqlStorageProvider(StorageProvider):
         await self._gateway.close()
 
     def _landed(self, appends: Mapping[Key, Append]) -> Landing:
-        return Landing(appends, self._statements, self._fetching, _not_yet)
+        return Landing(appends, self._statements, self._fetching, self._changes.append)
 
     def _creations(
         self, drafts: Sequence[Draft], told: Told[Creation] | None = None, wanted: Wanted | None = None
     ) -> Creations:
-        return Creations(drafts, self._statements, self._fetching, self._reads, told, wanted)
+        return Creations(drafts, self._statements, self._fetching, self._reads, self._changes, told, wanted)
 
     async def _create_together(self, drafts: Mapping[Key, Draft], told: Told[Creation], wanted: Wanted) -> None:
         await self._creations(list(drafts.values()), told, wanted).run()
@@ -339,7 +345,3 @@ def _written(writes: Sequence[Write], rows: Iterable[Row]) -> Sequence[Summary |
     """Returns the summary after each write, from the returned rows; None: the write did not land."""
     landed = {key_of(row): row for row in rows}
     return [None if (row := landed.get(write.read.key)) is None else written(write, row) for write in writes]
-
-
-async def _not_yet(appends: Sequence[Append]) -> Mapping[Key, Summary | None]:
-    raise NotImplementedError

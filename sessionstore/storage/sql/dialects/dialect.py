@@ -100,6 +100,10 @@ class Backend(Protocol):
         """Converts a document to JSON text."""
         ...
 
+    def verbatim(self, text: ColumnElement[Any]) -> ColumnElement[Any]:
+        """Converts JSON text to an item, which the database keeps character by character."""
+        ...
+
     def batch(self, fields: Fields, now: ColumnElement[Any]) -> FromClause:
         """Expands the parameter ``batch``, a JSON array of objects, into rows of these fields and a time ``now``."""
         ...

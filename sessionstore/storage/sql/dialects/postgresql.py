@@ -26,7 +26,7 @@ from sqlalchemy import (
     text,
     true,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import JSON, JSONB
 from sqlalchemy.sql.dml import Delete
 
 from ..drivers.driver import Asyncpg, Driver, Psycopg
@@ -160,6 +160,9 @@ class PostgreSQL:
 
     def text(self, document: ColumnElement[Any]) -> ColumnElement[Any]:
         return cast(document, Text)
+
+    def verbatim(self, text: ColumnElement[Any]) -> ColumnElement[Any]:
+        return cast(text, JSON)
 
     def batch(self, fields: Fields, now: ColumnElement[Any]) -> FromClause:
         columns = [column(name, type_) for name, type_ in fields.items()]

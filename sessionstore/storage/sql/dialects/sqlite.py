@@ -90,6 +90,9 @@ class SQLite:
     def text(self, document: ColumnElement[Any]) -> ColumnElement[Any]:
         return document
 
+    def verbatim(self, text: ColumnElement[Any]) -> ColumnElement[Any]:
+        return text
+
     def batch(self, fields: Fields, now: ColumnElement[Any]) -> FromClause:
         each = func.json_each(batch_parameter()).table_valued("value", name="each")
         members = (_member(each.c.value, name, type_) for name, type_ in fields.items())

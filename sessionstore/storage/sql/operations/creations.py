@@ -13,7 +13,9 @@ from ..faults import LOCK_NOT_AVAILABLE
 from ..statements.compiled import Statements
 from ..statements.rows import CREATED, DUE, document_of, draft_fields, expired, key_of
 from .attempts import Attempts, Told, Wanted
-from .fetching import Fetching
+from .changes import Changes
+from .fetching import Fetching, in_halves
+from .placing import positions_of
 from .reads import Reads, may_access
 
 
@@ -22,6 +24,7 @@ class Creations(Attempts[Draft, Creation]):
 
     Args:
         drafts: The sessions to create. If a key comes twice, its first draft is sent.
+        changes: Creates sessions with items.
     """
 
     def __init__(
@@ -30,6 +33,7 @@ class Creations(Attempts[Draft, Creation]):
         statements: Statements,
         fetching: Fetching,
         reads: Reads,
+        changes: Changes,
         told: Told[Creation] | None = None,
         wanted: Wanted | None = None,
     ) -> None:
@@ -38,6 +42,7 @@ class Creations(Attempts[Draft, Creation]):
             pending.setdefault(draft.key, draft)
         super().__init__(pending, statements, fetching, reads, told, wanted)
         self._drafts = drafts
+        self._changes = changes
         # The first versions of the drafts of lost attempts. A session that such an attempt created starts with one.
         self._lost: dict[Key, list[int]] = {}
 
@@ -62,7 +67,9 @@ class Creations(Attempts[Draft, Creation]):
             except StorageError as error:
                 # "Refused" tells the caller that a retry is safe. It is not if an earlier attempt may have landed.
                 error.refused = error.refused and not self._lost
-                if self._one_call and error.code == LOCK_NOT_AVAILABLE:
+                # A transaction waits for a lock for a second at most, so single creations with items try again.
+                alone = self._one_call or (len(self._pending) == 1 and self._with_items)
+                if alone and error.code == LOCK_NOT_AVAILABLE:
                     await self._rounds.pause(self._pending)  # waited for an uncommitted INSERT of the same key
                 else:
                     await self._rounds.refused(error)
@@ -73,16 +80,23 @@ class Creations(Attempts[Draft, Creation]):
             made = {key_of(row): document_of(row) for row in created}
             if late := [row for row in created if row[DUE]]:
                 made |= await self._access(late, {})
-            self._settle({key: Creation(document, created=True) for key, document in made.items()})
+            self._settle({key: self._created(key, document) for key, document in made.items()})
             found = [row for row in rows if not row[CREATED]]
             drafts = {key: draft for key, draft in self._pending.items() if key not in set(map(key_of, found))}
             documents = await self._access(found, drafts)
-            self._settle({key: Creation(it, self._is_ours(key, it)) for key, it in documents.items()})
+            self._settle(
+                {
+                    key: self._created(key, it) if self._is_ours(key, it) else Creation(it, created=False)
+                    for key, it in documents.items()
+                }
+            )
             if self._pending:
                 await self._rounds.again(self._pending, unwritten=self._nothing_written and not self._lost)
 
     async def _insert(self, pending: Iterable[Draft]) -> Sequence[Row]:
         """Inserts drafts whose keys have no live session. Returns rows of the created and of the found sessions."""
+        if self._with_items:
+            return await in_halves(list(pending), self._changes.create, divisible=self._one_call)
         fields = map(draft_fields, pending)
         return await self._fetching.batch(self._statements.create, fields, writing=True, divisible=self._one_call)
 
@@ -93,6 +107,15 @@ class Creations(Attempts[Draft, Creation]):
         others = {key_of(row) for row in rows if not may_access(row, asked)}
         found = {key: document_of(row) for row in rows if (key := key_of(row)) in others}
         return found | await self._reads.access([row for row in rows if key_of(row) not in others])
+
+    @property
+    def _with_items(self) -> bool:
+        return any(draft.items for draft in self._pending.values())
+
+    def _created(self, key: Key, document: Document) -> Creation:
+        """Returns the result of a draft that created the session."""
+        appended = positions_of(self._pending[key].items, (), 0)
+        return Creation(document._replace(summary=document.summary._replace(appended=appended)), created=True)
 
     def _start_anew(self) -> None:
         for key, draft in self._pending.items():

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from datetime import datetime
+from typing import Final, TypeVar
 
 from ....errors import StorageError
 from ... import Clock, Key
@@ -13,6 +14,8 @@ from ..drivers.prepared import Prepared
 from ..statements.compiled import Pair
 from ..statements.rows import Fields, key_of, packed
 from .answers import not_asked_for
+
+T = TypeVar("T")
 
 _LONG: Final = 60
 """The time limit of statements without a batch, as a multiple of the usual one. They may read or write many rows."""
@@ -67,36 +70,48 @@ class Fetching:
             StorageError: The database refused the batch, or a single row of it.
         """
         given = list(fields)
-        if not given:
-            return ()
-        statement, bound = self.bound(pair, given)
-        if shared is not None:
-            bound |= shared
-        try:
+
+        async def fetch(part: Sequence[Fields]) -> Sequence[Row]:
+            statement, bound = self.bound(pair, part)
+            if shared is not None:
+                bound |= shared
             rows = await self._gateway.run(
                 lambda lease: statement.fetch(lease.driver, bound), writing=writing, access=access
             )
-        except StorageError as error:
-            if len(given) == 1 or not divisible or not (error.code or "").startswith(_TOO_MUCH):
-                raise
-        else:
             if keyed:
-                check_keys(rows, given)
+                check_keys(rows, part)
             return rows
-        half = len(given) // 2
-        kind: dict[str, Any] = {"writing": writing, "keyed": keyed, "access": access, "shared": shared}
-        first = await self.batch(pair, given[:half], **kind)
-        return [*first, *await self.batch(pair, given[half:], **kind)]
 
-    def bound(self, pair: Pair, fields: Iterable[Fields]) -> tuple[Prepared, Fields]:
-        """Returns the statement for the size of the batch, and its parameters."""
+        return await in_halves(given, fetch, divisible=divisible) if given else ()
+
+    def bound(self, pair: Pair, fields: Iterable[Fields], now: datetime | None = None) -> tuple[Prepared, Fields]:
+        """Returns the statement for the size of the batch, and its parameters.
+
+        Args:
+            pair: The statement.
+            fields: The batch.
+            now: The time of the statement; None: the current time.
+        """
         batch = list(fields)
         if len(batch) == 1:
-            return pair.one, self._dated(batch[0])
-        return pair.many, self._dated({"batch": packed(batch)})
+            return pair.one, self._dated(batch[0], now)
+        return pair.many, self._dated({"batch": packed(batch)}, now)
 
-    def _dated(self, params: Fields) -> Fields:
-        return params | {"now": None if self._clock is None else self._clock()}
+    def _dated(self, params: Fields, now: datetime | None = None) -> Fields:
+        return params | {"now": self._clock() if now is None and self._clock is not None else now}
+
+
+async def in_halves(
+    given: Sequence[T], fetch: Callable[[Sequence[T]], Awaitable[Sequence[Row]]], *, divisible: bool = True
+) -> Sequence[Row]:
+    """Fetches the rows of a batch, or of its halves if the database refuses the whole for its size."""
+    try:
+        return await fetch(given)
+    except StorageError as error:
+        if len(given) == 1 or not divisible or not (error.code or "").startswith(_TOO_MUCH):
+            raise
+    half = len(given) // 2
+    return [*await in_halves(given[:half], fetch), *await in_halves(given[half:], fetch)]
 
 
 def check_keys(rows: Sequence[Row], asked: Sequence[Fields]) -> None:

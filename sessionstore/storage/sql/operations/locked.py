@@ -6,13 +6,23 @@ from collections.abc import Sequence
 from typing import Final
 
 from ....errors import SessionHeldError, StorageUnavailableError
-from ... import Apply, Document, Key, Summary, Write
+from ... import Apply, Key, Summary, Write
 from ..connections.gateway import Gateway
 from ..connections.lease import Lease
+from ..drivers.driver import Row
 from ..faults import LOCK_NOT_AVAILABLE
-from ..statements.rows import document_of, key_of, unique, write_fields, written
+from ..statements.rows import (
+    document_of,
+    key_of,
+    read_under_lock,
+    summary_of,
+    unique,
+    write_fields,
+    written,
+)
 from .answers import not_kept
 from .fetching import Fetching, check_keys
+from .placing import Placing, as_read, change_of
 
 _LONGER: Final = 2.0
 """The time limit of the transaction, in seconds more than a statement's. It waits for locks for a second at most, and
@@ -31,19 +41,20 @@ class LockedUpdates:
         self._gateway = gateway
         self._fetching = fetching
         self._statements = gateway.statements
+        self._placing = Placing(gateway.statements, fetching)
 
     async def update(self, keys: Sequence[Key], apply: Apply) -> Sequence[Summary | None]:
         """Implements StorageProvider.update_locked_many()."""
 
         async def operation(lease: Lease) -> dict[Key, Summary] | Exception:
             async with self._gateway.transaction(lease):
-                documents = await self._read(keys, lease)
+                rows = await self._read(keys, lease)
                 try:
-                    writes = [write for write in map(apply, documents) if write is not None]
+                    writes = [write for write in map(apply, map(document_of, rows)) if write is not None]
                 except Exception as error:  # noqa: BLE001
                     # The caller's own error. It is returned, because a raised error would be taken for the database's.
                     return error
-                return await self._write(writes, lease) if writes else {}
+                return await self._write(writes, rows, lease) if writes else {}
 
         try:
             outcome = await self._gateway.run(operation, writing=True, longer=_LONGER)
@@ -59,14 +70,25 @@ class LockedUpdates:
             raise outcome
         return [outcome.get(key) for key in keys]
 
-    async def _read(self, keys: Sequence[Key], lease: Lease) -> Sequence[Document]:
+    async def _read(self, keys: Sequence[Key], lease: Lease) -> Sequence[Row]:
         asked = list(unique(keys))
         statement, params = self._fetching.bound(self._statements.get_locked, asked)
         rows = await statement.fetch(lease.driver, params)
         check_keys(rows, asked)
-        return [document_of(row) for row in rows]
+        return rows
 
-    async def _write(self, writes: Sequence[Write], lease: Lease) -> dict[Key, Summary]:
+    async def _write(self, writes: Sequence[Write], rows: Sequence[Row], lease: Lease) -> dict[Key, Summary]:
+        plain = [write for write in writes if not write.items]
+        landed = await self._update(plain, lease) if plain else {}
+        locked = {key_of(row): read_under_lock(row) for row in rows}
+        changes = [
+            change_of(write, locked[write.read.key])
+            for write in writes
+            if write.items and write.read.key in locked and as_read(write, locked[write.read.key])
+        ]
+        return landed | await self._placing.place(changes, lease)
+
+    async def _update(self, writes: Sequence[Write], lease: Lease) -> dict[Key, Summary]:
         asked = list(map(write_fields, writes))
         statement, params = self._fetching.bound(self._statements.update, asked)
         # Range-checked at once: after a failed statement, the transaction would refuse a second one.
@@ -77,10 +99,10 @@ class LockedUpdates:
         missed = [key for key in by_key if key not in landed]
         if missed:
             # The rows are locked. So a row that is still live and unchanged means that the database dropped the write.
-            there = [document.summary for document in await self._read(missed, lease)]
-            as_read = [it.key for it in there if _state_of(it) == _state_of(by_key[it.key].read)]
-            if as_read:
-                raise not_kept(as_read)
+            there = [summary_of(row) for row in await self._read(missed, lease)]
+            as_before = [it.key for it in there if _state_of(it) == _state_of(by_key[it.key].read)]
+            if as_before:
+                raise not_kept(as_before)
         return landed
 
 

@@ -104,7 +104,7 @@ def _first_of_each(batch: Batch[Key, _Asked[Q], R]) -> dict[Key, Q]:
 
 def length_of(draft: Draft) -> int:
     """Returns the number of characters that a creation sends."""
-    return len(draft.state) + len(draft.origin or "")
+    return len(draft.state) + len(draft.origin or "") + sum(len(item.text) for item in draft.items)
 
 
 def found(creation: Creation) -> Creation:

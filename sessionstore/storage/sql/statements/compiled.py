@@ -15,6 +15,7 @@ from ..dialects.dialect import Backend, Fields
 from ..drivers.prepared import Prepared, Statement
 from ..tables import DOCUMENT, is_document
 from .appending import APPEND, ITEMS, LOST, Appending
+from .changing import COUNTED, GIVEN_ID, ITEM, LOG, WRITTEN, Changing
 from .columns import Columns
 from .creating import Creating
 from .deleting import Deleting
@@ -79,7 +80,7 @@ class Statements:
         self._terms = Terms(table, items, deletions, backend)
         reading, writing = Reading(self._terms), Writing(self._terms)
         creating, deleting = Creating(self._terms, reading), Deleting(self._terms)
-        appending = Appending(self._terms, writing)
+        appending, changing = Appending(self._terms, writing), Changing(self._terms, writing)
         self._reading, self._deleting = reading, deleting
         self._item_reading = ItemReading(self._terms, reading)
         self._windows: dict[tuple[Shape, bool], Pair] = {}
@@ -95,6 +96,16 @@ class Statements:
         )
         self.use_up_appends = self._written(LOST, appending.use_up, appending.unsettled)
         self.settled_appends = self._pair(LOST, appending.settled)
+
+        self.lock = self._pair(KEY_FIELDS, reading.lock)
+        self.present_items = self._pair(GIVEN_ID, changing.present)
+        self.add_items = self._pair(ITEM, changing.add)
+        self.trim_items = self._pair(LOG, changing.trim)
+        self.pop_items = self._prepare(changing.pop)
+        self.cut_items = self._prepare(changing.cut)
+        self.put_item = self._prepare(changing.put)
+        self.count_items = self._pair(COUNTED, changing.count)
+        self.write_with_items = self._pair(WRITTEN, changing.write)
 
         self.get_locked = self._pair(KEY_FIELDS, reading.get_locked)
         self.exists = self._pair(KEY_FIELDS, reading.exists)

@@ -48,17 +48,35 @@ class Reading:
         return self.get(batch, columns).add_columns(*self._terms.journal)
 
     def get_locked(self, batch: FromClause) -> Statement:
+        accessed = (false().label("due"), false().label("created"))
+        return self._locked(batch, self._terms.range_checked.document, accessed, self._terms.journal)
+
+    def lock(self, batch: FromClause) -> Statement:
+        """Locks the live rows of the batch. Skips rows that other transactions hold."""
         t = self._table
-        columns = (*self._terms.range_checked.document, *self._terms.journal, t.c.expires_at.label("ends"))
+        journal = (t.c["keys"], t.c.appends, t.c.lost_appends)
+        return self._locked(batch, self._terms.range_checked.summary, (), journal, skip_locked=True)
+
+    def _locked(
+        self,
+        batch: FromClause,
+        read: Sequence[ColumnElement[Any]],
+        accessed: Sequence[ColumnElement[Any]],
+        journal: Sequence[ColumnElement[Any]],
+        *,
+        skip_locked: bool = False,
+    ) -> Statement:
+        """Builds the statement that locks rows: selects the columns to read, the time, and the journal."""
+        t = self._table
+        columns = (*read, *journal, t.c.expires_at.label("ends"))
         # Every batch locks in key order, so no two can deadlock. The outer SELECT decides whether a row is live: it
         # sees the locked row and a clock that is read after the lock wait.
         rows = select(*columns).select_from(self._found(batch)).order_by(*self._terms.key)
-        locked = rows.with_for_update(of=t, key_share=True).cte("locked")
+        locked = rows.with_for_update(of=t, key_share=True, skip_locked=skip_locked).cte("locked")
         now, ends = self._terms.now, locked.c.ends
-        read = [locked.c[str(column.key)] for column in self._terms.range_checked.document]
-        accessed = (now.label("now"), false().label("due"), false().label("created"))
-        live = or_(ends.is_(None), ends > now)
-        return select(*read, *accessed, locked.c.writes, locked.c["keys"], locked.c.appends).where(live)
+        seen = [locked.c[str(column.key)] for column in read]
+        noted = [locked.c[str(column.key)] for column in journal]
+        return select(*seen, now.label("now"), *accessed, *noted).where(or_(ends.is_(None), ends > now))
 
     def exists(self, batch: FromClause) -> Statement:
         # A touch reads `due` when it moved nothing: another transaction may hold the row.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Final, TypeAlias
+from datetime import datetime
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import orjson
 
@@ -37,6 +38,25 @@ FOUND_AT: Final = _SUMMARY_COLUMNS
 STATE, NOW, DUE, CREATED, _JOURNAL = range(_SUMMARY_COLUMNS, _SUMMARY_COLUMNS + 5)
 """The indexes, in a row that reads a document, of the columns after the summary. The items come last."""
 _ITEMS: Final = _JOURNAL + 3
+
+
+class Locked(NamedTuple):
+    """The row of a live session that this transaction has locked.
+
+    Attributes:
+        summary: The session.
+        now: The time at which the row was locked.
+        keys: The idempotency keys of the row.
+        appends: The journal of changes of the items.
+        lost_appends: The ids of changes that must not land.
+    """
+
+    summary: Summary
+    now: datetime
+    keys: str
+    appends: str
+    lost_appends: str = ""
+
 
 # Skips the Python-level __new__ of named tuples: each session needs several of them.
 _new = tuple.__new__
@@ -122,6 +142,17 @@ def _item_fields(write_id: str, items: Sequence[NewItem]) -> Fields:
     }
 
 
+def item_fields(key: Key, item: NewItem, position: int, write_id: str | None) -> Fields:
+    """Returns the fields of the statement `add_items`."""
+    return key_fields(key) | {
+        "log": item.log,
+        "position": position,
+        "item": item.text,
+        "item_id": item.id,
+        "write": write_id,
+    }
+
+
 def elements_of(items: Iterable[NewItem]) -> str:
     """Encodes items as a JSON array. The text of an item becomes a JSON string, so that the database keeps it."""
     elements: list[dict[str, Any]] = []
@@ -174,6 +205,28 @@ def written(write: Write, row: Row) -> Summary:
     _, _, now, expires_at, last_position, item_count = row
     facts = (key, version + write.count, created_at, now, now, expires_at, deadline, ttl, origin, owner_id)
     return _new(Summary, (*facts, write.id, last_position, item_count, ()))
+
+
+def locked_of(row: Row) -> Locked:
+    """Returns the locked row from a row of the statement `lock`."""
+    return _new(Locked, (summary_of(row), *row[_SUMMARY_COLUMNS:]))
+
+
+def read_under_lock(row: Row) -> Locked:
+    """Returns the locked row from a row of the statement `get_locked`."""
+    _, keys, appends = row[_JOURNAL:_ITEMS]
+    return Locked(summary_of(row), row[NOW], keys, appends)
+
+
+def newly_locked(row: Row) -> Locked:
+    """Returns the row that this transaction has created, from a row of the statement `create`."""
+    summary = summary_of(row)
+    return Locked(summary, summary.created_at, "", "")
+
+
+def with_summary(row: Row, summary: Summary) -> Row:
+    """Returns a row with another summary at its start."""
+    return (*summary.key, *summary[1 : _SUMMARY_COLUMNS - 1], *row[_SUMMARY_COLUMNS:])
 
 
 def document_of(row: Row) -> Document:

@@ -1,0 +1,230 @@
+"""Changes of items in a transaction, statement by statement, under the locks of the sessions' rows."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Final
+
+from ... import Append, Draft, Edit, Edited, Key, StoredItem, Summary, Write
+from ...journal import MARK, has_key, new_write_id, with_key
+from ..connections.gateway import Gateway
+from ..connections.lease import Lease
+from ..drivers.driver import Row
+from ..statements.rows import (
+    CREATED,
+    Fields,
+    Locked,
+    draft_fields,
+    key_fields,
+    key_of,
+    locked_of,
+    newly_locked,
+    unique,
+    with_summary,
+    write_fields,
+    written,
+)
+from .fetching import Fetching, check_keys
+from .placing import Change, Placing, as_read, change_of
+
+_STATEMENTS: Final = 6
+"""The time limit of the transaction, as a multiple of a statement's."""
+
+
+class Held(Enum):
+    """The answer to an edit of a session whose row another transaction holds."""
+
+    HELD = auto()
+
+
+@dataclass(slots=True)
+class Sending:
+    """What an edit did, noted before its transaction committed.
+
+    Attributes:
+        row: The row before the edit; None: the transaction did not come to its commit, and nothing landed.
+        edited: The result of the edit.
+    """
+
+    row: Locked | None = None
+    edited: Edited | None = None
+
+
+class Changes:
+    """Appends, edits, and updates with items.
+
+    Skips rows that other transactions hold.
+
+    Args:
+        gateway: Runs operations on the database's connections.
+        fetching: Chooses the form of a statement and its parameters.
+    """
+
+    def __init__(self, gateway: Gateway, fetching: Fetching) -> None:
+        self._gateway = gateway
+        self._fetching = fetching
+        self._statements = gateway.statements
+        self._placing = Placing(gateway.statements, fetching)
+
+    async def append(self, appends: Sequence[Append]) -> Mapping[Key, Summary | None]:
+        """Appends items, all appends or none. A key must not come twice.
+
+        Returns:
+            The summary of each session, or None if its append was refused. A key that is missing belongs to a row
+            that another transaction holds.
+        """
+
+        async def operation(lease: Lease) -> dict[Key, Summary | None]:
+            async with self._gateway.transaction(lease):
+                keys = [append.key for append in appends]
+                locked = await self._lock(keys, lease)
+                held = await self._held([key for key in keys if key not in locked], lease)
+                answers: dict[Key, Summary | None] = {key: None for key in keys if key not in held}
+                changes: list[Change] = []
+                for append in appends:
+                    if (row := locked.get(append.key)) is None:
+                        continue
+                    if MARK + append.id in row.appends:
+                        answers[append.key] = await self._placing.landed(Change(row, append.id, append.items), lease)
+                    elif (change := _accepted(append, row)) is not None:
+                        changes.append(change)
+                return answers | await self._placing.place(changes, lease)
+
+        return await self._gateway.run(operation, writing=True, statements=_STATEMENTS)
+
+    async def update(self, writes: Sequence[Write]) -> Mapping[Key, Summary]:
+        """Writes states with their items. Writes without items land as in the statement `update`.
+
+        Returns:
+            The summary of each session that was written.
+        """
+        plain = [write for write in writes if not write.items]
+        with_items = [write for write in writes if write.items]
+
+        async def operation(lease: Lease) -> dict[Key, Summary]:
+            async with self._gateway.transaction(lease):
+                locked = await self._lock([write.read.key for write in writes], lease)
+                landed = await self._write([write for write in plain if write.read.key in locked], lease)
+                changes = [
+                    change_of(write, row)
+                    for write in with_items
+                    if (row := locked.get(write.read.key)) is not None and as_read(write, row)
+                ]
+                return landed | await self._placing.place(changes, lease)
+
+        return await self._gateway.run(operation, writing=True, statements=_STATEMENTS)
+
+    async def create(self, drafts: Sequence[Draft]) -> Sequence[Row]:
+        """Creates sessions with their first items. Returns rows of the statement `create`."""
+
+        async def operation(lease: Lease) -> Sequence[Row]:
+            async with self._gateway.transaction(lease):
+                asked = list(map(draft_fields, drafts))
+                statement, params = self._fetching.bound(self._statements.create, asked)
+                rows = await statement.fetch(lease.driver, params)
+                check_keys(rows, asked)
+                made = {key_of(row): newly_locked(row) for row in rows if row[CREATED]}
+                changes = [
+                    Change(made[draft.key], new_write_id(), draft.items, draft.keep)
+                    for draft in drafts
+                    if draft.items and draft.key in made
+                ]
+                placed = await self._placing.place(changes, lease)
+                return [with_summary(row, placed[key]) if (key := key_of(row)) in placed else row for row in rows]
+
+        return await self._gateway.run(operation, writing=True, statements=_STATEMENTS)
+
+    async def edit(self, edit: Edit, sending: Sending) -> Edited | None | Held:
+        """Removes or replaces items.
+
+        Args:
+            edit: The edit.
+            sending: Is told what the edit did, before its transaction commits.
+
+        Returns:
+            The result; None: there is no live session, or it has another owner.
+        """
+
+        async def operation(lease: Lease) -> Edited | None | Held:
+            sending.row = None
+            async with self._gateway.transaction(lease):
+                row = (await self._lock([edit.key], lease)).get(edit.key)
+                if row is None:
+                    return Held.HELD if await self._held([edit.key], lease) else None
+                if edit.owner_id not in (None, row.summary.owner_id):
+                    return None
+                if edit.expected_position not in (None, row.summary.last_position):
+                    return Edited(row.summary, done=False)
+                edited = await self._edit(edit, row, lease)
+                sending.row, sending.edited = row, edited
+            return edited
+
+        return await self._gateway.run(operation, writing=True, statements=_STATEMENTS)
+
+    async def _edit(self, edit: Edit, row: Locked, lease: Lease) -> Edited:
+        changed, popped = await self._remove(edit, lease)
+        removed = 0 if edit.put is not None else changed
+        change = Change(row, edit.id, edit.items, removed=removed)
+        summary = (await self._placing.place([change], lease))[edit.key]
+        return Edited(summary, done=True, changed=changed, removed=popped)
+
+    async def _remove(self, edit: Edit, lease: Lease) -> tuple[int, Sequence[StoredItem]]:
+        """Removes or replaces items, and returns how many, and the items that `newest` removed."""
+        log: Fields = key_fields(edit.key) | {"log": edit.log}
+        statements = self._statements
+        if edit.put is not None:
+            position, text = edit.put
+            fields = log | {"position": position, "item": text}
+            return len(await statements.put_item.fetch(lease.driver, fields)), ()
+        if edit.newest is not None:
+            rows = await statements.pop_items.fetch(lease.driver, log | {"kept": edit.newest})
+            return len(rows), [StoredItem(*row) for row in sorted(rows, key=lambda row: row[0])]
+        if edit.keep is not None:
+            return len(await self._placing.trim([log], edit.keep, lease)), ()
+        if edit.after is not None:
+            return len(await statements.cut_items.fetch(lease.driver, log | {"position": edit.after})), ()
+        return 0, ()
+
+    async def _lock(self, keys: Collection[Key], lease: Lease) -> dict[Key, Locked]:
+        """Locks the rows of the live sessions that no other transaction holds."""
+        rows = await self._fetch(keys, lease, locking=True)
+        return {key_of(row): locked_of(row) for row in rows}
+
+    async def _held(self, keys: Collection[Key], lease: Lease) -> Collection[Key]:
+        """Returns those of the keys that could not be locked whose sessions are live."""
+        return set(map(key_of, await self._fetch(keys, lease, locking=False))) if keys else ()
+
+    async def _fetch(self, keys: Collection[Key], lease: Lease, *, locking: bool) -> Sequence[Row]:
+        asked = list(unique(keys))
+        statement, params = self._fetching.bound(self._statements.lock if locking else self._statements.exists, asked)
+        rows = await statement.fetch(lease.driver, params)
+        check_keys(rows, asked)
+        return rows
+
+    async def _write(self, writes: Sequence[Write], lease: Lease) -> dict[Key, Summary]:
+        if not writes:
+            return {}
+        asked = list(map(write_fields, writes))
+        statement, params = self._fetching.bound(self._statements.update, asked)
+        # Range-checked at once: after a failed statement, the transaction would refuse a second one.
+        rows = await statement.range_checked.fetch(lease.driver, params)
+        check_keys(rows, asked)
+        by_key = {write.read.key: write for write in writes}
+        return {key_of(row): written(by_key[key_of(row)], row) for row in rows}
+
+
+def _accepted(append: Append, row: Locked) -> Change | None:
+    """Returns the change that an append makes; None: the row does not meet the conditions of the append."""
+    summary = row.summary
+    if append.owner_id not in (None, summary.owner_id) or MARK + append.id in row.lost_appends:
+        return None
+    if append.expected_position not in (None, summary.last_position):
+        return None
+    keys: str | None = None
+    if append.digest is not None:
+        if has_key(row.keys, append.digest):
+            return None
+        keys = with_key(row.keys, append.digest, append.keys)
+    return Change(row, append.id, append.items, append.keep, keys)

@@ -1,0 +1,103 @@
+"""Edits of items. Each lands at most once, also if its answer is lost, and keeps no connection while it waits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from ....concurrency.retry_window import until_told
+from ....errors import UpdateOutcomeUnknownError
+from ... import Edit, Edited
+from ...journal import APPEND_CHARS, APPENDS_CHARS, MARK, new_write_id
+from ..statements.compiled import Statements
+from ..statements.rows import Locked, key_fields, summary_of
+from .changes import Changes, Held, Sending
+from .fetching import Fetching
+from .reads import Reads
+from .rounds import Rounds
+
+
+class Edits:
+    """Edits the items of sessions.
+
+    Args:
+        changes: Does an edit in a transaction.
+        statements: The statements of the storage.
+        fetching: Runs the statements.
+        reads: Finds the rows that other transactions hold.
+    """
+
+    def __init__(self, changes: Changes, statements: Statements, fetching: Fetching, reads: Reads) -> None:
+        self._changes = changes
+        self._statements = statements
+        self._fetching = fetching
+        self._reads = reads
+
+    async def edit_many(self, edits: Sequence[Edit]) -> Sequence[Edited | None]:
+        """Implements StorageProvider.edit_many()."""
+        return [await self._edit(edit) for edit in edits]
+
+    async def _edit(self, edit: Edit) -> Edited | None:
+        rounds = Rounds(self._reads.held)
+        editing = _Editing(edit, self._changes, self._statements, self._fetching)
+        while True:
+            edited = await until_told(editing.attempt)
+            if not isinstance(edited, Held):
+                return edited
+            await rounds.again([edit.key], unwritten=True)
+
+
+class _Editing:
+    """The attempts of one edit."""
+
+    def __init__(self, edit: Edit, changes: Changes, statements: Statements, fetching: Fetching) -> None:
+        self._wanted = edit
+        self._changes = changes
+        self._statements = statements
+        self._fetching = fetching
+        self._lost: tuple[Locked, Edited | None, UpdateOutcomeUnknownError] | None = None
+
+    async def attempt(self) -> Edited | None | Held:
+        """Does the edit, after settling one whose answer was lost.
+
+        Raises:
+            UpdateOutcomeUnknownError: The answer was lost, or a lost edit could not be settled yet. Attempt again.
+        """
+        if self._lost is not None:
+            row, edited, error = self._lost
+            if await self._has_landed(row, error):
+                return edited
+            # The lost edit cannot land from now on.
+            self._wanted, self._lost = replace(self._wanted, id=new_write_id()), None
+        sending = Sending()
+        try:
+            return await self._changes.edit(self._wanted, sending)
+        except UpdateOutcomeUnknownError as error:
+            if sending.row is not None:
+                self._lost = (sending.row, sending.edited, error)
+            raise
+
+    async def _has_landed(self, row: Locked, error: UpdateOutcomeUnknownError) -> bool:
+        """Finds out whether the lost edit has landed. If it has not, it cannot land from now on.
+
+        Args:
+            row: The row before the edit.
+            error: The error of the edit.
+
+        Raises:
+            UpdateOutcomeUnknownError: Another transaction holds the row, perhaps that of the edit.
+        """
+        if self._statements.one_writer:
+            raise error
+        edit = self._wanted
+        fields = [key_fields(edit.key) | {"append_id": edit.id}]
+        await self._fetching.batch(self._statements.use_up_appends, fields, writing=True)
+        found = await self._fetching.batch(self._statements.settled_appends, fields, writing=False)
+        for summary, (appends, lost_appends, first) in ((summary_of(it), it[-3:]) for it in found):
+            if MARK + edit.id in appends or first is not None:
+                return True
+            newest = row.appends[:APPEND_CHARS]
+            complete = newest in appends if newest else len(appends) < APPENDS_CHARS
+            if summary.created_at == row.summary.created_at and complete and MARK + edit.id in lost_appends:
+                return False
+        raise error
