@@ -9,7 +9,7 @@ from typing import TypeAlias
 from ....concurrency.call import copy_of
 from ....errors import UpdateOutcomeUnknownError
 from ... import Append, Key, Summary
-from ...journal import MARK, appended_at, new_write_id
+from ...journal import MARK, Fate, appended_at, new_write_id
 from ..drivers.driver import Row
 from ..statements.compiled import Statements
 from ..statements.rows import append_fields, key_fields, key_of, summary_of
@@ -102,28 +102,33 @@ class Landing:
         rows = await self._fetching.batch(self._statements.settled_appends, fields, writing=False)
         found = {key_of(row): row for row in rows}
         for key, append in list(self._lost.items()):
-            if key not in found:  # the session is gone, and with it every trace of the append
-                self.results[key] = copy_of(self._error)
-            elif (fate := _fate(append, found[key])) is None:
-                self._pending[key] = replace(append, id=new_write_id())
-            elif fate:
-                self.results[key] = _appended(summary_of(found[key]), fate)
-            else:
+            fate = _fate(append, found[key]) if key in found else Fate.UNTOLD
+            if fate is None:
                 continue
+            if fate is Fate.UNTOLD:
+                self.results[key] = copy_of(self._error)
+            elif fate is Fate.NOT_LANDED:
+                self._pending[key] = replace(append, id=new_write_id())
+            elif isinstance(fate, Fate):
+                self._pending[key] = append  # with the same id: the transaction finds that it has landed
+            else:
+                self.results[key] = _appended(summary_of(found[key]), fate)
             del self._lost[key]
         if self._lost:
             raise copy_of(self._error)
 
 
-def _fate(append: Append, row: Row) -> Sequence[int] | None:
-    """Returns the positions that a lost append took; None: it has not landed and never will; empty: that is open."""
+def _fate(append: Append, row: Row) -> Fate | Sequence[int] | None:
+    """Returns what became of a lost append: the positions of its items if they are known; None: that is open yet."""
     summary, (appends, lost_appends, first) = summary_of(row), row[-3:]
     if MARK + append.id in lost_appends:
-        return None
+        return Fate.NOT_LANDED
     if (at := appended_at(appends, append.id, summary.last_position)) is not None:
-        return range(at[0], at[1] + 1)
+        return range(at[0], at[1] + 1) if _plain(append) else Fate.LANDED
+    if first is None:
+        return None
     # Later changes have pushed the entry out of the journal, but the first item still has the id of the append.
-    return () if first is None else range(first, first + len(append.items))
+    return range(first, first + len(append.items)) if _plain(append) else Fate.UNTOLD
 
 
 def _plain(append: Append) -> bool:
