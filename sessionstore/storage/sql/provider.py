@@ -60,8 +60,10 @@ from .operations.settings import settled
 from .operations.together import Together, found, length_of, not_again
 from .statements.rows import (
     document_of,
+    is_plain,
     key_of,
     set_fields,
+    update_fields,
     write_fields,
     written,
 )
@@ -187,13 +189,14 @@ class SqlStorageProvider(StorageProvider):
         return await self._touches.call(key, None)
 
     async def update_many(self, writes: Sequence[Write]) -> Sequence[Summary | None]:
+        statement, fields = self._statements.update, write_fields
         if any(write.items for write in writes):
-            landed = await self._changes.update(writes)
-            return [landed.get(write.read.key) for write in writes]
+            if self._statements.one_writer or not all(is_plain(write.items, write.keep) for write in writes):
+                landed = await self._changes.update(writes)
+                return [landed.get(write.read.key) for write in writes]
+            statement, fields = self._statements.update_with_items, update_fields
         # Not divisible: the update loop repeats a refused batch, and would write the first half twice.
-        rows = await self._fetching.batch(
-            self._statements.update, map(write_fields, writes), writing=True, divisible=False
-        )
+        rows = await self._fetching.batch(statement, map(fields, writes), writing=True, divisible=False)
         return _written(writes, rows)
 
     async def update_locked_many(self, keys: Sequence[Key], apply: Apply) -> Sequence[Summary | None]:

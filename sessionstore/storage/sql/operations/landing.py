@@ -12,7 +12,7 @@ from ... import Append, Key, Summary
 from ...journal import MARK, Fate, appended_at, new_write_id
 from ..drivers.driver import Row
 from ..statements.compiled import Statements
-from ..statements.rows import append_fields, key_fields, key_of, summary_of
+from ..statements.rows import append_fields, is_plain, key_fields, key_of, summary_of
 from .fetching import Fetching
 
 Changing: TypeAlias = Callable[[Sequence[Append]], Awaitable[Mapping[Key, Summary | None]]]
@@ -132,7 +132,7 @@ def _fate(append: Append, row: Row) -> Fate | Sequence[int] | None:
 
 
 def _plain(append: Append) -> bool:
-    return append.keep is None and all(item.id is None for item in append.items)
+    return is_plain(append.items, append.keep)
 
 
 def _appended(summary: Summary, positions: Sequence[int]) -> Summary:

@@ -113,6 +113,11 @@ def set_fields(draft: Draft) -> Fields:
     return draft_fields(draft) | {"write": entry(new_write_id(), 1)}
 
 
+def is_plain(items: Iterable[NewItem], keep: int | None) -> bool:
+    """Whether items can be appended in one statement: none has an id to look for, and none is removed."""
+    return keep is None and all(item.id is None for item in items)
+
+
 def append_fields(append: Append) -> Fields:
     """Returns the fields of the statement `append`, for items without ids."""
     return (
@@ -204,7 +209,8 @@ def written(write: Write, row: Row) -> Summary:
     key, version, created_at, _, _, _, deadline, ttl, origin, owner_id, _, _, _, _ = write.read
     _, _, now, expires_at, last_position, item_count = row
     facts = (key, version + write.count, created_at, now, now, expires_at, deadline, ttl, origin, owner_id)
-    return _new(Summary, (*facts, write.id, last_position, item_count, ()))
+    appended = range(last_position - len(write.items) + 1, last_position + 1) if write.items else ()
+    return _new(Summary, (*facts, write.id, last_position, item_count, appended))
 
 
 def locked_of(row: Row) -> Locked:
