@@ -26,7 +26,7 @@ _FEWEST: Final = 50
 
 @dataclass(frozen=True, slots=True)
 class ReapProgress:
-    """The progress of a run: rows deleted, batches done, and seconds since the run began."""
+    """The progress of a run: sessions deleted, batches done, and seconds since the run began."""
 
     deleted: int
     batches: int
@@ -38,10 +38,10 @@ class ReapReport:
     """The outcome of a run.
 
     Attributes:
-        deleted: Rows that were deleted; 0 in a dry run.
+        deleted: Sessions that were deleted; 0 in a dry run.
         batches: Batches, each of them one transaction.
         duration: How long the run took, by this process's monotonic clock.
-        remaining: Expired rows that are still there: the time was up, other transactions held them, or it was a dry
+        remaining: Expired sessions that are still there: the time was up, other transactions held them, or it was a dry
             run.
     """
 
@@ -59,7 +59,8 @@ class Reaper:
 
     Args:
         storage: Where the sessions are; the caller closes it.
-        batch_size: Rows a batch; with a pace, the most rows a batch. Larger batches are faster, and hold locks longer.
+        batch_size: Rows a batch, sessions and items together; with a pace, the most rows a batch. Larger batches are
+            faster, and hold locks longer. A batch deletes at least one session.
         grace: How long an expired row is kept before it is deleted, say for an inquiry. No call can reach the row.
         pace: The pause after each batch, in durations of the batch. 1.0 leaves the database half of the time to other
             callers. 100.0 leaves them 99 %, so that their 99th percentile does not change. A pace also makes batches
@@ -120,22 +121,24 @@ class Reaper:
         deleted = batches = left = 0
         since: datetime | None = None
         size = self._fewest
+        looking = False  # the last batch had few sessions: their items filled it, or no more sessions are left
         while not dry_run:
             batch_began = time.monotonic()
             purge = await self._storage.purge_batch(limit=size, grace=self._grace, since=since)
             now = time.monotonic()
             deleted += purge.deleted
             left += purge.left
-            batches += 1
-            if on_batch is not None:
-                on_batch(ReapProgress(deleted, batches, now - began))
+            if purge.deleted or not looking:
+                batches += 1
+                if on_batch is not None:
+                    on_batch(ReapProgress(deleted, batches, now - began))
             if time_budget is not None and now - began >= time_budget.total_seconds():
                 break
-            if purge.deleted == size:
-                since = purge.last
+            if purge.deleted:
+                since, looking = purge.last, purge.deleted < size
             elif left and since is not None:
                 # Other transactions held some rows. Try again from the start: they may be free now.
-                since, left = None, 0
+                since, left, looking = None, 0, False
             else:
                 break
             size = self._next_size(size, now - batch_began)

@@ -11,11 +11,14 @@ from sqlalchemy import (
     ColumnElement,
     FromClause,
     Integer,
+    Select,
+    Subquery,
     Table,
     Text,
     and_,
     bindparam,
     case,
+    cast,
     delete,
     false,
     func,
@@ -31,7 +34,7 @@ from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from ..drivers.prepared import Statement
 from ..tables import Instant
 from .columns import last_write
-from .terms import LIMIT, Terms, same_key
+from .terms import LIMIT, Element, Terms, same_key
 
 EXPIRED, LIVE, HELD, SWALLOWED = range(4)
 """The outcomes of a deletion. EXPIRED and LIVE: the row was deleted, and had expired or was live. HELD: another
@@ -39,6 +42,9 @@ transaction holds the row. SWALLOWED: the row was locked, but a trigger or a rul
 
 USED_UP: Final = "~"
 """The suffix that marks a receipt as used up."""
+
+_SAMPLE: Final = 200
+"""The number of sessions whose items are counted, to know how many sessions a batch may delete."""
 
 SINCE: Final = bindparam("since", type_=Instant())
 
@@ -115,10 +121,9 @@ class Deleting:
 
     def clear(self, conditions: Sequence[ColumnElement[bool]]) -> Statement:
         t = self._table
-        rows = select(*self._terms.key).where(and_(true(), *conditions)).order_by(*self._terms.key).limit(LIMIT)
         # In key order, as every batch locks, so no two can deadlock. The DELETE finds the rows by key and not by
         # physical address: a write in between moves a row to another address.
-        free = rows.with_for_update(skip_locked=True).cte("free")
+        free = self._first(and_(true(), *conditions), list(self._terms.key), *self._terms.key).cte("free")
         live = self._terms.was_live(self._terms.now_once).label("live")
         cleared = delete(t).where(self._terms.backend.among(t, free))
         if self._terms.backend.one_writer:
@@ -139,8 +144,7 @@ class Deleting:
         row_id = backend.row_id(t)
         # Start after the previous batch: until a vacuum, the index still has entries for the rows it deleted.
         found = and_(self._since, self._expired)
-        rows = select(row_id).select_from(t).where(found).order_by(t.c.expires_at).limit(LIMIT)
-        chosen = rows.with_for_update(skip_locked=True).correlate(None)
+        chosen = self._first(found, [t.c.expires_at], row_id.label("address"))
         # The same condition again, checked on each locked row: the row may have changed after it was chosen. coalesce()
         # keeps the planner from using the index for it. With stale statistics, the planner would otherwise read every
         # expired row through the index in each batch.
@@ -152,9 +156,46 @@ class Deleting:
     def count_expired(self) -> Statement:
         return select(func.count()).select_from(self._table).where(self._since, self._expired)
 
+    def _first(self, wanted: ColumnElement[bool], order: Sequence[Element], *columns: Element) -> Select[Any]:
+        """Selects the first rows, so many that they and their items are at most LIMIT rows, but at least one.
+
+        PostgreSQL locks them, and skips rows that other transactions hold.
+        """
+        t = self._table
+        rows = select(*columns, t.c.item_count, *(column.label(f"by{at}") for at, column in enumerate(order)))
+        rows = rows.select_from(t).where(wanted).order_by(*order)
+        within = rows.limit(LIMIT)
+        if not self._terms.backend.one_writer:
+            # The number of sessions to lock. Otherwise each batch would lock LIMIT sessions, and delete few of them.
+            number = _estimate(rows.limit(func.least(LIMIT, literal_column(str(_SAMPLE)))), len(order))
+            within = rows.limit(number).with_for_update(skip_locked=True)
+        counted = _counted(within, len(order), "chosen")
+        return select(*(counted.c[str(column.key)] for column in columns)).where(_fits(counted))
+
     def _outcome(self, live: ColumnElement[bool]) -> ColumnElement[Any]:
         return case((live, _outcome(LIVE)), else_=_outcome(EXPIRED)).label("outcome")
 
 
 def _outcome(code: int) -> ColumnElement[Any]:
     return literal_column(str(code), Integer()).label("outcome")
+
+
+def _counted(rows: Select[Any], order: int, name: str) -> Subquery:
+    """Builds ordered rows with their number and with the sum of the sessions and items up to each row."""
+    c = rows.subquery(f"{name}_rows").c
+    by = [c[f"by{at}"] for at in range(order)]
+    so_far = func.sum(c.item_count + literal_column("1")).over(order_by=by, rows=(None, 0))
+    return select(*c, so_far.label("so_far"), func.row_number().over(order_by=by).label("number")).subquery(name)
+
+
+def _fits(counted: FromClause) -> ColumnElement[bool]:
+    return or_(counted.c.number == literal_column("1"), counted.c.so_far <= LIMIT)
+
+
+def _estimate(sample: Select[Any], order: int) -> Any:
+    """Builds the number of sessions in a batch: exact within the sample, and in proportion to the sample beyond it."""
+    counted = _counted(sample, order, "sample")
+    rows = func.max(counted.c.so_far)
+    beyond = cast(func.ceil(LIMIT * func.count() / rows), BigInteger)
+    within = func.count().filter(_fits(counted))
+    return select(case((rows <= LIMIT, beyond), else_=within)).select_from(counted).scalar_subquery()

@@ -79,8 +79,9 @@ async def test_a_batch_does_not_visit_rows_that_earlier_batches_deleted(
     entries = "SELECT idx_tup_read FROM pg_stat_user_indexes WHERE indexrelname = 'ix_sessions_expires_at'"
     ((read,),) = ask(postgres, entries)
     assert (report.deleted, report.batches, report.remaining) == (2000, 51, 0)
-    # To delete them, and to see that none before the last of a batch was left; that last one is where the next begins.
-    assert 2000 < read <= 2 * 2000 + 51
+    # To count their items, to delete them, and to see that none before the last of a batch was left; that last one is
+    # where the next begins.
+    assert 2000 < read <= 3 * 2000 + 2 * 51
 
 
 async def test_rows_that_were_held_during_a_batch_are_tried_again_at_the_end(
