@@ -1,7 +1,8 @@
 """Conversation state for agent services, kept in PostgreSQL.
 
-`SessionManager` creates, gets, updates and deletes a session's state by id; `open_storage` opens the storage;
-`OrchestrationStateManager` is a client of both; `Reaper` deletes expired sessions. Start with README.md.
+`SessionManager` keeps the state of each session by its id, and its items, the log of the conversation; `open_storage`
+opens the storage; `OrchestrationStateManager` is a client of both; `Reaper` deletes expired sessions. Start with
+README.md.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from .errors import (
     CorruptStateError,
     InvalidSessionIdError,
     InvalidStateError,
+    ItemNotFoundError,
     SchemaError,
     SessionConflictError,
     SessionNotFoundError,
@@ -28,7 +30,7 @@ from .ids import SessionId
 from .manager import SessionManager
 from .orchestration import OrchestrationState, OrchestrationStateManager
 from .reaper import Reaper, ReapProgress, ReapReport
-from .session import SessionMetadata, SessionResult, SessionState
+from .session import Item, SessionInfo, SessionMetadata, SessionPage, SessionResult, SessionState
 from .storage import StorageProvider
 from .storage.memory import MemoryStorageProvider
 from .storage.open import open_storage, register_storage
@@ -43,6 +45,8 @@ __all__ = [
     "CorruptStateError",
     "InvalidSessionIdError",
     "InvalidStateError",
+    "Item",
+    "ItemNotFoundError",
     "MemoryStorageProvider",
     "OrchestrationState",
     "OrchestrationStateManager",
@@ -53,10 +57,12 @@ __all__ = [
     "SchemaError",
     "SessionConflictError",
     "SessionId",
+    "SessionInfo",
     "SessionManager",
     "SessionMetadata",
     "SessionNotFoundError",
     "SessionOwnerError",
+    "SessionPage",
     "SessionResult",
     "SessionState",
     "SessionStoreError",

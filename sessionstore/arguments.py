@@ -2,37 +2,57 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, get_args
+from collections.abc import Sequence
+from typing import Any, Final, TypeVar, get_args
 
 from .codec.jsontext import named
 from .codec.states import UnstorableText
 from .errors import ConfigurationError, InvalidStateError
 from .ids import SessionId, fault_of, plain_text
+from .storage.journal import MOST_ITEMS
+
+I = TypeVar("I")  # noqa: E741  # as in SessionManager[T, I]
 
 _MOST_STATE_BYTES: Final = 268_435_455
 """The largest object or array of PostgreSQL's jsonb. The server takes half a minute to refuse a larger one."""
 
 _MOST_KEYS: Final = 4096
 
+_MOST: Final = 2**63 - 1
+"""The largest position: what the databases can hold."""
 
-def check_settings(max_state_bytes: int, idempotency_keys: int, unstorable_text: str) -> None:
+_ALL: Final = 2**31 - 1
+"""The largest number of items or sessions that a storage is asked for. No answer could hold more."""
+
+
+def check_settings(
+    max_state_bytes: int,
+    max_item_bytes: int,
+    idempotency_keys: int,
+    keep_items: int | None,
+    unstorable_text: str,
+) -> None:
     """Checks the settings of a manager.
 
     Raises:
         ConfigurationError: A number is no int or out of range, or the choice is unknown.
     """
-    for name, count in (("max_state_bytes", max_state_bytes), ("idempotency_keys", idempotency_keys)):
-        if type(count) is not int:
-            raise ConfigurationError(f"{name} must be a whole number, not {type(count).__name__}")
-    if max_state_bytes < 1:
-        raise ConfigurationError(f"max_state_bytes must be positive, not {max_state_bytes}")
-    if max_state_bytes > _MOST_STATE_BYTES:
-        raise ConfigurationError(
-            f"max_state_bytes must be at most {_MOST_STATE_BYTES:,}, which is what PostgreSQL's jsonb holds, not "
-            f"{max_state_bytes:,}"
-        )
+    for name, size in (("max_state_bytes", max_state_bytes), ("max_item_bytes", max_item_bytes)):
+        _check_whole(size, name)
+        if size < 1:
+            raise ConfigurationError(f"{name} must be positive, not {_shown(size)}")
+        if size > _MOST_STATE_BYTES:
+            raise ConfigurationError(
+                f"{name} must be at most {_MOST_STATE_BYTES:,}, which is what PostgreSQL's jsonb holds, not "
+                f"{_shown(size)}"
+            )
+    _check_whole(idempotency_keys, "idempotency_keys")
+    if keep_items is not None:
+        _check_whole(keep_items, "keep_items")
+        if not 1 <= keep_items <= _ALL:
+            raise ConfigurationError(f"keep_items must be from 1 to {_ALL} or None, not {_shown(keep_items)}")
     if not 1 <= idempotency_keys <= _MOST_KEYS:
-        raise ConfigurationError(f"idempotency_keys must be from 1 to {_MOST_KEYS}, not {idempotency_keys}")
+        raise ConfigurationError(f"idempotency_keys must be from 1 to {_MOST_KEYS}, not {_shown(idempotency_keys)}")
     if unstorable_text not in get_args(UnstorableText):
         raise ConfigurationError(f'unstorable_text must be "refuse" or "replace", not {unstorable_text!a}')
 
@@ -58,6 +78,118 @@ def check_idempotency_key(key: object) -> None:
     """
     if key is not None and (fault := fault_of(key)):
         raise ConfigurationError(f"the idempotency_key {fault}")
+
+
+def item_id(given: object, name: str) -> str:
+    """Returns the id of an item as a plain ``str``.
+
+    Raises:
+        ConfigurationError: The id breaks the rule for ids.
+    """
+    if fault := fault_of(given):
+        raise ConfigurationError(f"{name} {fault}")
+    assert isinstance(given, str)
+    return plain_text(given)
+
+
+def log_name(log: object) -> str:
+    """Returns the name of a log as a plain ``str``.
+
+    Raises:
+        ConfigurationError: The name breaks the rule for ids, and is not empty.
+    """
+    if log == "" and isinstance(log, str):
+        return ""
+    if fault := fault_of(log):
+        raise ConfigurationError(f"the log {fault}")
+    assert isinstance(log, str)
+    return plain_text(log)
+
+
+def new_items(items: Sequence[I], ids: Sequence[str | None] | None) -> list[tuple[int, I, str | None]]:
+    """Returns the items to append, each with its index and its id. Of items with the same id, the first one stays.
+
+    Raises:
+        ConfigurationError: The items or ids are no sequence, too many, or not equally many, or an id breaks the rule.
+    """
+    _check_sequence(items, "items")
+    if len(items) > MOST_ITEMS:
+        raise ConfigurationError(f"a call takes at most {MOST_ITEMS:,} items, not {len(items):,}")
+    if ids is None:
+        return [(index, item, None) for index, item in enumerate(items)]
+    _check_sequence(ids, "ids")
+    if len(ids) != len(items):
+        raise ConfigurationError(f"ids must be one for each item, or None: {len(items)} items, {len(ids)} ids")
+    new: list[tuple[int, I, str | None]] = []
+    seen: set[str] = set()
+    for index, (item, given) in enumerate(zip(items, ids, strict=True)):
+        name = None if given is None else item_id(given, f"ids[{index}]")
+        if name in seen:
+            continue
+        if name is not None:
+            seen.add(name)
+        new.append((index, item, name))
+    return new
+
+
+def wanted_ids(ids: Sequence[str]) -> tuple[str, ...]:
+    """Returns the ids of items to look for.
+
+    Raises:
+        ConfigurationError: The ids are no sequence, or an id breaks the rule.
+    """
+    _check_sequence(ids, "ids")
+    return tuple(item_id(given, f"ids[{index}]") for index, given in enumerate(ids))
+
+
+def count(given: object, name: str, *, least: int = 0) -> int:
+    """Returns a number of items or sessions. More than a storage can hold are as good as all.
+
+    Raises:
+        ConfigurationError: The number is no int, or out of range.
+    """
+    number = _check_whole(given, name)
+    if not least <= number <= _MOST:
+        raise ConfigurationError(f"{name} must be from {least} to {_MOST}, not {_shown(number)}")
+    return min(number, _ALL)
+
+
+def position(given: object, name: str) -> int:
+    """Returns a position.
+
+    Raises:
+        ConfigurationError: The position is no int, negative, or larger than any.
+    """
+    number = _check_whole(given, name)
+    if not 0 <= number <= _MOST:
+        raise ConfigurationError(f"{name} must be a position, from 0 to {_MOST}, not {_shown(number)}")
+    return number
+
+
+def position_or_none(given: object, name: str) -> int | None:
+    """Returns a position; None stays None.
+
+    Raises:
+        ConfigurationError: As position().
+    """
+    return None if given is None else position(given, name)
+
+
+def _check_whole(given: object, name: str) -> int:
+    if not isinstance(given, int) or isinstance(given, bool):
+        raise ConfigurationError(f"{name} must be a whole number, not {named(type(given))}")
+    return int(given)
+
+
+def _shown(number: int) -> str:
+    # Python refuses to write an int of more than 4,300 digits.
+    return f"{number:,}" if abs(number) <= _MOST else "a number of more digits"
+
+
+def _check_sequence(given: object, name: str) -> None:
+    # A text is a sequence of its characters, and a single item given by accident.
+    if not isinstance(given, Sequence) or isinstance(given, str | bytes | bytearray | memoryview):
+        raise ConfigurationError(f"{name} must be a list or another sequence, not {named(type(given))}")
 
 
 def owner_of_new(owner_id: str | None, session_id: SessionId) -> str | None:

@@ -3,6 +3,7 @@
     SessionStoreError
     ├── ConfigurationError (ValueError)
     ├── SessionNotFoundError (LookupError)      absent or expired
+    │   └── ItemNotFoundError                   no item has this id or position
     ├── SessionConflictError                    .expected .actual
     ├── SessionOwnerError                       the id belongs to another owner's live session
     ├── InvalidSessionIdError (ValueError)
@@ -68,20 +69,61 @@ class SessionNotFoundError(SessionStoreError, LookupError):
         super().__init__(f"session {shown} does not exist or has expired; create it with create_session()")
 
 
-class SessionConflictError(SessionStoreError):
-    """The session is not at the version that the caller expected, or another write made that version.
-
-    Nothing was written.
+class ItemNotFoundError(SessionNotFoundError):
+    """No item has this id in any live session of the namespace, or this position in the log of the session.
 
     Attributes:
-        expected: The version that the caller passed as ``expected_version``.
-        actual: The version that the session had when the write was refused.
+        session_id: The session; "": the item was looked for in all sessions of the namespace.
+        item_id: The id that was looked for; None: a position was.
+        position: The position that was looked for; None: an id was.
     """
 
-    def __init__(self, session_id: str, *, expected: int, actual: int, rewritten: bool = False) -> None:
+    def __init__(self, session_id: str = "", *, item_id: str | None = None, position: int | None = None) -> None:
+        super().__init__(session_id)
+        self.item_id = item_id
+        self.position = position
+        if position is None:
+            message = f"no live session has an item with the id {shown_id(item_id)}"
+        else:
+            message = f"session {shown_id(session_id)} has no item at position {position} in this log"
+        self.args = (f"{message}; it may have been removed, or its session may have expired",)
+
+
+class SessionConflictError(SessionStoreError):
+    """The session is not at the version or position that the caller expected. Nothing was written.
+
+    Or another write made that version, or a fork would have replaced a live session.
+
+    Attributes:
+        expected: What the caller passed as ``expected_version`` or ``expected_position``; 0 for a fork.
+        actual: The version or last position that the session had when the write was refused.
+        of: What was expected: "version"; "position"; "absence", if a fork found a live session.
+    """
+
+    def __init__(
+        self,
+        session_id: str,
+        *,
+        expected: int,
+        actual: int,
+        rewritten: bool = False,
+        of: Literal["version", "position", "absence"] = "version",
+    ) -> None:
         self.session_id = session_id
         self.expected = expected
         self.actual = actual
+        self.of = of
+        if of == "absence":
+            super().__init__(
+                f"session {shown_id(session_id)} exists; fork to another id, or delete that session before"
+            )
+            return
+        if of == "position":
+            super().__init__(
+                f"the last position of session {shown_id(session_id)} is {actual}, not the expected {expected}; "
+                "read its items again and decide anew, or call without expected_position"
+            )
+            return
         if rewritten:
             found = f"is at version {actual} again, but with another state: the table was restored, or lost writes"
         else:

@@ -1,46 +1,46 @@
-"""SessionManager: creates, gets, updates and deletes sessions by id."""
+"""SessionManager: creates, gets, updates and deletes sessions by id, and their items."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import partial
 from time import monotonic
-from types import EllipsisType
-from typing import Final, Generic, TypeVar
+from typing import Final
 
-from pydantic import JsonValue, TypeAdapter
+from pydantic import TypeAdapter
 
 from . import arguments, config, results
+from .calls.appending import Appending
+from .calls.editing import Editing
+from .calls.erasure import Erasure
+from .calls.listing import Listing
+from .calls.reading import Reading
 from .codec.facts import encode_origin
+from .codec.items import ItemCodec
 from .codec.states import Codec, UnstorableText
-from .erasure import Erasure
-from .errors import (
-    InvalidSessionIdError,
-    InvalidStateError,
-    SessionConflictError,
-    SessionNotFoundError,
-    SessionOwnerError,
-)
-from .ids import SessionId, check_namespace, check_session_id, new_session_id
-from .session import SessionResult
-from .storage import Draft, Key, StorageProvider, owned
+from .errors import InvalidSessionIdError, InvalidStateError, SessionConflictError, SessionNotFoundError
+from .ids import SessionId, check_namespace
+from .session import I, SessionResult, T
+from .storage import StorageProvider
 from .storage.memory import MemoryStorageProvider
-from .timeouts import in_time, time_left
+from .timeouts import time_left
 from .updates.change import Change
 from .updates.loop import UpdateLoop
 from .updates.replacement import ReplaceState
 from .updates.request import AlreadyApplied
 
-T = TypeVar("T")
-
 DEFAULT_TTL: Final = timedelta(minutes=30)
 DEFAULT_MAX_STATE_BYTES: Final = 1_048_576
+DEFAULT_MAX_ITEM_BYTES: Final = 1_048_576
 DEFAULT_IDEMPOTENCY_KEYS: Final = 64
 
 
-class SessionManager(Erasure, Generic[T]):
-    """Keeps the states of one kind of session.
+class SessionManager(Appending[T, I], Reading[T, I], Editing[T, I], Listing[T, I], Erasure[T, I]):
+    """Keeps the states and the items of one kind of session.
+
+    A state is small and is written anew at each update. Items are JSON values in the order in which they were appended,
+    say the messages of a conversation. A turn costs the same however many there are.
 
     An absent session, a conflict, a bad id or a bad state is an ``error`` in the result. A fault of the storage is
     raised as StorageError or SchemaError, so that an outage never reads as a missing session.
@@ -50,12 +50,16 @@ class SessionManager(Erasure, Generic[T]):
         storage: Where sessions are kept; the caller closes it. None: a new MemoryStorageProvider.
         namespace: Separates this kind of state from others that use the same ids. The rule for ids applies.
         state_type: Any type that pydantic's TypeAdapter takes, or a TypeAdapter. None: states are plain JSON values.
+        item_type: The same for items. Plain JSON values are kept verbatim, with the order of their keys.
             The type may name types that are defined later; a call that comes before raises ConfigurationError.
         ttl: How long a session lives after an access; None: it does not expire by inactivity. If the argument is
             missing, ``SESSION_TTL_SECONDS`` decides, then 30 minutes.
         max_lifetime: How long a session lives at most, however often it is accessed; None: no limit. A session keeps
             the limit that it was created with.
         max_state_bytes: The longest accepted state, as JSON in UTF-8. The same limit applies to an origin.
+        max_item_bytes: The longest accepted item, as JSON in UTF-8.
+        keep_items: How many items each log keeps; None: all. Each append, also of an update, removes the oldest items
+            beyond this number from the log that it appends to.
         idempotency_keys: How many idempotency keys a session remembers, the newest first, for as long as it lives.
             Each key takes 12 bytes of the row.
         unstorable_text: What to do with NUL characters and lone surrogates (half an emoji) in a state or an origin. No
@@ -73,127 +77,43 @@ class SessionManager(Erasure, Generic[T]):
         namespace: str = "sessions",
         *,
         state_type: type[T] | TypeAdapter[T] | None = None,
+        item_type: type[I] | TypeAdapter[I] | None = None,
         ttl: timedelta | None = DEFAULT_TTL,
         max_lifetime: timedelta | None = None,
         max_state_bytes: int = DEFAULT_MAX_STATE_BYTES,
+        max_item_bytes: int = DEFAULT_MAX_ITEM_BYTES,
+        keep_items: int | None = None,
         idempotency_keys: int = DEFAULT_IDEMPOTENCY_KEYS,
         unstorable_text: UnstorableText = "refuse",
     ) -> None:
-        arguments.check_settings(max_state_bytes, idempotency_keys, unstorable_text)
+        arguments.check_settings(max_state_bytes, max_item_bytes, idempotency_keys, keep_items, unstorable_text)
         self._default_state = default_state
         self._storage = MemoryStorageProvider() if storage is None else storage
         self._namespace = check_namespace(namespace)
         self._codec: Codec[T] = Codec(state_type, max_state_bytes, unstorable_text)
+        self._item_codec: ItemCodec[I] = ItemCodec(item_type, max_item_bytes)
         self._encode_origin = partial(encode_origin, max_bytes=max_state_bytes, replaces=unstorable_text == "replace")
         # Compared by identity: only the default yields to the environment, an explicit 30 minutes does not.
         self._ttl = config.session_ttl(ttl) if ttl is DEFAULT_TTL else config.check_duration(ttl, "ttl")
         self._max_lifetime = config.check_duration(max_lifetime, "max_lifetime")
         self._idempotency_keys = idempotency_keys
+        self._keep_items = keep_items
         self._updates = UpdateLoop.of(self._storage)
-
-    async def create_session(
-        self,
-        session_id: SessionId | None = None,
-        *,
-        origin: Mapping[str, JsonValue] | None = None,
-        owner_id: str | None = None,
-        ttl: timedelta | None | EllipsisType = ...,
-        timeout: timedelta | None = None,  # noqa: ASYNC109  # as in all calls, see deadline.py
-    ) -> SessionResult[T]:
-        """Creates a session, or finds the live session that has this id; ``result.created`` says which.
-
-        A new session replaces an expired one of the same id. If several callers race, exactly one creates the session
-        and the others find it. Finding a session is an access; its origin, owner and TTL stay as they are.
-
-        If the connection is lost during the write, the call looks on another connection whether it created the
-        session, and creates it if it did not.
-
-        Args:
-            session_id: The id; None: a new one from the operating system's random source.
-            origin: Where the session comes from: a JSON object.
-            owner_id: The owner. The rule for ids applies. If ids come from outside, pass the owner to the other calls
-                too: an id does not prove who is asking.
-            ttl: This session's own time to live, kept with the session. ``...``: the manager's.
-            timeout: How long to wait for the storage; None: for as long as it takes.
-
-        Returns:
-            The session, or an error in the result: InvalidSessionIdError, InvalidStateError (state, origin or owner),
-            or SessionOwnerError. The last one needs an ``owner_id``: a live session with another owner, or without
-            one, has this id; nothing of that session is shown, and the session was not accessed.
-
-        Raises:
-            ConfigurationError: ``ttl`` or ``timeout`` is not positive.
-            Exception: What ``default_state`` raises, unchanged; nothing was written.
-            StorageError: The storage failed. UpdateOutcomeUnknownError: it is unknown whether the session exists.
-        """
-        own_ttl = self._ttl if isinstance(ttl, EllipsisType) else config.check_duration(ttl, "ttl")
-        try:
-            name = new_session_id() if session_id is None else check_session_id(session_id)
-        except InvalidSessionIdError as error:
-            return results.failure(session_id, error)
-        state = self._default_state(name)
-        try:
-            draft = Draft(
-                key=Key(self._namespace, name),
-                state=self._codec.encode(state, name),
-                ttl=own_ttl,
-                max_lifetime=self._max_lifetime,
-                origin=self._encode_origin(origin, name),
-                owner_id=arguments.owner_of_new(owner_id, name),
-            )
-        except InvalidStateError as error:
-            return results.failure(name, error)
-        creation = await in_time(timeout, self._storage.create(draft), writing=True)
-        if not creation.created and owned(creation.document, draft.owner_id) is None:
-            return results.failure(name, SessionOwnerError(name))
-        return results.found(self._codec, creation.document, created=creation.created)
-
-    async def get_session(
-        self,
-        session_id: SessionId,
-        *,
-        touch: bool = True,
-        owner_id: str | None = None,
-        timeout: timedelta | None = None,  # noqa: ASYNC109
-    ) -> SessionResult[T]:
-        """Reads a session.
-
-        Args:
-            session_id: The id.
-            touch: Whether the read is an access, which moves the expiry. Neither kind of read changes the version. If
-                another transaction holds the row, the read is answered at once, and the expiry is moved afterwards.
-            owner_id: Only this owner's session is found, and no other is accessed. None: any session.
-            timeout: How long to wait for the storage; None: for as long as it takes.
-
-        Returns:
-            The session, or an error in the result: SessionNotFoundError (absent or expired), InvalidSessionIdError, or
-            CorruptStateError (the stored state does not fit the state type).
-
-        Raises:
-            ConfigurationError: ``owner_id`` or ``timeout`` is invalid.
-            StorageError: The storage failed.
-        """
-        owner = arguments.owner_filter(owner_id)
-        try:
-            key = Key(self._namespace, check_session_id(session_id))
-        except InvalidSessionIdError as error:
-            return results.failure(session_id, error)
-        document = await in_time(timeout, self._storage.get(key, touch=touch, **owner), writing=False)
-        if document is None:
-            return results.failure(key.session_id, SessionNotFoundError(key.session_id))
-        return results.found(self._codec, document)
 
     async def update_session(
         self,
         session_id: SessionId,
         update_fn: Callable[[T], T | ReplaceState[T] | None],
         *,
+        append: Sequence[I] = (),
+        ids: Sequence[str | None] | None = None,
+        log: str = "",
         expected_version: int | None = None,
         idempotency_key: str | None = None,
         owner_id: str | None = None,
-        timeout: timedelta | None = None,  # noqa: ASYNC109
-    ) -> SessionResult[T]:
-        """Changes a session's state; no update is ever lost.
+        timeout: timedelta | None = None,  # noqa: ASYNC109  # as in all calls, see concurrency/deadline.py
+    ) -> SessionResult[T, I]:
+        """Changes a session's state, and appends items with it; no update is ever lost.
 
         Reads the state, applies the function, and writes the new state under the version that was read (an optimistic
         lock). If another caller wrote in between, reads and applies again, with backoff. An update is an access.
@@ -208,6 +128,9 @@ class SessionManager(Erasure, Generic[T]):
                 accident, as ``lambda state: state["items"].pop()`` does. If the state is an object or an array, a
                 returned value of another type or a returned part of the state is refused; return ReplaceState(value)
                 to make it the state.
+            append: Items that land with the state or not at all.
+            ids: The ids of the items, as in append_items().
+            log: The log that the items are appended to.
             expected_version: Write only if the session is at this version. A version from before a session expired or
                 was deleted never matches a later session of the same id.
             idempotency_key: Identifies this update within the session, say the id of the message that it answers. If
@@ -218,14 +141,16 @@ class SessionManager(Erasure, Generic[T]):
             timeout: How long to wait for the storage; None: for as long as it takes.
 
         Returns:
-            The new state, or an error in the result: SessionNotFoundError, SessionConflictError (only with
-            ``expected_version``), InvalidSessionIdError, InvalidStateError (the new state) or CorruptStateError (the
-            stored state). With an error, nothing was written.
+            The new state, and as ``result.items`` the new items, without those that were passed over. If the answer
+            was lost and the items landed, and their positions cannot be told any more, ``result.items`` is empty. Or an
+            error in the result: SessionNotFoundError, SessionConflictError (only with ``expected_version``),
+            InvalidSessionIdError, InvalidStateError (the new state, or an item with its index) or CorruptStateError
+            (the stored state). With an error, nothing was written.
 
         Raises:
             Exception: What ``update_fn`` raises, unchanged; nothing was written.
             TypeError: ``update_fn`` is a coroutine function.
-            ConfigurationError: ``expected_version``, ``idempotency_key``, ``owner_id`` or ``timeout`` is invalid.
+            ConfigurationError: An argument is invalid.
             StorageError: The storage failed. UpdateOutcomeUnknownError: it is unknown whether the write landed. The
                 connection was lost during the write, and the storage did not come back within 10 seconds, or 16 other
                 writes followed, or the session is gone; or the ``timeout`` was over during the write.
@@ -236,13 +161,16 @@ class SessionManager(Erasure, Generic[T]):
         owner = arguments.owner_filter(owner_id)
         began = monotonic()
         try:
-            key = Key(self._namespace, check_session_id(session_id))
+            key = self._key(session_id)
+            given = self._given(append, ids, log, key.session_id)
             updated = await self._updates.run(
                 key,
                 change,
                 expected_version=expected_version,
                 idempotency_key=idempotency_key,
                 keys=self._idempotency_keys,
+                items=given.texts,
+                keep=self._keep_items,
                 **owner,
                 timeout=config.check_duration(timeout, "timeout"),
             )
@@ -252,4 +180,6 @@ class SessionManager(Erasure, Generic[T]):
             if any(error is raised for raised in change.raised):
                 raise
             return results.failure(session_id, error)
-        return results.success(updated.summary, updated.state, applied=True)
+        summary = updated.summary
+        items = given.at(updated.positions, summary.updated_at) if given.texts else ()
+        return results.success(summary, updated.state, items, applied=True)

@@ -2,35 +2,49 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from collections.abc import Callable
+from typing import Any
 
 from .codec.facts import metadata_of
-from .codec.states import Codec
 from .errors import CorruptStateError, SessionStoreError
 from .ids import Version, plain_text
-from .session import SessionMetadata, SessionResult
-from .storage import Document, Summary
-
-T = TypeVar("T")
+from .session import I, Item, SessionMetadata, SessionResult, T
+from .storage import Summary
 
 
-def found(codec: Codec[T], document: Document, *, created: bool = False) -> SessionResult[T]:
-    """The result of a call that read or created a session; a failure if the stored state does not fit its type."""
-    summary = document.summary
+def read(
+    summary: Summary, decode: Callable[[], tuple[T, tuple[Item[I], ...]]], *, created: bool = False
+) -> SessionResult[T, I]:
+    """The result of a call that read a session; a failure if what is stored does not fit its type.
+
+    Args:
+        summary: The facts about the session.
+        decode: Decodes the state and the items.
+        created: Whether the call created the session.
+    """
     try:
-        state = codec.decode(document.state, summary.key.session_id)
-        return success(summary, state, created=created)
+        state, items = decode()
+        return success(summary, state, items, created=created)
     except CorruptStateError as error:
-        return SessionResult(
-            summary.key.session_id,
-            success=False,
-            error=error,
-            version=_version(summary),
-            metadata=_readable_metadata(summary),
-        )
+        return corrupt(summary, error)
 
 
-def success(summary: Summary, state: T, *, created: bool = False, applied: bool = False) -> SessionResult[T]:
+def corrupt(summary: Summary, error: CorruptStateError, items: tuple[Item[Any], ...] = ()) -> SessionResult[Any, Any]:
+    """The result of a call that found a session whose state, origin or items cannot be read."""
+    return SessionResult(
+        summary.key.session_id,
+        success=False,
+        error=error,
+        version=version(summary),
+        metadata=readable_metadata(summary),
+        items=items,
+        last_position=summary.last_position,
+    )
+
+
+def success(
+    summary: Summary, state: T, items: tuple[Item[I], ...], *, created: bool = False, applied: bool = False
+) -> SessionResult[T, I]:
     """The result of a call that succeeded.
 
     Raises:
@@ -42,24 +56,27 @@ def success(summary: Summary, state: T, *, created: bool = False, applied: bool 
         data=state,
         created=created,
         applied=applied,
-        version=_version(summary),
+        version=version(summary),
         metadata=metadata_of(summary),
+        items=items,
+        last_position=summary.last_position,
     )
 
 
-def failure(session_id: object, error: SessionStoreError) -> SessionResult[Any]:
+def failure(session_id: object, error: SessionStoreError) -> SessionResult[Any, Any]:
     """The result of a call that failed. The id is "" if the caller gave none that is a string."""
     name = plain_text(session_id) if isinstance(session_id, str) else ""
     return SessionResult(name, success=False, error=error)
 
 
-def _version(summary: Summary) -> Version:
-    return Version(summary.version, summary.last_write)
-
-
-def _readable_metadata(summary: Summary) -> SessionMetadata:
+def readable_metadata(summary: Summary) -> SessionMetadata:
     """The metadata, without the origin if that cannot be read."""
     try:
         return metadata_of(summary)
     except CorruptStateError:
         return metadata_of(summary._replace(origin=None))
+
+
+def version(summary: Summary) -> Version:
+    """The version, with the write that made it."""
+    return Version(summary.version, summary.last_write)

@@ -1,17 +1,19 @@
-"""SessionResult, SessionMetadata and SessionState: the types that callers get back."""
+"""SessionResult, Item, SessionPage and their parts: the types that callers get back."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Generic, TypeVar
+from typing import Generic
 
 from pydantic import BaseModel, JsonValue
+from typing_extensions import TypeVar
 
 from .errors import SessionStoreError
 from .ids import SessionId
 
 T = TypeVar("T")
+I = TypeVar("I", default=JsonValue)  # noqa: E741  # as in SessionManager[T, I]
 
 
 class SessionState(BaseModel):
@@ -26,7 +28,7 @@ class SessionMetadata:
 
     Attributes:
         created_at: When the session was created. A session that replaces an expired one has a new time.
-        updated_at: When the state was last written.
+        updated_at: When the state or the items were last written.
         last_accessed_at: When the session was last read or written. It may lag by a tenth of the TTL, because a read
             writes only if it has to move the expiry.
         expires_at: When the session expires; None: never.
@@ -44,8 +46,25 @@ class SessionMetadata:
     owner_id: str | None = None
 
 
-@dataclass(frozen=True)  # no slots: with them, Python 3.11 cannot make a SessionResult[Chat](...)
-class SessionResult(Generic[T]):
+# No slots in generic classes: with them, Python 3.11 cannot make a SessionResult[Chat](...).
+@dataclass(frozen=True)
+class Item(Generic[I]):
+    """An item of a session.
+
+    Attributes:
+        position: The place of the item in the session. Positions of all logs of a session are counted together. They
+            start at 1, grow, and never come back.
+        data: A copy of the item, which the caller may change.
+        created_at: When the item was appended. Aware, in UTC, by the storage's clock.
+    """
+
+    position: int
+    data: I
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class SessionResult(Generic[T, I]):
     """How a call on one session ended.
 
     A result is about the session: found or absent, in conflict, refused. A fault of the storage is raised instead, so
@@ -54,14 +73,18 @@ class SessionResult(Generic[T]):
     Attributes:
         session_id: The id of the session, also if the call made it.
         success: Whether the call succeeded. Exactly then ``error`` is None.
-        data: A copy of the state, which the caller may change; for a deletion, whether a live session was deleted.
+        data: A copy of the state, which the caller may change; for a deletion, whether a live session was deleted; for
+            a trim, the number of removed items. None for the other calls on items.
         error: Why the call did not succeed; None: it did.
         created: Whether this call created the session.
-        applied: Whether this call changed the state. False for an update whose idempotency key the session had seen.
+        applied: Whether this call changed the state or the items. False for an update or an append whose idempotency
+            key the session had seen, and for an append of which the session had all ids.
         version: The version of the session after the call.
         metadata: The facts about the session after the call. If the answer to an update was lost, and other callers
             wrote before the library found that the update had landed, then ``updated_at``, ``last_accessed_at`` and
             ``expires_at`` may be those of the later writes.
+        items: The items that the call read, appended or removed, oldest first.
+        last_position: The position of the item that was appended last, also if it was removed since; 0: none was.
     """
 
     session_id: SessionId
@@ -72,6 +95,8 @@ class SessionResult(Generic[T]):
     applied: bool = False
     version: int | None = None
     metadata: SessionMetadata | None = None
+    items: tuple[Item[I], ...] = ()
+    last_position: int | None = None
 
     def unwrap(self) -> T:
         """Returns the data of a success, or raises the error of a failure."""
@@ -79,3 +104,37 @@ class SessionResult(Generic[T]):
             raise self.error
         # Not checked against None: T itself may include None.
         return self.data  # type: ignore[return-value]  # pyright: ignore[reportReturnType]
+
+
+@dataclass(frozen=True)
+class SessionInfo(Generic[T]):
+    """A session in a listing.
+
+    Attributes:
+        session_id: The id of the session.
+        version: The version of the session.
+        item_count: The number of items in all logs of the session.
+        metadata: The facts about the session.
+        state: A copy of the state, if the caller asked for states.
+        error: Why the state or the origin cannot be read; None: it can. Such a session does not end the listing.
+    """
+
+    session_id: SessionId
+    version: int
+    item_count: int
+    metadata: SessionMetadata
+    state: T | None = None
+    error: SessionStoreError | None = None
+
+
+@dataclass(frozen=True)
+class SessionPage(Generic[T]):
+    """One page of a listing.
+
+    Attributes:
+        sessions: The sessions, in the order that was asked for.
+        next: The ``after`` of the call for the next page; None: this is the last page.
+    """
+
+    sessions: tuple[SessionInfo[T], ...]
+    next: str | None = None

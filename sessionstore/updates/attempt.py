@@ -8,19 +8,32 @@ from typing import NamedTuple, TypeAlias
 from ..concurrency.call import Call, copy_of
 from ..errors import UpdateOutcomeUnknownError
 from ..ids import started_at
-from ..storage import Summary, Write
+from ..storage import Document, Summary, Write
+from ..storage.journal import appended_at
 from .request import Update, Updated
 
 UpdateCall: TypeAlias = Call[Update, Updated]
 
 
 class Outcome(NamedTuple):
-    """The outcome of one update: the version and the state that it made, or an error."""
+    """The outcome of one update.
+
+    Attributes:
+        call: The call of the caller.
+        version: The version that the update made.
+        state: The state that the update made.
+        error: Why the update made none; None: it made one.
+        slots: The place of each of the caller's items among the items of the write; None: an earlier caller of the
+            write appends an item of the same id.
+        after: How many items of the write belong to this update and the earlier ones.
+    """
 
     call: UpdateCall
     version: int
     state: object
     error: BaseException | None = None
+    slots: Sequence[int | None] = ()
+    after: int = 0
 
     def tell(self, summary: Summary) -> None:
         """Answers the caller.
@@ -32,7 +45,15 @@ class Outcome(NamedTuple):
             self.call.answer(self.error)
         else:
             told = summary if self.version == summary.version else summary._replace(version=self.version)
-            self.call.answer(Updated(told, self.state))
+            appended = summary.appended
+            if not appended:
+                self.call.answer(Updated(told, self.state))
+                return
+            later = sum(position is not None for position in appended[self.after :])
+            if later:
+                told = told._replace(last_position=told.last_position - later)
+            positions = [None if slot is None else appended[slot] for slot in self.slots]
+            self.call.answer(Updated(told, self.state, positions))
 
 
 class Attempt(NamedTuple):
@@ -59,8 +80,9 @@ class Attempt(NamedTuple):
             if outcome.error is None:
                 outcome.call.answer(copy_of(self.error))
 
-    def landed(self, found: Summary) -> Summary:
-        """The facts about the session right after this write, computed from the facts that were found now."""
+    def landed(self, document: Document) -> Summary:
+        """The facts about the session right after this write, computed from the document that was found now."""
+        found = self._with_items(document)
         version = self.write.read.version + self.write.count
         if found.version == version:
             return found
@@ -74,3 +96,21 @@ class Attempt(NamedTuple):
             origin=read.origin,
             owner_id=read.owner_id,
         )
+
+    def _with_items(self, document: Document) -> Summary:
+        """The facts that were found, with the positions of the items of this write, as far as the journal tells them.
+
+        The journal tells how many positions the write took, and not which items were passed over.
+        """
+        found, items = document.summary, self.write.items
+        appends = "" if document.journal is None else document.journal.appends
+        taken = appended_at(appends, self.write.id, found.last_position) if items else None
+        if taken is None:
+            return found
+        first, last = taken
+        appended: Sequence[int | None] = ()
+        if last - first + 1 == len(items):
+            appended = range(first, last + 1)
+        elif last < first:
+            appended = [None] * len(items)
+        return found._replace(last_position=last, appended=appended)

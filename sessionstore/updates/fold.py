@@ -9,6 +9,7 @@ from ..errors import SessionNotFoundError, UpdateOutcomeUnknownError
 from ..storage import Document, Key, Summary, Write
 from ..storage.journal import Fate, fate, has_key, new_write_id, with_key
 from .attempt import Attempt, Outcome, UpdateCall
+from .harvest import Harvest
 from .request import AlreadyApplied
 
 
@@ -21,11 +22,13 @@ class Fold:
         keyed: Whether any call has an idempotency key.
         losses: How many writes did not land, because another caller wrote or another transaction holds the row.
         halved_until: Until when the fold is bisected if it is refused; None: it was not refused yet.
+        write: The write of the applied updates; None: there is none.
     """
 
     __slots__ = (
         "_attempts",
         "_guessed",
+        "_harvest",
         "_keys",
         "_outcomes",
         "_read",
@@ -33,13 +36,13 @@ class Fold:
         "_sending",
         "_text",
         "_version",
-        "_write",
         "_write_id",
         "calls",
         "halved_until",
         "key",
         "keyed",
         "losses",
+        "write",
     )
 
     def __init__(self, key: Key, calls: Sequence[UpdateCall], halved_until: float | None = None) -> None:
@@ -48,8 +51,9 @@ class Fold:
         self.halved_until = halved_until
         self.losses = 0
         self._outcomes: list[Outcome] = []
+        self._harvest = Harvest()
         self._read: Document | None = None
-        self._write: Write | None = None
+        self.write: Write | None = None
         self._guessed = self._resent = self._sending = False
         self._attempts: list[Attempt] = []
         self.keyed = False
@@ -72,20 +76,23 @@ class Fold:
         if self._attempts and not guess:
             self._settle(document)
         self._read = document
-        self._write = None
+        self.write = None
         self._outcomes = []
         self._resent = self._sending = False
         if self._attempts and not guess and self.waiting:
             self._resent = True
-            self._write, self._outcomes = self._attempts[-1].write, list(self._attempts[-1].outcomes)
+            self.write, self._outcomes = self._attempts[-1].write, list(self._attempts[-1].outcomes)
             return
         self._version = document.summary.version
         self._text = document.state
         self._keys = "" if document.journal is None else document.journal.keys
         self._write_id = ""
+        self._harvest = Harvest()
         for call in self.calls:
             if call.withdrawn or call.answered:
                 continue
+            if not self._harvest.fits(call.request.items):
+                return  # this call and the later ones stay open for the next write
             yield
             if not call.withdrawn:
                 self._apply(call, document)
@@ -112,29 +119,32 @@ class Fold:
         self._text = made.text
         self._version += 1
         self._write_id = self._write_id or new_write_id()
-        self._outcomes.append(Outcome(call, self._version, made.state))
+        slots = self._harvest.add(request.items, request.keep)
+        self._outcomes.append(Outcome(call, self._version, made.state, None, slots, len(self._harvest.items)))
 
     def finish(self) -> Write | None:
         """Returns the write of the applied updates. None: none of them makes a write, and all callers are answered."""
         assert self._read is not None
         if self._resent:
-            return self._write
-        summary, journal = self._read.summary, self._read.journal
+            return self.write
+        summary = self._read.summary
         if self._write_id:
-            read = "" if journal is None else journal.keys
+            read = "" if self._read.journal is None else self._read.journal.keys
             added = self._keys != read
-            self._write = Write(
+            self.write = Write(
                 summary,
                 self._text,
                 count=self._version - summary.version,
                 id=self._write_id,
                 keys=self._keys if added else None,
                 keys_read=read if added else None,
+                items=self._harvest.items,
+                keep=self._harvest.keep,
             )
         elif not self._guessed:
             # All updates failed on the stored document, so their errors are final.
             self.tell(summary)
-        return self._write
+        return self.write
 
     def apply_to_write(self, document: Document, go_on: Callable[[], bool], sent: Sent) -> Write | None:
         """Applies updates and returns the write, for a transaction that writes at once.
@@ -158,13 +168,15 @@ class Fold:
     @property
     def sure(self) -> bool:
         """Whether there is a write, and no update failed on a guess."""
-        return self._write is not None and (not self._guessed or all(it.error is None for it in self._outcomes))
+        return self.write is not None and (not self._guessed or all(it.error is None for it in self._outcomes))
 
     def fits(self, document: Document) -> bool:
         """Whether the write was made of just this document. If it did not land, another transaction holds the row."""
-        if self._write is None or self._read is None or self.outdated:
+        if self.write is None or self._read is None or self.outdated:
             return False
         read, found = self._read.summary, document.summary
+        if self.write.keys_read not in (None, document.journal and document.journal.keys):
+            return False  # an append added its key, which makes no new version
         return (read.version, read.last_write, read.created_at) == (found.version, found.last_write, found.created_at)
 
     @property
@@ -175,17 +187,12 @@ class Fold:
     @property
     def asked(self) -> int:
         """How many calls the last read or write was for, including calls that were cancelled since."""
-        return len(self._outcomes) or len(self.calls)
+        return max(len(self._outcomes), len(self.open)) if self._outcomes else len(self.calls)
 
     def again(self) -> Iterator[None]:
         """Applies all updates once more to the same document."""
         assert self._read is not None
         return self.apply(self._read, guess=self._guessed)
-
-    @property
-    def write(self) -> Write | None:
-        """The write of the applied updates; None: there is none."""
-        return self._write
 
     def sending(self, sent: Sent) -> None:
         """Notes that the write is sent from now on."""
@@ -197,7 +204,7 @@ class Fold:
     @property
     def under_way(self) -> bool:
         """Whether the storage was given the write, and it is not known what became of it."""
-        return self._sending and self._write is not None
+        return self._sending and self.write is not None
 
     def refused(self) -> None:
         """Notes that the write did not land."""
@@ -209,10 +216,10 @@ class Fold:
 
     def lose(self, error: UpdateOutcomeUnknownError) -> None:
         """Notes that the answer to the write was lost."""
-        if self.under_way and self._write is not None:
+        if self.under_way and self.write is not None:
             if not self._resent:
-                self._attempts.append(Attempt(self._write, self._outcomes, error))
-            self._write = None
+                self._attempts.append(Attempt(self.write, self._outcomes, error))
+            self.write = None
             self._outcomes = []
 
     def _settle(self, document: Document) -> None:
@@ -229,7 +236,7 @@ class Fold:
             writes = None if document.journal is None else document.journal.writes
             found = fate(write.id, write.read.version, document.summary.version, writes)
             if found is Fate.LANDED:
-                summary = attempt.landed(document.summary)
+                summary = attempt.landed(document)
                 for outcome in attempt.outcomes:
                     outcome.tell(summary)
             elif found is Fate.UNTOLD:
@@ -261,16 +268,16 @@ class Fold:
             summary: The facts about the session after the write.
         """
         assert self._read is not None
-        assert self._write is not None
+        assert self.write is not None
         journal = self._read.journal
-        if journal is not None and self._write.keys is not None:
-            journal = journal._replace(keys=self._write.keys)
-        return Document(self._write.state, summary, journal)
+        if journal is not None and self.write.keys is not None:
+            journal = journal._replace(keys=self.write.keys)
+        return Document(self.write.state, summary._replace(appended=()), journal)
 
     @property
     def chars(self) -> int:
-        """The length of the state to write, in characters."""
-        return 0 if self._write is None else len(self._write.state)
+        """The length of the state and the items to write, in characters."""
+        return 0 if self.write is None else len(self.write.state) + self._harvest.chars
 
     @property
     def open(self) -> list[UpdateCall]:

@@ -12,7 +12,7 @@ from ..concurrency.call import Batch, Call
 from ..concurrency.combine import Combiner
 from ..concurrency.deadline import within
 from ..concurrency.loops import PerLoop
-from ..storage import Key, StorageProvider
+from ..storage import Key, NewItem, StorageProvider
 from ..storage.journal import key_digest
 from .attempt import UpdateCall
 from .contended import Contended
@@ -73,6 +73,8 @@ class UpdateLoop:
         owner_id: str | None = None,
         idempotency_key: str | None = None,
         keys: int = 0,
+        items: Sequence[NewItem] = (),
+        keep: int | None = None,
         timeout: timedelta | None = None,  # noqa: ASYNC109  # what it raises tells whether something was written
     ) -> Updated:
         """Applies a function to one document and returns the result.
@@ -85,10 +87,12 @@ class UpdateLoop:
             owner_id: Only this owner's session is found. None: any session.
             idempotency_key: Identifies this update within the session, in case it is delivered again.
             keys: How many idempotency keys the session keeps.
+            items: The items to append. They land with the update, or not at all.
+            keep: How many items each log in ``items`` keeps; None: all.
             timeout: How long to wait; None: for as long as it takes.
 
         Returns:
-            The facts about the session after the write, and the new state.
+            The facts about the session after the write, the new state, and the positions of the items.
 
         Raises:
             AlreadyApplied: The session has seen the idempotency key.
@@ -97,7 +101,7 @@ class UpdateLoop:
             StorageError: The storage failed.
         """
         digest = None if idempotency_key is None else key_digest(idempotency_key)
-        update = Update(make, expected_version, digest, keys, owner_id)
+        update = Update(make, expected_version, digest, keys, owner_id, items, keep)
         running = self._alone(key, update) if self._combiner is None else self._combiner.call(key, update)
         return await (running if timeout is None else within(timeout, running, update.written))
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextvars import copy_context
 from typing import Any, NamedTuple, TypeAlias
 
 from ..concurrency.sent import Sent
 from ..errors import SessionConflictError
-from ..storage import Document, Summary, at_version
+from ..storage import Document, NewItem, Summary, at_version
 
 
 class Made(NamedTuple):
@@ -20,10 +20,18 @@ class Made(NamedTuple):
 
 
 class Updated(NamedTuple):
-    """The result of an update that landed: the facts about the session after the write, and the new state."""
+    """The result of an update that landed.
+
+    Attributes:
+        summary: The facts about the session after the write.
+        state: The new state.
+        positions: The position of each of the caller's items; None: the item was passed over. Empty: the answer was
+            lost, and the journal does not tell the positions.
+    """
 
     summary: Summary
     state: Any
+    positions: Sequence[int | None] = ()
 
 
 Make: TypeAlias = Callable[[Document], Made]
@@ -40,10 +48,12 @@ class Update:
     Attributes:
         key: The digest of the idempotency key, as rows keep it; None: there is no key.
         keys: How many keys the row keeps.
+        items: The items to append with the update.
+        keep: How many items each log in ``items`` keeps; None: all.
         sent: Whether the write that contains the update was sent; None: no write contains it.
     """
 
-    __slots__ = ("_context", "_expected_version", "_make", "_owner_id", "_task", "key", "keys", "sent")
+    __slots__ = ("_context", "_expected_version", "_make", "_owner_id", "_task", "items", "keep", "key", "keys", "sent")
 
     def __init__(
         self,
@@ -52,6 +62,8 @@ class Update:
         key: str | None = None,
         keys: int = 0,
         owner_id: str | None = None,
+        items: Sequence[NewItem] = (),
+        keep: int | None = None,
     ) -> None:
         self._make = make
         self._expected_version = expected_version
@@ -60,6 +72,8 @@ class Update:
         self._task = asyncio.current_task()
         self.key = key
         self.keys = keys
+        self.items = items
+        self.keep = keep
         # Not a reference to the fold: the cycle would keep two states alive until the garbage collector runs.
         self.sent: Sent | None = None
 

@@ -194,7 +194,7 @@ class Rounds:
         landing = [(fold, fold.write) for fold in part if fold.sure and fold.write is not None]
         if not landing:
             return lost
-        self._fit([len(write.state) for _, write in landing])
+        self._fit([fold.chars for fold, _ in landing])
         sent = Sent()
         for fold, _ in landing:
             self._write_cache.forget(fold.key)
@@ -232,6 +232,8 @@ class Rounds:
                 lost.append(fold)
             else:
                 self.landed(fold, summary)
+                if fold.waiting:  # some calls were left for the next write
+                    lost.append(fold)
         return lost
 
     def landed(self, fold: Fold, summary: Summary) -> None:

@@ -17,6 +17,7 @@ from sessionstore import (
     CorruptStateError,
     InvalidSessionIdError,
     InvalidStateError,
+    ItemNotFoundError,
     SchemaError,
     SessionConflictError,
     SessionManager,
@@ -36,6 +37,7 @@ from tests.support.documents import draft
 TREE: dict[type[Exception], tuple[type[Exception], ...]] = {
     ConfigurationError: (SessionStoreError, ValueError),
     SessionNotFoundError: (SessionStoreError, LookupError),
+    ItemNotFoundError: (SessionNotFoundError,),
     SessionConflictError: (SessionStoreError,),
     SessionOwnerError: (SessionStoreError,),
     InvalidSessionIdError: (SessionStoreError, ValueError),
@@ -65,7 +67,16 @@ def test_the_tree_of_errors_is_the_one_promised() -> None:
 def test_errors_have_the_documented_attributes() -> None:
     conflict = SessionConflictError("s", expected=1, actual=2)
     assert (conflict.session_id, conflict.expected, conflict.actual) == ("s", 1, 2)
+    assert conflict.of == "version"
+    conflict = SessionConflictError("s", expected=3, actual=7, of="position")
+    assert (conflict.expected, conflict.actual, conflict.of) == (3, 7, "position")
+    assert "position" in str(conflict)
+    assert "7" in str(conflict)
     assert SessionNotFoundError("s").session_id == "s"
+    missing = ItemNotFoundError(item_id="msg-1")
+    assert (missing.session_id, missing.item_id, missing.position) == ("", "msg-1", None)
+    missing = ItemNotFoundError("s", position=3)
+    assert (missing.session_id, missing.item_id, missing.position) == ("s", None, 3)
     assert InvalidSessionIdError("", "must not be empty").session_id == ""
     too_large = StateTooLargeError(size=11, limit=10, session_id="s")
     assert (too_large.size, too_large.limit, too_large.path, too_large.session_id) == (11, 10, "$", "s")
@@ -85,6 +96,10 @@ def about(session_id: str) -> list[SessionStoreError]:
     return [
         SessionNotFoundError(session_id),
         SessionConflictError(session_id, expected=1, actual=2),
+        SessionConflictError(session_id, expected=1, actual=2, of="position"),
+        SessionConflictError(session_id, expected=0, actual=2, of="absence"),
+        ItemNotFoundError(session_id, position=1),
+        ItemNotFoundError(item_id=session_id),
         SessionOwnerError(session_id),
         InvalidSessionIdError(session_id, "must not be"),
         InvalidStateError("is bad", session_id=session_id),

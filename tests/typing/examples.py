@@ -166,7 +166,7 @@ async def what_is_no_update_of_this_state_is_refused(chats: SessionManager[Chat]
 async def options_go_by_name_and_ids_are_text(chats: SessionManager[Chat], storage: StorageProvider) -> None:
     await chats.get_session(1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     await chats.get_session("s", False)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
-    await chats.create_session("s", {"user": "u1"})  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    await chats.create_session("s", [{"user": "u1"}])  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     await chats.create_session("s", ttl=60)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     SessionManager(new_chat, storage, "chat", Chat)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 

@@ -6,19 +6,16 @@ from datetime import timedelta
 from time import monotonic
 from typing import Any
 
-from . import arguments, results
-from .errors import ConfigurationError, InvalidSessionIdError, SessionConflictError
-from .ids import SessionId, check_session_id
-from .session import SessionResult
-from .storage import Key, StorageProvider
-from .timeouts import in_time, time_left
+from .. import arguments, results
+from ..errors import ConfigurationError, InvalidSessionIdError, SessionConflictError
+from ..ids import SessionId
+from ..session import I, SessionResult, T
+from ..timeouts import in_time, time_left
+from .kind import Kind
 
 
-class Erasure:
-    """Deletes the sessions of one namespace of a storage."""
-
-    _storage: StorageProvider
-    _namespace: str
+class Erasure(Kind[T, I]):
+    """Deletes the sessions of one kind."""
 
     async def delete_session(
         self,
@@ -28,7 +25,9 @@ class Erasure:
         owner_id: str | None = None,
         timeout: timedelta | None = None,  # noqa: ASYNC109  # as in all calls, see concurrency/deadline.py
     ) -> SessionResult[bool]:
-        """Deletes a session; ``data`` is whether a live session was deleted. Deleting an absent session is a success.
+        """Deletes a session with its items; ``data`` is whether a live session was deleted.
+
+        Deleting an absent session is a success.
 
         If the connection is lost during the deletion, the call looks on another connection whether it deleted the
         session, and deletes it if it did not.
@@ -53,7 +52,7 @@ class Erasure:
         version: dict[str, Any] = {} if expected_version is None else {"version": expected_version}
         began = monotonic()
         try:
-            key = Key(self._namespace, check_session_id(session_id))
+            key = self._key(session_id)
         except InvalidSessionIdError as error:
             return results.failure(session_id, error)
         deleted = await in_time(timeout, self._storage.delete(key, **owner, **version), writing=True)

@@ -1,0 +1,1 @@
+"""The calls of SessionManager, by what they do. manager.py puts them together."""

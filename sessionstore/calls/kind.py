@@ -1,0 +1,121 @@
+"""Kind: what the calls of a SessionManager share: one kind of session in one storage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Generic
+
+from pydantic import JsonValue
+
+from .. import arguments, results
+from ..codec.items import ItemCodec
+from ..codec.states import Codec
+from ..ids import SessionId, check_session_id
+from ..session import I, Item, SessionResult, T
+from ..storage import Draft, Key, NewItem, StorageProvider, StoredItem, Summary
+
+
+@dataclass(frozen=True, slots=True)
+class Given(Generic[I]):
+    """The items that a caller gave, encoded.
+
+    Attributes:
+        texts: The items for the storage.
+        copies: A copy of each for the result.
+    """
+
+    texts: Sequence[NewItem]
+    copies: Sequence[I]
+
+    def at(self, positions: Sequence[int | None], created_at: datetime) -> tuple[Item[I], ...]:
+        """Returns the items that were appended, without those that were passed over.
+
+        Args:
+            positions: The position of each item; None: it was passed over. Empty: the positions are not known.
+            created_at: When they were appended.
+        """
+        return tuple(
+            Item(position, copy, created_at)
+            for position, copy in zip(positions, self.copies, strict=False)
+            if position is not None
+        )
+
+
+class Kind(Generic[T, I]):
+    """One kind of session: where it is kept, how states and items are encoded, and how long sessions live."""
+
+    _storage: StorageProvider
+    _namespace: str
+    _default_state: Callable[[SessionId], T]
+    _codec: Codec[T]
+    _item_codec: ItemCodec[I]
+    _encode_origin: Callable[[Mapping[str, JsonValue] | None, SessionId], str | None]
+    _ttl: timedelta | None
+    _max_lifetime: timedelta | None
+    _idempotency_keys: int
+    _keep_items: int | None
+
+    def _key(self, session_id: SessionId) -> Key:
+        """Returns the key of a session.
+
+        Raises:
+            InvalidSessionIdError: The id breaks the rule.
+        """
+        return Key(self._namespace, check_session_id(session_id))
+
+    def _given(self, items: Sequence[I], ids: Sequence[str | None] | None, log: str, session_id: SessionId) -> Given[I]:
+        """Checks and encodes items.
+
+        Raises:
+            ConfigurationError: The arguments are invalid.
+            InvalidStateError: An item cannot be stored; with its index.
+        """
+        name = arguments.log_name(log)
+        texts: list[NewItem] = []
+        copies: list[I] = []
+        for index, item, item_id in arguments.new_items(items, ids):
+            text, copy = self._item_codec.encode_with_copy(item, index, session_id)
+            texts.append(NewItem(text, item_id, name))
+            copies.append(copy)
+        return Given(texts, copies)
+
+    def _draft(
+        self,
+        session_id: SessionId,
+        state: T,
+        *,
+        ttl: timedelta | None,
+        origin: Mapping[str, JsonValue] | None,
+        owner_id: str | None,
+        items: Sequence[NewItem],
+    ) -> Draft:
+        """Returns a session to create.
+
+        Raises:
+            InvalidStateError: The state, the origin or the owner cannot be stored.
+        """
+        return Draft(
+            key=Key(self._namespace, session_id),
+            state=self._codec.encode(state, session_id),
+            ttl=ttl,
+            max_lifetime=self._max_lifetime,
+            origin=self._encode_origin(origin, session_id),
+            owner_id=arguments.owner_of_new(owner_id, session_id),
+            items=items,
+            keep=self._keep_items if items else None,
+        )
+
+    def _items(self, stored: Iterable[StoredItem], session_id: SessionId) -> tuple[Item[I], ...]:
+        """Decodes stored items.
+
+        Raises:
+            CorruptStateError: An item does not fit the item type; with its position.
+        """
+        decode = self._item_codec.decode
+        return tuple(Item(it.position, decode(it.text, it.position, session_id), it.created_at) for it in stored)
+
+    def _of_items(self, summary: Summary, stored: Sequence[StoredItem]) -> SessionResult[None, I]:
+        """Returns the result of a call that read or removed items; a failure if one does not fit the item type."""
+        return results.read(summary, lambda: (None, self._items(stored, summary.key.session_id)))

@@ -1,0 +1,51 @@
+"""Harvest: the items of the updates of one write."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..batching import BATCH_CHARS
+from ..storage import NewItem
+from ..storage.journal import MOST_ITEMS
+
+
+class Harvest:
+    """The items of several updates of one document, in the order of the updates.
+
+    Attributes:
+        items: The items. No two have the same id.
+        keep: How many items each log keeps; None: all.
+        chars: The length of the items, in characters.
+    """
+
+    __slots__ = ("_ids", "chars", "items", "keep")
+
+    def __init__(self) -> None:
+        self.items: list[NewItem] = []
+        self.keep: int | None = None
+        self.chars = 0
+        self._ids: set[str] = set()
+
+    def fits(self, items: Sequence[NewItem]) -> bool:
+        """Whether the items of one more update may go with the others. Those of a single update always may."""
+        if not (items and self.items):
+            return True
+        if len(self.items) + len(items) > MOST_ITEMS:
+            return False
+        return self.chars + sum(len(item.text) for item in items) <= BATCH_CHARS
+
+    def add(self, items: Sequence[NewItem], keep: int | None) -> Sequence[int | None]:
+        """Adds the items of an update, and returns the place of each; None: an earlier update has an item of its id."""
+        slots: list[int | None] = []
+        for item in items:
+            if item.id is not None:
+                if item.id in self._ids:
+                    slots.append(None)
+                    continue
+                self._ids.add(item.id)
+            slots.append(len(self.items))
+            self.items.append(item)
+            self.chars += len(item.text)
+        if items and keep is not None:
+            self.keep = keep if self.keep is None else min(self.keep, keep)
+        return slots
