@@ -56,10 +56,7 @@ class Fold:
         self.write: Write | None = None
         self._guessed = self._resent = self._sending = False
         self._attempts: list[Attempt] = []
-        self.keyed = False
-        for call in calls:
-            if call.request.key is not None:
-                self.keyed = True
+        self.keyed = any(call.request.key is not None for call in calls)
 
     def apply(self, document: Document, *, guess: bool = False) -> Iterator[None]:
         """Applies all updates to a document. Yields before each function, so that other tasks get turns.
