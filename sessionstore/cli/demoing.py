@@ -53,8 +53,8 @@ def demo(
     """Replays conversations and checks every one.
 
     Workers run the turns of all conversations concurrently, and the turns of each conversation in order. A conversation
-    has two sessions, one for its turns and one for its orchestration. Up to four concurrent updates store a turn. Then
-    all sessions expire and are reaped.
+    has two sessions, one for its turns, which are its items, and one for its orchestration. Up to four concurrent
+    updates store a turn. Then all sessions expire and are reaped.
 
     Ends with status 1 if an update is lost or a session differs from its transcript.
     """
@@ -113,15 +113,15 @@ async def _expire(storage: StorageProvider, clock: playing.DemoClock, report: pl
     expiry = await playing.expire(storage, clock, report.namespaces)
     typer.echo()
     typer.echo(
-        f"Then the demo moved the last access of all {expiry.sessions:,} rows (two a conversation) to "
+        f"Then the demo moved the last access of all {expiry.sessions:,} sessions (two a conversation) to "
         f"{LONG_AGO:%Y-%m-%d}, through the clock that it gave to the storage. Their time to live is "
         f"{shown_duration(TTL)}."
     )
     print_facts(
         [
             ("found by get once expired", expiry.found),
-            ("rows deleted by the reaper", expiry.reaped),
-            ("rows left", expiry.left),
+            ("sessions deleted by the reaper", expiry.reaped),
+            ("sessions left", expiry.left),
         ]
     )
     return expiry.ok

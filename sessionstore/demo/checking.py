@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pydantic import JsonValue
 
 from ..orchestration import MAX_RECENT_TOOLS, OrchestrationState
 from .dialogues import Dialogue
-from .service import Chat, ChatService
+from .service import Chat, ChatService, Line
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,29 +30,39 @@ class Comparison:
 
 async def check(service: ChatService, dialogue: Dialogue) -> Comparison:
     """Reads the sessions of a conversation and compares them with its transcript."""
-    chat = await service.chats.get_session(dialogue.dialogue_id, touch=False)
+    # One more than there should be, so that a turn too many is found.
+    most = len(dialogue.turns) + 1
+    chat = await service.chats.get_session(dialogue.dialogue_id, last_items=most, touch=False)
     orchestration = await service.sequencer.get_state(dialogue.dialogue_id)
-    return compare(dialogue, chat.data, orchestration)
+    return compare(dialogue, chat.data, [item.data for item in chat.items], orchestration)
 
 
-def compare(dialogue: Dialogue, chat: Chat | None, orchestration: OrchestrationState | None) -> Comparison:
-    """Compares stored states (None: there is none) with the transcript."""
-    spoken: list[tuple[str, str]] = [(turn.speaker, turn.utterance) for turn in dialogue.turns]
-    stored = [] if chat is None else [(line.speaker, line.utterance) for line in chat.turns]
-    turns_lost = (Counter(spoken) - Counter(stored)).total()
+def compare(
+    dialogue: Dialogue, chat: Chat | None, lines: Sequence[Line], orchestration: OrchestrationState | None
+) -> Comparison:
+    """Compares stored states (None: there is none) and turns with the transcript."""
+    spoken = [(turn.speaker, turn.utterance) for turn in dialogue.turns]
+    stored = [(line.speaker, line.utterance) for line in lines]
+    turns_lost = (Counter[tuple[str, str]](spoken) - Counter(stored)).total()
     advances = 0 if orchestration is None else orchestration.sequence_index
-    faults = (*_chat_faults(dialogue, chat, turns_lost), *_orchestration_faults(dialogue, orchestration))
-    return Comparison(dialogue.dialogue_id, turns_lost + max(0, len(spoken) - advances), faults)
-
-
-def _chat_faults(dialogue: Dialogue, chat: Chat | None, turns_lost: int) -> Iterator[str]:
     if chat is None:
-        yield "there is no readable chat"
-        return
+        faults = ["there is no readable chat"]
+    else:
+        faults = [*_turn_faults(spoken, stored, turns_lost), *_chat_faults(dialogue, chat)]
+    faults += _orchestration_faults(dialogue, orchestration)
+    return Comparison(dialogue.dialogue_id, turns_lost + max(0, len(spoken) - advances), tuple(faults))
+
+
+def _turn_faults(
+    spoken: Sequence[tuple[str, str]], stored: Sequence[tuple[str, str]], turns_lost: int
+) -> Iterator[str]:
     if turns_lost:
-        yield f"{turns_lost} of {len(dialogue.turns)} turns are missing"
-    elif [(line.speaker, line.utterance) for line in chat.turns] != [(t.speaker, t.utterance) for t in dialogue.turns]:
-        yield f"the {len(chat.turns)} turns stored are not the {len(dialogue.turns)} turns of the transcript in order"
+        yield f"{turns_lost} of {len(spoken)} turns are missing"
+    elif stored != spoken:
+        yield f"the {len(stored)} turns stored are not the {len(spoken)} turns of the transcript in order"
+
+
+def _chat_faults(dialogue: Dialogue, chat: Chat) -> Iterator[str]:
     wanted = _wanted_at_the_end(dialogue)
     for service in sorted(wanted.keys() | chat.wanted.keys()):
         if service not in chat.wanted or service not in wanted or chat.wanted[service] != wanted[service]:

@@ -47,8 +47,8 @@ class Expiry:
     Attributes:
         sessions: The number of sessions in all namespaces.
         found: How many expired sessions a get still found.
-        reaped: Rows that the reaper deleted.
-        left: Rows of these sessions that are still there.
+        reaped: Sessions that the reaper deleted, with their items.
+        left: Sessions whose rows are still there.
     """
 
     sessions: int
@@ -58,7 +58,7 @@ class Expiry:
 
     @property
     def ok(self) -> bool:
-        """Whether no expired session was found, and no row is left."""
+        """Whether no expired session was found, and none is left."""
         return not self.found and not self.left
 
 
@@ -96,7 +96,7 @@ async def _pages(storage: StorageProvider, namespace: str) -> AsyncIterator[Sequ
 
 
 async def _use(storage: StorageProvider, keys: Sequence[Key]) -> None:
-    """Sets each session to its present state. Unlike an access, set() also moves the expiry back."""
+    """Sets each session to its present state; its items stay. Unlike an access, set() also moves the expiry back."""
     documents = await storage.get_many(keys, touch=False)
     await storage.set_many(
         [Draft(key, document.state, ttl=TTL) for key, document in zip(keys, documents, strict=True) if document]

@@ -20,28 +20,26 @@ TTL: Final = timedelta(minutes=30)
 
 
 class Line(BaseModel):
-    """A turn as the state keeps it."""
+    """A turn as the session keeps it: an item."""
 
     speaker: str
     utterance: str
 
 
 class Chat(SessionState):
-    """The state of a conversation.
+    """The state of a conversation. Its turns are the items of the session.
 
     Attributes:
-        turns: All turns in order.
         wanted: What the user has asked of each service so far.
         tokens: The tokens of all turns.
     """
 
-    turns: list[Line] = Field(default_factory=list)
     wanted: dict[str, JsonValue] = Field(default_factory=dict)
     tokens: int = 0
 
 
 class ChatService:
-    """Keeps a Chat and an OrchestrationState for each conversation, in namespaces that no other run uses.
+    """Keeps a Chat with its turns, and an OrchestrationState, for each conversation, in namespaces of its own run.
 
     In a real service, separate processes count the sequence, meter the tokens and run the tools. Here each of these
     parts has a manager of its own, and they share only the storage.
@@ -54,7 +52,7 @@ class ChatService:
         run = f"demo-{secrets.token_hex(6)}"
         self.namespaces: Sequence[str] = (f"{run}-chat", f"{run}-orchestration")
         chat, orchestration = self.namespaces
-        self.chats = SessionManager(_new_chat, storage, chat, state_type=Chat, ttl=TTL)
+        self.chats = SessionManager(_new_chat, storage, chat, state_type=Chat, item_type=Line, ttl=TTL)
         self.sequencer, self.meter, self.toolbox = (
             OrchestrationStateManager(storage, orchestration, ttl=TTL) for _ in range(3)
         )
@@ -76,12 +74,12 @@ class ChatService:
         (await self.chats.create_session(session_id, origin={"from": "sessionstore demo"})).unwrap()
 
     async def _append(self, session_id: str, turn: Turn) -> None:
-        def append(chat: Chat) -> None:
-            chat.turns.append(Line(speaker=turn.speaker, utterance=turn.utterance))
+        def learn(chat: Chat) -> None:
             chat.wanted |= turn.states
             chat.tokens += turn.tokens
 
-        (await self.chats.update_session(session_id, append)).unwrap()
+        line = Line(speaker=turn.speaker, utterance=turn.utterance)
+        (await self.chats.update_session(session_id, learn, append=[line])).unwrap()
 
     async def _meter(self, session_id: str, turn: Turn) -> None:
         prompt, completion = (turn.tokens, 0) if turn.speaker == "USER" else (0, turn.tokens)

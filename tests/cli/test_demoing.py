@@ -19,7 +19,7 @@ ENDS: dict[str, str] = {
     "lost updates": "0",
     "sessions that differ from their transcript": "0",
     "found by get once expired": "0",
-    "rows left": "0",
+    "sessions left": "0",
 }
 
 
@@ -84,7 +84,7 @@ def test_the_demo_needs_nothing_and_leaves_nothing(tmp_path: Path, monkeypatch: 
     turns = sum(len(json.loads(line)["turns"]) for line in lines)
     assert (found["sessions"], found["turns"], found["workers"]) == (str(len(lines)), str(turns), "8")
     assert 0 < int(found["written in statements"]) < int(found["updates"])
-    assert found["rows deleted by the reaper"] == str(2 * len(lines))
+    assert found["sessions deleted by the reaper"] == str(2 * len(lines))
     assert "temporary SQLite file" in outcome.stderr
     assert list(tmp_path.iterdir()) == []
 
@@ -123,7 +123,7 @@ def test_a_row_that_is_not_reaped_ends_the_demo_with_status_1(
 ) -> None:
     outcome = call("demo", two_conversations, "--database-url", opens(Unreaped))
     assert outcome.exit_code == 1
-    assert facts(outcome.stdout)["rows left"] == "4"
+    assert facts(outcome.stdout)["sessions left"] == "4"
 
 
 def test_a_malformed_file_is_a_wrong_call(two_conversations: str) -> None:

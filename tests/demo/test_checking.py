@@ -12,7 +12,7 @@ import pytest
 from sessionstore import MemoryStorageProvider, StorageProvider
 from sessionstore.demo import ChatService, Comparison, Dialogue
 from sessionstore.demo.checking import check
-from sessionstore.storage import Key, Write
+from sessionstore.storage import Edit, Key, NewItem, Window, Write
 
 
 @dataclass
@@ -32,6 +32,17 @@ class Played:
         state = json.loads(document.state)
         change(state)
         assert await self.storage.update(Write(document.summary, json.dumps(state))) is not None
+
+    async def tamper_with_turns(self, change: Callable[[list[Any]], object]) -> None:
+        document = await self.storage.get(self.key(CHAT), window=Window(limit=1000))
+        assert document is not None
+        turns = [json.loads(item.text) for item in document.items]
+        change(turns)
+        edited = await self.storage.edit(
+            Edit(self.key(CHAT), after=0, items=[NewItem(json.dumps(turn)) for turn in turns])
+        )
+        assert edited is not None
+        assert edited.done
 
     async def check(self) -> Comparison:
         return await check(self.service, self.dialogue)
@@ -58,17 +69,11 @@ async def test_a_session_that_equals_its_transcript_has_no_fault(played: Played)
 @pytest.mark.parametrize(
     ("of", "change", "lost", "fault"),
     [
-        (CHAT, lambda chat: chat["turns"].pop(3), 1, "1 of"),
-        (CHAT, lambda chat: chat["turns"].clear(), None, "turns are missing"),
-        (CHAT, lambda chat: chat["turns"].reverse(), 0, "transcript in order"),
-        (CHAT, lambda chat: chat["turns"].append(chat["turns"][0]), 0, "are not the"),
-        (CHAT, lambda chat: chat["turns"][2].update(utterance="something else"), 1, "1 of"),
-        (CHAT, lambda chat: chat["turns"][2].update(speaker="SYSTEM"), 1, "1 of"),
         (CHAT, lambda chat: chat["wanted"].popitem(), 0, "stored wish"),
         (CHAT, lambda chat: chat["wanted"].update(Other=None), 0, "wish for service 'Other'"),
         (CHAT, lambda chat: next(iter(chat["wanted"].values())).update(active_intent="x"), 0, "stored wish"),
         (CHAT, lambda chat: chat.update(tokens=chat["tokens"] + 1), 0, "tokens are counted"),
-        (CHAT, lambda chat: chat.update(turns=1), None, "no readable chat"),
+        (CHAT, lambda chat: chat.update(tokens="many"), None, "no readable chat"),
         (ORCHESTRATION, lambda state: state.update(sequence_index=state["sequence_index"] - 2), 2, "sequence"),
         (ORCHESTRATION, lambda state: state.update(sequence_index=state["sequence_index"] + 2), 0, "sequence"),
         (ORCHESTRATION, lambda state: state["recently_used_tools"].reverse(), 0, "tools"),
@@ -88,6 +93,29 @@ async def test_a_changed_session_is_found(
     assert comparison.lost == (len(played.dialogue.turns) if lost is None else lost)
 
 
+@pytest.mark.parametrize(
+    ("change", "lost", "fault"),
+    [
+        (lambda turns: turns.pop(3), 1, "1 of"),
+        (lambda turns: turns.clear(), None, "turns are missing"),
+        (lambda turns: turns.reverse(), 0, "transcript in order"),
+        (lambda turns: turns.append(turns[0]), 0, "are not the"),
+        (lambda turns: turns.insert(0, turns[0]), 0, "are not the"),
+        (lambda turns: turns[2].update(utterance="something else"), 1, "1 of"),
+        (lambda turns: turns[2].update(speaker="SYSTEM"), 1, "1 of"),
+        (lambda turns: turns[2].clear(), None, "no readable chat"),
+    ],
+)
+async def test_a_changed_turn_is_found(
+    played: Played, change: Callable[[list[Any]], object], lost: int | None, fault: str
+) -> None:
+    await played.tamper_with_turns(change)
+    comparison = await played.check()
+    (found,) = comparison.faults
+    assert fault in found
+    assert comparison.lost == (len(played.dialogue.turns) if lost is None else lost)
+
+
 @pytest.mark.parametrize("of", [CHAT, ORCHESTRATION])
 async def test_a_deleted_session_counts_as_lost_updates(played: Played, of: int) -> None:
     assert await played.storage.delete(played.key(of))
@@ -97,6 +125,6 @@ async def test_a_deleted_session_counts_as_lost_updates(played: Played, of: int)
 
 
 async def test_no_fault_quotes_the_conversation(played: Played) -> None:
-    await played.tamper(CHAT, lambda chat: chat["turns"].clear())
+    await played.tamper_with_turns(lambda turns: turns.clear())
     faults = " ".join((await played.check()).faults)
     assert not any(turn.utterance in faults for turn in played.dialogue.turns)

@@ -8,6 +8,7 @@ import pytest
 
 from sessionstore import ConfigurationError, InvalidStateError, MemoryStorageProvider, StorageProvider
 from sessionstore.demo import DemoClock, Dialogue, expire, load, replay, shipped
+from sessionstore.demo.dialogues import Frame
 from sessionstore.demo.watched import Watched
 from sessionstore.storage import Write
 from tests.support.documents import draft
@@ -69,7 +70,7 @@ async def test_zero_workers_are_refused(dialogues: Sequence[Dialogue]) -> None:
 
 async def test_a_failure_of_one_worker_ends_the_replay(dialogues: Sequence[Dialogue], storage: StorageProvider) -> None:
     dialogue = dialogues[0]
-    bad = dialogue.turns[0].model_copy(update={"utterance": "a NUL: \0"})
+    bad = dialogue.turns[0].model_copy(update={"frames": [Frame(service="S", state="a NUL: \0")]})
     broken = dialogue.model_copy(update={"dialogue_id": "broken", "turns": [bad]})
     progress: list[int] = []
     with pytest.raises(InvalidStateError, match="NUL"):
