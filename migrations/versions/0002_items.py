@@ -27,12 +27,17 @@ _STORAGE = """
     toast.autovacuum_vacuum_threshold = 1000
 """
 
+# With the rights of the owner: the role of a program that knows only the first revision has none on the new table.
+_DEFINER = """ SECURITY DEFINER SET search_path = pg_catalog, pg_temp"""
+
+_FUNCTIONS = ("sessions_delete_items", "sessions_truncate_items", "sessions_replace_items")
+
 # The queries of a trigger see what was committed while the statement waited for row locks. The statement itself does
 # not, so a deletion in the statement could miss the newest items.
 _POSTGRESQL_TRIGGERS = (
     # Without these settings a plan that was made while the table was small would read the whole table later.
     """
-    CREATE FUNCTION {schema}sessions_delete_items() RETURNS trigger LANGUAGE plpgsql
+    CREATE FUNCTION {schema}sessions_delete_items() RETURNS trigger LANGUAGE plpgsql{definer}
     SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
     AS $do$ BEGIN
         DELETE FROM {schema}items AS i USING gone
@@ -46,7 +51,7 @@ _POSTGRESQL_TRIGGERS = (
     """,
     # An operator may truncate both tables in one command. The table of items is then in use, but empty.
     """
-    CREATE FUNCTION {schema}sessions_truncate_items() RETURNS trigger LANGUAGE plpgsql
+    CREATE FUNCTION {schema}sessions_truncate_items() RETURNS trigger LANGUAGE plpgsql{definer}
     AS $do$ BEGIN
         IF EXISTS (SELECT FROM {schema}items) THEN
             TRUNCATE {schema}items;
@@ -60,7 +65,7 @@ _POSTGRESQL_TRIGGERS = (
     """,
     # A new session takes the row of an expired one. Before the update, so that the first items of the new session stay.
     """
-    CREATE FUNCTION {schema}sessions_replace_items() RETURNS trigger LANGUAGE plpgsql
+    CREATE FUNCTION {schema}sessions_replace_items() RETURNS trigger LANGUAGE plpgsql{definer}
     SET enable_seqscan = off
     AS $do$ BEGIN
         DELETE FROM {schema}items AS i WHERE i.namespace = OLD.namespace AND i.session_id = OLD.session_id;
@@ -162,7 +167,9 @@ def upgrade(schema: str | None = None) -> None:
         """
     )
     for trigger in _POSTGRESQL_TRIGGERS:
-        op.execute(trigger.format(schema=prefix))
+        op.execute(trigger.format(schema=prefix, definer=_DEFINER if schema else ""))
+    for name in _FUNCTIONS:
+        op.execute(f"REVOKE ALL ON FUNCTION {prefix}{name}() FROM PUBLIC")
 
 
 def downgrade(schema: str | None = None) -> None:
@@ -172,7 +179,7 @@ def downgrade(schema: str | None = None) -> None:
             op.execute(f"DROP TRIGGER {name}")
     else:
         prefix = _prefix(schema)
-        for name in ("sessions_delete_items", "sessions_truncate_items", "sessions_replace_items"):
+        for name in _FUNCTIONS:
             op.execute(f"DROP TRIGGER {name} ON {prefix}sessions")
             op.execute(f"DROP FUNCTION {prefix}{name}()")
     op.drop_table("items", schema=schema)

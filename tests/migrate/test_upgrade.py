@@ -13,8 +13,10 @@ import pytest
 from alembic.script import ScriptDirectory
 
 from sessionstore import ConfigurationError, SessionManager, migrate, open_storage
+from sessionstore.storage import Key
 from sessionstore.storage.sql.tables import REVISIONS
 from tests.support.documents import increment, new_chat
+from tests.support.logs import fill, texts_of
 from tests.support.postgres import Database
 from tests.support.sqlite import sqlite_url
 
@@ -29,7 +31,7 @@ _RELEASED = {
 }
 
 _SCHEMAS = ["sessionstore", "My Chats", 'the "best"', "it's"]
-_ODD_SCHEMAS = ["100%", "a :b", "$do$"]
+_ODD_SCHEMAS = ["100%", "a :b", "$do$", "{schema}"]
 
 
 def test_a_released_migration_never_changes() -> None:
@@ -51,6 +53,8 @@ def test_the_table_of_postgresql_is_made_for_churn(postgres: Database) -> None:
         "owner_id": "C",
         "writes": "C",
         "keys": "C",
+        "appends": "C",
+        "lost_appends": "C",
     }
     (own, toast), *_ = [table[1:] for table in tables if table[0] == "sessions"]
     assert "fillfactor=80" in own
@@ -68,11 +72,14 @@ def test_the_table_of_postgresql_is_made_for_churn(postgres: Database) -> None:
 def test_the_table_of_sqlite_is_strict_and_its_log_written_ahead(sqlite_template: Path) -> None:
     with closing(sqlite3.connect(sqlite_template, isolation_level=None)) as connection:
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-        strict = "SELECT strict FROM pragma_table_list WHERE name = 'sessions'"
-        assert connection.execute(strict).fetchone() == (1,)
+        strict = "SELECT strict FROM pragma_table_list WHERE name IN ('sessions', 'items')"
+        assert connection.execute(strict).fetchall() == [(1,), (1,)]
         indexes = connection.execute("SELECT sql FROM sqlite_master WHERE type = 'index' AND sql LIKE '%WHERE%'")
-        assert len(indexes.fetchall()) == 2
-        broken = "INSERT INTO sessions VALUES ('n', 's', '{', NULL, NULL, 1, '', '', NULL, 0, 0, 0, NULL, NULL)"
+        assert len(indexes.fetchall()) == 3
+        broken = """
+            INSERT INTO sessions (namespace, session_id, state, version, created_at, updated_at, last_accessed_at)
+            VALUES ('n', 's', '{', 1, 0, 0, 0)
+        """
         with pytest.raises(sqlite3.IntegrityError, match="is_json"):
             connection.execute(broken)
 
@@ -109,8 +116,12 @@ async def _use_schema(database: Database, url: str, schema: str) -> None:
             await chats.create_session(name, owner_id="u")
         assert (await chats.update_session("s", increment)).unwrap()["n"] == 1
         assert (await chats.get_session("s")).unwrap()["n"] == 1
+        await fill(storage, Key("sessions", "s"), "1", "2")
+        assert await texts_of(storage, Key("sessions", "s")) == ["1", "2"]
         assert len((await storage.list(owner_id="u")).sessions) == 2
         assert (await chats.delete_session("s")).unwrap() is True
+        quoted = schema.replace('"', '""')
+        assert ask(database, f'SELECT count(*) FROM "{quoted}".items') == [(0,)]
         assert await storage.purge_expired() == 0
         assert await storage.clear() == 1
     migrate.downgrade(database.url, schema=schema, revision="base")

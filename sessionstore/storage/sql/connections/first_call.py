@@ -13,7 +13,7 @@ from .... import config
 from ....errors import SchemaError
 from ..dialects.dialect import Backend
 from ..drivers.prepared import Prepared
-from ..tables import DELETIONS, REVISIONS, VERSION_TABLE
+from ..tables import DELETIONS, ITEMS, REVISIONS, VERSION_TABLE
 from .lease import Lease
 
 _WANTED: Final = REVISIONS[-1]
@@ -24,13 +24,13 @@ class Look(NamedTuple):
 
     Attributes:
         revision: The revision that the tables are at; None: there is none.
-        table: Whether the table of sessions is there.
+        gone: Those of the tables of sessions and items that are not there.
         hidden: Our tables of which row level security may hide rows from this role.
         ruled: Our tables that have rules.
     """
 
     revision: str | None
-    table: bool
+    gone: Sequence[str]
     hidden: Sequence[str] = ()
     ruled: Sequence[str] = ()
 
@@ -48,7 +48,7 @@ class FirstCall:
         self._table = table
         self._place = f"schema {table.schema!r}" if file is None else f"the SQLite file {str(file)!r}"
         self._schema = table.schema
-        self._ours = {table.name, DELETIONS, VERSION_TABLE}
+        self._ours = {table.name, ITEMS, DELETIONS, VERSION_TABLE}
         version = Table(VERSION_TABLE, MetaData(schema=self._schema), Column("version_num", String))
         self._revision = Prepared(lambda: select(version.c.version_num), backend.driver)
         self._relations = Prepared(lambda: backend.relations(self._schema), backend.driver)
@@ -57,13 +57,13 @@ class FirstCall:
         """Reads what is there."""
         # Asked of the catalogue: in SQLite, a missing table has no error code of its own.
         rows = [row for row in await self._relations.fetch(lease.driver, {}) if row[0] in self._ours]
-        table = any(row[0] == self._table.name for row in rows)
+        gone = [name for name in (self._table.name, ITEMS) if all(row[0] != name for row in rows)]
         hidden = sorted(name for name, hides, _ in rows if hides)
         ruled = sorted(name for name, _, has_rules in rows if has_rules)
         if all(row[0] != VERSION_TABLE for row in rows):
-            return Look(None, table, hidden, ruled)
+            return Look(None, gone, hidden, ruled)
         revisions = await self._revision.fetch(lease.driver, {})
-        return Look(revisions[0][0] if revisions else None, table, hidden, ruled)
+        return Look(revisions[0][0] if revisions else None, gone, hidden, ruled)
 
     def refusal(self, seen: Look) -> SchemaError | None:
         """Why this version cannot work with what is there; None: it can."""
@@ -77,11 +77,11 @@ class FirstCall:
             return self._not_to_be_trusted(seen)
         if seen.revision != _WANTED:
             return self._wrong_revision(seen.revision)
-        if seen.table:
+        if not seen.gone:
             return None
         return SchemaError(
-            f"{self._place} is at revision {seen.revision}, but its table 'sessions' is gone: restore it, or drop "
-            f"{VERSION_TABLE!r} too and run `sessionstore migrate upgrade`",
+            f"{self._place} is at revision {seen.revision}, but its table {seen.gone[0]!r} is gone: restore it, or "
+            f"drop {VERSION_TABLE!r} too and run `sessionstore migrate upgrade`",
             found=seen.revision,
             wanted=_WANTED,
         )

@@ -9,6 +9,7 @@ from sqlalchemy import NullPool, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from sessionstore import SchemaError, SessionManager, SqlStorageProvider, migrate
+from sessionstore.storage import Key, Window
 from sessionstore.storage.sql.tables import REVISIONS
 from tests.support.documents import new_chat
 from tests.support.postgres import Database
@@ -37,15 +38,16 @@ async def test_an_engine_without_a_pool_serves_too_and_is_not_disposed(service_u
     await engine.dispose()
 
 
-async def test_a_dropped_table_has_another_error_than_a_table_that_was_never_made(service_url: str) -> None:
+@pytest.mark.parametrize("table", ["sessions", "items"])
+async def test_a_dropped_table_has_another_error_than_a_table_that_was_never_made(service_url: str, table: str) -> None:
     engine = create_async_engine(service_url, poolclass=NullPool)
     storage = SqlStorageProvider(engine)
     chats = SessionManager(new_chat, storage)
     await chats.create_session("s")
-    table = "sessions" if engine.dialect.name == "sqlite" else "sessionstore.sessions"
+    place = "" if engine.dialect.name == "sqlite" else "sessionstore."
     async with engine.begin() as connection:
-        await connection.execute(text(f"DROP TABLE {table}"))
-    with pytest.raises(SchemaError, match="its table 'sessions' is gone") as raised:
-        await chats.get_session("s")
+        await connection.execute(text(f"DROP TABLE {place}{table}"))
+    with pytest.raises(SchemaError, match=f"its table '{table}' is gone") as raised:
+        await storage.get(Key("sessions", "s"), window=Window())
     assert (raised.value.found, raised.value.wanted) == (REVISIONS[-1], REVISIONS[-1])
     await engine.dispose()

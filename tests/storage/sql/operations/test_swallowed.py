@@ -70,10 +70,19 @@ async def test_policies_that_let_all_pass_are_no_hindrance(postgres: Database, d
             assert await storage.delete(key())
 
 
-async def test_rules_are_refused_by_the_first_call(url: str, postgres: Database) -> None:
-    ask(postgres, "CREATE RULE r AS ON DELETE TO sessionstore.sessions DO INSTEAD NOTHING")
+async def test_row_level_security_of_items_is_refused_by_the_first_call(postgres: Database, driver: str) -> None:
+    ask(postgres, "ALTER TABLE sessionstore.items ENABLE ROW LEVEL SECURITY")
+    with role(postgres, *_GRANTS) as url:
+        async with open_storage(driven(url, driver)) as storage:
+            with pytest.raises(SchemaError, match=r"row level security hides rows of 'items'"):
+                await storage.get(key())
+
+
+@pytest.mark.parametrize("table", ["sessions", "items"])
+async def test_rules_are_refused_by_the_first_call(url: str, postgres: Database, table: str) -> None:
+    ask(postgres, f"CREATE RULE r AS ON DELETE TO sessionstore.{table} DO INSTEAD NOTHING")
     async with open_storage(url) as storage:
-        with pytest.raises(SchemaError, match=r"'sessions' .* has rules .*DROP RULE"):
+        with pytest.raises(SchemaError, match=rf"'{table}' .* has rules .*DROP RULE"):
             await storage.get(key())
 
 
