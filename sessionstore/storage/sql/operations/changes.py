@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Final
+from typing import Final, Generic, NamedTuple, TypeVar
 
 from ... import Append, Draft, Edit, Edited, Key, StoredItem, Summary, Write
-from ...journal import MARK, has_key, new_write_id, with_key
+from ...journal import APPEND_CHARS, APPENDS_CHARS, MARK, Fate, has_key, new_write_id, with_key
 from ..connections.gateway import Gateway
 from ..connections.lease import Lease
 from ..drivers.driver import Row
@@ -21,6 +20,7 @@ from ..statements.rows import (
     key_of,
     locked_of,
     newly_locked,
+    summary_of,
     unique,
     with_summary,
     write_fields,
@@ -28,6 +28,8 @@ from ..statements.rows import (
 )
 from .fetching import Fetching, check_keys
 from .placing import Change, Placing, as_read, change_of
+
+R = TypeVar("R")
 
 _STATEMENTS: Final = 6
 """The time limit of the transaction, as a multiple of a statement's."""
@@ -39,17 +41,11 @@ class Held(Enum):
     HELD = auto()
 
 
-@dataclass(slots=True)
-class Sending:
-    """What an edit did, noted before its transaction committed.
+class Sent(NamedTuple, Generic[R]):
+    """What a change did, noted before its transaction committed: the row before the change, and the result."""
 
-    Attributes:
-        row: The row before the edit; None: the transaction did not come to its commit, and nothing landed.
-        edited: The result of the edit.
-    """
-
-    row: Locked | None = None
-    edited: Edited | None = None
+    row: Locked
+    result: R
 
 
 class Changes:
@@ -68,8 +64,15 @@ class Changes:
         self._statements = gateway.statements
         self._placing = Placing(gateway.statements, fetching)
 
-    async def append(self, appends: Sequence[Append]) -> Mapping[Key, Summary | None]:
+    async def append(
+        self, appends: Sequence[Append], sending: dict[Key, Sent[Summary]]
+    ) -> Mapping[Key, Summary | None]:
         """Appends items, all appends or none. A key must not come twice.
+
+        Args:
+            appends: The appends.
+            sending: Receives what each append did, before the transaction commits. If the answer of the transaction is
+                lost, no other append has landed.
 
         Returns:
             The summary of each session, or None if its append was refused. A key that is missing belongs to a row
@@ -77,6 +80,7 @@ class Changes:
         """
 
         async def operation(lease: Lease) -> dict[Key, Summary | None]:
+            sending.clear()
             async with self._gateway.transaction(lease):
                 keys = [append.key for append in appends]
                 locked = await self._lock(keys, lease)
@@ -90,7 +94,9 @@ class Changes:
                         answers[append.key] = await self._placing.landed(Change(row, append.id, append.items), lease)
                     elif (change := _accepted(append, row)) is not None:
                         changes.append(change)
-                return answers | await self._placing.place(changes, lease)
+                placed = await self._placing.place(changes, lease)
+                sending.update({key: Sent(locked[key], summary) for key, summary in placed.items()})
+            return answers | placed
 
         return await self._gateway.run(operation, writing=True, statements=_STATEMENTS)
 
@@ -136,19 +142,19 @@ class Changes:
 
         return await self._gateway.run(operation, writing=True, statements=_STATEMENTS)
 
-    async def edit(self, edit: Edit, sending: Sending) -> Edited | None | Held:
+    async def edit(self, edit: Edit, sending: dict[Key, Sent[Edited]]) -> Edited | None | Held:
         """Removes or replaces items.
 
         Args:
             edit: The edit.
-            sending: Is told what the edit did, before its transaction commits.
+            sending: Receives what the edit did, before its transaction commits.
 
         Returns:
             The result; None: there is no live session, or it has another owner.
         """
 
         async def operation(lease: Lease) -> Edited | None | Held:
-            sending.row = None
+            sending.clear()
             async with self._gateway.transaction(lease):
                 row = (await self._lock([edit.key], lease)).get(edit.key)
                 if row is None:
@@ -158,7 +164,7 @@ class Changes:
                 if edit.expected_position not in (None, row.summary.last_position):
                     return Edited(row.summary, done=False)
                 edited = await self._edit(edit, row, lease)
-                sending.row, sending.edited = row, edited
+                sending[edit.key] = Sent(row, edited)
             return edited
 
         return await self._gateway.run(operation, writing=True, statements=_STATEMENTS)
@@ -228,3 +234,22 @@ def _accepted(append: Append, row: Locked) -> Change | None:
             return None
         keys = with_key(row.keys, append.digest, append.keys)
     return Change(row, append.id, append.items, append.keep, keys)
+
+
+def fate_of(row: Locked, change_id: str, found: Row) -> Fate | None:
+    """Returns the fate of a change whose answer was lost; None: it may still land.
+
+    Args:
+        row: The row before the change.
+        change_id: The id of the change.
+        found: The row of the statement `settled_appends`, after `use_up_appends`.
+    """
+    summary, (appends, lost_appends, first) = summary_of(found), found[-3:]
+    if MARK + change_id in appends or first is not None:
+        return Fate.LANDED
+    newest = row.appends[:APPEND_CHARS]
+    # Whether the journal still has all changes since, or else the change may have been pushed out of it.
+    complete = newest in appends if newest else len(appends) < APPENDS_CHARS
+    if summary.created_at != row.summary.created_at or not complete:
+        return Fate.UNTOLD
+    return Fate.NOT_LANDED if MARK + change_id in lost_appends else None

@@ -7,11 +7,11 @@ from dataclasses import replace
 
 from ....concurrency.retry_window import until_told
 from ....errors import UpdateOutcomeUnknownError
-from ... import Edit, Edited
-from ...journal import APPEND_CHARS, APPENDS_CHARS, MARK, new_write_id
+from ... import Edit, Edited, Key
+from ...journal import Fate, new_write_id
 from ..statements.compiled import Statements
-from ..statements.rows import Locked, key_fields, summary_of
-from .changes import Changes, Held, Sending
+from ..statements.rows import Locked, key_fields
+from .changes import Changes, Held, Sent, fate_of
 from .fetching import Fetching
 from .reads import Reads
 from .rounds import Rounds
@@ -55,7 +55,7 @@ class _Editing:
         self._changes = changes
         self._statements = statements
         self._fetching = fetching
-        self._lost: tuple[Locked, Edited | None, UpdateOutcomeUnknownError] | None = None
+        self._lost: tuple[Sent[Edited], UpdateOutcomeUnknownError] | None = None
 
     async def attempt(self) -> Edited | None | Held:
         """Does the edit, after settling one whose answer was lost.
@@ -64,17 +64,18 @@ class _Editing:
             UpdateOutcomeUnknownError: The answer was lost, or a lost edit could not be settled yet. Attempt again.
         """
         if self._lost is not None:
-            row, edited, error = self._lost
-            if await self._has_landed(row, error):
-                return edited
+            sent, error = self._lost
+            if await self._has_landed(sent.row, error):
+                return sent.result
             # The lost edit cannot land from now on.
             self._wanted, self._lost = replace(self._wanted, id=new_write_id()), None
-        sending = Sending()
+        sending: dict[Key, Sent[Edited]] = {}
         try:
             return await self._changes.edit(self._wanted, sending)
         except UpdateOutcomeUnknownError as error:
-            if sending.row is not None:
-                self._lost = (sending.row, sending.edited, error)
+            # Otherwise the transaction did not come to its commit, and nothing has landed.
+            if self._wanted.key in sending:
+                self._lost = (sending[self._wanted.key], error)
             raise
 
     async def _has_landed(self, row: Locked, error: UpdateOutcomeUnknownError) -> bool:
@@ -85,7 +86,8 @@ class _Editing:
             error: The error of the edit.
 
         Raises:
-            UpdateOutcomeUnknownError: Another transaction holds the row, perhaps that of the edit.
+            UpdateOutcomeUnknownError: Another transaction holds the row, perhaps that of the edit, or the journal
+                cannot tell.
         """
         if self._statements.one_writer:
             raise error
@@ -93,11 +95,7 @@ class _Editing:
         fields = [key_fields(edit.key) | {"append_id": edit.id}]
         await self._fetching.batch(self._statements.use_up_appends, fields, writing=True)
         found = await self._fetching.batch(self._statements.settled_appends, fields, writing=False)
-        for summary, (appends, lost_appends, first) in ((summary_of(it), it[-3:]) for it in found):
-            if MARK + edit.id in appends or first is not None:
-                return True
-            newest = row.appends[:APPEND_CHARS]
-            complete = newest in appends if newest else len(appends) < APPENDS_CHARS
-            if summary.created_at == row.summary.created_at and complete and MARK + edit.id in lost_appends:
-                return False
+        for fate in (fate_of(row, edit.id, it) for it in found):
+            if fate in (Fate.LANDED, Fate.NOT_LANDED):
+                return fate is Fate.LANDED
         raise error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeAlias
 
@@ -13,11 +13,13 @@ from ...journal import MARK, Fate, appended_at, new_write_id
 from ..drivers.driver import Row
 from ..statements.compiled import Statements
 from ..statements.rows import append_fields, is_plain, key_fields, key_of, summary_of
+from .changes import Sent, fate_of
 from .fetching import Fetching
 
-Changing: TypeAlias = Callable[[Sequence[Append]], Awaitable[Mapping[Key, Summary | None]]]
-"""Appends in a transaction. Returns the summary of each session, None if its append was refused; a key that is missing
-belongs to a row that another transaction holds."""
+Sending: TypeAlias = dict[Key, Sent[Summary]]
+
+Changing: TypeAlias = Callable[[Sequence[Append], Sending], Awaitable[Mapping[Key, Summary | None]]]
+"""Appends in a transaction, see Changes.append()."""
 
 
 class Landing:
@@ -49,6 +51,7 @@ class Landing:
         self._statements = statements
         self._fetching = fetching
         self._changing = changing
+        self._sending: Sending = {}
         self._error: UpdateOutcomeUnknownError | None = None
         self.results: dict[Key, Summary | Exception] = {}
 
@@ -63,20 +66,38 @@ class Landing:
         plain = [it for it in self._pending.values() if _plain(it) and not self._statements.one_writer]
         others = [it for it in self._pending.values() if it not in plain]
         if plain:
-            await self._send(plain, self._append)
+            await self._send(plain)
         if others:
-            await self._send(others, self._changing)
+            await self._send_changes(others)
 
-    async def _send(self, appends: Sequence[Append], send: Changing) -> None:
+    async def _send(self, plain: Sequence[Append]) -> None:
+        try:
+            landed = await self._append(plain)
+        except UpdateOutcomeUnknownError as error:
+            self._lose(plain, error)
+            raise
+        self._land(plain, landed)
+
+    async def _send_changes(self, others: Sequence[Append]) -> None:
+        self._sending.clear()
+        try:
+            landed = await self._changing(others, self._sending)
+        except UpdateOutcomeUnknownError as error:
+            # The others stay pending: their transaction did not come to its commit, or they were refused.
+            self._lose([append for append in others if append.key in self._sending], error)
+            raise
+        self._land(others, landed)
+
+    def _lose(self, appends: Iterable[Append], error: UpdateOutcomeUnknownError) -> None:
+        for append in appends:
+            self._lost[append.key] = self._pending.pop(append.key)
+        self._error = error
+
+    def _land(self, appends: Iterable[Append], landed: Mapping[Key, Summary | None]) -> None:
         for append in appends:
             del self._pending[append.key]
-        try:
-            landed = await send(appends)
-        except UpdateOutcomeUnknownError as error:
-            self._lost |= {append.key: append for append in appends}
-            self._error = error
-            raise
-        self.results |= {key: summary for key, summary in landed.items() if summary is not None}
+            if (summary := landed.get(append.key)) is not None:
+                self.results[append.key] = summary
 
     async def _append(self, appends: Sequence[Append]) -> Mapping[Key, Summary | None]:
         # Not divisible: the first half might land before the second one is refused.
@@ -97,38 +118,48 @@ class Landing:
             UpdateOutcomeUnknownError: Another transaction holds the row of one of them, perhaps that of the append.
         """
         assert self._error is not None
+        if self._statements.one_writer:  # it keeps no list of lost appends
+            self.results |= {key: copy_of(self._error) for key in self._lost}
+            self._lost.clear()
+            return
         fields = [key_fields(key) | {"append_id": append.id} for key, append in self._lost.items()]
         await self._fetching.batch(self._statements.use_up_appends, fields, writing=True)
         rows = await self._fetching.batch(self._statements.settled_appends, fields, writing=False)
         found = {key_of(row): row for row in rows}
         for key, append in list(self._lost.items()):
-            fate = _fate(append, found[key]) if key in found else Fate.UNTOLD
+            if key not in found:  # the session is gone, and with it every trace of the append
+                self.results[key] = copy_of(self._error)
+                del self._lost[key]
+                continue
+            if (sent := self._sending.get(key)) is not None:
+                fate = fate_of(sent.row, append.id, found[key])
+                result = sent.result
+            else:
+                fate, result = _fate(append, found[key])
             if fate is None:
                 continue
             if fate is Fate.UNTOLD:
                 self.results[key] = copy_of(self._error)
             elif fate is Fate.NOT_LANDED:
                 self._pending[key] = replace(append, id=new_write_id())
-            elif isinstance(fate, Fate):
-                self._pending[key] = append  # with the same id: the transaction finds that it has landed
             else:
-                self.results[key] = _appended(summary_of(found[key]), fate)
+                self.results[key] = result
             del self._lost[key]
         if self._lost:
             raise copy_of(self._error)
 
 
-def _fate(append: Append, row: Row) -> Fate | Sequence[int] | None:
-    """Returns what became of a lost append: the positions of its items if they are known; None: that is open yet."""
+def _fate(append: Append, row: Row) -> tuple[Fate | None, Summary]:
+    """Returns the fate of a lost plain append, None if it may still land, and its result if it has landed."""
     summary, (appends, lost_appends, first) = summary_of(row), row[-3:]
     if MARK + append.id in lost_appends:
-        return Fate.NOT_LANDED
+        return Fate.NOT_LANDED, summary
     if (at := appended_at(appends, append.id, summary.last_position)) is not None:
-        return range(at[0], at[1] + 1) if _plain(append) else Fate.LANDED
-    if first is None:
-        return None
+        return Fate.LANDED, _appended(summary, range(at[0], at[1] + 1))
     # Later changes have pushed the entry out of the journal, but the first item still has the id of the append.
-    return range(first, first + len(append.items)) if _plain(append) else Fate.UNTOLD
+    if first is not None:
+        return Fate.LANDED, _appended(summary, range(first, first + len(append.items)))
+    return None, summary
 
 
 def _plain(append: Append) -> bool:
