@@ -13,8 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from itertools import combinations
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from sessionstore import Item
 from tests.support.documents import Chat
 
 
@@ -63,6 +64,7 @@ class Call:
         seen: The state that it saw or made.
         wrote: Whether it was told that it changed the session.
         gone: Whether it was told of a moment without the session, other than by not finding it.
+        items: The items that it was told of.
     """
 
     kind: str
@@ -80,6 +82,7 @@ class Call:
     seen: Seen | None = None
     wrote: bool = False
     gone: bool = False
+    items: Sequence[Item[Any]] = ()
 
     @property
     def updated(self) -> bool:

@@ -29,6 +29,7 @@ from tests.support.clock import ManualClock
 from tests.support.documents import Chat
 
 from .history import Call, End, History, Seen
+from .items import check_items
 from .shared_memory import POISON
 from .under_way import UnderWay
 
@@ -37,6 +38,7 @@ Change: TypeAlias = Callable[[Chat, int], Chat]
 
 STORAGES: Final = 2
 _PATIENCE: Final = 60
+_ALL: Final = 100_000
 _LIFE: Final = timedelta(minutes=34)
 """After which every session has expired that nobody accessed meanwhile."""
 
@@ -121,7 +123,7 @@ class ConcurrentCalls(RuleBasedStateMachine):
     @rule(desk=_desks, sessions=st.lists(_sessions, min_size=1, max_size=5), touch=st.booleans())
     def get(self, desk: int, sessions: list[str], touch: bool) -> None:
         for name in sessions:
-            self._begin("get", desk, name, lambda _, name=name: self._desks[desk].get_session(name, touch=touch))  # type: ignore[misc]
+            self._begin("get", desk, name, partial(self._read, desk, name, touch))
 
     @rule(desk=_desks, session=_sessions)
     def delete(self, desk: int, session: str) -> None:
@@ -162,6 +164,12 @@ class ConcurrentCalls(RuleBasedStateMachine):
     def append_once(self, desk: int, session: str, key: str, times: int) -> None:
         for _ in range(times):
             self._update(desk, session, _append, key=key)
+
+    @rule(desk=_desks, session=_sessions, times=st.integers(1, 3))
+    def append_items(self, desk: int, session: str, times: int) -> None:
+        """Without the state."""
+        for _ in range(times):
+            self._begin("append", desk, session, lambda call: self._desks[desk].append_items(session, [[call.token]]))
 
     @rule(picks=st.lists(st.integers(0, 9), min_size=1, max_size=4))
     def cancel(self, picks: list[int]) -> None:
@@ -249,9 +257,14 @@ class ConcurrentCalls(RuleBasedStateMachine):
                 call.ran = next(self._now)
                 return change(state, call.token)
 
-            return self._desks[desk].update_session(session, changed, expected_version=expected, idempotency_key=key)
+            return self._desks[desk].update_session(
+                session, changed, append=[call.token], expected_version=expected, idempotency_key=key
+            )
 
         self._begin("update", desk, session, make, expected, key=key, poisonous=change is _poison)
+
+    def _read(self, desk: int, session: str, touch: bool, _: Call) -> Awaitable[SessionResult[Chat]]:
+        return self._desks[desk].get_session(session, touch=touch, last_items=_ALL)
 
     def _begin(
         self,
@@ -288,8 +301,12 @@ class ConcurrentCalls(RuleBasedStateMachine):
         call.end = End.DONE if result.success else End.REFUSED
         call.gone = call.kind == "delete" or result.created
         call.wrote = result.success and (result.applied or result.created or result.data is True)
+        call.items = result.items
         if isinstance(result.error, SessionNotFoundError):
             call.end = End.ABSENT
+        elif call.kind == "append":
+            assert result.error is None
+            assert [item.data for item in result.items] == [[call.token]]
         elif isinstance(result.error, SessionConflictError):
             call.actual = result.error.actual
             assert result.error.expected == call.expected
@@ -323,8 +340,9 @@ class ConcurrentCalls(RuleBasedStateMachine):
 
     async def _check(self) -> None:
         for session, history in self._histories.items():
-            found = await self._desks[-1].get_session(session, touch=False)
+            found = await self._desks[-1].get_session(session, touch=False, last_items=_ALL)
             history.check(Seen.of(found.unwrap(), found.version) if found.success else None)
+            check_items(history.calls, found.items)
 
     def _born(self, session_id: str) -> Chat:
         return {"born": next(self._tokens), "log": []}

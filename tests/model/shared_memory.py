@@ -11,7 +11,20 @@ from sessionstore import MemoryStorageProvider, StorageError, StorageUnavailable
 from sessionstore.batching import Batching
 from sessionstore.concurrency.combine import Combiner
 from sessionstore.concurrency.halves import by_key
-from sessionstore.storage import Apply, Clock, Creation, Document, Draft, Key, Owners, Summary, Versions, Window, Write
+from sessionstore.storage import (
+    Append,
+    Apply,
+    Clock,
+    Creation,
+    Document,
+    Draft,
+    Key,
+    Owners,
+    Summary,
+    Versions,
+    Window,
+    Write,
+)
 
 from .under_way import Landing, UnderWay
 
@@ -64,6 +77,8 @@ class SharedMemory(MemoryStorageProvider):
     async def get(
         self, key: Key, *, touch: bool = True, owner_id: str | None = None, window: Window | None = None
     ) -> Document | None:
+        if window is not None:
+            return (await self.get_many([key], touch=touch, window=window))[0]
         return await self._gets[touch].call(key, None)
 
     async def create_many(self, drafts: Sequence[Draft]) -> Sequence[Creation]:
@@ -116,6 +131,13 @@ class SharedMemory(MemoryStorageProvider):
             await self._depart(partial(super().update_many, writes))
         await self._leave()
         return written
+
+    async def append_many(self, appends: Sequence[Append]) -> Sequence[Summary | None]:
+        await self._arrive()
+        await self._depart(partial(super().append_many, appends))
+        appended = await super().append_many(appends)
+        await self._leave()
+        return appended
 
     async def delete_many(
         self, keys: Sequence[Key], *, owners: Owners = None, versions: Versions = None

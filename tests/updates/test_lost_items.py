@@ -96,9 +96,14 @@ async def test_each_caller_of_a_lost_write_gets_its_own_items(
 
 
 async def test_an_update_with_a_key_lands_after_appends_with_keys(
-    storage: LosingStorage, desk: SessionManager[Chat]
+    storage: LosingStorage, desk: SessionManager[Chat], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An append adds its key without a new version, so a write that was made before it does not fit any more."""
+    """An append adds its key without a new version. A write that was made before is made anew, and takes no lock."""
+
+    async def lock(*_: object) -> None:
+        raise AssertionError("no other transaction holds the row")
+
+    monkeypatch.setattr(storage, "update_locked_many", lock)
     await desk.update_session("s", increment, append=["a"], idempotency_key="k1")
     for n in range(5):
         other = SessionManager(new_chat, storage, "chat")
