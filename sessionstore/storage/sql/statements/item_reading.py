@@ -133,19 +133,21 @@ class ItemReading:
         """Builds the items of a window, joined into one text. Each entry is a position, a time and an item."""
         t, i, backend = self._terms.table, self._terms.items, self._terms.backend
         limit, after, before = (bindparam(name, type_=BigInteger()) for name in ("limit", "after", "before"))
+        session_id: Element = i.c.session_id
+        if shape.ids:
+            # An expression, so that the planner takes the index of ids. With old statistics, it would take a long
+            # session for a short one, and read all items of the session.
+            session_id = session_id.concat(literal_column("''", Text()))
         rows = select(i.c.position, i.c.created_at, i.c.item).where(
-            i.c.namespace == t.c.namespace, i.c.session_id == t.c.session_id, i.c.log == bindparam("log", type_=Text())
+            i.c.namespace == t.c.namespace, session_id == t.c.session_id, i.c.log == bindparam("log", type_=Text())
         )
         if shape.after:
             rows = rows.where(i.c.position > after)
         if shape.before:
             rows = rows.where(i.c.position < before)
-        position: Element = i.c.position
         if shape.ids:
             rows = rows.where(i.c.item_id.is_not(None), backend.one_of_ids(i.c.item_id, IDS))
-            # An expression, so that the planner does not walk the whole log in order to find a few ids.
-            position = position + literal_column("0")
-        ordered = rows.order_by(position.desc() if shape.newest else position)
+        ordered = rows.order_by(i.c.position.desc() if shape.newest else i.c.position)
         chosen = ordered.limit(backend.at_most(limit)).correlate(t).subquery("chosen").c
         parts = (chosen.position, backend.micros_of(chosen.created_at), backend.text(chosen.item))
         joined = select(backend.joined(*parts)).correlate(t).scalar_subquery()

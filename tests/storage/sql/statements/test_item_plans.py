@@ -1,0 +1,51 @@
+"""The plans of statements that read items."""
+
+from __future__ import annotations
+
+import pytest
+
+from sessionstore import open_storage
+from sessionstore.storage import Window
+from tests.support.documents import key, put
+from tests.support.logs import positions
+from tests.support.postgres import Database
+
+from ....support.bystander import ask, until_alone
+from ....support.databases import driven
+
+_ITEMS = """
+    INSERT INTO sessionstore.items (namespace, session_id, log, position, item, item_id, created_at)
+    SELECT 'chat', {session}, '', n, '1', {session} || ':' || n, now() FROM generate_series(1, {count}) AS n
+"""
+
+
+@pytest.mark.parametrize(
+    ("window", "found"),
+    [
+        (Window(limit=50), [*range(19_951, 20_001)]),
+        (Window(limit=50, before=10_001), [*range(9_951, 10_001)]),
+        (Window(limit=50, newest=False, after=10_000), [*range(10_001, 10_051)]),
+        (Window(ids=("s:7", "s:10000")), [7, 10_000]),
+    ],
+    ids=["newest", "before", "after", "ids"],
+)
+async def test_a_window_of_a_long_session_reads_only_its_items(
+    postgres: Database, driver: str, window: Window, found: list[int]
+) -> None:
+    ask(postgres, _ITEMS.format(session="n::text", count=5_000))
+    ask(postgres, "VACUUM (ANALYZE) sessionstore.items")  # the planner takes all sessions for short ones
+    ask(postgres, _ITEMS.format(session="'s'", count=20_000))
+    await until_alone(postgres)
+    read = """
+        SELECT coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0) FROM pg_stat_user_tables WHERE relname = 'items'
+    """
+    ((before,),) = ask(postgres, read)
+    async with open_storage(driven(postgres.url, driver)) as storage:
+        await put(storage, "s")
+        for _ in range(10):  # so that the server also makes a generic plan
+            document = await storage.get(key(), touch=False, window=window)
+            assert document is not None
+            assert positions(document.items) == found
+    await until_alone(postgres)
+    ((after,),) = ask(postgres, read)
+    assert after - before <= 10 * len(found)
