@@ -1,14 +1,16 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
 
 from sessionstore import ConfigurationError, StorageProvider
-from sessionstore.storage import Key, Summary
+from sessionstore.storage import Key, Order, Place, Summary
 from tests.support.clock import ManualClock
-from tests.support.documents import TTL, draft, ids, key, put
+from tests.support.documents import MOMENT, TTL, draft, ids, key, put, rewrite
+from tests.support.logs import fill
 
 
 async def pages(storage: StorageProvider, limit: int, namespace: str | None = None, **only: Any) -> list[list[Summary]]:
@@ -161,3 +163,76 @@ async def test_clearing_many_sessions_clears_all_of_them(storage: StorageProvide
     counts = await asyncio.gather(storage.clear("chat"), storage.clear("chat"))
     assert sum(counts) == 2500
     assert list(await storage.stats()) == []
+
+
+async def _recent_pages(storage: StorageProvider, limit: int, **only: Any) -> list[list[str]]:
+    page = await storage.list(limit=limit, order="recent", **only)
+    read = [ids(page.sessions)]
+    while page.next is not None:
+        assert page.next == Place(page.sessions[-1].updated_at, page.sessions[-1].key)
+        page = await storage.list(limit=limit, order="recent", after=page.next, **only)
+        read.append(ids(page.sessions))
+    return read
+
+
+async def test_the_session_changed_last_comes_first_in_a_list_by_recency(
+    storage: StorageProvider, clock: ManualClock
+) -> None:
+    for name in ("b", "a", "d", "c"):
+        await put(storage, name)
+        clock.advance(MOMENT)
+    assert ids((await storage.list(order="recent")).sessions) == ["c", "d", "a", "b"]
+    await storage.update_locked(key("b"), rewrite)
+    clock.advance(MOMENT)
+    await fill(storage, "a", "1")
+    clock.advance(TTL / 2)
+    await storage.get(key("d"))  # an access is no change
+    assert ids((await storage.list(order="recent")).sessions) == ["a", "b", "c", "d"]
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 5, 100])
+async def test_pages_by_recency_go_on_where_times_are_equal(
+    storage: StorageProvider, clock: ManualClock, limit: int
+) -> None:
+    for round_ in range(3):
+        await put(storage, *(f"{name}{round_}" for name in ("x", "a", "m")), owner_id="u1")
+        await put(storage, f"a{round_}", namespace="another", owner_id="u2")
+        clock.advance(MOMENT)
+    everything = [name for at in (2, 1, 0) for name in (f"a{at}", f"a{at}", f"m{at}", f"x{at}")]
+    read = await _recent_pages(storage, limit)
+    assert [name for page in read for name in page] == everything
+    assert all(len(page) == limit for page in read[:-1])
+    of_owner = await _recent_pages(storage, limit, namespace="chat", owner_id="u1", prefix="a")
+    assert [name for page in of_owner for name in page] == ["a2", "a1", "a0"]
+
+
+async def test_a_list_by_recency_leaves_expired_sessions_out(storage: StorageProvider, clock: ManualClock) -> None:
+    await put(storage, "a", "c")
+    clock.advance(TTL * 2)
+    await put(storage, "b")
+    assert await _recent_pages(storage, 1) == [["b"]]
+
+
+async def test_a_session_changed_between_two_pages_by_recency_is_not_repeated(
+    storage: StorageProvider, clock: ManualClock
+) -> None:
+    for name in ("a", "b", "c", "d"):
+        await put(storage, name)
+        clock.advance(MOMENT)
+    first = await storage.list(limit=2, order="recent")
+    assert ids(first.sessions) == ["d", "c"]
+    for name in ("a", "d"):
+        await fill(storage, name, "1")
+    assert ids((await storage.list(order="recent", after=first.next)).sessions) == ["b"]
+
+
+@pytest.mark.parametrize("order", ["key", "recent"])
+async def test_a_list_has_the_states_if_asked(storage: StorageProvider, order: Order) -> None:
+    for name in ("a", "b", "c"):
+        await put(storage, name, state=f'{{"n":"{name}"}}')
+    plain = await storage.list(order=order, limit=2)
+    page = await storage.list(order=order, limit=2, states=True)
+    assert page._replace(states=()) == plain
+    assert [json.loads(state) for state in page.states] == [{"n": "a"}, {"n": "b"}]
+    rest = await storage.list(order=order, after=page.next, states=True)
+    assert [json.loads(state) for state in rest.states] == [{"n": "c"}]

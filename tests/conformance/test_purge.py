@@ -10,6 +10,7 @@ from sessionstore.storage import Stats
 from tests.conftest import OpenAnother
 from tests.support.clock import START, ManualClock
 from tests.support.documents import MOMENT, TTL, draft, ids, key, put, rewrite
+from tests.support.logs import fill, texts_of
 
 MINUTE = timedelta(minutes=1)
 
@@ -126,3 +127,91 @@ async def test_stats_count_live_and_expired_sessions_of_each_namespace(
     assert list(await storage.stats()) == [alone, mixed]
     assert list(await storage.stats("b")) == [mixed]
     assert list(await storage.stats("nowhere")) == []
+
+
+async def _expired(storage: StorageProvider, clock: ManualClock, **items: int) -> None:
+    """Sessions with so many items, in the order of their expiry, all of them expired."""
+    for name, count in items.items():
+        await put(storage, name, ttl=MINUTE)
+        if count:
+            await fill(storage, name, *map(str, range(count)))
+        clock.advance(MOMENT)
+    clock.advance(MINUTE * 2)
+
+
+@pytest.mark.parametrize(
+    ("limit", "batches"),
+    [
+        (1, [1, 1, 1, 1, 1, 0]),
+        (3, [1, 1, 1, 2, 0]),
+        (4, [1, 1, 1, 2, 0]),
+        (7, [2, 3, 0]),
+        (11, [3, 2, 0]),
+        (12, [4, 1, 0]),
+        (13, [5, 0]),
+        (5000, [5, 0]),
+    ],
+)
+async def test_items_count_towards_the_limit_of_a_purge(
+    storage: StorageProvider, clock: ManualClock, limit: int, batches: list[int]
+) -> None:
+    await _expired(storage, clock, a=2, b=3, c=3, d=0, e=0)
+    await put(storage, "live")
+    await fill(storage, "live", "1", "2")
+    assert [await storage.purge_expired(limit=limit) for _ in batches] == batches
+    assert await texts_of(storage, "live") == ["1", "2"]
+
+
+async def test_a_purge_deletes_at_least_one_session(storage: StorageProvider, clock: ManualClock) -> None:
+    await _expired(storage, clock, long=50, short=0)
+    first = await storage.purge_batch(limit=10)
+    assert (first.deleted, first.left) == (1, 0)
+    assert first.last is not None
+    assert await storage.count_expired() == 1
+    assert (await storage.purge_batch(limit=10, since=first.last)).deleted == 1
+
+
+async def test_items_of_a_purged_session_are_gone(storage: StorageProvider, clock: ManualClock) -> None:
+    await _expired(storage, clock, a=3)
+    assert await storage.purge_expired() == 1
+    await put(storage, "a")
+    assert await texts_of(storage, "a") == []
+    await fill(storage, "a", '"new"')
+    assert await texts_of(storage, "a") == ['"new"']
+
+
+async def test_sessions_that_expire_at_once_are_purged_with_their_items(
+    storage: StorageProvider, clock: ManualClock
+) -> None:
+    names = [f"s{n}" for n in range(10)]
+    await put(storage, *names, ttl=MINUTE)
+    for name in names:
+        await fill(storage, name, "1", "2")
+    clock.advance(MINUTE * 2)
+    counts = [await storage.purge_expired(limit=7) for _ in range(6)]
+    assert counts == [2, 2, 2, 2, 2, 0]
+
+
+async def test_reapers_at_once_purge_each_session_with_items_once(storage: StorageProvider, clock: ManualClock) -> None:
+    await _expired(storage, clock, **{f"s{n}": n % 4 for n in range(30)})
+
+    async def reap() -> int:
+        total = 0
+        while (purged := await storage.purge_batch(limit=9)).deleted or purged.left or await storage.count_expired():
+            total += purged.deleted
+        return total
+
+    assert sum(await asyncio.gather(reap(), reap(), reap())) == 30
+    assert await storage.count_expired() == 0
+
+
+async def test_clearing_deletes_the_items(storage: StorageProvider) -> None:
+    names = [f"s{n}" for n in range(5)]
+    await put(storage, *names)
+    for name in names:
+        await fill(storage, name, *map(str, range(3)))
+    assert await storage.clear("chat") == 5
+    await put(storage, *names)
+    for name in names:
+        assert await texts_of(storage, name) == []
+        await fill(storage, name, "1")
