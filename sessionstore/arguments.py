@@ -106,15 +106,20 @@ def log_name(log: object) -> str:
     return plain_text(log)
 
 
-def new_items(items: Sequence[I], ids: Sequence[str | None] | None) -> list[tuple[int, I, str | None]]:
+def new_items(items: Sequence[I], ids: Sequence[str | None] | None, name: str) -> list[tuple[int, I, str | None]]:
     """Returns the items to append, each with its index and its id. Of items with the same id, the first one stays.
+
+    Args:
+        items: The items.
+        ids: Their ids; None: they have none.
+        name: The name of the argument with the items.
 
     Raises:
         ConfigurationError: The items or ids are no sequence, too many, or not equally many, or an id breaks the rule.
     """
-    _check_sequence(items, "items")
+    _check_sequence(items, name)
     if len(items) > MOST_ITEMS:
-        raise ConfigurationError(f"a call takes at most {MOST_ITEMS:,} items, not {len(items):,}")
+        raise ConfigurationError(f"{name} must have at most {MOST_ITEMS:,} items, not {len(items):,}")
     if ids is None:
         return [(index, item, None) for index, item in enumerate(items)]
     _check_sequence(ids, "ids")
@@ -123,12 +128,12 @@ def new_items(items: Sequence[I], ids: Sequence[str | None] | None) -> list[tupl
     new: list[tuple[int, I, str | None]] = []
     seen: set[str] = set()
     for index, (item, given) in enumerate(zip(items, ids, strict=True)):
-        name = None if given is None else item_id(given, f"ids[{index}]")
-        if name in seen:
+        own_id = None if given is None else item_id(given, f"ids[{index}]")
+        if own_id in seen:
             continue
-        if name is not None:
-            seen.add(name)
-        new.append((index, item, name))
+        if own_id is not None:
+            seen.add(own_id)
+        new.append((index, item, own_id))
     return new
 
 

@@ -162,7 +162,7 @@ class SessionManager(Appending[T, I], Reading[T, I], Editing[T, I], Listing[T, I
         began = monotonic()
         try:
             key = self._key(session_id)
-            given = self._given(append, ids, log, key.session_id)
+            given = self._given(append, ids, log, key.session_id, "append")
             updated = await self._updates.run(
                 key,
                 change,

@@ -65,19 +65,21 @@ class Kind(Generic[T, I]):
         """
         return Key(self._namespace, check_session_id(session_id))
 
-    def _given(self, items: Sequence[I], ids: Sequence[str | None] | None, log: str, session_id: SessionId) -> Given[I]:
+    def _given(
+        self, items: Sequence[I], ids: Sequence[str | None] | None, log: str, session_id: SessionId, name: str = "items"
+    ) -> Given[I]:
         """Checks and encodes items.
 
         Raises:
             ConfigurationError: The arguments are invalid.
             InvalidStateError: An item cannot be stored; with its index.
         """
-        name = arguments.log_name(log)
+        log = arguments.log_name(log)
         texts: list[NewItem] = []
         copies: list[I] = []
-        for index, item, item_id in arguments.new_items(items, ids):
+        for index, item, item_id in arguments.new_items(items, ids, name):
             text, copy = self._item_codec.encode_with_copy(item, index, session_id)
-            texts.append(NewItem(text, item_id, name))
+            texts.append(NewItem(text, item_id, log))
             copies.append(copy)
         return Given(texts, copies)
 

@@ -17,6 +17,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from sessionstore import (
     CorruptStateError,
     InvalidStateError,
+    Item,
+    ItemNotFoundError,
     MemoryStorageProvider,
     OrchestrationState,
     OrchestrationStateManager,
@@ -27,8 +29,10 @@ from sessionstore import (
     SchemaError,
     SessionConflictError,
     SessionId,
+    SessionInfo,
     SessionManager,
     SessionMetadata,
+    SessionPage,
     SessionResult,
     SessionState,
     SessionStoreError,
@@ -171,6 +175,59 @@ async def options_go_by_name_and_ids_are_text(chats: SessionManager[Chat], stora
     SessionManager(new_chat, storage, "chat", Chat)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 
 
+async def a_manager_carries_the_type_of_its_items(storage: StorageProvider, text: str) -> None:
+    chats = SessionManager(new_chat, storage, state_type=Chat, item_type=Profile, keep_items=100, max_item_bytes=1000)
+    assert_type(chats, SessionManager[Chat, Profile])
+    me = Profile(name="me")
+
+    result = await chats.create_session("s", items=[me], ids=["m1"])
+    assert_type(result, SessionResult[Chat, Profile])
+    assert_type(result.items, tuple[Item[Profile], ...])
+    assert_type(result.items[0].position, int)
+    assert_type(result.items[0].created_at, datetime)
+    assert_type(result.last_position, int | None)
+    assert_type(await chats.get_session("s", last_items=50, log="agent"), SessionResult[Chat, Profile])
+    updated = await chats.update_session("s", changed_in_place, append=[me], ids=[None], log="agent")
+    assert_type(updated, SessionResult[Chat, Profile])
+    appended = await chats.append_items("s", [me], ids=["m2"], create=True, expected_position=1, idempotency_key="k")
+    assert_type(appended, SessionResult[None, Profile])
+    assert_type(await chats.get_items("s", last=5), SessionResult[None, Profile])
+    assert_type(await chats.get_items("s", after=5, before=9, limit=2, touch=False), SessionResult[None, Profile])
+    assert_type(await chats.get_items("s", ids=["m1"]), SessionResult[None, Profile])
+    assert_type((await chats.find_item("m1", owner_id="u1")).items[0].data, Profile)
+    assert_type((await chats.pop_items("s", 2)).items, tuple[Item[Profile], ...])
+    assert_type(await chats.replace_items("s", [], after=5, expected_position=7), SessionResult[None, Profile])
+    assert_type(await chats.replace_item("s", 1, me), SessionResult[None, Profile])
+    assert_type((await chats.trim_items("s", 5)).unwrap(), int)
+    assert_type(await chats.fork_session("s", until=5), SessionResult[Chat, Profile])
+    await chats.append_items("s", [text])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
+    await chats.append_items("s", me)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    await chats.update_session("s", changed_in_place, append=[1])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
+
+
+async def items_without_a_type_are_json(chats: SessionManager[Chat]) -> None:
+    await chats.append_items("s", [{"role": "user", "content": ["hello", 1, None]}, "text", None])
+    result = await chats.get_session("s", last_items=5)
+    assert_type(result, SessionResult[Chat])
+    assert_type(result.items, tuple[Item[JsonValue], ...])
+    adapted = SessionManager(new_basket, state_type=Basket, item_type=TypeAdapter(Chat))
+    assert_type(adapted, SessionManager[Basket, Chat])
+    only_items = SessionManager(new_document, item_type=Profile)
+    assert_type(only_items, SessionManager[dict[str, JsonValue], Profile])
+
+
+async def sessions_are_listed_by_pages(chats: SessionManager[Chat]) -> None:
+    page = await chats.list_sessions(owner_id="u1", prefix="a", limit=10, order="recent", states=True)
+    assert_type(page, SessionPage[Chat])
+    assert_type(page.sessions, tuple[SessionInfo[Chat], ...])
+    assert_type(page.next, str | None)
+    assert_type(page.sessions[0].state, Chat | None)
+    assert_type(page.sessions[0].item_count, int)
+    assert_type(page.sessions[0].metadata, SessionMetadata)
+    await chats.list_sessions(after=page.next)
+    await chats.list_sessions(order="newest")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
 def results_and_metadata_are_frozen(result: SessionResult[Chat], metadata: SessionMetadata) -> None:
     assert_type(metadata.created_at, datetime)
     assert_type(metadata.expires_at, datetime | None)
@@ -231,12 +288,14 @@ def errors_carry_what_a_program_needs(
     too_large: StateTooLargeError,
     corrupt: CorruptStateError,
     schema: SchemaError,
+    missing: ItemNotFoundError,
 ) -> None:
     assert_type((conflict.expected, conflict.actual), tuple[int, int])
     assert_type((invalid.path, corrupt.path), tuple[str, str])
     assert_type((too_large.size, too_large.limit), tuple[int, int])
+    assert_type((missing.item_id, missing.position), tuple[str | None, int | None])
     assert_type((schema.found, schema.wanted), tuple[str | None, str])
-    every: list[SessionStoreError] = [conflict, invalid, too_large, corrupt, schema]
+    every: list[SessionStoreError] = [conflict, invalid, too_large, corrupt, schema, missing]
     as_values: list[ValueError] = [invalid, too_large, corrupt]
     as_values.append(conflict)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     every.clear()
