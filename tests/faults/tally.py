@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, TypeAlias
+from enum import Enum
+from functools import partial
+from itertools import pairwise
+from typing import Any, Final, NamedTuple, TypeAlias
 
 State: TypeAlias = dict[str, Any]
 Numbers: TypeAlias = defaultdict[tuple[str, str], set[int]]
@@ -27,14 +30,70 @@ def leave_mark(state: State, writer: str, number: int) -> None:
         runs.append([number, number])
 
 
+class Way(Enum):
+    """How a call writes: it changes the state, appends items, or does both at once."""
+
+    STATE = 0
+    ITEMS = 1
+    BOTH = 2
+
+    @classmethod
+    def of(cls, number: int) -> Way:
+        """The way of a writer's call with this number."""
+        return cls(number % len(cls))
+
+
+ITEMS: Final = 3
+"""How many items a call appends."""
+
+
+def items_of(writer: str, number: int) -> list[list[Any]]:
+    """The items that a call appends."""
+    return [[writer, number, part] for part in range(ITEMS)]
+
+
 class Found(NamedTuple):
-    """A session as it is at the end, and how many versions it is away from its creation."""
+    """A session as it is at the end.
+
+    Attributes:
+        state: The state.
+        versions: How many versions it is away from its creation.
+        items: The positions and data of the items, in order. Empty: the writers of this fault append none.
+    """
 
     state: State
     versions: int
+    items: Sequence[tuple[int, list[Any]]] = ()
 
     def numbers(self, writer: str) -> set[int]:
-        return {n for first, last in self.state["marks"].get(writer, ()) for n in range(first, last + 1)}
+        marked = {n for first, last in self.state["marks"].get(writer, ()) for n in range(first, last + 1)}
+        return marked | {number for _, (name, number, _) in self.items if name == writer}
+
+    def faults(self, unknown: Callable[[str], Collection[int]]) -> Iterator[str]:
+        """What is wrong with the items.
+
+        Args:
+            unknown: Which calls of a writer nobody was told of. They may land after its later calls.
+        """
+        positions = [position for position, _ in self.items]
+        if positions != [*range(1, len(positions) + 1)]:
+            yield "the positions have holes"
+        calls = [tuple(data[:2]) for _, data in self.items[::ITEMS]]
+        if [data for _, data in self.items] != [item for writer, number in calls for item in items_of(writer, number)]:
+            yield "an append is torn"
+        for writer in {writer for writer, _ in calls}:
+            numbers = [number for name, number in calls if name == writer]
+            if len(set(numbers)) < len(numbers):
+                yield f"appends of {writer} are there twice"
+            in_time = [number for number in numbers if number not in unknown(writer)]
+            if in_time != sorted(in_time):
+                bad = [(a, b) for a, b in pairwise(in_time) if a > b]
+                yield f"appends of {writer} are out of order: {bad}"
+            marked = {n for first, last in self.state["marks"].get(writer, ()) for n in range(first, last + 1)}
+            if any(Way.of(number) is Way.BOTH and number not in marked for number in numbers):
+                yield f"items of {writer} landed without their state"
+            if any(Way.of(number) is Way.BOTH and number not in numbers for number in marked):
+                yield f"a state of {writer} landed without its items"
 
     def total(self) -> int:
         return sum(last - first + 1 for runs in self.state["marks"].values() for first, last in runs)
@@ -142,9 +201,15 @@ def reckon(fault: str, times: int, log: Log, found: dict[str, Found], *, slowest
     for session, end in found.items():
         row.doubled += len(end.state["twice"])
         count = end.total() + len(end.state["twice"])
+        if end.items:
+            row.wrong += [f"{session}: {it}" for it in end.faults(partial(_unknown, log, session))]
         if count != end.versions:
             row.wrong.append(f"{session} has {count} updates in its state and {end.versions} in its version")
     return row
+
+
+def _unknown(log: Log, session: str, writer: str) -> Collection[int]:
+    return log.unknown[session, writer]
 
 
 def _beside(told: Numbers, found: dict[str, Found]) -> Iterator[tuple[set[int], set[int]]]:

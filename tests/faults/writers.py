@@ -9,10 +9,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from time import monotonic
-from typing import Self
+from typing import Any, Self
 
 from sessionstore import (
     SessionManager,
+    SessionResult,
     SqlStorageProvider,
     StorageProvider,
     StorageUnavailableError,
@@ -21,7 +22,7 @@ from sessionstore import (
 )
 from tests.support.opening import in_use
 
-from .tally import Found, Log, Row, State, leave_mark, new_state, reckon
+from .tally import Found, Log, Row, State, Way, items_of, leave_mark, new_state, reckon
 
 _PATIENCE = 60.0
 _REFUSED_PAUSE = 0.02
@@ -33,13 +34,25 @@ def sessions_of(storage: StorageProvider) -> SessionManager[State]:
 
 async def found(url: str, first_versions: dict[str, int]) -> dict[str, Found]:
     """The sessions as they are, seen by somebody new; one that is not there is not among them."""
+    there: dict[str, Found] = {}
     async with open_storage(url) as storage:
-        seen = {session: await sessions_of(storage).get_session(session, touch=False) for session in first_versions}
-    return {
-        session: Found(result.unwrap(), (result.version or 0) - first_versions[session])
-        for session, result in seen.items()
-        if result.success
-    }
+        for session, first in first_versions.items():
+            result = await sessions_of(storage).get_session(session, touch=False)
+            if result.success:
+                items = await _items(storage, session)
+                there[session] = Found(result.unwrap(), (result.version or 0) - first, items)
+    return there
+
+
+async def _items(storage: StorageProvider, session: str) -> list[tuple[int, Any]]:
+    items: list[tuple[int, Any]] = []
+    while True:
+        page = await sessions_of(storage).get_items(
+            session, after=items[-1][0] if items else None, limit=1000, touch=False
+        )
+        items += [(item.position, item.data) for item in page.items]
+        if not page.items:
+            return items
 
 
 class Writers:
@@ -173,7 +186,13 @@ class Writers:
         assert task is not None
         self._calling.add(task)
         try:
-            result = await self._manager.update_session(session, mark, timeout=self._timeout)
+            way = Way.of(number)
+            items = [] if way is Way.STATE else items_of(name, number)
+            result: SessionResult[Any]
+            if way is Way.ITEMS:
+                result = await self._manager.append_items(session, items, timeout=self._timeout)
+            else:
+                result = await self._manager.update_session(session, mark, append=items, timeout=self._timeout)
         except asyncio.CancelledError:
             task.uncancel()
             self.log.unknown[session, name].add(number)

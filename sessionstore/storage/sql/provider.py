@@ -279,8 +279,10 @@ class SqlStorageProvider(StorageProvider):
         await self._reads.close()
         await self._gateway.close()
 
-    def _landed(self, appends: Mapping[Key, Append]) -> Landing:
-        return Landing(appends, self._statements, self._fetching, self._changes.append)
+    def _landed(self, appends: Mapping[Key, Append], *, waiting: bool = False) -> Landing:
+        changing = partial(self._changes.append, waiting=waiting)
+        in_transaction = waiting or self._statements.one_writer
+        return Landing(appends, self._statements, self._fetching, changing, in_transaction=in_transaction)
 
     def _creations(
         self, drafts: Sequence[Draft], told: Told[Creation] | None = None, wanted: Wanted | None = None

@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from enum import Enum, auto
+from functools import partial
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 from ....batching import BATCH_CHARS, Batching, divided
 from ....concurrency.call import Batch, Call, tell
 from ....concurrency.combine import Combiner
 from ....concurrency.halves import divisible, in_parts
+from ....concurrency.loops import PerLoop
 from ....concurrency.retry_window import until_told
 from ....concurrency.sent import Sent, SentTogether, noted, noting
+from ....errors import StorageUnavailableError
 from ... import Append, Key, NewItem, Summary, owned
 from ...journal import MOST_ITEMS, has_key, new_write_id
+from ..faults import LOCK_NOT_AVAILABLE
 from ..statements.rows import document_of
 from .landing import Landing
 from .reads import Reads
 from .rounds import Rounds
+
+_MISSES: Final = 4
+"""After this many misses an append takes the lock of the row, so that it does not starve."""
 
 _MIN_PARALLEL: Final = 4
 """The fewest sessions of a batch that runs beside another one, while that one waits for the disk."""
@@ -56,9 +63,10 @@ class Appends:
         batching: The limits of batches.
     """
 
-    def __init__(self, landing: Callable[[Mapping[Key, Append]], Landing], reads: Reads, *, batching: Batching) -> None:
+    def __init__(self, landing: Callable[..., Landing], reads: Reads, *, batching: Batching) -> None:
         self._landing = landing
         self._reads = reads
+        self._lock = PerLoop(partial(asyncio.Semaphore, 1))
         self._combiner: Combiner[Key, _Asked, _Answer] = Combiner(
             self._send,
             size=batching.size,
@@ -79,6 +87,7 @@ class Appends:
         if sent is not None:
             sent.begin()
         rounds: Rounds | None = None
+        misses = 0
         while True:
             answer = await self._combiner.call(append.key, _Asked(append, sent))
             if answer is not _Missed.MISSED:
@@ -88,6 +97,28 @@ class Appends:
             # Another transaction holds the row, or changed it a moment ago. This caller waits apart from the batches.
             rounds = rounds or Rounds(self._reads.held)
             await rounds.until_free(append.key)
+            misses += 1
+            if not misses % _MISSES and (landed := await self._under_lock(append, sent)) is not None:
+                return landed
+
+    async def _under_lock(self, append: Append, sent: Sent | None) -> Summary | None:
+        """Appends under the lock of the row, behind which waiters queue, so that no append starves.
+
+        Returns:
+            None: the lock was not free in time, or the append does not land on the session.
+        """
+        async with self._lock.here():
+            landing = self._landing({append.key: append}, waiting=True)
+            try:
+                with noting(sent or Sent()):
+                    await until_told(landing.attempt)
+            except StorageUnavailableError as error:
+                if error.code != LOCK_NOT_AVAILABLE:
+                    raise
+        landed = landing.results.get(append.key)
+        if isinstance(landed, Exception):
+            raise landed
+        return landed
 
     async def _refused(self, append: Append) -> bool:
         """Whether the session is gone, has another owner or position, or keeps the idempotency key."""
@@ -102,14 +133,15 @@ class Appends:
         await in_parts(batch, self._do)
 
     async def _do(self, batch: Batch[Key, _Asked, _Answer]) -> None:
+        # The groups are made anew for each statement: callers that were cancelled meanwhile are left out.
         while groups := [group for calls in batch.values() if (group := _group(calls)) is not None]:
-            for part in divided(groups, _chars):
-                try:
-                    await self._do_part(part)
-                except Exception as error:
-                    if len(part) > 1 or len(part[0].calls) == 1 or not divisible(error):
-                        raise
-                    await self._do_apart(part[0])
+            part = next(divided(groups, _chars))
+            try:
+                await self._do_part(part)
+            except Exception as error:
+                if len(part) > 1 or len(part[0].calls) == 1 or not divisible(error):
+                    raise
+                await self._do_apart(part[0])
 
     async def _do_apart(self, group: Group) -> None:
         """Does appends that were refused together one by one, so that only the refused one fails."""
@@ -123,8 +155,13 @@ class Appends:
 
     async def _do_part(self, groups: Sequence[Group]) -> None:
         appends = {group.key: group.append for group in groups}
-        sents = [call.request.sent for group in groups for call in group.calls]
-        with noting(SentTogether(sent for sent in sents if sent is not None)):
+        calls = [call for group in groups for call in group.calls]
+        sents = [call.request.sent for call in calls if call.request.sent is not None]
+        if len(calls) > 1:
+            # A caller that leaves from now on does not stop the statement, even if that waits for a connection yet.
+            for sent in sents:
+                sent.send()
+        with noting(SentTogether(sents) if len(calls) == 1 else Sent()):
             landing = self._landing(appends)
             try:
                 await until_told(landing.attempt)

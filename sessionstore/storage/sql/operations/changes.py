@@ -65,7 +65,7 @@ class Changes:
         self._placing = Placing(gateway.statements, fetching)
 
     async def append(
-        self, appends: Sequence[Append], sending: dict[Key, Sent[Summary]]
+        self, appends: Sequence[Append], sending: dict[Key, Sent[Summary]], *, waiting: bool = False
     ) -> Mapping[Key, Summary | None]:
         """Appends items, all appends or none. A key must not come twice.
 
@@ -73,6 +73,7 @@ class Changes:
             appends: The appends.
             sending: Receives what each append did, before the transaction commits. If the answer of the transaction is
                 lost, no other append has landed.
+            waiting: Whether the transaction waits for the locks of the rows.
 
         Returns:
             The summary of each session, or None if its append was refused. A key that is missing belongs to a row
@@ -83,6 +84,8 @@ class Changes:
             sending.clear()
             async with self._gateway.transaction(lease):
                 keys = [append.key for append in appends]
+                if waiting:
+                    await self._wait(keys, lease)
                 locked = await self._lock(keys, lease)
                 held = await self._held([key for key in keys if key not in locked], lease)
                 answers: dict[Key, Summary | None] = {key: None for key in keys if key not in held}
@@ -142,12 +145,15 @@ class Changes:
 
         return await self._gateway.run(operation, writing=True, statements=_STATEMENTS)
 
-    async def edit(self, edit: Edit, sending: dict[Key, Sent[Edited]]) -> Edited | None | Held:
+    async def edit(
+        self, edit: Edit, sending: dict[Key, Sent[Edited]], *, waiting: bool = False
+    ) -> Edited | None | Held:
         """Removes or replaces items.
 
         Args:
             edit: The edit.
             sending: Receives what the edit did, before its transaction commits.
+            waiting: Whether the transaction waits for the lock of the row.
 
         Returns:
             The result; None: there is no live session, or it has another owner.
@@ -156,6 +162,8 @@ class Changes:
         async def operation(lease: Lease) -> Edited | None | Held:
             sending.clear()
             async with self._gateway.transaction(lease):
+                if waiting:
+                    await self._wait([edit.key], lease)
                 row = (await self._lock([edit.key], lease)).get(edit.key)
                 if row is None:
                     return Held.HELD if await self._held([edit.key], lease) else None
@@ -192,6 +200,11 @@ class Changes:
         if edit.after is not None:
             return len(await statements.cut_items.fetch(lease.driver, log | {"position": edit.after})), ()
         return 0, ()
+
+    async def _wait(self, keys: Collection[Key], lease: Lease) -> None:
+        """Locks the rows as soon as other transactions leave them, within the lock timeout of the transaction."""
+        statement, params = self._fetching.bound(self._statements.get_locked, list(unique(keys)))
+        await statement.fetch(lease.driver, params)
 
     async def _lock(self, keys: Collection[Key], lease: Lease) -> dict[Key, Locked]:
         """Locks the rows of the live sessions that no other transaction holds."""

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ....concurrency.retry_window import until_told
-from ....errors import UpdateOutcomeUnknownError
+from ....errors import StorageUnavailableError, UpdateOutcomeUnknownError
 from ... import Edit, Edited, Key
 from ...journal import Fate, new_write_id
+from ..faults import LOCK_NOT_AVAILABLE
 from ..statements.compiled import Statements
 from ..statements.rows import Locked, key_fields
 from .changes import Changes, Held, Sent, fate_of
@@ -44,17 +45,24 @@ class Edits:
             edited = await until_told(editing.attempt)
             if not isinstance(edited, Held):
                 return edited
-            await rounds.again([edit.key], unwritten=True)
+            await rounds.until_free(edit.key)
+            # The row seems free. If other callers keep changing it, the edit queues for its lock.
+            editing.waiting = not editing.waiting
 
 
 class _Editing:
-    """The attempts of one edit."""
+    """The attempts of one edit.
+
+    Attributes:
+        waiting: Whether the next attempt waits for the lock of the row.
+    """
 
     def __init__(self, edit: Edit, changes: Changes, statements: Statements, fetching: Fetching) -> None:
         self._wanted = edit
         self._changes = changes
         self._statements = statements
         self._fetching = fetching
+        self.waiting = False
         self._lost: tuple[Sent[Edited], UpdateOutcomeUnknownError] | None = None
 
     async def attempt(self) -> Edited | None | Held:
@@ -71,7 +79,11 @@ class _Editing:
             self._wanted, self._lost = replace(self._wanted, id=new_write_id()), None
         sending: dict[Key, Sent[Edited]] = {}
         try:
-            return await self._changes.edit(self._wanted, sending)
+            return await self._changes.edit(self._wanted, sending, waiting=self.waiting)
+        except StorageUnavailableError as error:
+            if error.code != LOCK_NOT_AVAILABLE:
+                raise
+            return Held.HELD
         except UpdateOutcomeUnknownError as error:
             # Otherwise the transaction did not come to its commit, and nothing has landed.
             if self._wanted.key in sending:

@@ -37,6 +37,7 @@ class Landing:
         statements: The statements of the storage.
         fetching: Runs the statements.
         changing: Appends in a transaction.
+        in_transaction: Whether plain appends go in a transaction too.
 
     Attributes:
         results: The session after each append, or the error of an append that cannot be settled. A key that is missing
@@ -44,13 +45,20 @@ class Landing:
     """
 
     def __init__(
-        self, appends: Mapping[Key, Append], statements: Statements, fetching: Fetching, changing: Changing
+        self,
+        appends: Mapping[Key, Append],
+        statements: Statements,
+        fetching: Fetching,
+        changing: Changing,
+        *,
+        in_transaction: bool,
     ) -> None:
         self._pending = dict(appends)
         self._lost: dict[Key, Append] = {}
         self._statements = statements
         self._fetching = fetching
         self._changing = changing
+        self._in_transaction = in_transaction
         self._sending: Sending = {}
         self._error: UpdateOutcomeUnknownError | None = None
         self.results: dict[Key, Summary | Exception] = {}
@@ -63,7 +71,7 @@ class Landing:
         """
         if self._lost:
             await self._settle()
-        plain = [it for it in self._pending.values() if _plain(it) and not self._statements.one_writer]
+        plain = [it for it in self._pending.values() if _plain(it) and not self._in_transaction]
         others = [it for it in self._pending.values() if it not in plain]
         if plain:
             await self._send(plain)

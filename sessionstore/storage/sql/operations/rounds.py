@@ -61,10 +61,10 @@ class Rounds:
         """Pauses until no other transaction holds the row of a key. Nothing was written for the key so far.
 
         Raises:
-            StorageError: As again().
+            StorageUnavailableError: As pause().
         """
         while True:
-            await self.again([key], unwritten=True)
+            await self.pause([key], unwritten=True)
             if not await self._held([key]):
                 return
 
