@@ -15,6 +15,7 @@ from ..statements.rows import CREATED, DUE, document_of, draft_fields, expired, 
 from .attempts import Attempts, Told, Wanted
 from .fetching import Fetching
 from .reads import Reads, may_access
+from .receipts import prevent
 
 
 class Creations(Attempts[Draft, Creation]):
@@ -40,6 +41,8 @@ class Creations(Attempts[Draft, Creation]):
         self._drafts = drafts
         # The first versions of the drafts of lost attempts. A session that such an attempt created starts with one.
         self._lost: dict[Key, list[int]] = {}
+        # Those of them that may still land.
+        self._afloat: list[int] = []
 
     async def made(self) -> Sequence[Creation]:
         """Creates the sessions, and returns the result of each draft. If a key comes twice, its first draft creates."""
@@ -51,6 +54,9 @@ class Creations(Attempts[Draft, Creation]):
         return creations
 
     async def _attempt(self) -> None:
+        if self._afloat:
+            await prevent(self._afloat, self._statements, self._fetching)
+            self._afloat = []
         # Usually one round is enough. More are needed if another caller creates or deletes the session during the
         # round, or holds its expired row.
         while self._want():
@@ -97,6 +103,7 @@ class Creations(Attempts[Draft, Creation]):
     def _start_anew(self) -> None:
         for key, draft in self._pending.items():
             self._lost.setdefault(key, []).append(draft.version)
+            self._afloat.append(draft.version)
             self._pending[key] = replace(draft, version=first_version())
 
     def _is_ours(self, key: Key, document: Document) -> bool:

@@ -40,6 +40,9 @@ transaction holds the row. SWALLOWED: the row was locked, but a trigger or a rul
 USED_UP: Final = "~"
 """The suffix that marks a receipt as used up."""
 
+CREATED: Final = "+"
+"""What precedes the version of a draft in the receipt that stands for its creation. No other receipt begins with it."""
+
 SINCE: Final = bindparam("since", type_=Instant())
 
 
