@@ -14,6 +14,8 @@ These rules hold for every method of every provider:
   past its ``deadline``. An access never moves the expiry back, and writes only if it has to move the expiry.
 - A fault of the storage raises StorageError. A schema that does not fit raises SchemaError. When a method raises, each
   document of the batch may or may not have been written, but none was written in part.
+- Any other exception is a fault of the provider. A lone caller gets the exception as it was raised: the service chose
+  the provider, so its exceptions are the service's own. Several callers of one write get an UpdateOutcomeUnknownError.
 - All times are aware datetimes in UTC. Durations are exact to the microsecond.
 
 The provider checks neither ids nor states: the manager has checked them.

@@ -23,7 +23,7 @@ from ..urls.sqlite import file_of
 from .bounded import Left, bounded
 from .channel import NO_QUEUE, Channel
 from .database import DATABASES, database
-from .engine_options import check_translation
+from .engine_options import check_pool, check_translation
 from .first_call import FirstCall
 from .lease import Lease, to_its_end
 from .limits import Limits
@@ -82,6 +82,7 @@ class Gateway:
         if sqlite:
             supervise_all(engine.sync_engine)
         self.schema = None if sqlite else config.schema_name(schema)
+        check_pool(engine)
         check_translation(engine, self.schema)
         self._backend, self.table, self.statements = database(engine.dialect, self.schema)
         self._first_call = FirstCall(self.table, self._backend, file_of(engine.url) if sqlite else None)
