@@ -7,6 +7,7 @@ import logging
 import random
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
+from math import inf
 from typing import Any, Final, TypeAlias, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -100,6 +101,7 @@ class Gateway:
         writing: bool,
         statements: float = 1,
         longer: float = 0.0,
+        at_most: float = inf,
         access: bool = False,
     ) -> R:
         """Runs an operation and returns its result. The operation may raise errors of the database only.
@@ -109,6 +111,7 @@ class Gateway:
             writing: Whether it writes.
             statements: For how many times the bound of a statement it may run.
             longer: And for how many seconds more.
+            at_most: For how many seconds it may run in any case.
             access: Whether it writes for the sake of a read. Then it is refused where the server only reads, and the
                 connection serves reads as before.
 
@@ -123,7 +126,7 @@ class Gateway:
             await self._check_schema()
         if writing and (sent := noted()) is not None:
             sent.begin()
-        seconds = statements * self._limits.statement_seconds + longer
+        seconds = min(at_most, statements * self._limits.statement_seconds + longer)
         return await self._attempt(operation, writing=writing, seconds=seconds, access=access)
 
     @asynccontextmanager

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Final
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from math import inf
+from typing import Any, Final
 
 from ....errors import StorageError
 from ... import Clock, Key
 from ..connections.gateway import Gateway
+from ..connections.lease import Lease
 from ..drivers.driver import Row
 from ..drivers.prepared import Prepared
 from ..statements.compiled import Pair
@@ -49,6 +51,8 @@ class Fetching:
         keyed: bool = True,
         divisible: bool = True,
         access: bool = False,
+        seconds: float = inf,
+        unless: Callable[[], bool] | None = None,
     ) -> Sequence[Row]:
         """Runs a statement on a batch.
 
@@ -60,6 +64,8 @@ class Fetching:
             divisible: Whether to try the halves of the batch if the database refuses the whole for its size. The
                 first half may have been written when the second one fails.
             access: Whether the statement writes for the sake of a read, see Gateway.run().
+            seconds: The time limit, if the limit of a statement is not lower.
+            unless: Asked once there is a connection: whether to run nothing and return no rows.
 
         Raises:
             StorageError: The database refused the batch, or a single row of it.
@@ -68,10 +74,12 @@ class Fetching:
         if not given:
             return ()
         statement, bound = self.bound(pair, given)
+
+        def operation(lease: Lease) -> Coroutine[Any, Any, Sequence[Row]]:
+            return _nothing() if unless is not None and unless() else statement.fetch(lease.driver, bound)
+
         try:
-            rows = await self._gateway.run(
-                lambda lease: statement.fetch(lease.driver, bound), writing=writing, access=access
-            )
+            rows = await self._gateway.run(operation, writing=writing, access=access, at_most=seconds)
         except StorageError as error:
             if len(given) == 1 or not divisible or not (error.code or "").startswith(_TOO_MUCH):
                 raise
@@ -80,8 +88,11 @@ class Fetching:
                 check_keys(rows, given)
             return rows
         half = len(given) // 2
-        first = await self.batch(pair, given[:half], writing=writing, keyed=keyed, access=access)
-        return [*first, *await self.batch(pair, given[half:], writing=writing, keyed=keyed, access=access)]
+        halves = [
+            await self.batch(pair, part, writing=writing, keyed=keyed, access=access, seconds=seconds, unless=unless)
+            for part in (given[:half], given[half:])
+        ]
+        return [row for rows in halves for row in rows]
 
     def bound(self, pair: Pair, fields: Iterable[Fields]) -> tuple[Prepared, Fields]:
         """Returns the statement for the size of the batch, and its parameters."""
@@ -92,6 +103,10 @@ class Fetching:
 
     def _dated(self, params: Fields) -> Fields:
         return params | {"now": None if self._clock is None else self._clock()}
+
+
+async def _nothing() -> Sequence[Row]:
+    return ()
 
 
 def check_keys(rows: Sequence[Row], asked: Sequence[Fields]) -> None:
