@@ -8,6 +8,7 @@ import random
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
 from math import inf
+from time import monotonic
 from typing import Any, Final, TypeAlias, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -39,9 +40,12 @@ Operation: TypeAlias = Callable[[Lease], Coroutine[Any, Any, R]]
 
 _READ_ATTEMPTS: Final = 3
 
-_ROLLED_BACK_ATTEMPTS: Final = 6
+ROLLED_BACK_ATTEMPTS: Final = 6
 """After a deadlock of two transactions the server lets one go on, so a few attempts are enough."""
+ROLLED_BACK_SECONDS: Final = 5.0
+"""For how many seconds a call is attempted in any case. Many serializable writes at once take turns for some time."""
 _FIRST_PAUSE: Final = 0.005
+_LONGEST_PAUSE: Final = 0.2
 
 _ENDED: Final = {Fault.LOST, Fault.ENDED, Fault.UNREAD}
 """After these, a connection is not used again."""
@@ -185,6 +189,7 @@ class Gateway:
         access: bool = False,
     ) -> R:
         bound = self._limits.statement_seconds if seconds is None else seconds
+        began = monotonic()
         lost = rolled_back = anew = 0
         while True:
             try:
@@ -202,9 +207,12 @@ class Gateway:
                 if fault in _OF_ITS_CONNECTION and anew == 1:
                     self._advise(error)
                     continue  # on another connection; the server refused the statement and wrote nothing
-                if fault is Fault.ROLLED_BACK and rolled_back < _ROLLED_BACK_ATTEMPTS:
+                if fault is Fault.ROLLED_BACK and (
+                    rolled_back < ROLLED_BACK_ATTEMPTS or monotonic() < began + ROLLED_BACK_SECONDS
+                ):
                     # Random, so that the same transactions do not collide again. No secret depends on it.
-                    await asyncio.sleep(random.uniform(0, _FIRST_PAUSE * 2**rolled_back))  # noqa: S311
+                    longest = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** min(rolled_back, 10))
+                    await asyncio.sleep(random.uniform(0, longest))  # noqa: S311
                     continue
             if isinstance(error, SessionStoreError):
                 cause = error.__cause__
