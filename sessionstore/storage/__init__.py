@@ -20,6 +20,8 @@ These rules hold for every method of every provider:
   items is an access and sets ``updated_at``, and leaves the version alone.
 - A change of items lands at most once, also if its answer was lost: the provider finds out whether it landed, and sends
   it again if it did not. If that cannot be told, it raises UpdateOutcomeUnknownError.
+- Any other exception is a fault of the provider. A lone caller gets the exception as it was raised: the service chose
+  the provider, so its exceptions are the service's own. Several callers of one write get an UpdateOutcomeUnknownError.
 - All times are aware datetimes in UTC. Durations are exact to the microsecond.
 
 The provider checks neither ids nor states: the manager has checked them.

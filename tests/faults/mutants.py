@@ -80,7 +80,7 @@ MUTANTS: Final = (
     Mutant(
         "a deletion that was lost does not look for its receipt",
         "sessionstore/storage/sql/operations/deletions.py",
-        {"done[key] in noted": "False"},
+        {"receipt in noted and receipt": "False and receipt"},
         ("tests/faults/test_lost_answers.py", "-k", "deletion"),
     ),
     Mutant(

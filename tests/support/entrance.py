@@ -25,6 +25,7 @@ class Entrance:
     Args:
         target: The URL of the database.
         tls: Whether it takes TLS where a client asks for it.
+        direct: Whether it takes TLS only, without being asked, and of PostgreSQL's protocol, as servers from 17 on do.
 
     Attributes:
         directory: Of the Unix socket.
@@ -35,9 +36,10 @@ class Entrance:
         plain: How many came without.
     """
 
-    def __init__(self, target: str, *, tls: bool = False) -> None:
+    def __init__(self, target: str, *, tls: bool = False, direct: bool = False) -> None:
         self._target = make_url(target)
         self._context = _server_context() if tls else None
+        self._direct = _server_context() if direct else None
         self._clients: dict[asyncio.Task[None], StreamWriter] = {}
         self._leaving = contextlib.ExitStack()
         self.encrypted = self.plain = 0
@@ -45,7 +47,7 @@ class Entrance:
     async def __aenter__(self) -> Self:
         self.directory = self._leaving.enter_context(short_directory())
         self._servers = [
-            await asyncio.start_server(self._accept, "127.0.0.1", 0),
+            await asyncio.start_server(self._accept, "127.0.0.1", 0, ssl=self._direct),
             await asyncio.start_server(self._keep_silent, "127.0.0.1", 0),
             await asyncio.start_server(self._keep_silent, "127.0.0.1", 0),
             await asyncio.start_unix_server(self._accept, self.directory / ".s.PGSQL.5432"),
@@ -90,7 +92,9 @@ class Entrance:
 
     async def _startup(self, reader: StreamReader, writer: StreamWriter) -> bytes:
         """The first message that goes on to the server."""
-        encrypted = False
+        encrypted = self._direct is not None
+        if encrypted and writer.get_extra_info("ssl_object").selected_alpn_protocol() != "postgresql":
+            raise EOFError
         while True:
             head = await reader.readexactly(8)
             length, code = struct.unpack("!II", head)

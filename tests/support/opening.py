@@ -54,6 +54,6 @@ def in_use(storage: SqlStorageProvider) -> int:
 async def disconnect(storage: SqlStorageProvider) -> None:
     """Ends all connections, also those of a service's engine."""
     connections = storage._gateway.channel.connections
-    for lease in connections._forget_idle():
+    for lease in connections._remains.take_all():
         await greenlet_spawn(lease.close)
     await greenlet_spawn(connections._maker._pool().dispose)

@@ -242,11 +242,8 @@ class SqlStorageProvider(StorageProvider):
         return [key in found for key in keys]
 
     async def touch_many(self, keys: Sequence[Key]) -> Sequence[bool]:
-        moved = await self._reads.move(dict.fromkeys(keys))
-        # The other sessions need no move, are held by another transaction, or are gone.
-        live = await self._reads.due([key for key in keys if key not in moved])
-        self._reads.access_later(key for key, due in live.items() if due)
-        return [key in moved or key in live for key in keys]
+        live = await self._reads.touch(dict.fromkeys(keys))
+        return [key in live for key in keys]
 
     async def list(
         self,

@@ -250,7 +250,7 @@ async def test_whatever_is_raised_while_it_connects_is_one_of_our_errors_and_quo
         if code_of(error) is not None or isinstance(driver_error(error), psycopg.OperationalError):
             continue  # of the server or of libpq, before they know any state
         raised[:] = [error]
-        for lease in storage._gateway.channel.connections._forget_idle():
+        for lease in storage._gateway.channel.connections._remains.take_all():
             await greenlet_spawn(lease.discard)
         came = await _came_out(_READ(storage))
         if isinstance(came, str):

@@ -77,7 +77,7 @@ class Channel:
         self.connections.abandon()
 
     async def _end(self) -> None:
-        if self._closed:
+        if self._closed or self.connections.inherited:
             return
         self._closed = True
         self._ended(self)

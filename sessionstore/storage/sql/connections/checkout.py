@@ -20,6 +20,7 @@ from .modes import Mode
 from .opened_file import OpenedFile
 from .pools import LoopPool
 from .readers import Readers
+from .remains import Remains
 from .scarce import Scarce
 
 _GRACE_SECONDS: Final = 0.5
@@ -37,6 +38,7 @@ class Connections:
 
     Attributes:
         readers: Which connections lead to a server that only reads.
+        inherited: Whether this is a forked child, and all connections belong to its parent.
 
     Args:
         pool: Says which pool connections are taken from now.
@@ -53,6 +55,8 @@ class Connections:
         self._file = None if file is None else OpenedFile(file)
         self._returned = asyncio.Event()
         self._mode = mode
+        self._remains = Remains(self, pool, mode)
+        self._idle = self._remains.leases
         self._driver = driver
         self._limits = limits
         self._generation = 0
@@ -61,10 +65,9 @@ class Connections:
         self._maker = Maker(pool, mode, driver, self._endings, owned=owned)
         self.readers = Readers(driver)
         self._owned = owned
-        self._idle: list[Lease] = []
         self._scarce = Scarce((*driver.errors, OSError), self._idle, self._endings.drop)
         self._most_idle = most_idle(pool()) if owned else 0
-        self._closed = self._inherited = False
+        self._closed = self.inherited = False
         self._in_use: set[Lease] = set()
 
     @property
@@ -171,7 +174,7 @@ class Connections:
         try:
             if lost:
                 self._end_transaction(lease)
-            await to_its_end(self._endings.close([lease, *(self._forget_idle() if lost or others else ())]))
+            await to_its_end(self._endings.close([lease, *(self._remains.take_all() if lost or others else ())]))
         finally:
             self._in_use.discard(lease)
             self._returned.set()
@@ -209,21 +212,22 @@ class Connections:
         self._most_idle = 0
         self._scarce.close()
         await self._endings.cancel()
-        for lease in self._forget_idle():
+        for lease in self._remains.take_all():
             await greenlet_spawn(lease.close)
         await self._maker.close()
 
     async def end(self) -> None:
         """Closes connections that cannot outlive the event loop, while the loop is about to end."""
         await self.close()
-        await self._maker.close_of_loop()
+        if not self._remains.found:  # else the storage was dropped, and the loop goes on
+            await self._maker.close_of_loop()
 
     def abandon(self) -> None:
         """Closes the connections after their loop was closed, without the loop."""
         self._closed = True
         self._most_idle = 0
         self._endings.abandon()
-        leases = [*self._forget_idle(), *self._in_use]
+        leases = [*self._remains.take_all(), *self._in_use]
         self._in_use.clear()
         for lease in leases:
             self._mode.sever(lease.driver)
@@ -232,18 +236,13 @@ class Connections:
 
     def leave(self, lease: Lease) -> None:
         """Forgets a connection in the middle of an operation whose loop or process is gone."""
-        if lease in self._in_use and not self._inherited:
+        if lease in self._in_use and not self.inherited:
             self._give_up(lease)
             self._mode.sever(lease.driver)
 
     def disown(self) -> None:
         """Leaves all connections alone from now on: this process is a child, and they belong to its parent."""
-        self._inherited = True
-
-    def _forget_idle(self) -> list[Lease]:
-        forgotten = self._idle.copy()
-        self._idle.clear()
-        return forgotten
+        self.inherited = True
 
     async def _answers(self, lease: Lease) -> bool:
         """Whether a suspicious connection answers at once. If not, all suspicious connections are replaced."""
@@ -263,7 +262,7 @@ class Connections:
 
     def _replace_all(self, lease: Lease) -> None:
         """Closes all idle connections. Those in the pool are replaced when they are taken next."""
-        self._endings.drop(self._forget_idle())
+        self._endings.drop(self._remains.take_all())
         lease.outdate_pool()
 
     def _end_transaction(self, lease: Lease) -> None:
@@ -295,5 +294,5 @@ class Connections:
         while self._in_use:
             self._returned.clear()
             await self._returned.wait()
-        await to_its_end(self._endings.close(self._forget_idle()))
+        await to_its_end(self._endings.close(self._remains.take_all()))
         await self._maker.close_pooled()

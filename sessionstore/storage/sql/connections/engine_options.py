@@ -96,6 +96,20 @@ def refuse(options: Mapping[str, Any], connect_args: Mapping[str, Any]) -> None:
             raise ConfigurationError(f"open_storage() does not take {name} in connect_args: rows are read by position")
 
 
+def check_pool(engine: AsyncEngine) -> None:
+    """Checks that the class of an engine's pool makes connections. SQLAlchemy's base class leaves that to others.
+
+    Raises:
+        ConfigurationError: The pool makes none.
+    """
+    made = type(engine.pool)
+    # What a class of pool has to implement.
+    if made._do_get is Pool._do_get:  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        raise ConfigurationError(
+            f"poolclass {made.__name__} of the engine makes no connections: give a class that does, say NullPool"
+        )
+
+
 def check_translation(engine: AsyncEngine, schema: str | None) -> None:
     """Checks that an engine does not translate the name of our schema, because our statements would not follow.
 

@@ -7,6 +7,8 @@ import logging
 import random
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
+from math import inf
+from time import monotonic
 from typing import Any, Final, TypeAlias, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -23,7 +25,7 @@ from ..urls.sqlite import file_of
 from .bounded import Left, bounded
 from .channel import NO_QUEUE, Channel
 from .database import DATABASES, database
-from .engine_options import check_translation
+from .engine_options import check_pool, check_translation
 from .first_call import FirstCall
 from .lease import Lease, to_its_end
 from .limits import Limits
@@ -38,9 +40,12 @@ Operation: TypeAlias = Callable[[Lease], Coroutine[Any, Any, R]]
 
 _READ_ATTEMPTS: Final = 3
 
-_ROLLED_BACK_ATTEMPTS: Final = 6
+ROLLED_BACK_ATTEMPTS: Final = 6
 """After a deadlock of two transactions the server lets one go on, so a few attempts are enough."""
+ROLLED_BACK_SECONDS: Final = 5.0
+"""For how many seconds a call is attempted in any case. Many serializable writes at once take turns for some time."""
 _FIRST_PAUSE: Final = 0.005
+_LONGEST_PAUSE: Final = 0.2
 
 _ENDED: Final = {Fault.LOST, Fault.ENDED, Fault.UNREAD}
 """After these, a connection is not used again."""
@@ -82,6 +87,7 @@ class Gateway:
         if sqlite:
             supervise_all(engine.sync_engine)
         self.schema = None if sqlite else config.schema_name(schema)
+        check_pool(engine)
         check_translation(engine, self.schema)
         self._backend, self.table, self.statements = database(engine.dialect, self.schema)
         self._first_call = FirstCall(self.table, self._backend, file_of(engine.url) if sqlite else None)
@@ -99,6 +105,7 @@ class Gateway:
         writing: bool,
         statements: float = 1,
         longer: float = 0.0,
+        at_most: float = inf,
         access: bool = False,
     ) -> R:
         """Runs an operation and returns its result. The operation may raise errors of the database only.
@@ -108,6 +115,7 @@ class Gateway:
             writing: Whether it writes.
             statements: For how many times the bound of a statement it may run.
             longer: And for how many seconds more.
+            at_most: For how many seconds it may run in any case.
             access: Whether it writes for the sake of a read. Then it is refused where the server only reads, and the
                 connection serves reads as before.
 
@@ -122,7 +130,7 @@ class Gateway:
             await self._check_schema()
         if writing and (sent := noted()) is not None:
             sent.begin()
-        seconds = statements * self._limits.statement_seconds + longer
+        seconds = min(at_most, statements * self._limits.statement_seconds + longer)
         return await self._attempt(operation, writing=writing, seconds=seconds, access=access)
 
     @asynccontextmanager
@@ -181,6 +189,7 @@ class Gateway:
         access: bool = False,
     ) -> R:
         bound = self._limits.statement_seconds if seconds is None else seconds
+        began = monotonic()
         lost = rolled_back = anew = 0
         while True:
             try:
@@ -198,9 +207,12 @@ class Gateway:
                 if fault in _OF_ITS_CONNECTION and anew == 1:
                     self._advise(error)
                     continue  # on another connection; the server refused the statement and wrote nothing
-                if fault is Fault.ROLLED_BACK and rolled_back < _ROLLED_BACK_ATTEMPTS:
+                if fault is Fault.ROLLED_BACK and (
+                    rolled_back < ROLLED_BACK_ATTEMPTS or monotonic() < began + ROLLED_BACK_SECONDS
+                ):
                     # Random, so that the same transactions do not collide again. No secret depends on it.
-                    await asyncio.sleep(random.uniform(0, _FIRST_PAUSE * 2**rolled_back))  # noqa: S311
+                    longest = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** min(rolled_back, 10))
+                    await asyncio.sleep(random.uniform(0, longest))  # noqa: S311
                     continue
             if isinstance(error, SessionStoreError):
                 cause = error.__cause__

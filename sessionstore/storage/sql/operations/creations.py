@@ -17,6 +17,7 @@ from .changes import Changes
 from .fetching import Fetching, in_halves
 from .placing import positions_of
 from .reads import Reads, may_access
+from .receipts import prevent
 
 
 class Creations(Attempts[Draft, Creation]):
@@ -45,6 +46,8 @@ class Creations(Attempts[Draft, Creation]):
         self._changes = changes
         # The first versions of the drafts of lost attempts. A session that such an attempt created starts with one.
         self._lost: dict[Key, list[int]] = {}
+        # Those of them that may still land.
+        self._afloat: list[int] = []
 
     async def made(self) -> Sequence[Creation]:
         """Creates the sessions, and returns the result of each draft. If a key comes twice, its first draft creates."""
@@ -56,6 +59,9 @@ class Creations(Attempts[Draft, Creation]):
         return creations
 
     async def _attempt(self) -> None:
+        if self._afloat:
+            await prevent(self._afloat, self._statements, self._fetching)
+            self._afloat = []
         # Usually one round is enough. More are needed if another caller creates or deletes the session during the
         # round, or holds its expired row.
         while self._want():
@@ -114,12 +120,16 @@ class Creations(Attempts[Draft, Creation]):
 
     def _created(self, key: Key, document: Document) -> Creation:
         """Returns the result of a draft that created the session."""
-        appended = positions_of(self._pending[key].items, (), 0)
+        items = self._pending[key].items
+        if not items:
+            return Creation(document, created=True)
+        appended = positions_of(items, (), 0)
         return Creation(document._replace(summary=document.summary._replace(appended=appended)), created=True)
 
     def _start_anew(self) -> None:
         for key, draft in self._pending.items():
             self._lost.setdefault(key, []).append(draft.version)
+            self._afloat.append(draft.version)
             self._pending[key] = replace(draft, version=first_version())
 
     def _is_ours(self, key: Key, document: Document) -> bool:

@@ -16,6 +16,7 @@ from .answers import not_kept
 from .attempts import Attempts, Told, Wanted
 from .fetching import Fetching
 from .reads import Reads
+from .receipts import use_up
 
 
 class Deletion(NamedTuple):
@@ -97,9 +98,8 @@ class Deletions(Attempts[str, bool]):
         Returns:
             Rows of the receipts. A receipt that this storage used up has a second row, with the suffix USED_UP.
         """
-        used = [{"receipt": receipt} for receipt in receipts]
-        await self._fetching.batch(self._statements.use_up_receipts, used, writing=True, keyed=False)
-        asked = [*used, *({"receipt": receipt + USED_UP} for receipt in receipts)]
+        await use_up(receipts, self._statements, self._fetching)
+        asked = [{"receipt": receipt + suffix} for suffix in ("", USED_UP) for receipt in receipts]
         return await self._fetching.batch(self._statements.receipts, asked, writing=False, keyed=False)
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from datetime import datetime
-from typing import Final, TypeVar
+from math import inf
+from typing import Any, Final, TypeVar
 
 from ....errors import StorageError
 from ... import Clock, Key
 from ..connections.gateway import Gateway
+from ..connections.lease import Lease
 from ..drivers.driver import Row
 from ..drivers.prepared import Prepared
 from ..statements.compiled import Pair
@@ -53,6 +55,8 @@ class Fetching:
         divisible: bool = True,
         access: bool = False,
         shared: Fields | None = None,
+        seconds: float = inf,
+        unless: Callable[[], bool] | None = None,
     ) -> Sequence[Row]:
         """Runs a statement on a batch.
 
@@ -65,6 +69,8 @@ class Fetching:
                 first half may have been written when the second one fails.
             access: Whether the statement writes for the sake of a read, see Gateway.run().
             shared: Parameters that all rows of the batch have in common.
+            seconds: The time limit, if the limit of a statement is not lower.
+            unless: Asked once there is a connection: whether to run nothing and return no rows.
 
         Raises:
             StorageError: The database refused the batch, or a single row of it.
@@ -75,9 +81,11 @@ class Fetching:
             statement, bound = self.bound(pair, part)
             if shared is not None:
                 bound |= shared
-            rows = await self._gateway.run(
-                lambda lease: statement.fetch(lease.driver, bound), writing=writing, access=access
-            )
+
+            def operation(lease: Lease) -> Coroutine[Any, Any, Sequence[Row]]:
+                return _nothing() if unless is not None and unless() else statement.fetch(lease.driver, bound)
+
+            rows = await self._gateway.run(operation, writing=writing, access=access, at_most=seconds)
             if keyed:
                 check_keys(rows, part)
             return rows
@@ -112,6 +120,10 @@ async def in_halves(
             raise
     half = len(given) // 2
     return [*await in_halves(given[:half], fetch), *await in_halves(given[half:], fetch)]
+
+
+async def _nothing() -> Sequence[Row]:
+    return ()
 
 
 def check_keys(rows: Sequence[Row], asked: Sequence[Fields]) -> None:

@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Any, Final, TypeAlias, TypeVar
 
 from ....concurrency.deadline import ended
-from ....errors import SessionStoreError, StorageUnavailableError
+from ....errors import SessionStoreError, StorageUnavailableError, UpdateOutcomeUnknownError
 from ... import Key
 from ..faults import READ_ONLY
 
@@ -25,8 +25,13 @@ _MOMENT: Final = 0.05
 """How many seconds a read waits for the one writer of a database."""
 _FIRST_PAUSE: Final = 0.01
 _LONGEST_PAUSE: Final = 0.5
+_LONGEST_PAUSE_BLOCKED: Final = 2.0
+"""The longest pause, in seconds, while attempts get no answer. Each of them keeps a connection for MOVE_SECONDS."""
 _PAUSE_OF_READERS: Final = 5.0
 """The pause, in seconds, while the server is read-only. New connections are checked at the same interval."""
+MOVE_SECONDS: Final = 0.5
+"""The time limit, in seconds, of a statement that moves expiries. It passes over held rows, so only a lock on the whole
+table makes it wait, or a server that does not answer."""
 _AT_ONCE: Final = 128
 _MOST: Final = 10_000
 """The largest number of late accesses. Further sessions keep their expiry until the next read."""
@@ -38,6 +43,10 @@ class LateAccesses:
     """The late accesses of one event loop.
 
     A timer of the event loop starts each attempt, so no task is left when the event loop ends.
+
+    Attributes:
+        blocked: Whether the last attempt got no answer, as while another transaction keeps the table locked. Reads then
+            leave the accesses to the next attempt, so that one connection waits and not all.
 
     Args:
         move: Tries to move expiries, without waiting for locks.
@@ -51,9 +60,14 @@ class LateAccesses:
         self._attempt: asyncio.Task[None] | None = None
         self._moving: set[asyncio.Task[Any]] = set()
         self._closed = False
+        self.blocked = False
 
     def __contains__(self, key: Key) -> bool:
         return key in self._until
+
+    def is_blocked(self) -> bool:
+        """Whether moves of expiries are left to the attempts."""
+        return self.blocked
 
     def add(self, keys: Iterable[Key]) -> None:
         """Adds sessions whose expiry could not be moved."""
@@ -117,21 +131,24 @@ class LateAccesses:
 
     async def _try(self, loop: asyncio.AbstractEventLoop) -> None:
         tried = list(islice(self._until, _AT_ONCE))
-        only_reads = False
+        only_reads = blocked = False
         try:
             due = set(await self._move(tried))
         except SessionStoreError as error:
             logger.debug("late accesses failed", extra={"error": type(error).__name__, "sessions": len(tried)})
             due = set(tried)
             only_reads = getattr(error, "code", None) == READ_ONLY
+            blocked = isinstance(error, UpdateOutcomeUnknownError)
         finally:
             self._attempt = None
+        self.blocked = blocked
         for key in tried:
             # A session that is still due goes to the end of the queue.
             until = self._until.pop(key, 0.0)
             if key in due and loop.time() < until:
                 self._until[key] = until
-        self._pause = min(_LONGEST_PAUSE, 2 * self._pause) if len(due) == len(tried) else _FIRST_PAUSE
+        longest = _LONGEST_PAUSE_BLOCKED if blocked else _LONGEST_PAUSE
+        self._pause = min(longest, 2 * self._pause) if len(due) == len(tried) else _FIRST_PAUSE
         if only_reads:
             self._pause = _PAUSE_OF_READERS
         self._schedule(loop)

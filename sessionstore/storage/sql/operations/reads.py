@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime
+from math import inf
 
 from ....concurrency.loops import PerLoop
 from ....concurrency.sent import Sent, noting
@@ -14,7 +15,7 @@ from ..statements.compiled import Statements
 from ..statements.item_reading import Shape, window_fields
 from ..statements.rows import DUE, OWNER_ID, accessed, key_fields, key_of, unique
 from .fetching import Fetching
-from .late import LateAccesses
+from .late import MOVE_SECONDS, LateAccesses
 
 
 class Reads:
@@ -35,10 +36,6 @@ class Reads:
         for late in self._late.all().values():
             await late.close()
 
-    def access_later(self, keys: Iterable[Key]) -> None:
-        """Moves the expiry of these sessions later, when no other transaction holds their rows."""
-        self._late.here().add(keys)
-
     async def read(self, keys: Iterable[Key], *, journal: bool = False, window: Window | None = None) -> Sequence[Row]:
         """Reads the rows of the live sessions among these, with the items of a window. Is no access."""
         if window is not None and window.limit > 0:
@@ -52,17 +49,54 @@ class Reads:
         rows = await self._fetching.batch(self._statements.exists, unique(keys), writing=False)
         return {key_of(row): bool(row[2]) for row in rows}
 
-    async def move(self, keys: Collection[Key], *, access: bool = False) -> dict[Key, tuple[datetime, datetime | None]]:
+    async def move(
+        self,
+        keys: Collection[Key],
+        *,
+        access: bool = False,
+        seconds: float = inf,
+        unless: Callable[[], bool] | None = None,
+    ) -> dict[Key, tuple[datetime, datetime | None]]:
         """Moves each expiry that is due, unless another transaction holds the row.
+
+        Args:
+            keys: The sessions.
+            access: Whether the expiry is moved for the sake of a read, see Gateway.run().
+            seconds: The time limit, if the limit of a statement is not lower.
+            unless: Asked once there is a connection: whether to move nothing.
 
         Returns:
             The time of the access and the new expiry of each session whose expiry was moved.
+
+        Raises:
+            UpdateOutcomeUnknownError: The time was up, because a transaction keeps the whole table locked, or the
+                server does not answer.
         """
-        rows = await self._fetching.batch(self._statements.touch, map(key_fields, keys), writing=True, access=access)
+        rows = await self._fetching.batch(
+            self._statements.touch, map(key_fields, keys), writing=True, access=access, seconds=seconds, unless=unless
+        )
         return {key_of(row): (row[2], row[3]) for row in rows}
 
+    async def touch(self, keys: Collection[Key]) -> set[Key]:
+        """Moves each expiry that is due, later if the row or the table is locked now.
+
+        Returns:
+            The live sessions among the keys.
+        """
+        late = self._late.here()
+        moved: Collection[Key] = ()
+        if not late.is_blocked():
+            try:
+                moved = await self.move(keys, seconds=MOVE_SECONDS, unless=late.is_blocked)
+            except UpdateOutcomeUnknownError:
+                late.blocked = True
+        # The other sessions need no move, are held by another transaction, or are gone.
+        live = await self.due([key for key in keys if key not in moved])
+        late.add(key for key, due in live.items() if due)
+        return {*moved, *live}
+
     async def _move_late(self, keys: Collection[Key]) -> Collection[Key]:
-        moved = await self.move(keys, access=True)
+        moved = await self.move(keys, access=True, seconds=MOVE_SECONDS)
         due = await self.due([key for key in keys if key not in moved])
         return [key for key, is_due in due.items() if is_due]
 
@@ -78,8 +112,8 @@ class Reads:
     ) -> dict[Key, Document]:
         """Accesses the sessions of rows that were just read: moves each expiry that is due.
 
-        If another transaction holds the row, or if the server is read-only or unavailable, the expiry is moved later,
-        and the document has the expiry that was read.
+        If another transaction holds the row or the table, or if the server is read-only or unavailable, the expiry is
+        moved later, and the document has the expiry that was read.
 
         Returns:
             The documents as the access leaves them.
@@ -89,10 +123,14 @@ class Reads:
             return found
         late = self._late.here()
         due = [key for key in due if key not in late]
-        moving = self.move(due, access=True)
+        if late.is_blocked():
+            late.add(due)
+            return found
+        moving = self.move(due, access=True, seconds=MOVE_SECONDS, unless=late.is_blocked)
         try:
             moved = (await late.within_moment(moving) or {}) if self._statements.one_writer else await moving
-        except (StorageUnavailableError, UpdateOutcomeUnknownError):
+        except (StorageUnavailableError, UpdateOutcomeUnknownError) as error:
+            late.blocked = isinstance(error, UpdateOutcomeUnknownError)
             late.add(due)
             return found
         for key, (last_accessed_at, expires_at) in moved.items():

@@ -118,6 +118,7 @@ class Statements:
         self.forget_receipts = (
             None if deletions is None else self._prepare(partial(deleting.forget_receipts, deletions))
         )
+        self.creations_under_way = None if deletions is None else self._prepare(partial(creating.under_way, deletions))
         self.purge = self._prepare(deleting.purge)
         self.count_expired = self._prepare(deleting.count_expired)
         forking = Forking(self._terms)

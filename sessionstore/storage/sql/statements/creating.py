@@ -12,12 +12,17 @@ from sqlalchemy import (
     ColumnElement,
     FromClause,
     Select,
+    Table,
     Text,
+    and_,
     case,
+    cast,
+    column,
     false,
     func,
     literal_column,
     select,
+    table,
     true,
     union_all,
     update,
@@ -26,6 +31,7 @@ from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from ..drivers.prepared import Statement
+from .deleting import CREATED
 from .expiry import first_expiry, sliding
 from .reading import Reading
 from .terms import KEY_FIELDS, Element, Terms, same_key
@@ -35,6 +41,13 @@ _Row: TypeAlias = Mapping[str, Element]
 
 _OF_ITEMS: Final = ("last_position", "item_count", "appends", "lost_appends")
 """The columns that count the items of a session. A session that is set keeps them."""
+_LOCKS: Final = table(
+    "pg_locks",
+    *(column(name) for name in ("database", "relation", "pid", "mode")),
+    column("virtualtransaction", Text()),
+    schema="pg_catalog",
+)
+_DATABASES: Final = table("pg_database", column("oid"), column("datname"), schema="pg_catalog")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +57,14 @@ class _Kind:
     Attributes:
         writes: Builds the journal of a new row from the batch.
         columns: The columns that are returned of a written row.
+        allowed: Builds, from the batch, the condition that a row may be written at all.
         overwrites: Builds, from the time, the condition that an existing row is overwritten.
         changes: Builds the values of an overwritten row from those of a new row and from the time.
     """
 
     writes: Callable[[FromClause], Element]
     columns: Sequence[Element]
+    allowed: Callable[[FromClause], ColumnElement[bool]]
     overwrites: Callable[[Element], ColumnElement[bool]]
     changes: Callable[[_Row, Element], _Row]
 
@@ -77,6 +92,7 @@ class Creating:
         kind = _Kind(
             writes=lambda _: literal_column("''", Text()),
             columns=self._terms.plain.document,
+            allowed=self._allowed,
             overwrites=lambda now: ~self._terms.live(now),
             changes=lambda new, _: new,
         )
@@ -94,6 +110,23 @@ class Creating:
         )
         live: Any = select(*[column for column in found.c if column.key != "live"], false().label("created"))
         return union_all(made, live.where(found.c.live))
+
+    def under_way(self, deletions: Table) -> Statement:
+        """Selects the transactions that are creating sessions.
+
+        A statement locks its tables before it takes its snapshot. Creations read the receipts, and no other statement
+        reads them and writes sessions.
+        """
+        lock, preparer = _LOCKS.c, self._terms.backend.driver.dialect.identifier_preparer
+
+        def locked(table: Table, mode: str) -> ColumnElement[bool]:
+            relation: Any = literal_column(f"CAST('{preparer.format_table(table)}' AS regclass)")
+            return func.bool_or(and_(lock.relation == relation, lock.mode == literal_column(f"'{mode}'", Text())))
+
+        database = select(_DATABASES.c.oid).where(_DATABASES.c.datname == func.current_database()).scalar_subquery()
+        others = and_(lock.database == database, lock.pid != func.pg_backend_pid())
+        found = select(lock.virtualtransaction).where(others).group_by(lock.virtualtransaction)
+        return found.having(locked(self._table, "RowExclusiveLock"), locked(deletions, "AccessShareLock"))
 
     def set(self, batch: FromClause) -> Statement:
         t = self._table
@@ -117,6 +150,7 @@ class Creating:
         kind = _Kind(
             writes=lambda rows: rows.c.write,
             columns=self._terms.range_checked.summary,
+            allowed=lambda _: true(),
             overwrites=lambda _: true(),
             changes=kept,
         )
@@ -147,12 +181,13 @@ class Creating:
     ) -> Select[Any]:
         t = self._table
         returned = (*kind.columns, t.c.expires_at.label("ends"), t.c.deadline.label("until"), t.c.ttl.label("lives"))
-        free = self._terms.backend.locked(batch, t, kind.overwrites(batch.c.now), wanted)
+        free = self._terms.backend.locked(batch, t, kind.overwrites(batch.c.now), wanted, kind.allowed(batch))
         new = self._values(free, kind)
         changed = update(t).where(self._terms.matches(free)).values(_without_key(kind.changes(new, free.c.now)))
         values = self._values(batch, kind)
         absent = ~select(true()).select_from(here).where(same_key(here, batch)).exists()
-        rows = select(*(value.label(name) for name, value in values.items())).select_from(batch).where(absent)
+        rows = select(*(value.label(name) for name, value in values.items())).select_from(batch)
+        rows = rows.where(absent, kind.allowed(batch))
         if short_lock_timeout:
             rows = rows.where(self._terms.backend.short_lock_timeout())
         insert = postgresql_insert(t).from_select(
@@ -170,6 +205,15 @@ class Creating:
         return select(*columns, now, func.coalesce(due, false(), type_=Boolean()).label("due"), *more).select_from(
             written.join(ended, true())
         )
+
+    def _allowed(self, batch: FromClause) -> ColumnElement[bool]:
+        """Builds the condition that the storage did not use up the version of a draft after its answer was lost."""
+        deletions = self._terms.deletions
+        if deletions is None:
+            return true()
+        receipt = literal_column(f"'{CREATED}'", Text()).concat(cast(batch.c.version, Text))
+        # A scalar subquery: the planner makes no join of it, which could read the whole table.
+        return select(deletions.c.id).where(deletions.c.id == receipt).scalar_subquery().is_(None)
 
     def _values(self, batch: FromClause, kind: _Kind) -> dict[str, Element]:
         """Builds the values of a new row."""

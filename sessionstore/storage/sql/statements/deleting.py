@@ -45,6 +45,8 @@ USED_UP: Final = "~"
 
 _SAMPLE: Final = 200
 """The number of sessions whose items are counted, to know how many sessions a batch may delete."""
+CREATED: Final = "+"
+"""What precedes the version of a draft in the receipt that stands for its creation. No other receipt begins with it."""
 
 SINCE: Final = bindparam("since", type_=Instant())
 

@@ -85,9 +85,15 @@ def _refuse(given: Mapping[str, str]) -> None:
 def _tls(given: Mapping[str, str]) -> dict[str, Any]:
     arguments: dict[str, Any] = {}
     if given.get("sslnegotiation") == "direct":
+        if not hasattr(import_module("asyncpg.connect_utils"), "_ALPN_PROTOCOLS"):
+            raise ConfigurationError(
+                "sslnegotiation=direct in the storage URL needs asyncpg 0.32, because servers take no TLS without the "
+                f"name of its protocol (ALPN): update asyncpg. {_PSYCOPG}"
+            )
         arguments["direct_tls"] = True
     if given.get("sslrootcert") == "system":
         context = ssl.create_default_context()
+        context.set_alpn_protocols(["postgresql"])
         if "sslcert" in given:
             context.load_cert_chain(given["sslcert"], given.get("sslkey"), given.get("sslpassword"))
         return arguments | {"ssl": context}

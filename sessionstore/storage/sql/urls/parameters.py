@@ -157,6 +157,7 @@ def check_parameters(given: Mapping[str, str], own: Collection[str]) -> None:
         if said := PARAMETERS[name](value):
             raise ConfigurationError(f"{name} in the storage URL {said}")
     _check_roots(given)
+    _check_negotiation(given)
 
 
 def _guess(name: str, own: Collection[str]) -> str:
@@ -179,6 +180,15 @@ def add_from_environment(parameters: dict[str, str], *names: str) -> None:
             if said := PARAMETERS[name](value):
                 raise ConfigurationError(f"the variable {variable} {said}")
             parameters[name] = value
+
+
+def _check_negotiation(given: Mapping[str, str]) -> None:
+    if given.get("sslnegotiation") != "direct" or "service" in given or given.get("sslrootcert") == "system":
+        return
+    if (given.get("sslmode") or os.environ.get("PGSSLMODE")) not in ("require", "verify-ca", "verify-full"):
+        raise ConfigurationError(
+            "sslnegotiation=direct in the storage URL needs TLS: add sslmode=require, verify-ca or verify-full"
+        )
 
 
 def _check_roots(given: Mapping[str, str]) -> None:

@@ -152,6 +152,16 @@ def test_a_class_of_pool_that_no_event_loop_can_use_is_refused_by_name(url: str,
         open_storage(url, poolclass=POOLS_REFUSED[name])
 
 
+@pytest.mark.parametrize("url", URLS)
+def test_an_engine_whose_pool_makes_no_connections_is_refused_by_name(url: str) -> None:
+    class Unfinished(Pool):
+        """Leaves out what the base class leaves to its subclasses."""
+
+    for name, poolclass in (("Pool", Pool), ("Unfinished", Unfinished)):
+        with pytest.raises(ConfigurationError, match=f"poolclass {name} of the engine"):
+            SqlStorageProvider(create_async_engine(url, poolclass=poolclass))
+
+
 OTHER_KINDS: dict[str, tuple[Any, ...]] = {
     "connect_args": ("x", 5),
     "execution_options": ("x", 5),

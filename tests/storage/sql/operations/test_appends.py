@@ -15,10 +15,9 @@ from sessionstore.concurrency.sent import Sent, noting
 from sessionstore.storage import Append, NewItem, Summary
 from tests.support.bystander import ask, locked
 from tests.support.documents import draft, key
+from tests.support.late import LateGateway
 from tests.support.postgres import Database
 from tests.support.wire import WireCounter
-
-from .test_late_deletions import LateGateway
 
 
 def items(*texts: str) -> list[NewItem]:

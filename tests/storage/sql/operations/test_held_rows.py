@@ -21,7 +21,7 @@ from sessionstore import (
     open_storage,
 )
 from sessionstore.storage.sql.operations import rounds
-from tests.support.bystander import ask, dsn, locked, set_for_everybody, until, until_blocked, until_quiet
+from tests.support.bystander import ask, dsn, locked, set_for_everybody, until, until_blocked, until_quiet, unwritable
 from tests.support.documents import TTL, Chat, draft, increment, key, new_chat, rewrite
 from tests.support.opening import in_use
 from tests.support.postgres import Database
@@ -85,6 +85,43 @@ async def test_reads_need_no_lock_to_be_answered(
         # What could not be moved is moved now, and the session was read once more by nobody.
         for name in held:
             await until(postgres, _MOVED.format(name))
+
+
+@pytest.mark.parametrize("mode", ["SHARE", "SHARE ROW EXCLUSIVE", "EXCLUSIVE"])
+@pytest.mark.parametrize("pool_size", [1, 4])
+async def test_reads_do_not_wait_for_a_table_that_nobody_may_write(
+    url: str, postgres: Database, batching: Batching | None, mode: str, pool_size: int
+) -> None:
+    async with open_storage(url, batching=batching, pool_size=pool_size) as storage:
+        assert isinstance(storage, SqlStorageProvider)
+        chats = SessionManager(new_chat, storage, "chat", ttl=TTL)
+        await _due(storage, postgres)
+        with psycopg.connect(dsn(postgres.url)) as another:
+            another.execute(f"LOCK TABLE sessionstore.sessions IN {mode} MODE".encode())
+            async with asyncio.timeout(8):  # less than the bound of a statement
+                for _ in range(3):
+                    assert all(result.success for result in await asyncio.gather(*map(chats.get_session, _NAMES)))
+                for name in _NAMES:
+                    assert (await chats.get_session(name, timeout=timedelta(seconds=5))).success
+                assert all(await storage.touch_many([key(name) for name in _NAMES]))
+            another.rollback()
+        for name in _NAMES:
+            await until(postgres, _MOVED.format(name))
+
+
+async def test_an_access_that_waits_for_a_table_keeps_no_connection_from_other_calls(
+    url: str, postgres: Database, batching: Batching | None
+) -> None:
+    async with open_storage(url, batching=batching, pool_size=1) as storage:
+        assert isinstance(storage, SqlStorageProvider)
+        await _due(storage, postgres)
+        with unwritable(postgres):
+            reading = asyncio.ensure_future(storage.get(key("s0")))
+            await until_blocked(postgres)
+            async with asyncio.timeout(8):
+                assert await storage.exists(key("s1"))
+                assert await reading is not None
+        await until(postgres, _MOVED.format("s0"))
 
 
 async def test_an_access_is_not_made_up_for_once_the_session_has_expired(

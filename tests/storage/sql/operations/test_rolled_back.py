@@ -16,6 +16,7 @@ import pytest
 
 from sessionstore import SqlStorageProvider, StorageUnavailableError, UpdateOutcomeUnknownError, open_storage
 from sessionstore.errors import SessionHeldError
+from sessionstore.storage.sql.connections import gateway
 from tests.support.bystander import (
     ask,
     dsn,
@@ -35,7 +36,7 @@ from tests.support.postgres import Database, _embedded_server
 
 Call: TypeAlias = Callable[[SqlStorageProvider], Awaitable[Any]]
 
-_ATTEMPTS = 6
+_ATTEMPTS = gateway.ROLLED_BACK_ATTEMPTS
 
 _WRITES: dict[str, Call] = {
     "update": lambda storage: secretive(storage).update_session("b", say_more),
@@ -139,7 +140,10 @@ async def test_the_victim_of_a_deadlock_goes_again(url: str, postgres: Database)
 
 
 @pytest.mark.parametrize("code", ["40001", "40P01"])
-async def test_a_write_that_is_rolled_back_each_time_is_given_up(url: str, postgres: Database, code: str) -> None:
+async def test_a_write_that_is_rolled_back_each_time_is_given_up(
+    url: str, postgres: Database, code: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gateway, "ROLLED_BACK_SECONDS", 0)
     async with open_storage(url) as storage:
         assert isinstance(storage, SqlStorageProvider)
         for name, call in _WRITES.items():
@@ -153,6 +157,26 @@ async def test_a_write_that_is_rolled_back_each_time_is_given_up(url: str, postg
                 assert _rows(postgres) == before
             assert await call(storage)
             await _assert_well(storage, postgres)
+
+
+async def test_a_write_that_is_rolled_back_often_is_done_again(url: str, postgres: Database) -> None:
+    async with open_storage(url) as storage:
+        assert isinstance(storage, SqlStorageProvider)
+        for call in _WRITES.values():
+            await _fill(storage)
+            with _refusing_writes(postgres, "40001", times=2 * _ATTEMPTS):
+                assert await call(storage)
+                assert ask(postgres, "SELECT last_value > %s FROM attempts", 2 * _ATTEMPTS) == [(True,)]
+            await _assert_well(storage, postgres)
+
+
+async def test_many_serializable_calls_at_once_are_all_done(url: str, postgres: Database) -> None:
+    set_for_everybody(postgres, "default_transaction_isolation = 'serializable'")
+    async with open_storage(url, batching=None) as storage:
+        assert isinstance(storage, SqlStorageProvider)
+        created = await asyncio.gather(*(storage.create(draft(f"s{n}")) for n in range(150)))
+        assert all(it.created for it in created)
+        assert all(await asyncio.gather(*(storage.delete(key(f"s{n}")) for n in range(150))))
 
 
 async def test_a_call_that_is_cancelled_between_two_attempts_holds_nothing(url: str, postgres: Database) -> None:
@@ -259,9 +283,10 @@ def _rows(database: Database) -> list[tuple[Any, ...]]:
 
 
 @contextmanager
-def _refusing_writes(database: Database, code: str) -> Iterator[None]:
-    """The server rolls each write of a session back with this code, and counts it."""
-    body = f"BEGIN PERFORM nextval('attempts'); RAISE EXCEPTION 'not now' USING ERRCODE = '{code}'; END"
+def _refusing_writes(database: Database, code: str, *, times: int = 1 << 30) -> Iterator[None]:
+    """The server rolls the first writes of sessions back with this code, and counts all."""
+    refused = f"IF nextval('attempts') <= {times} THEN RAISE EXCEPTION 'not now' USING ERRCODE = '{code}'; END IF"
+    body = f"BEGIN {refused}; RETURN NULL; END"
     ask(database, "CREATE SEQUENCE attempts")
     ask(database, f"CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $${body}$$")
     ask(

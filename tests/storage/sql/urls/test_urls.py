@@ -7,6 +7,7 @@ import os
 import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Final
 
 import psutil
@@ -200,6 +201,46 @@ async def test_a_url_that_asks_for_tls_gets_it(places: Places, form: str) -> Non
     assert places.tls.plain == 0
 
 
+_DIRECT: Final = {
+    "require": "sslmode=require",
+    "verify-full": "sslmode=verify-full&sslrootcert={root}",
+    "system": "sslrootcert=system&sslmode=verify-full",
+}
+
+
+@pytest.mark.parametrize("parameters", _DIRECT.values(), ids=_DIRECT)
+async def test_tls_without_a_question_first_is_spoken_where_the_url_says_so(
+    database: Database, driver: str, parameters: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database.empty()
+    monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATES / "root.crt"))  # the authorities of the system
+    async with Entrance(database.url, direct=True) as entrance:
+        name = make_url(database.url).database
+        login = f"{_SCHEMES[driver]}://postgres@localhost:{entrance.port}/{name}"
+        await _works(f"{login}?sslnegotiation=direct&{parameters.format(root=CERTIFICATES / 'root.crt')}")
+        assert entrance.encrypted >= 2
+        assert entrance.plain == 0
+
+
+async def test_a_service_of_libpq_leads_to_its_server(
+    places: Places, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = make_url(database.url)
+    lines = ("[chat]", f"host={places.plain.directory}", f"dbname={url.database}", "application_name=ours")
+    services = tmp_path / "services.conf"
+    services.write_text("\n".join(lines))
+    monkeypatch.setenv("PGSERVICEFILE", str(services))
+    form = "{scheme}://{user}@/?service=chat"
+    if places.url("{scheme}").endswith("asyncpg"):
+        assert "asyncpg cannot do what service" in _refusal_of(open_storage, places.url(form))
+        return
+    await _works(places.url(form))
+    await asyncio.to_thread(migrate.check, places.url(form))
+    async with open_storage(places.url(form)) as storage:
+        await storage.exists(key("s"))
+        assert ask(database, "SELECT 1 FROM pg_stat_activity WHERE application_name = 'ours'")
+
+
 async def test_a_url_that_asks_for_no_tls_gets_none(places: Places) -> None:
     await _works(places.url("{scheme}://{user}@localhost:{tls_port}/{db}?sslmode=disable"))
     assert places.tls.encrypted == 0
@@ -326,6 +367,7 @@ _REFUSED: Final = {
     "gssencmode=on": "prefer",
     "channel_binding=on": "prefer",
     "sslnegotiation=tls": "direct",
+    **{f"{mode}sslnegotiation=direct": "sslmode=require" for mode in ("", "sslmode=prefer&", "sslmode=disable&")},
     "ssl_min_protocol_version=1.2": "TLSv1.2",
     "prepared_statements=perhaps": "true or false",
     "application_name=a&application_name=b": "twice",

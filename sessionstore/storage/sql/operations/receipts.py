@@ -1,0 +1,45 @@
+"""Receipts of lost writes. Using a receipt up keeps the lost write from landing later."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+from ....concurrency.retry_window import RetryWindow
+from ....errors import UpdateOutcomeUnknownError
+from ..statements.compiled import Statements
+from ..statements.deleting import CREATED
+from .fetching import Fetching
+
+
+async def use_up(receipts: Collection[str], statements: Statements, fetching: Fetching) -> None:
+    """Uses up receipts, so that the writes that would insert them, or look for them, cannot land any more."""
+    used = [{"receipt": receipt} for receipt in receipts]
+    await fetching.batch(statements.use_up_receipts, used, writing=True, keyed=False)
+
+
+async def prevent(versions: Iterable[int], statements: Statements, fetching: Fetching) -> None:
+    """Keeps lost creations from landing any more. One that has landed has landed.
+
+    A creation looks for the receipt of its version in its own snapshot. So this function also waits for the end of
+    the creations whose snapshots may be from before the receipt.
+
+    Args:
+        versions: The first versions of the drafts.
+        statements: The statements of the storage.
+        fetching: Runs the statements.
+
+    Raises:
+        UpdateOutcomeUnknownError: A creation from before the receipts still runs after ten seconds.
+    """
+    statement = statements.creations_under_way
+    if statement is None:
+        return
+    await use_up([f"{CREATED}{version}" for version in versions], statements, fetching)
+    window = RetryWindow()
+    before: set[str] | None = None
+    while before is None or before:
+        if window.over:
+            raise UpdateOutcomeUnknownError("a creation that may be the lost one still runs on the server")
+        await window.pause()
+        running = {row[0] for row in await fetching.rows(statement, {}, writing=True)}
+        before = running if before is None else before & running
