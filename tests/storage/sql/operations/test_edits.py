@@ -46,7 +46,9 @@ async def storage(request: pytest.FixtureRequest, postgres: Database) -> AsyncIt
 
 
 @pytest.mark.parametrize(
-    "change", [Edit(key(), newest=1), Edit(key(), after=2, items=named("d")), Append(key(), named("a", "d"))], ids=str
+    "change",
+    [Edit(key(), newest=1), Edit(key(), after=2, items=named("d")), Append(key(), named("a", "d"))],
+    ids=["pop", "replace", "append"],
 )
 async def test_a_held_row_keeps_no_connection_and_delays_no_other_session(
     storage: SqlStorageProvider, postgres: Database, change: Edit | Append

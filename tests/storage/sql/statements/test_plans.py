@@ -27,6 +27,7 @@ _PARAMS: Final[dict[str, Any]] = {
     "count": 1,
     "write": "",
     "keys": None,
+    "keys_read": None,
     "receipt": "",
     "ttl": 1,
     "max_lifetime": None,
