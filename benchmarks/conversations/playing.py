@@ -28,7 +28,7 @@ _GROW_SECONDS: Final = 20.0
 """How long one may take to make conversations of one length."""
 
 _MOST_TURNS: Final = 40
-_MOST_ITEMS: Final = 2_000
+_MOST_ITEMS: Final = 500
 """The number of messages of all conversations of one length, and at least one conversation."""
 
 
