@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from .bench import Bench, Results, Summary
+from .contestant import Contestant
 from .contestants import BASELINE
 from .report import Table
 
@@ -42,7 +43,16 @@ def errors(counts: Counter[str]) -> str:
     return f"{counts.total():,}: {text}"
 
 
-def turns_table(bench: Bench, results: Results, callers: int, *, title: str, unit: str, writes: bool) -> Table:
+def turns_table(
+    bench: Bench,
+    results: Results,
+    callers: int,
+    *,
+    title: str,
+    unit: str,
+    writes: bool,
+    of: Mapping[str, Contestant] | None = None,
+) -> Table:
     """One row for each contestant: how many, how long it took, what was lost, and how its job differs.
 
     Args:
@@ -52,17 +62,20 @@ def turns_table(bench: Bench, results: Results, callers: int, *, title: str, uni
         title: Above the table.
         unit: What is counted a second.
         writes: Whether there is something to lose; only what was kept is counted then.
+        of: The contestants; None: those of the run. Beside them stands who failed.
     """
+    contestants = bench.contestants if of is None else of
     columns = ["contestant", unit, f"x {BASELINE}", "p50 ms", "p95 ms", "p99 ms", *(["lost"] if writes else [])]
     rows = []
-    for name in bench.options.contestants:
+    names = bench.options.contestants if of is None else dict.fromkeys([*of, *results.failures])
+    for name in names:
         summary = results.of(name, callers)
         if summary is None:
             if name in results.failures:
                 rows.append([name, *[NONE] * (len(columns) - 1), results.failures[name], ""])
             continue
         words = results.failures.get(name) or errors(summary.errors)
-        job = bench.contestants[name].job
+        job = contestants[name].job
         rows.append([name, *_figures(summary, writes=writes), words, job])
     return Table(title, [*columns, "errors", "differs"], rows, words=frozenset({"errors", "differs"}))
 

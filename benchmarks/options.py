@@ -15,14 +15,17 @@ class Sizes:
     large_rows: int
     reaper_rows: int
     memory_updates: int
+    longest_conversation: int
+    conversation_rows: int
+    longest_reaped: int
 
     def scaled(self, scale: float) -> Sizes:
         """The same in small, say for a test; never so small that nothing is left to measure."""
         return Sizes(*(max(200, int(size * scale)) for size in vars(self).values()))
 
 
-SHORT: Final = Sizes(20_000, 10_000, 1_000_000, 200_000, 20_000)
-FULL: Final = Sizes(200_000, 10_000, 10_000_000, 2_000_000, 1_000_000)
+SHORT: Final = Sizes(20_000, 10_000, 1_000_000, 200_000, 20_000, 10_000, 100_000, 100_000)
+FULL: Final = Sizes(200_000, 10_000, 10_000_000, 2_000_000, 1_000_000, 10_000, 1_000_000, 100_000)
 
 SHORT_SECONDS: Final = 0.25
 FULL_SECONDS: Final = 3.0

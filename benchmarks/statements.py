@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Final
 
@@ -21,7 +21,7 @@ STATE: Final[int] = rows.STATE
 _AS_READ: Final[Mapping[str, int]] = {name: Summary._fields.index(name) + 1 for name in ("version", "last_write")}
 
 _NAMELESS: Final = entry("--------", 1)
-NOTED: Final[Mapping[str, Any]] = {"count": 1, "write": _NAMELESS, "keys": None}
+NOTED: Final[Mapping[str, Any]] = {"count": 1, "write": _NAMELESS, "keys": None, "keys_read": None}
 """What a write notes of itself: one update without a name."""
 
 
@@ -31,16 +31,17 @@ class Sql:
 
     text: str
     order: Sequence[str]
+    constants: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(cls, prepared: Prepared) -> Sql:
         compiled = prepared.compiled
         assert compiled.order is not None
-        return cls(compiled.sql, compiled.order)
+        return cls(compiled.sql, compiled.order, compiled.constants)
 
     def arguments(self, parameters: Mapping[str, Any]) -> list[Any]:
-        """The parameters in the order of their numbers."""
-        return [parameters[name] for name in self.order]
+        """The parameters in the order of their numbers, with those that are the same in each run."""
+        return [self.constants[name] if name in self.constants else parameters[name] for name in self.order]
 
     @cached_property
     def named(self) -> str:
@@ -50,7 +51,7 @@ class Sql:
     def for_pgbench(self) -> str:
         """The statement with pgbench's variables; what the time is, the database shall know."""
         text = self._with(":{}", self.text.replace("\n", " "))
-        return text.replace(":now", "NULL").replace(":write", f"'{_NAMELESS}'").replace(":keys", "NULL")
+        return re.sub(r":(now|keys_read|keys)\b", "NULL", text).replace(":write", f"'{_NAMELESS}'")
 
     def _with(self, parameter: str, text: str) -> str:
         return re.sub(r"\$(\d+)", lambda found: parameter.format(self.order[int(found[1]) - 1]), text)

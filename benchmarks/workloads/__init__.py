@@ -7,13 +7,14 @@ from typing import Final, TypeAlias
 
 from ..bench import Bench
 from ..report import Section
-from . import contended, fleet, get, growth, held, hot, memory, processes, read_modify_write, reaping
+from . import contended, conversation, fleet, get, growth, held, hot, memory, processes, read_modify_write, reaping
 
 Workload: TypeAlias = Callable[[Bench], Awaitable[Section]]
 
 WORKLOADS: Final[Mapping[str, Workload]] = {
     "rmw": read_modify_write.run,
     "get": get.run,
+    "conversation": conversation.run,
     "contended": contended.run,
     "held": held.run,
     "processes": processes.run,

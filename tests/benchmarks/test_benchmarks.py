@@ -31,6 +31,7 @@ SECTIONS = [
     "The contestants",
     "Read, modify, write",
     "Read",
+    "Conversations",
     "Contended",
     "Held rows",
     "Several processes",
@@ -90,6 +91,17 @@ def test_neither_the_library_nor_raw_sql_loses_an_update(report: str, section: s
     rows = [row for table in tables(report, section) for row in table]
     assert {row["contestant"] for row in rows} == {"sessionstore", "psycopg"}
     assert [row for row in rows if (row["lost"], row["errors"]) != ("0", "0")] == []
+
+
+def test_conversations_lose_no_message_and_have_no_holes(report: str) -> None:
+    *played, by_length, turns, reaped = tables(report, "Conversations")
+    rows = [row for table in played for row in table]
+    assert {row["contestant"] for row in rows} == {"sessionstore", "sessionstore-document", "psycopg"}
+    assert [row for row in rows if (row["lost"], row["errors"]) != ("0", "0")] == []
+    assert "0 positions are missing" in report
+    assert {row["messages"] for row in by_length} == {row["messages"] for row in turns} == {"10", "100", "200"}
+    assert [row for row in [*by_length, *turns] if "-" in row.values()] == []
+    assert len(reaped) == 3
 
 
 def test_updates_of_held_sessions_land_when_their_rows_are_free_and_none_is_lost(report: str) -> None:
