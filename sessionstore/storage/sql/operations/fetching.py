@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from ....errors import StorageError
 from ... import Clock, Key
+from ...records import check_clock, time_of
 from ..connections.gateway import Gateway
 from ..connections.lease import Lease
 from ..drivers.driver import Row
@@ -33,6 +34,7 @@ class Fetching:
 
     def __init__(self, gateway: Gateway, clock: Clock | None) -> None:
         self._gateway = gateway
+        check_clock(clock)
         self._clock = clock
 
     async def rows(self, statement: Prepared, params: Fields, *, writing: bool) -> Sequence[Row]:
@@ -102,7 +104,7 @@ class Fetching:
         return pair.many, self._dated({"batch": packed(batch)})
 
     def _dated(self, params: Fields) -> Fields:
-        return params | {"now": None if self._clock is None else self._clock()}
+        return params | {"now": None if self._clock is None else time_of(self._clock)}
 
 
 async def _nothing() -> Sequence[Row]:
