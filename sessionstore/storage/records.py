@@ -16,6 +16,31 @@ Clock: TypeAlias = Callable[[], datetime]
 """Returns the current time as an aware datetime in UTC. Tests pass one to control time."""
 
 
+def time_of(clock: Clock) -> datetime:
+    """Returns the time of a clock that the service gave.
+
+    Raises:
+        ConfigurationError: The clock does not return an aware datetime.
+    """
+    now: object = clock()
+    if not isinstance(now, datetime) or now.utcoffset() is None:
+        given = "datetime without a time zone" if isinstance(now, datetime) else type(now).__name__
+        raise ConfigurationError(f"clock must return an aware datetime, say datetime.now(UTC), not a {given}")
+    return now
+
+
+def check_clock(clock: object) -> None:
+    """Checks that a clock can be called.
+
+    Raises:
+        ConfigurationError: It cannot.
+    """
+    if clock is not None and not callable(clock):
+        raise ConfigurationError(
+            f"clock must be a function that returns an aware datetime, not a {type(clock).__name__}"
+        )
+
+
 class Key(NamedTuple):
     """The key of a document. Has two fields, so that "a" + "b:c" and "a:b" + "c" are different keys."""
 

@@ -29,6 +29,7 @@ EVERY_ERROR: list[tuple[SessionStoreError, int]] = [
     (errors.SessionStoreError("it happened"), 1),
     (errors.ConfigurationError("it happened"), 2),
     (errors.SessionNotFoundError("s"), 1),
+    (errors.ItemNotFoundError("s", position=1), 1),
     (errors.SessionConflictError("s", expected=1, actual=2), 1),
     (errors.SessionOwnerError("s"), 1),
     (errors.InvalidSessionIdError("s", "is bad"), 2),

@@ -79,7 +79,9 @@ WITH_ITEMS: list[Call] = [
 ]
 
 
-@pytest.mark.parametrize("bad", ["text", b"bytes", {"role": "user"}, {1, 2}, None, 5, iter(["a"])], ids=lambda bad: type(bad).__name__)
+@pytest.mark.parametrize(
+    "bad", ["text", b"bytes", {"role": "user"}, {1, 2}, None, 5, iter(["a"])], ids=lambda bad: type(bad).__name__
+)
 @pytest.mark.parametrize("call", WITH_ITEMS)
 async def test_what_is_no_list_of_items_is_refused(desk: Desk, call: Call, bad: Any) -> None:
     with pytest.raises(ConfigurationError, match=r"^items "):

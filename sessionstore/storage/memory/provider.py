@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import wraps
+from functools import partial, wraps
 from threading import RLock
 from typing import Any, TypeVar, cast
 
@@ -39,6 +39,7 @@ from .. import (
     check_limit,
     owned,
 )
+from ..records import check_clock, time_of
 from .documents import Documents
 
 M = TypeVar("M", bound=Callable[..., Any])
@@ -74,7 +75,8 @@ class MemoryStorageProvider(StorageProvider):
 
     def __init__(self, *, clock: Clock | None = None, batching: Batching | None = Batching()) -> None:  # noqa: B008
         self.batching = batching
-        self._now: Callable[[], datetime] = clock or _utc_now
+        check_clock(clock)
+        self._now: Callable[[], datetime] = _utc_now if clock is None else partial(time_of, clock)
         self._documents = Documents()
         self._closed = False
         self._lock = RLock()

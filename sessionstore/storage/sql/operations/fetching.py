@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar
 
 from ....errors import StorageError
 from ... import Clock, Key
+from ...records import check_clock, time_of
 from ..connections.gateway import Gateway
 from ..connections.lease import Lease
 from ..drivers.driver import Row
@@ -36,6 +37,7 @@ class Fetching:
 
     def __init__(self, gateway: Gateway, clock: Clock | None) -> None:
         self._gateway = gateway
+        check_clock(clock)
         self._clock = clock
 
     async def rows(self, statement: Prepared, params: Fields, *, writing: bool) -> Sequence[Row]:
@@ -106,7 +108,7 @@ class Fetching:
         return pair.many, self._dated({"batch": packed(batch)}, now)
 
     def _dated(self, params: Fields, now: datetime | None = None) -> Fields:
-        return params | {"now": self._clock() if now is None and self._clock is not None else now}
+        return params | {"now": time_of(self._clock) if now is None and self._clock is not None else now}
 
 
 async def in_halves(
