@@ -160,7 +160,9 @@ def storage_error(
         )
     if fault in (Fault.SILENT, Fault.SLOW):
         return StorageUnavailableError(
-            f"{backend} did not answer a statement within statement_timeout; try again, or raise statement_timeout"
+            f"{backend} did not answer a statement within statement_timeout; find out whether the statement waits for "
+            "a transaction that locks the table, as a migration does (pg_locks shows it), try again, or raise "
+            "statement_timeout"
         )
     if fault is Fault.LOST:
         return StorageUnavailableError(f"the connection to {backend} was lost; try again", code=code)

@@ -51,6 +51,8 @@ _ENDED: Final = {Fault.LOST, Fault.ENDED, Fault.UNREAD}
 """After these, a connection is not used again."""
 _OF_ITS_CONNECTION: Final = {Fault.READ_ONLY, Fault.STALE}
 """Faults of a connection. All open connections may have the fault and are replaced. A new one may not have it."""
+_OF_THE_TABLES: Final = {Fault.SCHEMA, Fault.DENIED}
+"""Faults after which the tables are looked at again: for their revision, rules, and row level security."""
 
 
 class _Failure(Exception):
@@ -219,7 +221,7 @@ class Gateway:
                 error.__context__ = None  # the driver's own error; the cause is a copy of it
                 raise error from (None if cause is None else clean_cause(cause, stage))
             translated: SessionStoreError = self._translated(error, fault, writing=writing)
-            if fault is Fault.SCHEMA and diagnosing:
+            if fault in _OF_THE_TABLES and diagnosing:
                 translated = await self._diagnosed() or translated
             raise translated from clean_cause(error, stage)
 

@@ -45,7 +45,8 @@ _REVALIDATING: Final = "RevalidateCachedQuery"
 _ROLLED_BACK: Final = {"40001", "40P01"}
 _ENDED: Final = {"25P03", "25P04"}
 _REFUSED_CLASSES: Final = ("08", "53")
-_SCHEMA: Final = {"42P01", "3F000", "42703"}
+# Among them feature_not_supported: our statements are not allowed on a table with rules
+_SCHEMA: Final = {"42P01", "3F000", "42703", "0A000"}
 _DENIED: Final = "42501"
 
 # A policy hides no row if its expressions are the constant true. Each command needs one permissive policy of that kind,
@@ -241,8 +242,6 @@ class PostgreSQL:
             return fault_without_code(
                 original, connected=connected, alive=alive, errors=driver.errors, unsent=driver.unsent
             )
-        if code in _SCHEMA:
-            return Fault.SCHEMA
         if code == _DENIED:
             return Fault.DENIED
         if code in _LOST:
@@ -251,6 +250,8 @@ class PostgreSQL:
             return Fault.READ_ONLY
         if code in _STALE or (code == "0A000" and source_of(original) == _REVALIDATING):
             return Fault.STALE
+        if code in _SCHEMA:
+            return Fault.SCHEMA
         if code in _ROLLED_BACK:
             return Fault.ROLLED_BACK
         if code in _ENDED:

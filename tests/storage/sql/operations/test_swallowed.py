@@ -11,7 +11,7 @@ import pytest
 from sessionstore import SchemaError, SessionManager, SqlStorageProvider, StorageError, open_storage
 from tests.support.bystander import ask, role, until_quiet
 from tests.support.databases import driven
-from tests.support.documents import draft, increment, key, rewrite
+from tests.support.documents import draft, increment, key, new_chat, rewrite
 from tests.support.opening import in_use
 from tests.support.postgres import Database
 
@@ -22,6 +22,7 @@ _GRANTS: Final = (
 _SECURED: Final = "ALTER TABLE sessionstore.sessions ENABLE ROW LEVEL SECURITY"
 
 Call: TypeAlias = Callable[[SqlStorageProvider], Awaitable[Any]]
+Change: TypeAlias = Callable[[], Awaitable[Any]]
 
 _HIDING: Final = {
     "no policy": (),
@@ -76,6 +77,36 @@ async def test_row_level_security_of_items_is_refused_by_the_first_call(postgres
         async with open_storage(driven(url, driver)) as storage:
             with pytest.raises(SchemaError, match=r"row level security hides rows of 'items'"):
                 await storage.get(key())
+
+
+@pytest.mark.parametrize("command", ["INSERT", "UPDATE", "DELETE"])
+async def test_a_rule_that_is_made_after_the_first_call_is_named(url: str, postgres: Database, command: str) -> None:
+    async with open_storage(url) as storage:
+        chats = SessionManager(new_chat, storage, "chat")
+        await chats.create_session("a")
+        ask(postgres, f"CREATE RULE r AS ON {command} TO sessionstore.sessions DO INSTEAD NOTHING")
+        creating: Change = lambda: chats.create_session("b")  # noqa: E731
+        updating: Change = lambda: chats.update_session("a", increment)  # noqa: E731
+        deleting: Change = lambda: chats.delete_session("a")  # noqa: E731
+        refused = {"INSERT": (creating,), "UPDATE": (updating, creating), "DELETE": (deleting,)}
+        for call in refused[command]:
+            with pytest.raises(SchemaError, match=r"'sessions' .* has rules .*DROP RULE"):
+                await call()
+        assert (await chats.get_session("a")).success
+
+
+async def test_a_policy_that_is_made_after_the_first_call_and_refuses_writes_is_named(
+    postgres: Database, driver: str
+) -> None:
+    with role(postgres, *_GRANTS) as url:
+        async with open_storage(driven(url, driver)) as storage:
+            chats = SessionManager(new_chat, storage, "chat")
+            await chats.create_session("a")
+            ask(postgres, _SECURED)
+            ask(postgres, "CREATE POLICY p ON sessionstore.sessions USING (true) WITH CHECK (owner_id = 'me')")
+            for changing in (chats.update_session("a", increment), chats.create_session("b")):
+                with pytest.raises(SchemaError, match="row level security"):
+                    await changing
 
 
 @pytest.mark.parametrize("table", ["sessions", "items"])
