@@ -63,8 +63,9 @@ class Appending(Creating[T, I]):
                 session has already, in any log, is passed over and takes no position. The rule for ids applies.
             log: The name of the log. A session may have several, say of subagents or branches. The positions of all
                 logs are counted together.
-            create: Whether an absent session is created, with the default state. Two statements are needed then; a
-                third one if there is an ``idempotency_key``.
+            create: Whether an absent session is created, with the default state and the items in one statement. The
+                call finds out first, in two statements, that the session is absent. With an ``idempotency_key``, the
+                session is created empty, and the items are appended to it.
             owner_id: Only this owner's session is found, and no other is accessed. None: any session. A session that
                 is created belongs to this owner.
             expected_position: Append only if this is the position of the item that was appended last, in any log; 0
@@ -105,6 +106,8 @@ class Appending(Creating[T, I]):
         )
         created = False
         for lost in count():
+            if lost:  # under a new id, because the storage settles an append whose answer was lost by its id
+                append = replace(append, id=new_write_id())
             summary = await self._land(append, time_left(timeout, began))
             if summary is not None:
                 return _appended(summary, given, created=created)
@@ -139,10 +142,9 @@ class Appending(Creating[T, I]):
         raise AssertionError("count() ends never")
 
     async def _land(self, append: Append, timeout: timedelta | None) -> Summary | None:  # noqa: ASYNC109
-        """Appends under a new id, because the storage settles an append whose answer was lost by its id."""
+        """Appends the items; without items, only accesses the session."""
         if not append.items:
             return await self._access(append, timeout)
-        append = replace(append, id=new_write_id())
         return await in_time(timeout, self._storage.append(append), writing=True)
 
     async def _access(self, append: Append, timeout: timedelta | None) -> Summary | None:  # noqa: ASYNC109

@@ -43,6 +43,8 @@ _LIMITS: Final = {
 NOT_PREPARED: Final = {"26000", "42P05"}
 
 LOCK_NOT_AVAILABLE: Final = "55P03"
+UNIQUE_VIOLATION: Final = "23505"
+DIVISION_BY_ZERO: Final = "22012"
 """The code of what is refused because a lock was not free within lock_timeout."""
 
 TOO_MANY: Final = "53300"

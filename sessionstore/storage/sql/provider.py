@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from ...batching import BATCH_CHARS, Batching
 from ...concurrency.combine import Combiner
 from ...concurrency.halves import by_key
+from ...errors import StorageError
 from .. import (
     Append,
     Apply,
@@ -50,7 +51,7 @@ from .operations.deletions import Deletion, Deletions, deletions_of
 from .operations.edits import Edits
 from .operations.fetching import Fetching
 from .operations.forks import Forking
-from .operations.landing import Landing
+from .operations.landing import Landing, has_id_already, refusal_of
 from .operations.listing import Listing
 from .operations.locked import LockedUpdates
 from .operations.purging import Purging
@@ -60,7 +61,6 @@ from .operations.settings import settled
 from .operations.together import Together, found, length_of, not_again
 from .statements.rows import (
     document_of,
-    is_plain,
     key_of,
     set_fields,
     update_fields,
@@ -189,15 +189,24 @@ class SqlStorageProvider(StorageProvider):
         return await self._touches.call(key, None)
 
     async def update_many(self, writes: Sequence[Write]) -> Sequence[Summary | None]:
-        statement, fields = self._statements.update, write_fields
-        if any(write.items for write in writes):
-            if self._statements.one_writer or not all(is_plain(write.items, write.keep) for write in writes):
-                landed = await self._changes.update(writes)
-                return [landed.get(write.read.key) for write in writes]
-            statement, fields = self._statements.update_with_items, update_fields
-        # Not divisible: the update loop repeats a refused batch, and would write the first half twice.
-        rows = await self._fetching.batch(statement, map(fields, writes), writing=True, divisible=False)
-        return _written(writes, rows)
+        if not any(write.items for write in writes):
+            # Not divisible: the update loop repeats a refused batch, and would write the first half twice.
+            rows = await self._fetching.batch(
+                self._statements.update, map(write_fields, writes), writing=True, divisible=False
+            )
+            return _written(writes, rows)
+        if not self._statements.one_writer and all(write.keep is None for write in writes):
+            try:
+                rows = await self._fetching.batch(
+                    self._statements.update_with_items, map(update_fields, writes), writing=True, divisible=False
+                )
+            except StorageError as error:
+                if not has_id_already(error, *(write.items for write in writes)):
+                    raise refusal_of(error) from error.__cause__
+            else:
+                return _written(writes, rows)
+        landed = await self._changes.update(writes)
+        return [landed.get(write.read.key) for write in writes]
 
     async def update_locked_many(self, keys: Sequence[Key], apply: Apply) -> Sequence[Summary | None]:
         return await LockedUpdates(self._gateway, self._fetching).update(keys, apply) if keys else []

@@ -7,14 +7,16 @@ from dataclasses import replace
 from typing import TypeAlias
 
 from ....concurrency.call import copy_of
-from ....errors import UpdateOutcomeUnknownError
-from ... import Append, Key, Summary
+from ....errors import StorageError, UpdateOutcomeUnknownError
+from ... import Append, Key, NewItem, Summary
 from ...journal import MARK, Fate, appended_at, new_write_id
 from ..drivers.driver import Row
+from ..faults import DIVISION_BY_ZERO, UNIQUE_VIOLATION
 from ..statements.compiled import Statements
-from ..statements.rows import append_fields, is_plain, key_fields, key_of, summary_of
+from ..statements.rows import append_fields, key_fields, key_of, summary_of
 from .changes import Sent, fate_of
 from .fetching import Fetching
+from .placing import items_not_kept
 
 Sending: TypeAlias = dict[Key, Sent[Summary]]
 
@@ -25,8 +27,9 @@ Changing: TypeAlias = Callable[[Sequence[Append], Sending], Awaitable[Mapping[Ke
 class Landing:
     """Appends of one batch, one for each session.
 
-    Plain appends go in one statement, where the database can change two tables in one. Appends with ids have to look
-    for the ids first, and appends that remove old items have to count them: they go in a transaction.
+    Plain appends go in one statement, where the database can change two tables in one. The statement is refused if a
+    session has one of the ids already. Then the appends go in a transaction, which looks for the ids first, as appends
+    do that remove old items and have to count them.
 
     An append whose answer was lost may still land later. So it is settled before it is sent again: either it has
     landed, or its id is entered among the lost ones, with which it cannot land any more. Then it is sent under a new
@@ -71,14 +74,21 @@ class Landing:
         """
         if self._lost:
             await self._settle()
-        plain = [it for it in self._pending.values() if _plain(it) and not self._in_transaction]
+        plain = [it for it in self._pending.values() if it.keep is None and not self._in_transaction]
         others = [it for it in self._pending.values() if it not in plain]
         if plain:
-            await self._send(plain)
+            try:
+                await self._send(plain)
+            except StorageError as error:
+                if not has_id_already(error, *(append.items for append in plain)):
+                    raise refusal_of(error) from error.__cause__
+                others += plain
         if others:
             await self._send_changes(others)
 
     async def _send(self, plain: Sequence[Append]) -> None:
+        for append in plain:
+            self._sending.pop(append.key, None)
         try:
             landed = await self._append(plain)
         except UpdateOutcomeUnknownError as error:
@@ -170,8 +180,14 @@ def _fate(append: Append, row: Row) -> tuple[Fate | None, Summary]:
     return None, summary
 
 
-def _plain(append: Append) -> bool:
-    return is_plain(append.items, append.keep)
+def has_id_already(error: StorageError, *given: Iterable[NewItem]) -> bool:
+    """Whether the error may say that a session has the id of one of the given items already. Nothing was written."""
+    return error.code == UNIQUE_VIOLATION and any(item.id is not None for items in given for item in items)
+
+
+def refusal_of(error: StorageError) -> StorageError:
+    """Returns the error of a statement that inserts items; for dropped items, the error that says so."""
+    return items_not_kept() if error.code == DIVISION_BY_ZERO else error
 
 
 def _appended(summary: Summary, positions: Sequence[int]) -> Summary:

@@ -12,6 +12,7 @@ from typing import Final, TypeAlias
 from ....concurrency.sent import nothing_written
 from ....errors import StorageError
 from ... import Key
+from ..faults import UNIQUE_VIOLATION
 from .answers import held, not_kept
 
 Held: TypeAlias = Callable[[Collection[Key]], Awaitable[Collection[Key]]]
@@ -26,7 +27,6 @@ _FRUITLESS: Final = 10
 """How many rounds may write nothing although no transaction holds the row. Concurrent creations and deletions of the
 session explain a few such rounds."""
 _DUPLICATES: Final = 10
-_UNIQUE_VIOLATION: Final = "23505"
 
 
 class Rounds:
@@ -94,6 +94,6 @@ class Rounds:
             StorageError: The error is another one, or has come too often.
         """
         self._duplicates += 1
-        if error.code != _UNIQUE_VIOLATION or self._duplicates > _DUPLICATES:
+        if error.code != UNIQUE_VIOLATION or self._duplicates > _DUPLICATES:
             raise error
         await self.pause(())

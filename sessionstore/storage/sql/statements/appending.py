@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from sqlalchemy import (
+    CTE,
     BigInteger,
     ColumnElement,
     FromClause,
@@ -136,8 +137,9 @@ class Appending:
             "created_at": head.c.at,
         }
         rows = select(*values.values()).select_from(head.join(element, true()))
-        added = insert(self._items).from_select(list(values), rows, include_defaults=False).cte("added")
-        return select(*(head.c[str(each.key)] for each in selected)).add_cte(added)
+        inserting = insert(self._items).from_select(list(values), rows, include_defaults=False)
+        added = inserting.returning(self._items.c.position).cte("added")
+        return select(*(head.c[str(each.key)] for each in selected), _all_kept(head, added))
 
     def unsettled(self, rows: Rows, batch: Rows, columns: Columns) -> list[ColumnElement[bool]]:
         """Builds the conditions that a lost append has not landed, and that nobody has settled it yet."""
@@ -179,6 +181,15 @@ class Appending:
             first.scalar_subquery().label("first"),
         )
         return select(*columns).select_from(t.join(batch, self._terms.matches(batch)))
+
+
+def _all_kept(head: CTE, added: CTE) -> Element:
+    """Builds a column that fails, and the statement with it, if a trigger or a policy dropped an item."""
+    wanted = select(func.sum(head.c.appended)).scalar_subquery()
+    kept = select(func.count()).select_from(added).scalar_subquery()
+    one, zero = literal_column("1", Integer()), literal_column("0", Integer())
+    divisor: Any = case((kept == wanted, one), else_=zero)
+    return one.op("/")(divisor).label("all_kept")
 
 
 def _marked(batch: Rows) -> Element:

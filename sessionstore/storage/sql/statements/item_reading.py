@@ -22,7 +22,7 @@ from sqlalchemy.types import TypeDecorator
 
 from ... import StoredItem, Window
 from ..drivers.prepared import Statement
-from ..tables import instant_of_micros
+from ..tables import FIRST_READ, instant_of_micros
 from .columns import Columns
 from .reading import Reading
 from .rows import LAST_POSITION, Fields
@@ -39,6 +39,10 @@ def packed_ids(ids: Sequence[str]) -> str:
 
 IDS: Final = bindparam("ids", type_=Text())
 """Ids of items, as a JSON array."""
+
+
+# Skips the Python-level __new__ of named tuples: a window has many items.
+_new = tuple.__new__
 
 
 class Shape(NamedTuple):
@@ -69,9 +73,12 @@ def _split(joined: str | None) -> tuple[StoredItem, ...]:
     if not joined:
         return ()
     items: list[StoredItem] = []
+    last, instant = "", FIRST_READ
     for entry in joined.split(_SEPARATOR):
         position, created_at, text = entry.split(":", 2)
-        items.append(StoredItem(int(position), text, instant_of_micros(int(created_at))))
+        if created_at != last:  # the items of one append have the same time
+            last, instant = created_at, instant_of_micros(int(created_at))
+        items.append(_new(StoredItem, (int(position), text, instant)))
     # Databases do not promise the order in which they join texts. Positions are unique, so texts are not compared.
     items.sort()
     return tuple(items)

@@ -113,13 +113,8 @@ def set_fields(draft: Draft) -> Fields:
     return draft_fields(draft) | {"write": entry(new_write_id(), 1)}
 
 
-def is_plain(items: Iterable[NewItem], keep: int | None) -> bool:
-    """Whether items can be appended in one statement: none has an id to look for, and none is removed."""
-    return keep is None and all(item.id is None for item in items)
-
-
 def append_fields(append: Append) -> Fields:
-    """Returns the fields of the statement `append`, for items without ids."""
+    """Returns the fields of the statement `append`."""
     return (
         key_fields(append.key)
         | _item_fields(append.id, append.items)
@@ -133,7 +128,7 @@ def append_fields(append: Append) -> Fields:
 
 
 def update_fields(write: Write) -> Fields:
-    """Returns the fields of the statement `update_with_items`, for items without ids."""
+    """Returns the fields of the statement `update_with_items`."""
     return write_fields(write) | _item_fields(write.id, write.items)
 
 
@@ -207,7 +202,7 @@ def summary_of(row: Row) -> Summary:
 def written(write: Write, row: Row) -> Summary:
     """Returns the summary after a write, from the write and from the row that `update` returned."""
     key, version, created_at, _, _, _, deadline, ttl, origin, owner_id, _, _, _, _ = write.read
-    _, _, now, expires_at, last_position, item_count = row
+    _, _, now, expires_at, last_position, item_count = row[:6]
     facts = (key, version + write.count, created_at, now, now, expires_at, deadline, ttl, origin, owner_id)
     appended = range(last_position - len(write.items) + 1, last_position + 1) if write.items else ()
     return _new(Summary, (*facts, write.id, last_position, item_count, appended))

@@ -12,7 +12,7 @@ import pytest
 from sessionstore import SqlStorageProvider, StorageError, UpdateOutcomeUnknownError, open_storage
 from sessionstore.concurrency.deadline import within
 from sessionstore.concurrency.sent import Sent, noting
-from sessionstore.storage import Append, NewItem, Summary
+from sessionstore.storage import Append, NewItem, Summary, Write
 from tests.support.bystander import ask, locked
 from tests.support.documents import draft, key
 from tests.support.late import LateGateway
@@ -52,6 +52,31 @@ async def test_an_append_is_one_statement(url: str) -> None:
         with wire.counting() as seen:
             await storage.append(Append(key("s"), items("1", "2")))
         assert len(seen.statements) == 1
+
+
+async def test_an_append_with_new_ids_is_one_statement_and_known_ids_are_passed_over(url: str) -> None:
+    async with WireCounter(url) as wire, open_storage(wire.url) as storage:
+        created = await storage.create(draft("s"))
+        with wire.counting() as seen:
+            landed = await storage.append(Append(key("s"), [NewItem("1", "a"), NewItem("2", "b")]))
+        assert len(seen.statements) == 1
+        assert taken(landed) == [1, 2]
+        again = await storage.append(Append(key("s"), [NewItem("2", "b"), NewItem("3"), NewItem("4", "c")]))
+        assert taken(again) == [None, 3, 4]
+        with wire.counting() as seen:
+            write = Write(created.document.summary, "[1]", items=[NewItem("5", "d")])
+            assert taken(await storage.update(write)) == [5]
+        assert len(seen.statements) == 1
+
+
+async def test_a_known_id_of_one_session_leaves_the_appends_beside_it(storage: SqlStorageProvider) -> None:
+    await storage.append(Append(key("s"), [NewItem("1", "a")]))
+    landed = await asyncio.gather(
+        storage.append(Append(key("t"), [NewItem("0", "a")])),
+        storage.append(Append(key("s"), [NewItem("1", "a"), NewItem("2", "b")])),
+        storage.append(Append(key("s"), [NewItem("3", "b"), NewItem("4", "c")])),
+    )
+    assert [taken(it) for it in landed] == [[1], [None, 2], [None, 3]]
 
 
 async def test_appends_at_once_take_few_statements_and_keep_the_order_of_the_calls(url: str, patient: None) -> None:

@@ -17,7 +17,7 @@ from sessionstore import (
     open_storage,
 )
 from sessionstore.concurrency import retry_window
-from sessionstore.storage import Append, Edit, NewItem
+from sessionstore.storage import Append, Edit, NewItem, Write
 from sessionstore.storage.sql.operations import rounds
 from tests.support.bystander import ask, dsn, locked, until
 from tests.support.databases import driven
@@ -232,17 +232,24 @@ async def test_a_creation_with_items_outlasts_an_uncommitted_one_of_its_key(
     assert log_of(postgres, "new") == (['"a"'] if single.created else ['"b"'])
 
 
+@pytest.mark.parametrize("with_ids", [False, True])
 @pytest.mark.parametrize("several", [False, True])
 async def test_items_that_the_database_drops_are_an_error_and_nothing_lands(
-    storage: SqlStorageProvider, postgres: Database, several: bool
+    storage: SqlStorageProvider, postgres: Database, several: bool, with_ids: bool
 ) -> None:
     ask(
         postgres,
         "CREATE FUNCTION public.drop_it() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$; "
         "CREATE TRIGGER dropped BEFORE INSERT ON sessionstore.items FOR EACH ROW "
-        "WHEN (NEW.item_id = 'd') EXECUTE FUNCTION public.drop_it()",
+        "WHEN (NEW.item::text = '\"d\"') EXECUTE FUNCTION public.drop_it()",
     )
     given = named("d", "e") if several else named("d")
+    if not with_ids:
+        given = [NewItem(item.text) for item in given]
+    found = await storage.get(key())
+    assert found is not None
+    with pytest.raises(StorageError, match="did not keep items"):
+        await storage.update(Write(found.summary, "[1]", items=given))
     told = await asyncio.gather(
         storage.append(Append(key(), given)),
         storage.edit(Edit(key("t"), after=0, items=given)),
@@ -252,3 +259,4 @@ async def test_items_that_the_database_drops_are_an_error_and_nothing_lands(
     assert all(isinstance(error, StorageError) and "did not keep items" in str(error) for error in told), told
     assert [len(log_of(postgres, name)) for name in ("s", "t", "new")] == [3, 3, 0]
     assert not await storage.exists(key("new"))
+    assert (await storage.get(key()) or found).state == found.state
