@@ -8,17 +8,34 @@ from contextvars import ContextVar
 from typing import Final
 
 
+class Outdated(Exception):
+    """A write was not sent: one of its callers has given up and was told that nothing is written.
+
+    The others make the write anew.
+    """
+
+
 class Sent:
     """Whether a call has sent a write."""
 
-    __slots__ = ("_maybe",)
+    __slots__ = ("_given_up", "_maybe")
 
     def __init__(self) -> None:
         self._maybe: bool | None = None
+        self._given_up = False
 
     def written(self) -> bool:
-        """Whether something may have been written. True for a storage that does not report what it sends."""
-        return self._maybe is not False
+        """Whether something may have been written. True for a storage that does not report what it sends.
+
+        A caller asks when it gives up. If the answer is False, nothing of the call is sent from then on.
+        """
+        self._given_up = self._maybe is False
+        return not self._given_up
+
+    @property
+    def given_up(self) -> bool:
+        """Whether a caller was told that nothing is written."""
+        return self._given_up
 
     def begin(self) -> None:
         """For storages that report what they send: nothing was sent so far, unless a write was reported before."""
@@ -26,7 +43,13 @@ class Sent:
             self._maybe = False
 
     def send(self) -> None:
-        """Reports a write: from now on something may be written."""
+        """Reports a write: from now on something may be written.
+
+        Raises:
+            Outdated: A caller was told that nothing is written. The write must not be sent.
+        """
+        if self.given_up:
+            raise Outdated
         self._maybe = True
 
     def refuse(self) -> None:
@@ -51,7 +74,13 @@ class SentTogether(Sent):
         for sent in self._each:
             sent.begin()
 
+    @property
+    def given_up(self) -> bool:
+        return any(sent.given_up for sent in self._each)
+
     def send(self) -> None:
+        if self.given_up:
+            raise Outdated
         for sent in self._each:
             sent.send()
 

@@ -14,7 +14,7 @@ from ..concurrency.call import Batch, copy_of, tell
 from ..concurrency.halves import divisible
 from ..concurrency.pace import Pace
 from ..concurrency.retry_window import RetryWindow
-from ..concurrency.sent import Sent, noting
+from ..concurrency.sent import Outdated, Sent, noting
 from ..errors import SessionStoreError, StorageUnavailableError, UpdateOutcomeUnknownError
 from ..ids import short_id
 from ..storage import Document, Key, StorageProvider, Summary
@@ -204,6 +204,10 @@ class Rounds:
         try:
             with noting(sent):
                 summaries = await self._storage.update_many([write for _, write in landing])
+        except Outdated:
+            for fold, _ in landing:
+                fold.refused()
+            return [*lost, *(fold for fold, _ in landing if fold.waiting)]
         except UpdateOutcomeUnknownError as error:
             for fold, _ in landing:
                 fold.lose(error)

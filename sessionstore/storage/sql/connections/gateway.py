@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from .... import config
 from ....concurrency.loops import PerLoop
-from ....concurrency.sent import noted
+from ....concurrency.sent import Outdated, noted
 from ....errors import ConfigurationError, SessionStoreError, StorageError
 from ..causes import Stage, clean_cause
 from ..drivers.sqlite_thread import supervise_all
@@ -246,7 +246,11 @@ class Gateway:
             await connections.give_back(lease)
             raise _Failure(refused_access(self._backend.name), None, Stage.CONNECTED)
         if writing and (sent := noted()) is not None:
-            sent.send()
+            try:
+                sent.send()
+            except Outdated:
+                await connections.give_back(lease)
+                raise
         try:
             running = operation(lease)
             outcome = await (bounded(running, seconds) if self._backend.interruptible else running)

@@ -15,7 +15,7 @@ from ....concurrency.combine import Combiner
 from ....concurrency.halves import divisible, in_parts
 from ....concurrency.loops import PerLoop
 from ....concurrency.retry_window import until_told
-from ....concurrency.sent import Sent, SentTogether, noted, noting
+from ....concurrency.sent import Outdated, Sent, SentTogether, noted, noting
 from ....errors import StorageUnavailableError
 from ... import Append, Key, NewItem, Summary, owned
 from ...journal import MOST_ITEMS, has_key, new_write_id
@@ -138,6 +138,8 @@ class Appends:
             part = next(divided(groups, _chars))
             try:
                 await self._do_part(part)
+            except Outdated:
+                continue
             except Exception as error:
                 if len(part) > 1 or len(part[0].calls) == 1 or not divisible(error):
                     raise
@@ -155,13 +157,8 @@ class Appends:
 
     async def _do_part(self, groups: Sequence[Group]) -> None:
         appends = {group.key: group.append for group in groups}
-        calls = [call for group in groups for call in group.calls]
-        sents = [call.request.sent for call in calls if call.request.sent is not None]
-        if len(calls) > 1:
-            # A caller that leaves from now on does not stop the statement, even if that waits for a connection yet.
-            for sent in sents:
-                sent.send()
-        with noting(SentTogether(sents) if len(calls) == 1 else Sent()):
+        sents = [call.request.sent for group in groups for call in group.calls]
+        with noting(SentTogether(sent for sent in sents if sent is not None)):
             landing = self._landing(appends)
             try:
                 await until_told(landing.attempt)

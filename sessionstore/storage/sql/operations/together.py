@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Generic, NamedTuple, TypeAlias, TypeVar
 
 from ....batching import Batching, divided
 from ....concurrency.call import Batch, Call
 from ....concurrency.combine import Combiner
 from ....concurrency.halves import in_parts
-from ....concurrency.sent import Sent, SentTogether, noted, noting
+from ....concurrency.sent import Outdated, Sent, SentTogether, noted, noting
 from ... import Creation, Draft, Key
 from .attempts import Told, Wanted
 
@@ -89,7 +90,7 @@ class Together(Generic[Q, R]):
             return any(not call.withdrawn for call in calls[key])
 
         sents = [call.request.sent for of_key in calls.values() for call in of_key]
-        with noting(SentTogether(sent for sent in sents if sent is not None)):
+        with noting(SentTogether(sent for sent in sents if sent is not None)), suppress(Outdated):
             await self._run(wishes, told, wanted)
 
 

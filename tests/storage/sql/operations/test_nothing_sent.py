@@ -66,6 +66,44 @@ async def test_without_a_free_connection_nothing_was_written(
     assert [(await chats.get_session(name)).unwrap()["n"] for name in "st"] == [1, 0]
 
 
+@pytest.mark.parametrize("way", ["update", "append", "both"])
+async def test_a_call_that_gave_up_without_a_connection_is_not_written_with_the_calls_beside_it(
+    chats: SessionManager[Chat], storage: SqlStorageProvider, way: str
+) -> None:
+    async def call(name: str, timeout: timedelta | None = None) -> object:  # noqa: ASYNC109
+        if way == "append":
+            return await chats.append_items(name, [name], timeout=timeout)
+        return await chats.update_session(name, increment, append=[name] if way == "both" else (), timeout=timeout)
+
+    names = [f"n{number}" for number in range(8)]
+    for name in names:
+        await chats.create_session(name)
+    for name in names:
+        await chats.update_session(name, increment)  # the next update begins with the write cache
+    taken, over = asyncio.Event(), asyncio.Event()
+
+    async def occupy(_: Lease) -> None:
+        taken.set()
+        await over.wait()
+
+    busy = asyncio.ensure_future(storage._gateway.run(occupy, writing=True))
+    await taken.wait()
+    staying = [asyncio.ensure_future(call(name)) for name in names[:6]]
+    leaving = [asyncio.ensure_future(call(name, MOMENT)) for name in names[6:]]
+    told = await asyncio.gather(*leaving, return_exceptions=True)
+    over.set()
+    await busy
+    async with asyncio.timeout(10):
+        await asyncio.gather(*staying)
+    found = [await chats.get_session(name, last_items=9) for name in names]
+    landed = [(it.unwrap()["n"], len(it.items)) for it in found]
+    assert landed[:6] == [(1 if way == "append" else 2, 0 if way == "update" else 1)] * 6
+    for error, it in zip(told, landed[6:], strict=True):
+        assert isinstance(error, (StorageUnavailableError, UpdateOutcomeUnknownError))
+        if isinstance(error, StorageUnavailableError):
+            assert it == (1, 0)
+
+
 async def told_unwritten(make: Callable[[], Awaitable[object]]) -> bool:
     """Whether a call says that nothing was written: unless the time is up while a statement is under way."""
     for _ in range(20):
