@@ -13,7 +13,7 @@ import pytest
 
 from sessionstore import MemoryStorageProvider, SessionManager, StorageUnavailableError, UpdateOutcomeUnknownError
 from sessionstore.concurrency.deadline import ended, within
-from sessionstore.concurrency.sent import Sent, noted, noting
+from sessionstore.concurrency.sent import Outdated, Sent, SentTogether, noted, noting
 from sessionstore.storage import Creation, Document, Draft, Key
 from tests.support.documents import Chat, increment, new_chat
 
@@ -104,12 +104,22 @@ async def test_a_sent_write_counts_as_sent_until_it_is_refused() -> None:
     with noting(sent := Sent()):
         assert sent.written()
         sent.begin()
-        assert not sent.written()
         sent.send()
         sent.begin()
         assert sent.written()
         sent.refuse()
         assert not sent.written()
+
+
+async def test_nothing_is_sent_for_a_caller_that_was_told_that_nothing_is_written() -> None:
+    told, other = Sent(), Sent()
+    together = SentTogether([other, told])
+    together.begin()
+    assert not told.written()
+    for sent in (told, together):
+        with pytest.raises(Outdated):
+            sent.send()
+    assert not other.written()
 
 
 async def test_an_update_that_the_session_has_seen_uses_its_timeout_once() -> None:
