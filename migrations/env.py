@@ -33,7 +33,8 @@ def run(connection: Connection | None) -> None:
         compare_type=True,
         # SQLite has transactional DDL too. Alembic's default is False, because old drivers committed before each DDL.
         transactional_ddl=True,
-        transaction_per_migration=True,
+        # SQLite's lock ends with a transaction. Between two of them another process would migrate too.
+        transaction_per_migration=target.schema is not None,
         # Read by the revisions: the schema of their tables.
         schema=target.schema,
     )
