@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
@@ -20,6 +21,11 @@ class NewItem:
     text: str
     id: str | None = None
     log: str = ""
+
+
+def chars_of(items: Iterable[NewItem | StoredItem]) -> int:
+    """Returns the length of the texts of items, in characters."""
+    return sum(len(item.text) for item in items)
 
 
 class StoredItem(NamedTuple):

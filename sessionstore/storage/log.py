@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from .items import NewItem, StoredItem
-from .journal import new_write_id
+from .journal import has_key, new_write_id
 from .records import Key, Summary
 
 
@@ -35,6 +35,19 @@ class Append:
     digest: str | None = None
     keys: int = 0
     keep: int | None = None
+
+    def suits(self, summary: Summary, keys: str) -> bool:
+        """Whether a live session meets the conditions of the append.
+
+        Args:
+            summary: The session.
+            keys: The idempotency keys that its row keeps.
+        """
+        return (
+            self.owner_id in (None, summary.owner_id)
+            and self.expected_position in (None, summary.last_position)
+            and (self.digest is None or not has_key(keys, self.digest))
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from ..concurrency.sent import Sent
 from ..errors import SessionNotFoundError, UpdateOutcomeUnknownError
 from ..storage import Document, Key, Summary, Write
+from ..storage.harvest import Harvest
 from ..storage.journal import Fate, fate, has_key, new_write_id, with_key
 from .attempt import Attempt, Outcome, UpdateCall
-from .harvest import Harvest
 from .request import AlreadyApplied
 
 

@@ -120,7 +120,7 @@ async def test_items_that_are_too_long_together_go_in_several_writes(
 ) -> None:
     if soon_locked:
         monkeypatch.setattr(rounds, "OPTIMISTIC_ROUNDS", 0)
-    monkeypatch.setattr("sessionstore.updates.harvest.BATCH_CHARS", 25)
+    monkeypatch.setattr("sessionstore.storage.harvest.BATCH_CHARS", 25)
     results = await asyncio.gather(
         *(desk.update_session("s", append(n), append=[f"{n:08}"]) for n in range(20)),
         *(desk.update_session("s", increment) for _ in range(20)),

@@ -12,7 +12,6 @@ from ..journal import (
     Journal,
     append_entry,
     entry,
-    has_key,
     new_write_id,
     with_key,
 )
@@ -119,13 +118,13 @@ class Documents(dict[Key, Document]):
 
     def append(self, append: Append, now: datetime) -> Summary | None:
         """Appends items; None: the document is gone, or does not meet the conditions of the append."""
-        found = owned(self.live(append.key, now), append.owner_id)
-        if found is None or append.expected_position not in (None, found.summary.last_position):
+        found = self.live(append.key, now)
+        if found is None:
             return None
         journal = found.journal or Journal("", "")
+        if not append.suits(found.summary, journal.keys):
+            return None
         if append.digest is not None:
-            if has_key(journal.keys, append.digest):
-                return None
             keys = with_key(journal.keys, append.digest, append.keys)
             self[append.key] = found._replace(journal=journal._replace(keys=keys))
         return self._append(append.key, append.items, append.id, now, append.keep)

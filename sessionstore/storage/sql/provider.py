@@ -39,6 +39,7 @@ from .. import (
     Write,
     owned,
 )
+from ..items import chars_of
 from .connections.engine import make_bounded_engine
 from .connections.gateway import Gateway
 from .connections.limits import Limits
@@ -349,7 +350,7 @@ class SqlStorageProvider(StorageProvider):
 
 
 def _length_of(document: Document) -> int:
-    return len(document.state) + sum(len(item.text) for item in document.items)
+    return len(document.state) + chars_of(document.items)
 
 
 def _written(writes: Sequence[Write], rows: Iterable[Row]) -> Sequence[Summary | None]:

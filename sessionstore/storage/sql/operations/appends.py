@@ -9,7 +9,7 @@ from enum import Enum, auto
 from functools import partial
 from typing import Final, Literal, NamedTuple, TypeAlias
 
-from ....batching import BATCH_CHARS, Batching, divided
+from ....batching import Batching, divided
 from ....concurrency.call import Batch, Call, tell
 from ....concurrency.combine import Combiner
 from ....concurrency.halves import divisible, in_parts
@@ -17,8 +17,10 @@ from ....concurrency.loops import PerLoop
 from ....concurrency.retry_window import until_told
 from ....concurrency.sent import Outdated, Sent, SentTogether, noted, noting
 from ....errors import StorageUnavailableError
-from ... import Append, Key, NewItem, Summary, owned
-from ...journal import MOST_ITEMS, has_key, new_write_id
+from ... import Append, Key, Summary
+from ...harvest import Harvest
+from ...items import chars_of
+from ...journal import new_write_id
 from ..faults import LOCK_NOT_AVAILABLE
 from ..statements.rows import document_of
 from .landing import Landing
@@ -123,11 +125,8 @@ class Appends:
     async def _refused(self, append: Append) -> bool:
         """Whether the session is gone, has another owner or position, or keeps the idempotency key."""
         documents = map(document_of, await self._reads.read([append.key], journal=True))
-        document = owned(next(documents, None), append.owner_id)
-        if document is None or append.expected_position not in (None, document.summary.last_position):
-            return True
-        keys = "" if document.journal is None else document.journal.keys
-        return append.digest is not None and has_key(keys, append.digest)
+        document = next(documents, None)
+        return document is None or not append.suits(document.summary, document.journal.keys if document.journal else "")
 
     async def _send(self, batch: Batch[Key, _Asked, _Answer]) -> None:
         await in_parts(batch, self._do)
@@ -223,31 +222,18 @@ def _group(calls: Sequence[_AppendCall]) -> Group | None:
     if len(open_calls) == 1 or _conditional(first):
         return Group(first.key, open_calls[:1], first, [range(len(first.items))])
     chosen: list[_AppendCall] = []
-    items: list[NewItem] = []
     places: list[Sequence[int | None]] = []
-    by_id: set[str] = set()
-    chars = 0
+    harvest = Harvest()
     for call in open_calls:
         append = call.request.append
-        chars += sum(len(item.text) for item in append.items)
-        fits = chars <= BATCH_CHARS and len(items) + len(append.items) <= MOST_ITEMS
         alike = append.owner_id == first.owner_id and append.keep == first.keep and not _conditional(append)
-        if chosen and not (fits and alike):
+        if not (alike and harvest.fits(append.items)):
             break
         chosen.append(call)
-        at: list[int | None] = []
-        for item in append.items:
-            if item.id is not None and item.id in by_id:
-                at.append(None)
-                continue
-            if item.id is not None:
-                by_id.add(item.id)
-            at.append(len(items))
-            items.append(item)
-        places.append(at)
+        places.append(harvest.add(append.items, append.keep))
     if len(chosen) == 1:
         return Group(first.key, chosen, first, places)
-    return Group(first.key, chosen, replace(first, items=items, id=new_write_id()), places)
+    return Group(first.key, chosen, replace(first, items=harvest.items, id=new_write_id()), places)
 
 
 def _conditional(append: Append) -> bool:
@@ -255,4 +241,4 @@ def _conditional(append: Append) -> bool:
 
 
 def _chars(group: Group) -> int:
-    return sum(len(item.text) for item in group.append.items)
+    return chars_of(group.append.items)

@@ -7,7 +7,7 @@ from enum import Enum, auto
 from typing import Final, Generic, NamedTuple, TypeVar
 
 from ... import Append, Draft, Edit, Edited, Key, StoredItem, Summary, Write
-from ...journal import APPEND_CHARS, APPENDS_CHARS, MARK, Fate, has_key, new_write_id, with_key
+from ...journal import APPEND_CHARS, APPENDS_CHARS, MARK, Fate, new_write_id, with_key
 from ..connections.gateway import Gateway
 from ..connections.lease import Lease
 from ..drivers.driver import Row
@@ -23,11 +23,9 @@ from ..statements.rows import (
     summary_of,
     unique,
     with_summary,
-    write_fields,
-    written,
 )
 from .fetching import Fetching, check_keys
-from .placing import Change, Placing, as_read, change_of
+from .placing import Change, Placing, changes_of
 
 R = TypeVar("R")
 
@@ -41,7 +39,7 @@ class Held(Enum):
     HELD = auto()
 
 
-class Sent(NamedTuple, Generic[R]):
+class Done(NamedTuple, Generic[R]):
     """What a change did, noted before its transaction committed: the row before the change, and the result."""
 
     row: Locked
@@ -65,7 +63,7 @@ class Changes:
         self._placing = Placing(gateway.statements, fetching)
 
     async def append(
-        self, appends: Sequence[Append], sending: dict[Key, Sent[Summary]], *, waiting: bool = False
+        self, appends: Sequence[Append], sending: dict[Key, Done[Summary]], *, waiting: bool = False
     ) -> Mapping[Key, Summary | None]:
         """Appends items, all appends or none. A key must not come twice.
 
@@ -98,7 +96,7 @@ class Changes:
                     elif (change := _accepted(append, row)) is not None:
                         changes.append(change)
                 placed = await self._placing.place(changes, lease)
-                sending.update({key: Sent(locked[key], summary) for key, summary in placed.items()})
+                sending.update({key: Done(locked[key], summary) for key, summary in placed.items()})
             return answers | placed
 
         return await self._gateway.run(operation, writing=True, statements=_STATEMENTS)
@@ -109,19 +107,13 @@ class Changes:
         Returns:
             The summary of each session that was written.
         """
-        plain = [write for write in writes if not write.items]
-        with_items = [write for write in writes if write.items]
 
         async def operation(lease: Lease) -> dict[Key, Summary]:
             async with self._gateway.transaction(lease):
                 locked = await self._lock([write.read.key for write in writes], lease)
-                landed = await self._write([write for write in plain if write.read.key in locked], lease)
-                changes = [
-                    change_of(write, row)
-                    for write in with_items
-                    if (row := locked.get(write.read.key)) is not None and as_read(write, row)
-                ]
-                return landed | await self._placing.place(changes, lease)
+                plain = [write for write in writes if not write.items and write.read.key in locked]
+                landed = await self._placing.rewrite(plain, lease)
+                return landed | await self._placing.place(changes_of(writes, locked), lease)
 
         return await self._gateway.run(operation, writing=True, statements=_STATEMENTS)
 
@@ -146,7 +138,7 @@ class Changes:
         return await self._gateway.run(operation, writing=True, statements=_STATEMENTS)
 
     async def edit(
-        self, edit: Edit, sending: dict[Key, Sent[Edited]], *, waiting: bool = False
+        self, edit: Edit, sending: dict[Key, Done[Edited]], *, waiting: bool = False
     ) -> Edited | None | Held:
         """Removes or replaces items.
 
@@ -172,7 +164,7 @@ class Changes:
                 if edit.expected_position not in (None, row.summary.last_position):
                     return Edited(row.summary, done=False)
                 edited = await self._edit(edit, row, lease)
-                sending[edit.key] = Sent(row, edited)
+                sending[edit.key] = Done(row, edited)
             return edited
 
         return await self._gateway.run(operation, writing=True, statements=_STATEMENTS)
@@ -222,30 +214,12 @@ class Changes:
         check_keys(rows, asked)
         return rows
 
-    async def _write(self, writes: Sequence[Write], lease: Lease) -> dict[Key, Summary]:
-        if not writes:
-            return {}
-        asked = list(map(write_fields, writes))
-        statement, params = self._fetching.bound(self._statements.update, asked)
-        # Range-checked at once: after a failed statement, the transaction would refuse a second one.
-        rows = await statement.range_checked.fetch(lease.driver, params)
-        check_keys(rows, asked)
-        by_key = {write.read.key: write for write in writes}
-        return {key_of(row): written(by_key[key_of(row)], row) for row in rows}
-
 
 def _accepted(append: Append, row: Locked) -> Change | None:
     """Returns the change that an append makes; None: the row does not meet the conditions of the append."""
-    summary = row.summary
-    if append.owner_id not in (None, summary.owner_id) or MARK + append.id in row.lost_appends:
+    if MARK + append.id in row.lost_appends or not append.suits(row.summary, row.keys):
         return None
-    if append.expected_position not in (None, summary.last_position):
-        return None
-    keys: str | None = None
-    if append.digest is not None:
-        if has_key(row.keys, append.digest):
-            return None
-        keys = with_key(row.keys, append.digest, append.keys)
+    keys = None if append.digest is None else with_key(row.keys, append.digest, append.keys)
     return Change(row, append.id, append.items, append.keep, keys)
 
 

@@ -12,7 +12,7 @@ from ...journal import Fate, new_write_id
 from ..faults import LOCK_NOT_AVAILABLE
 from ..statements.compiled import Statements
 from ..statements.rows import Locked, key_fields
-from .changes import Changes, Held, Sent, fate_of
+from .changes import Changes, Done, Held, fate_of
 from .fetching import Fetching
 from .reads import Reads
 from .rounds import Rounds
@@ -63,7 +63,7 @@ class _Editing:
         self._statements = statements
         self._fetching = fetching
         self.waiting = False
-        self._lost: tuple[Sent[Edited], UpdateOutcomeUnknownError] | None = None
+        self._lost: tuple[Done[Edited], UpdateOutcomeUnknownError] | None = None
 
     async def attempt(self) -> Edited | None | Held:
         """Does the edit, after settling one whose answer was lost.
@@ -77,7 +77,7 @@ class _Editing:
                 return sent.result
             # The lost edit cannot land from now on.
             self._wanted, self._lost = replace(self._wanted, id=new_write_id()), None
-        sending: dict[Key, Sent[Edited]] = {}
+        sending: dict[Key, Done[Edited]] = {}
         try:
             return await self._changes.edit(self._wanted, sending, waiting=self.waiting)
         except StorageUnavailableError as error:

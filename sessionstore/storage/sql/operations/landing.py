@@ -14,11 +14,11 @@ from ..drivers.driver import Row
 from ..faults import DIVISION_BY_ZERO, UNIQUE_VIOLATION
 from ..statements.compiled import Statements
 from ..statements.rows import append_fields, key_fields, key_of, summary_of
-from .changes import Sent, fate_of
+from .changes import Done, fate_of
 from .fetching import Fetching
 from .placing import items_not_kept
 
-Sending: TypeAlias = dict[Key, Sent[Summary]]
+Sending: TypeAlias = dict[Key, Done[Summary]]
 
 Changing: TypeAlias = Callable[[Sequence[Append], Sending], Awaitable[Mapping[Key, Summary | None]]]
 """Appends in a transaction, see Changes.append()."""
@@ -74,8 +74,10 @@ class Landing:
         """
         if self._lost:
             await self._settle()
-        plain = [it for it in self._pending.values() if it.keep is None and not self._in_transaction]
-        others = [it for it in self._pending.values() if it not in plain]
+        plain: list[Append] = []
+        others: list[Append] = []
+        for append in self._pending.values():
+            (others if self._in_transaction or append.keep is not None else plain).append(append)
         if plain:
             try:
                 await self._send(plain)

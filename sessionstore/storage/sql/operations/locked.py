@@ -17,12 +17,10 @@ from ..statements.rows import (
     read_under_lock,
     summary_of,
     unique,
-    write_fields,
-    written,
 )
 from .answers import not_kept
 from .fetching import Fetching, check_keys
-from .placing import Placing, as_read, change_of
+from .placing import Placing, changes_of
 
 _LONGER: Final = 2.0
 """The time limit of the transaction, in seconds more than a statement's. It waits for locks for a second at most, and
@@ -78,24 +76,13 @@ class LockedUpdates:
         return rows
 
     async def _write(self, writes: Sequence[Write], rows: Sequence[Row], lease: Lease) -> dict[Key, Summary]:
-        plain = [write for write in writes if not write.items]
-        landed = await self._update(plain, lease) if plain else {}
+        landed = await self._update([write for write in writes if not write.items], lease)
         locked = {key_of(row): read_under_lock(row) for row in rows}
-        changes = [
-            change_of(write, locked[write.read.key])
-            for write in writes
-            if write.items and write.read.key in locked and as_read(write, locked[write.read.key])
-        ]
-        return landed | await self._placing.place(changes, lease)
+        return landed | await self._placing.place(changes_of(writes, locked), lease)
 
     async def _update(self, writes: Sequence[Write], lease: Lease) -> dict[Key, Summary]:
-        asked = list(map(write_fields, writes))
-        statement, params = self._fetching.bound(self._statements.update, asked)
-        # Range-checked at once: after a failed statement, the transaction would refuse a second one.
-        rows = await statement.range_checked.fetch(lease.driver, params)
-        check_keys(rows, asked)
+        landed = await self._placing.rewrite(writes, lease)
         by_key = {write.read.key: write for write in writes}
-        landed = {key_of(row): written(by_key[key_of(row)], row) for row in rows}
         missed = [key for key in by_key if key not in landed]
         if missed:
             # The rows are locked. So a row that is still live and unchanged means that the database dropped the write.

@@ -13,7 +13,7 @@ from ...journal import APPENDS_CHARS, append_entry, appended_at
 from ..connections.lease import Lease
 from ..drivers.driver import Row
 from ..statements.compiled import Pair, Statements
-from ..statements.rows import Fields, Locked, item_fields, key_fields, key_of, write_fields
+from ..statements.rows import Fields, Locked, item_fields, key_fields, key_of, write_fields, written
 from .answers import not_kept
 from .fetching import Fetching, check_keys
 
@@ -86,6 +86,18 @@ class Placing:
         if dropped := [key for key in after if key not in expiries]:
             raise not_kept(dropped)
         return {key: summary._replace(expires_at=expiries[key]) for key, summary in after.items()}
+
+    async def rewrite(self, writes: Sequence[Write], lease: Lease) -> dict[Key, Summary]:
+        """Writes states without items, and returns the summary of each session that was written."""
+        if not writes:
+            return {}
+        asked = list(map(write_fields, writes))
+        statement, params = self._fetching.bound(self._statements.update, asked)
+        # Range-checked at once: after a failed statement, the transaction would refuse a second one.
+        rows = await statement.range_checked.fetch(lease.driver, params)
+        check_keys(rows, asked)
+        by_key = {write.read.key: write for write in writes}
+        return {key_of(row): written(by_key[key_of(row)], row) for row in rows}
 
     async def landed(self, change: Change, lease: Lease) -> Summary:
         """Returns the summary of a session that has a change already, with the positions of its items."""
@@ -176,9 +188,13 @@ def as_read(write: Write, row: Locked) -> bool:
     return same and write.keys_read in (None, row.keys)
 
 
-def change_of(write: Write, row: Locked) -> Change:
-    """Returns the change that a write with items makes."""
-    return Change(row, write.id, write.items, write.keep, write=write)
+def changes_of(writes: Iterable[Write], locked: Mapping[Key, Locked]) -> list[Change]:
+    """Returns the changes of the writes that have items and whose locked rows are still as they were read."""
+    return [
+        Change(row, write.id, write.items, write.keep, write=write)
+        for write in writes
+        if write.items and (row := locked.get(write.read.key)) is not None and as_read(write, row)
+    ]
 
 
 def positions_of(items: Iterable[NewItem], present: Collection[str], last: int) -> Sequence[int | None]:

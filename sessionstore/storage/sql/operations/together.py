@@ -12,6 +12,7 @@ from ....concurrency.combine import Combiner
 from ....concurrency.halves import in_parts
 from ....concurrency.sent import Outdated, Sent, SentTogether, noted, noting
 from ... import Creation, Draft, Key
+from ...items import chars_of
 from .attempts import Told, Wanted
 
 Q = TypeVar("Q")
@@ -105,7 +106,7 @@ def _first_of_each(batch: Batch[Key, _Asked[Q], R]) -> dict[Key, Q]:
 
 def length_of(draft: Draft) -> int:
     """Returns the number of characters that a creation sends."""
-    return len(draft.state) + len(draft.origin or "") + sum(len(item.text) for item in draft.items)
+    return len(draft.state) + len(draft.origin or "") + chars_of(draft.items)
 
 
 def found(creation: Creation) -> Creation:

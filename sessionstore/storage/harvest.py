@@ -1,16 +1,16 @@
-"""Harvest: the items of the updates of one write."""
+"""Harvest: the items of several calls that land in one write."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from ..batching import BATCH_CHARS
-from ..storage import NewItem
-from ..storage.journal import MOST_ITEMS
+from .items import NewItem, chars_of
+from .journal import MOST_ITEMS
 
 
 class Harvest:
-    """The items of several updates of one document, in the order of the updates.
+    """The items of several calls on one session, in the order of the calls.
 
     Attributes:
         items: The items. No two have the same id.
@@ -27,15 +27,15 @@ class Harvest:
         self._ids: set[str] = set()
 
     def fits(self, items: Sequence[NewItem]) -> bool:
-        """Whether the items of one more update may go with the others. Those of a single update always may."""
+        """Whether the items of one more call may go with the others. Those of a single call always may."""
         if not (items and self.items):
             return True
         if len(self.items) + len(items) > MOST_ITEMS:
             return False
-        return self.chars + sum(len(item.text) for item in items) <= BATCH_CHARS
+        return self.chars + chars_of(items) <= BATCH_CHARS
 
     def add(self, items: Sequence[NewItem], keep: int | None) -> Sequence[int | None]:
-        """Adds the items of an update, and returns the place of each; None: an earlier update has an item of its id."""
+        """Adds the items of a call, and returns the place of each; None: an earlier item has its id."""
         slots: list[int | None] = []
         for item in items:
             if item.id is not None:
