@@ -19,7 +19,7 @@ from sessionstore import (
     StorageUnavailableError,
     UpdateOutcomeUnknownError,
 )
-from sessionstore.storage import Append, Creation, Document, Draft, Key, Owners, Summary, Window
+from sessionstore.storage import Append, Creation, Document, Draft, Key, Summary
 from tests.support.documents import Chat, new_chat
 
 
@@ -54,17 +54,9 @@ class RacingStorage(MemoryStorageProvider):
             await act()
         return await super().create_many(drafts)
 
-    async def get_many(
-        self,
-        keys: Sequence[Key],
-        *,
-        touch: bool = True,
-        journal: bool = False,
-        owners: Owners = None,
-        window: Window | None = None,
-    ) -> Sequence[Document | None]:
+    async def get_many(self, keys: Sequence[Key], **options: Any) -> Sequence[Document | None]:
         self.reads += 1
-        return await super().get_many(keys, touch=touch, journal=journal, owners=owners, window=window)
+        return await super().get_many(keys, **options)
 
 
 @pytest.fixture

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 from sessionstore import SqlStorageProvider, UpdateOutcomeUnknownError
-from sessionstore.storage import Document, Key, Owners, Summary, Window, Write
+from sessionstore.storage import Document, Key, Summary, Write
 
 from .under_way import UnderWay
 
@@ -20,17 +21,9 @@ class LatePostgreSQL(SqlStorageProvider):
 
     under_way: UnderWay
 
-    async def get_many(
-        self,
-        keys: Sequence[Key],
-        *,
-        touch: bool = True,
-        journal: bool = False,
-        owners: Owners = None,
-        window: Window | None = None,
-    ) -> Sequence[Document | None]:
+    async def get_many(self, keys: Sequence[Key], **options: Any) -> Sequence[Document | None]:
         await self.under_way.land_perhaps()
-        found = await super().get_many(keys, touch=touch, journal=journal, owners=owners, window=window)
+        found = await super().get_many(keys, **options)
         await self.under_way.land_perhaps()
         return found
 

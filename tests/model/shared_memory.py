@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 from sessionstore import MemoryStorageProvider, StorageError, StorageUnavailableError, UpdateOutcomeUnknownError
 from sessionstore.batching import Batching
@@ -88,17 +89,9 @@ class SharedMemory(MemoryStorageProvider):
         await self._leave()
         return created
 
-    async def get_many(
-        self,
-        keys: Sequence[Key],
-        *,
-        touch: bool = True,
-        journal: bool = False,
-        owners: Owners = None,
-        window: Window | None = None,
-    ) -> Sequence[Document | None]:
+    async def get_many(self, keys: Sequence[Key], **options: Any) -> Sequence[Document | None]:
         await self._arrive()
-        found = await super().get_many(keys, touch=touch, journal=journal, owners=owners, window=window)
+        found = await super().get_many(keys, **options)
         await self._leave()
         return found
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from sessionstore import MemoryStorageProvider, SessionManager, StorageError
 from sessionstore.batching import Batching
-from sessionstore.storage import Apply, Document, Key, Owners, Summary, Window, Write
+from sessionstore.storage import Apply, Document, Key, Summary, Write
 from tests.support.documents import Chat, increment, new_chat
 
 from .sender import begun, turns
@@ -70,17 +70,9 @@ class GatedStorage(MemoryStorageProvider):
         self.refusal: Callable[[Sequence[Write]], Exception | None] = lambda _: None
         self.lose: Callable[[], None] = lambda: None
 
-    async def get_many(
-        self,
-        keys: Sequence[Key],
-        *,
-        touch: bool = True,
-        journal: bool = False,
-        owners: Owners = None,
-        window: Window | None = None,
-    ) -> Sequence[Document | None]:
+    async def get_many(self, keys: Sequence[Key], **options: Any) -> Sequence[Document | None]:
         self.reads.append([key.session_id for key in keys])
-        found = await super().get_many(keys, touch=touch, journal=journal, owners=owners, window=window)
+        found = await super().get_many(keys, **options)
         await self.reading.passed()
         return found
 

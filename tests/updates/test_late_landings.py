@@ -14,7 +14,7 @@ import pytest
 from sessionstore import MemoryStorageProvider, SessionManager, SessionResult, UpdateOutcomeUnknownError
 from sessionstore.batching import Batching
 from sessionstore.ids import Version
-from sessionstore.storage import Apply, Document, Key, Owners, Summary, Window, Write
+from sessionstore.storage import Apply, Document, Key, Summary, Write
 from tests.support.clock import ManualClock
 from tests.support.documents import Chat, append, draft, key, new_chat
 
@@ -45,17 +45,9 @@ class LateStorage(MemoryStorageProvider):
         self._clock = clock
         self._under_way: list[Write] = []
 
-    async def get_many(
-        self,
-        keys: Sequence[Key],
-        *,
-        touch: bool = True,
-        journal: bool = False,
-        owners: Owners = None,
-        window: Window | None = None,
-    ) -> Sequence[Document | None]:
+    async def get_many(self, keys: Sequence[Key], **options: Any) -> Sequence[Document | None]:
         await self.reading.wait()
-        return await super().get_many(keys, touch=touch, journal=journal, owners=owners, window=window)
+        return await super().get_many(keys, **options)
 
     async def update_many(self, writes: Sequence[Write]) -> Sequence[Summary | None]:
         if self.late:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,7 @@ from sessionstore import (
     UpdateOutcomeUnknownError,
 )
 from sessionstore.concurrency import retry_window as patience
-from sessionstore.storage import Apply, Document, Key, Owners, Summary, Window, Write
+from sessionstore.storage import Apply, Document, Key, Summary, Write
 from sessionstore.storage.journal import WRITES
 from tests.support.documents import Chat, append, increment, key, new_chat
 
@@ -40,17 +41,9 @@ class LosingStorage(MemoryStorageProvider):
         self.away_with: StorageError = StorageUnavailableError("away")
         self.meanwhile: Callable[[], Awaitable[object]] | None = None
 
-    async def get_many(
-        self,
-        keys: Sequence[Key],
-        *,
-        touch: bool = True,
-        journal: bool = False,
-        owners: Owners = None,
-        window: Window | None = None,
-    ) -> Sequence[Document | None]:
+    async def get_many(self, keys: Sequence[Key], **options: Any) -> Sequence[Document | None]:
         self._come()
-        return await super().get_many(keys, touch=touch, journal=journal, owners=owners, window=window)
+        return await super().get_many(keys, **options)
 
     async def update_many(self, writes: Sequence[Write]) -> Sequence[Summary | None]:
         if not self.lands:
@@ -257,17 +250,9 @@ async def test_an_update_that_timed_out_before_its_write_was_not_written(desk: S
     class Stuck(MemoryStorageProvider):
         writing = False
 
-        async def get_many(
-            self,
-            keys: Sequence[Key],
-            *,
-            touch: bool = True,
-            journal: bool = False,
-            owners: Owners = None,
-            window: Window | None = None,
-        ) -> Sequence[Document | None]:
+        async def get_many(self, keys: Sequence[Key], **options: Any) -> Sequence[Document | None]:
             if self.writing:
-                return await super().get_many(keys, touch=touch, journal=journal, owners=owners, window=window)
+                return await super().get_many(keys, **options)
             return await asyncio.Future[Sequence[Document | None]]()
 
         async def update_many(self, writes: Sequence[Write]) -> Sequence[Summary | None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ from sessionstore import (
     UpdateOutcomeUnknownError,
 )
 from sessionstore.batching import Batching
-from sessionstore.storage import Document, Key, Owners, Window, Write
+from sessionstore.storage import Document, Key, Write
 from sessionstore.updates.rounds import OPTIMISTIC_ROUNDS
 from tests.support.documents import Chat, append, increment, new_chat
 
@@ -29,16 +30,8 @@ pytestmark = pytest.mark.usefixtures("patient")
 class UnreadableStorage(GatedStorage):
     """A storage that cannot read the session "broken"."""
 
-    async def get_many(
-        self,
-        keys: Sequence[Key],
-        *,
-        touch: bool = True,
-        journal: bool = False,
-        owners: Owners = None,
-        window: Window | None = None,
-    ) -> Sequence[Document | None]:
-        found = await super().get_many(keys, touch=touch, journal=journal, owners=owners, window=window)
+    async def get_many(self, keys: Sequence[Key], **options: Any) -> Sequence[Document | None]:
+        found = await super().get_many(keys, **options)
         if any(key.session_id == "broken" for key in keys):
             raise StorageError("a row is broken", code="XX001")
         return found

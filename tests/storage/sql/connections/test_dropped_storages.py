@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 
 import pytest
 
-from tests.support.postgres import Database, asyncpg_url
-from tests.support.processes import python
-from tests.support.sqlite import copied_file, sqlite_url
+from .silence import assert_silent, empty_place
 
 KINDS = ("psycopg", "asyncpg", "sqlite")
 WAYS = ("open_storage", "service-engine")
@@ -18,19 +15,7 @@ WAYS = ("open_storage", "service-engine")
 @pytest.fixture(params=KINDS)
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of an empty storage."""
-    if request.param == "sqlite":
-        return sqlite_url(copied_file(request.getfixturevalue("sqlite_template"), tmp_path / "sessions.db"))
-    database: Database = request.getfixturevalue("database")
-    database.empty()
-    return asyncpg_url(database.url) if request.param == "asyncpg" else database.url
-
-
-async def assert_silent(*arguments: str) -> None:
-    """Runs a process with all warnings shown, which must end well and print nothing."""
-    ended = await asyncio.wait_for(
-        python("-W", "default", "-m", "tests.storage.sql.connections.dropping", *arguments), 120
-    )
-    assert (ended.status, ended.output) == (0, "")
+    return empty_place(request, tmp_path)
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -38,15 +23,15 @@ async def assert_silent(*arguments: str) -> None:
 async def test_a_storage_that_is_dropped_while_its_loop_runs_leaves_no_connection(
     place: str, way: str, mode: str
 ) -> None:
-    await assert_silent(mode, way, place)
+    await assert_silent("dropping", mode, way, place)
 
 
 # The idle connections of a service's engine are the service's to close.
 @pytest.mark.parametrize("mode", ["after_closed", "at_exit"])
 async def test_a_storage_that_is_dropped_after_its_loop_prints_nothing(place: str, mode: str) -> None:
-    await assert_silent(mode, "open_storage", place)
+    await assert_silent("dropping", mode, "open_storage", place)
 
 
 @pytest.mark.parametrize("place", ["psycopg", "asyncpg"], indirect=True)
 async def test_a_child_that_ends_leaves_the_connections_of_its_parent_open(place: str) -> None:
-    await assert_silent("child_exits", "open_storage", place)
+    await assert_silent("dropping", "child_exits", "open_storage", place)
