@@ -20,7 +20,7 @@ from .codec.facts import encode_origin
 from .codec.items import ItemCodec
 from .codec.states import Codec, UnstorableText
 from .errors import InvalidSessionIdError, InvalidStateError, SessionConflictError, SessionNotFoundError
-from .ids import SessionId, check_namespace
+from .ids import SessionId, check_namespace, started_at
 from .session import I, SessionResult, T
 from .storage import StorageProvider
 from .storage.memory import MemoryStorageProvider
@@ -159,27 +159,38 @@ class SessionManager(Appending[T, I], Reading[T, I], Editing[T, I], Listing[T, I
         arguments.check_idempotency_key(idempotency_key)
         arguments.check_expected_version(expected_version)
         owner = arguments.owner_filter(owner_id)
+        left = config.check_duration(timeout, "timeout")
         began = monotonic()
         try:
             key = self._key(session_id)
             given = self._given(append, ids, log, key.session_id, "append")
-            updated = await self._updates.run(
-                key,
-                change,
-                expected_version=expected_version,
-                idempotency_key=idempotency_key,
-                keys=self._idempotency_keys,
-                items=given.texts,
-                keep=self._keep_items,
-                **owner,
-                timeout=config.check_duration(timeout, "timeout"),
-            )
-        except AlreadyApplied:
-            return await self.get_session(session_id, owner_id=owner_id, timeout=time_left(timeout, began))
-        except (InvalidSessionIdError, InvalidStateError, SessionNotFoundError, SessionConflictError) as error:
-            if any(error is raised for raised in change.raised):
-                raise
+        except (InvalidSessionIdError, InvalidStateError) as error:
             return results.failure(session_id, error)
-        summary = updated.summary
-        items = given.at(updated.positions, summary.updated_at) if given.texts else ()
-        return results.success(summary, updated.state, items, applied=True)
+        while True:
+            try:
+                updated = await self._updates.run(
+                    key,
+                    change,
+                    expected_version=expected_version,
+                    idempotency_key=idempotency_key,
+                    keys=self._idempotency_keys,
+                    items=given.texts,
+                    keep=self._keep_items,
+                    **owner,
+                    timeout=left,
+                )
+            except AlreadyApplied as seen:
+                left = time_left(timeout, began)
+                found = await self.get_session(session_id, owner_id=owner_id, timeout=left)
+                if found.version is None or started_at(found.version, seen.version):
+                    return found
+                # The session has ended since, and a later one of the same id has not seen the key.
+                left = time_left(timeout, began)
+            except (InvalidStateError, SessionNotFoundError, SessionConflictError) as error:
+                if any(error is raised for raised in change.raised):
+                    raise
+                return results.failure(session_id, error)
+            else:
+                summary = updated.summary
+                items = given.at(updated.positions, summary.updated_at) if given.texts else ()
+                return results.success(summary, updated.state, items, applied=True)

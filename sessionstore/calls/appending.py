@@ -20,7 +20,7 @@ from ..errors import (
     SessionNotFoundError,
     SessionStoreError,
 )
-from ..ids import SessionId
+from ..ids import SessionId, started_at
 from ..session import I, SessionResult, T
 from ..storage import Append, Document, Summary, owned
 from ..storage.journal import has_key, key_digest, new_write_id
@@ -118,7 +118,7 @@ class Appending(Creating[T, I]):
                     return results.failure(key.session_id, reason)
                 if _seen(append, found):
                     seen = await self._access(append, time_left(timeout, began))
-                    if seen is not None:
+                    if seen is not None and started_at(seen.version, found.summary.version):
                         return _appended(seen, given, created=created)
             elif (refused := _refused_anew(append, create=create)) is not None:
                 return results.failure(key.session_id, refused)

@@ -104,7 +104,8 @@ class Fold:
             self._outcomes.append(Outcome(call, 0, None, SessionNotFoundError(self.key.session_id)))
             return
         if request.key is not None and has_key(self._keys, request.key):
-            self._outcomes.append(Outcome(call, 0, None, AlreadyApplied()))
+            assert self._read is not None
+            self._outcomes.append(Outcome(call, 0, None, AlreadyApplied(self._read.summary.version)))
             return
         try:
             made = request.apply(document)

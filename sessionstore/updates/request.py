@@ -39,7 +39,15 @@ Make: TypeAlias = Callable[[Document], Made]
 
 
 class AlreadyApplied(Exception):
-    """The session has seen the idempotency key of this update."""
+    """The session has seen the idempotency key of this update.
+
+    Attributes:
+        version: The version at which the session was read.
+    """
+
+    def __init__(self, version: int) -> None:
+        super().__init__()
+        self.version = version
 
 
 class Update:

@@ -30,6 +30,7 @@ class RacingStorage(MemoryStorageProvider):
         after_append: Is called once after the next append.
         before_creation: Is called once before the next creation.
         ids: The ids of the appends that were sent.
+        before_access: Is called once before the next read that is an access.
         reads: How many reads there were.
     """
 
@@ -37,6 +38,7 @@ class RacingStorage(MemoryStorageProvider):
         super().__init__()
         self.after_append: Callable[[], Awaitable[object]] | None = None
         self.before_creation: Callable[[], Awaitable[object]] | None = None
+        self.before_access: Callable[[], Awaitable[object]] | None = None
         self.ids: list[str] = []
         self.reads = 0
 
@@ -56,6 +58,10 @@ class RacingStorage(MemoryStorageProvider):
 
     async def get_many(self, keys: Sequence[Key], **options: Any) -> Sequence[Document | None]:
         self.reads += 1
+        if options.get("touch", True):
+            act, self.before_access = self.before_access, None
+            if act is not None:
+                await act()
         return await super().get_many(keys, **options)
 
 
@@ -167,3 +173,25 @@ async def test_an_item_that_does_not_fit_its_type_is_named_by_its_position(stora
         assert result.version is not None
     assert [item.data for item in result.items] == [Message(text="c")]
     assert [item.data for item in (await typed.get_items("s")).items] == [Message(text="a")]
+
+
+async def test_a_key_of_an_earlier_session_is_not_told_with_the_state_of_a_later_one(
+    storage: RacingStorage, desk: SessionManager[Any]
+) -> None:
+    def turn(chat: Chat) -> None:
+        chat["turns"].append("again")
+
+    async def replace_the_session() -> None:
+        await desk.delete_session("s")
+        await desk.create_session("s")
+
+    await desk.create_session("s")
+    await desk.update_session("s", turn, append=["first"], idempotency_key="m1")
+    storage.before_access = replace_the_session
+    updated = await desk.update_session("s", turn, append=["second"], idempotency_key="m1")
+    assert updated.applied
+    assert updated.unwrap()["turns"] == ["again"]
+    storage.before_access = replace_the_session
+    appended = await desk.append_items("s", ["third"], idempotency_key="m1")
+    assert (appended.applied, [item.position for item in appended.items]) == (True, [1])
+    assert [item.data for item in (await desk.get_items("s")).items] == ["third"]
