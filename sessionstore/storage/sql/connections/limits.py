@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import inf
+from typing import Final
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,3 +20,8 @@ class Limits:
     statement_seconds: float = inf
     idle_seconds: float = inf
     connection_wait: float = 30.0
+
+
+LOCKING_SECONDS: Final = 2.0
+"""For how many seconds longer than a statement a transaction that locks rows may run. It waits for locks for a second
+at most, and may run callers' functions."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from enum import Enum, auto
-from typing import Final, Generic, NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from ... import Append, Draft, Edit, Edited, Key, StoredItem, Summary, Write
 from ...journal import APPEND_CHARS, APPENDS_CHARS, MARK, Fate, new_write_id, with_key
 from ..connections.gateway import Gateway
 from ..connections.lease import Lease
+from ..connections.limits import LOCKING_SECONDS
 from ..drivers.driver import Row
 from ..statements.rows import (
     CREATED,
@@ -28,9 +29,6 @@ from .fetching import Fetching, check_keys
 from .placing import Change, Placing, changes_of
 
 R = TypeVar("R")
-
-_STATEMENTS: Final = 6
-"""The time limit of the transaction, as a multiple of a statement's."""
 
 
 class Held(Enum):
@@ -99,7 +97,7 @@ class Changes:
                 sending.update({key: Done(locked[key], summary) for key, summary in placed.items()})
             return answers | placed
 
-        return await self._gateway.run(operation, writing=True, statements=_STATEMENTS)
+        return await self._gateway.run(operation, writing=True, longer=LOCKING_SECONDS)
 
     async def update(self, writes: Sequence[Write]) -> Mapping[Key, Summary]:
         """Writes states with their items. Writes without items land as in the statement `update`.
@@ -115,7 +113,7 @@ class Changes:
                 landed = await self._placing.rewrite(plain, lease)
                 return landed | await self._placing.place(changes_of(writes, locked), lease)
 
-        return await self._gateway.run(operation, writing=True, statements=_STATEMENTS)
+        return await self._gateway.run(operation, writing=True, longer=LOCKING_SECONDS)
 
     async def create(self, drafts: Sequence[Draft]) -> Sequence[Row]:
         """Creates sessions with their first items. Returns rows of the statement `create`."""
@@ -135,7 +133,7 @@ class Changes:
                 placed = await self._placing.place(changes, lease)
                 return [with_summary(row, placed[key]) if (key := key_of(row)) in placed else row for row in rows]
 
-        return await self._gateway.run(operation, writing=True, statements=_STATEMENTS)
+        return await self._gateway.run(operation, writing=True, longer=LOCKING_SECONDS)
 
     async def edit(
         self, edit: Edit, sending: dict[Key, Done[Edited]], *, waiting: bool = False
@@ -167,7 +165,7 @@ class Changes:
                 sending[edit.key] = Done(row, edited)
             return edited
 
-        return await self._gateway.run(operation, writing=True, statements=_STATEMENTS)
+        return await self._gateway.run(operation, writing=True, longer=LOCKING_SECONDS)
 
     async def _edit(self, edit: Edit, row: Locked, lease: Lease) -> Edited:
         changed, popped = await self._remove(edit, lease)

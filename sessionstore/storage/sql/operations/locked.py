@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 from ....errors import SessionHeldError, StorageUnavailableError
 from ... import Apply, Key, Summary, Write
 from ..connections.gateway import Gateway
 from ..connections.lease import Lease
+from ..connections.limits import LOCKING_SECONDS
 from ..drivers.driver import Row
 from ..faults import LOCK_NOT_AVAILABLE
 from ..statements.rows import (
@@ -21,10 +21,6 @@ from ..statements.rows import (
 from .answers import not_kept
 from .fetching import Fetching, check_keys
 from .placing import Placing, changes_of
-
-_LONGER: Final = 2.0
-"""The time limit of the transaction, in seconds more than a statement's. It waits for locks for a second at most, and
-runs callers' functions."""
 
 
 class LockedUpdates:
@@ -55,7 +51,7 @@ class LockedUpdates:
                 return await self._write(writes, rows, lease) if writes else {}
 
         try:
-            outcome = await self._gateway.run(operation, writing=True, longer=_LONGER)
+            outcome = await self._gateway.run(operation, writing=True, longer=LOCKING_SECONDS)
         except StorageUnavailableError as error:
             if error.code != LOCK_NOT_AVAILABLE:
                 raise
