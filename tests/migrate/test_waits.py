@@ -18,6 +18,7 @@ import pytest
 from sqlalchemy.engine import make_url
 
 from sessionstore import ConfigurationError, StorageError, StorageUnavailableError, migrate
+from sessionstore.migrate import upgrading
 from sessionstore.migrate import waits as waiting
 from sessionstore.storage.sql.tables import REVISIONS
 from tests.support.postgres import Database, PostgresServer
@@ -96,7 +97,7 @@ def test_the_error_of_a_migration_that_gives_up_names_who_uses_the_tables(postgr
 async def test_a_migration_that_waits_for_a_table_lets_others_pass_and_succeeds(
     postgres: Database, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(migrate, "TABLE_TURN", 0.2)
+    monkeypatch.setattr(upgrading, "TABLE_TURN", 0.2)
     monkeypatch.setattr(waiting, "_UNNOTICED", 0.3)
     told = threading.Event()
     monkeypatch.setattr(caplog.handler, "emit", lambda _: told.set())

@@ -1,0 +1,66 @@
+"""Sets up Alembic for our migrations: where they are, and in whose thread Alembic works."""
+
+from __future__ import annotations
+
+import io
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import alembic.context
+import alembic.op
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Connection
+
+from .target import Target
+
+HEAD: Final = "head"
+
+_alembic_turn = threading.RLock()
+"""One migration at a time in this process: Alembic keeps the current one in globals of its modules."""
+
+
+@contextmanager
+def alone_with_alembic() -> Generator[None]:
+    """Lets one thread use Alembic. Afterwards a migration of the service that called this one has Alembic again."""
+    modules: tuple[Any, ...] = (alembic.context, alembic.op)
+    with _alembic_turn:
+        outer = [vars(module).get("_proxy") for module in modules]
+        try:
+            yield
+        finally:
+            for proxy in outer:
+                if proxy is not None:
+                    proxy._install_proxy()  # noqa: SLF001
+
+
+def config_of(
+    target: Target, *, connection: Connection | None = None, output_buffer: io.StringIO | None = None
+) -> Config:
+    """Alembic's configuration for our migrations of the target."""
+    config = Config(output_buffer=output_buffer, attributes={"target": target, "connection": connection})
+    config.set_main_option("script_location", str(_scripts()).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    return config
+
+
+def context_of(connection: Connection, target: Target) -> MigrationContext:
+    """Alembic's view of the target, to read its revision and to compare its tables."""
+    options = {
+        "version_table": target.version_table,
+        "version_table_schema": target.schema,
+        "include_schemas": target.schema is not None,
+        "include_name": target.includes,
+        "compare_type": True,
+    }
+    return MigrationContext.configure(connection, opts=options)
+
+
+def _scripts() -> Path:
+    """The directory of migrations: inside the package in a wheel, beside the package in a checkout."""
+    package = Path(__file__).parent.parent
+    inside = package / "migrations"
+    return inside if inside.is_dir() else package.parent / "migrations"

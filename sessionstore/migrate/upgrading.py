@@ -1,0 +1,136 @@
+"""Makes, upgrades and takes back the tables, under a lock."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Final
+
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, text
+from sqlalchemy.sql.ddl import CreateSchema
+
+from ..errors import ConfigurationError, SchemaError, StorageUnavailableError
+from ..storage.sql.faults import LOCK_NOT_AVAILABLE
+from ..storage.sql.tables import REVISIONS
+from .alembic_config import HEAD, alone_with_alembic, config_of, context_of
+from .comparing import revision_of
+from .connection import connected
+from .faults import faults, guarded, waited
+from .locks import TABLE_TURN, begin_alone, holders
+from .target import Target
+
+_PAUSE: Final = 0.5
+"""Seconds for which a migration lets other transactions use the tables before it asks for its lock again."""
+
+
+@contextmanager
+def migrating(target: Target) -> Generator[Connection]:
+    """A connection that holds the lock for migrations of the schema. Concurrent migrations wait for each other.
+
+    Raises:
+        ConfigurationError: The URL leads to a pooler.
+        StorageError: The database failed or could not be reached, or other transactions held the locks for too long.
+    """
+    if target.pooled:
+        # A pooler keeps the connection open, and with it the lock below. Every later migration would wait for the lock.
+        raise ConfigurationError(
+            "migrations do not go through a pooler in transaction mode: give the URL of the server itself, without "
+            "prepared_statements=false"
+        )
+    with faults(target, "a migration"), connected(target) as connection:
+        if target.schema is not None:
+            begin_alone(connection, target.schema, target.lock_wait)
+            with connection.begin():
+                # Short, because all other users of a table wait behind a migration that waits for its lock.
+                connection.execute(text(f"SET lock_timeout = {target.lock_wait.turn(TABLE_TURN)}"))
+                _ensure_schema(connection, target.schema)
+        yield connection
+        # Closing the connection releases the lock.
+
+
+def upgrade(
+    url: str | None = None,
+    *,
+    schema: str | None = None,
+    revision: str = HEAD,
+    lock_timeout: timedelta | None = None,
+) -> None:
+    """Makes or upgrades the tables. May be called again, and from many processes and threads at once.
+
+    Waits for other migrations of the same schema and for transactions that use its tables, and logs what it waits for.
+
+    Args:
+        url: The database; None: ``SESSIONSTORE_DATABASE_URL``, else the default SQLite file.
+        schema: The PostgreSQL schema, made if it is missing; None: ``SESSIONSTORE_SCHEMA``, else "sessionstore".
+        revision: The last revision to apply.
+        lock_timeout: How long to wait for locks in all; None: 5 minutes, and 30 seconds for a SQLite file.
+
+    Raises:
+        StorageError: The database failed or could not be reached. StorageUnavailableError: also if a lock was not free
+            in time.
+        SchemaError: The database is at a revision that this version does not know.
+        ConfigurationError: An argument is invalid, or the encoding of the database is not UTF-8.
+    """
+    target = Target.of(url, schema, lock_timeout)
+    guarded(target, "a migration", lambda: _migrate(target, lambda config: command.upgrade(config, revision)))
+
+
+def downgrade(
+    url: str | None = None, *, schema: str | None = None, revision: str, lock_timeout: timedelta | None = None
+) -> None:
+    """Takes back the revisions after ``revision``. "base" takes back all of them and deletes every session.
+
+    Raises:
+        StorageError, SchemaError: As upgrade().
+    """
+    target = Target.of(url, schema, lock_timeout)
+    guarded(target, "a migration", lambda: _migrate(target, lambda config: command.downgrade(config, revision)))
+
+
+def _migrate(target: Target, run: Callable[[Config], None]) -> None:
+    with connected(target) as connection:
+        found = revision_of(context_of(connection, target), target)
+    known = {script.revision for script in ScriptDirectory.from_config(config_of(target)).walk_revisions()}
+    if found is not None and found not in known:
+        raise SchemaError(
+            f"{target.place} is at revision {found}, which this version of sessionstore does not know; upgrade "
+            "sessionstore",
+            found=found,
+            wanted=REVISIONS[-1],
+        )
+    while not _done(target, run):
+        time.sleep(_PAUSE)
+
+
+def _done(target: Target, run: Callable[[Config], None]) -> bool:
+    """Runs a migration once; False: a lock was not free, the migration was rolled back, and there is time for another.
+
+    Raises:
+        StorageUnavailableError: A lock was not free in time.
+    """
+    try:
+        # Alembic is locked after the database: a thread that waits for the database does not block other threads.
+        with migrating(target) as connection, alone_with_alembic():
+            run(config_of(target, connection=connection))
+    except StorageUnavailableError as error:
+        if target.schema is None or error.code != LOCK_NOT_AVAILABLE:
+            raise
+        with connected(target) as connection:
+            whom = holders(connection, target.schema)
+        if target.lock_wait.over:
+            raise waited(target, whom) from error.__cause__
+        target.lock_wait.report(f"a lock in {target.place}, held by {whom}")
+        return False
+    return True
+
+
+def _ensure_schema(connection: Connection, schema: str) -> None:
+    # Asks first: CREATE SCHEMA IF NOT EXISTS needs the right to create schemas even if the schema exists.
+    found = connection.execute(text("SELECT 1 FROM pg_namespace WHERE nspname = :schema"), {"schema": schema})
+    if found.first() is None:
+        connection.execute(CreateSchema(schema, if_not_exists=True))
