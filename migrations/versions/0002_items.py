@@ -1,4 +1,4 @@
-"""The items of sessions: a table of log entries, and their counters in the table of sessions.
+"""The items of sessions: a table of log entries, and their counters in the table of sessions. The shapes of states.
 
 An expand migration: programs that know only the first revision go on working. They neither write the new columns nor
 delete items. Triggers make sure that items end with their session, whichever program deletes or replaces its row.
@@ -120,6 +120,10 @@ def upgrade(schema: str | None = None) -> None:
         sa.Column("item_count", number, nullable=False, server_default="0"),
         sa.Column("appends", key, nullable=False, server_default=""),
         sa.Column("lost_appends", key, nullable=False, server_default=""),
+        # The shape of the state, and the version that the row had then. A program that knows only the first revision
+        # raises `version` alone, which tells that `state_version` does not speak of its state.
+        sa.Column("state_version", sa.Integer(), nullable=False, server_default="1"),
+        sa.Column("state_version_at", number),
     ):
         op.add_column("sessions", column, schema=schema)
     op.create_table(
@@ -132,6 +136,7 @@ def upgrade(schema: str | None = None) -> None:
         sa.Column("item", sa.Text() if sqlite else JSON(), nullable=False),
         sa.Column("item_id", key),
         sa.Column("write_id", key),
+        sa.Column("item_version", sa.Integer(), nullable=False, server_default="1"),
         sa.Column("created_at", sa.Integer() if sqlite else sa.TIMESTAMP(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("namespace", "session_id", "log", "position", name="items_pkey"),
         schema=schema,
@@ -183,7 +188,7 @@ def downgrade(schema: str | None = None) -> None:
             op.execute(f"DROP TRIGGER {name} ON {prefix}sessions")
             op.execute(f"DROP FUNCTION {prefix}{name}()")
     op.drop_table("items", schema=schema)
-    for column in ("lost_appends", "appends", "item_count", "last_position"):
+    for column in ("state_version_at", "state_version", "lost_appends", "appends", "item_count", "last_position"):
         op.drop_column("sessions", column, schema=schema)
 
 

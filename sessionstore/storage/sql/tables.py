@@ -164,6 +164,8 @@ def sessions_table(metadata: MetaData, *, sqlite: bool) -> Table:
         Column("item_count", NUMBER, nullable=False, server_default="0"),
         Column("appends", KEY, nullable=False, server_default=""),
         Column("lost_appends", KEY, nullable=False, server_default=""),
+        Column("state_version", Integer(), nullable=False, server_default="1"),
+        Column("state_version_at", NUMBER),
         sqlite_strict=True,
     )
     for name, columns, needed in (
@@ -192,6 +194,7 @@ def items_table(metadata: MetaData) -> Table:
         Column("item", VERBATIM, nullable=False),
         Column("item_id", KEY),
         Column("write_id", KEY),
+        Column("item_version", Integer(), nullable=False, server_default="1"),
         Column("created_at", Instant(), nullable=False),
         sqlite_strict=True,
     )
