@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from . import demoing, migrating, reaping, sessions
+from . import demoing, granting, migrating, reaping, sessions
 from .faults import Desk
 from .options import examples
 
@@ -28,6 +28,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(migrating.app, name="migrate")
+migrating.app.command(
+    epilog=examples(
+        "migrate grants --service app --reaper app_reaper --readonly support",
+        "migrate grants --service app | psql -d app -v ON_ERROR_STOP=1",
+    )
+)(granting.grants)
 app.command(epilog=examples("reap", "reap --json --max-seconds 300 --grace 7d"))(reaping.reap)
 app.command("list", epilog=examples("list --namespace chat --owner u1", "list --limit 0 --json"))(
     sessions.list_sessions

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from .alembic_config import HEAD
 from .comparing import check, current
+from .granting import grants
 from .scripting import sql
 from .target import Target
 from .upgrading import downgrade, migrating, upgrade
 
-__all__ = ["HEAD", "Target", "check", "current", "downgrade", "migrating", "sql", "upgrade"]
+__all__ = ["HEAD", "Target", "check", "current", "downgrade", "grants", "migrating", "sql", "upgrade"]
