@@ -98,7 +98,7 @@ class Appends:
                 return None
             # Another transaction holds the row, or changed it a moment ago. This caller waits apart from the batches.
             rounds = rounds or Rounds(self._reads.held)
-            await rounds.until_free(append.key)
+            await rounds.until_free([append.key], unwritten=True)
             misses += 1
             if not misses % _MISSES and (landed := await self._under_lock(append, sent)) is not None:
                 return landed

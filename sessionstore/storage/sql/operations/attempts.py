@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Generic, TypeAlias, TypeVar
 
 from ....concurrency.retry_window import until_told
@@ -52,6 +52,7 @@ class Attempts(ABC, Generic[P, R]):
         self._rounds = Rounds(reads.held)
         self._told = told
         self._wanted = wanted
+        self._free: Collection[Key] | None = None
 
     async def run(self) -> None:
         """Attempts the requests until each has its result, and calls ``told`` with each."""
@@ -66,7 +67,7 @@ class Attempts(ABC, Generic[P, R]):
         return self._told is None
 
     @property
-    def _nothing_written(self) -> bool:
+    def _unwritten(self) -> bool:
         """Whether nothing was written for the callers that still wait, as far as the answers tell."""
         return not (self._one_call and self._results)
 
@@ -76,6 +77,17 @@ class Attempts(ABC, Generic[P, R]):
             self._pending.pop(key, None)
             if self._told is not None:
                 self._told(key, result)
+
+    async def _next(self) -> Mapping[Key, P]:
+        """Returns the requests to send next: none for a row that another transaction was seen to hold.
+
+        Empty: no request is left, or no caller waits for one.
+        """
+        while self._want():
+            if sending := {key: it for key, it in self._pending.items() if self._free is None or key in self._free}:
+                return sending
+            self._free = await self._rounds.until_free(self._pending, unwritten=self._unwritten)
+        return {}
 
     def _want(self) -> bool:
         """Drops the keys that no caller waits for any more, and returns whether any key is left."""

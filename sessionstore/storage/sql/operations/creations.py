@@ -64,19 +64,19 @@ class Creations(Attempts[Draft, Creation]):
             self._afloat = []
         # Usually one round is enough. More are needed if another caller creates or deletes the session during the
         # round, or holds its expired row.
-        while self._want():
+        while sending := await self._next():
             try:
-                rows = await self._insert(self._pending.values())
+                rows = await self._insert(sending.values())
             except UpdateOutcomeUnknownError:
-                self._start_anew()
+                self._start_anew(sending)
                 raise
             except StorageError as error:
                 # "Refused" tells the caller that a retry is safe. It is not if an earlier attempt may have landed.
                 error.refused = error.refused and not self._lost
                 # A transaction waits for a lock for a second at most, so single creations with items try again.
-                alone = self._one_call or (len(self._pending) == 1 and self._with_items)
+                alone = self._one_call or (len(sending) == 1 and self._with_items)
                 if alone and error.code == LOCK_NOT_AVAILABLE:
-                    await self._rounds.pause(self._pending)  # waited for an uncommitted INSERT of the same key
+                    await self._rounds.pause(sending)  # waited for an uncommitted INSERT of the same key
                 else:
                     await self._rounds.refused(error)
                 continue
@@ -88,7 +88,8 @@ class Creations(Attempts[Draft, Creation]):
                 made |= await self._access(late, {})
             self._settle({key: self._created(key, document) for key, document in made.items()})
             found = [row for row in rows if not row[CREATED]]
-            drafts = {key: draft for key, draft in self._pending.items() if key not in set(map(key_of, found))}
+            answered = {*made, *map(key_of, found)}
+            drafts = {key: draft for key, draft in sending.items() if key not in answered}
             documents = await self._access(found, drafts)
             self._settle(
                 {
@@ -97,7 +98,8 @@ class Creations(Attempts[Draft, Creation]):
                 }
             )
             if self._pending:
-                await self._rounds.again(self._pending, unwritten=self._nothing_written and not self._lost)
+                left = [key for key in sending if key in self._pending]
+                self._free = await self._rounds.again(left, self._pending, unwritten=self._unwritten)
 
     async def _insert(self, pending: Iterable[Draft]) -> Sequence[Row]:
         """Inserts drafts whose keys have no live session. Returns rows of the created and of the found sessions."""
@@ -126,8 +128,12 @@ class Creations(Attempts[Draft, Creation]):
         appended = positions_of(items, (), 0)
         return Creation(document._replace(summary=document.summary._replace(appended=appended)), created=True)
 
-    def _start_anew(self) -> None:
-        for key, draft in self._pending.items():
+    @property
+    def _unwritten(self) -> bool:
+        return super()._unwritten and not self._lost
+
+    def _start_anew(self, sent: Mapping[Key, Draft]) -> None:
+        for key, draft in sent.items():
             self._lost.setdefault(key, []).append(draft.version)
             self._afloat.append(draft.version)
             self._pending[key] = replace(draft, version=first_version())

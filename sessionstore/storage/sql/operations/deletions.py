@@ -62,19 +62,19 @@ class Deletions(Attempts[str, bool]):
     async def _attempt(self) -> None:
         if self._lost:
             await self._look_up_lost()
-        while self._want():
+        while sending := await self._next():
             try:
-                rows = await self._delete(self._pending)
+                rows = await self._delete(sending)
             except UpdateOutcomeUnknownError:
-                self._lost = dict(self._pending)
+                self._lost = dict(sending)
                 raise
             outcomes = {key_of(row): row[2] for row in rows}
-            done = [key for key in self._pending if outcomes.get(key) not in (HELD, SWALLOWED)]
+            done = [key for key in sending if outcomes.get(key) not in (HELD, SWALLOWED)]
             self._settle({key: outcomes.get(key) == LIVE for key in done})
             if swallowed := [key for key, outcome in outcomes.items() if outcome == SWALLOWED]:
                 raise not_kept(swallowed, deleting=True)
             if self._pending:
-                await self._rounds.pause(self._pending, unwritten=self._nothing_written)
+                self._free = await self._rounds.until_free(self._pending, unwritten=self._unwritten)
 
     async def _look_up_lost(self) -> None:
         """Looks up the deletions whose answers were lost. Those that did not land are repeated.

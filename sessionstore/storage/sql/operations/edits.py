@@ -45,7 +45,7 @@ class Edits:
             edited = await until_told(editing.attempt)
             if not isinstance(edited, Held):
                 return edited
-            await rounds.until_free(edit.key)
+            await rounds.until_free([edit.key], unwritten=True)
             # The row seems free. If other callers keep changing it, the edit queues for its lock.
             editing.waiting = not editing.waiting
 

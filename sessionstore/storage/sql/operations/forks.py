@@ -73,7 +73,7 @@ class Forking:
                 found, settled = await self._found()
                 if settled:
                     return found
-            await self._rounds.again([key], unwritten=not self._lost)
+            await self._rounds.again([key], [key], unwritten=not self._lost)
 
     async def _found(self) -> tuple[Creation | None, bool]:
         """Returns why nothing was copied, as the answer of the fork, and whether that is known."""

@@ -39,34 +39,51 @@ class Rounds:
         self._fruitless: Counter[Key] = Counter()
         self._duplicates = 0
 
-    async def again(self, pending: Collection[Key], *, unwritten: bool = False) -> None:
-        """Pauses before the next round.
+    async def again(
+        self, sent: Collection[Key], pending: Collection[Key], *, unwritten: bool = False
+    ) -> Collection[Key]:
+        """Pauses before the next round, until another round may write something.
 
         Args:
-            pending: The keys that are not yet written.
+            sent: The keys that the last round sent and did not write.
+            pending: All keys that are not yet written.
             unwritten: Whether nothing of the call was written so far.
+
+        Returns:
+            The pending keys whose rows no other transaction holds.
 
         Raises:
             StorageError: The database drops the writes, although no transaction holds the rows.
             StorageUnavailableError: Another transaction holds a row for too long.
         """
-        taken = set(await self._held(pending))
-        for key in pending:
+        taken = set(await self._held(sent))
+        for key in sent:
             self._fruitless[key] = 0 if key in taken else self._fruitless[key] + 1
-        if swallowed := [key for key in pending if self._fruitless[key] >= _FRUITLESS]:
+        if swallowed := [key for key in sent if self._fruitless[key] >= _FRUITLESS]:
             raise not_kept(swallowed)
-        await self.pause(pending, unwritten=unwritten)
+        return await self.until_free(pending, unwritten=unwritten)
 
-    async def until_free(self, key: Key) -> None:
-        """Pauses until no other transaction holds the row of a key. Nothing was written for the key so far.
+    async def until_free(self, pending: Collection[Key], *, unwritten: bool) -> Collection[Key]:
+        """Pauses until a row of these keys is held by no other transaction.
+
+        Only reads are sent meanwhile. A caller whose time is over during the wait is told that nothing was written,
+        which could not be said in the middle of a write.
+
+        Args:
+            pending: The keys.
+            unwritten: Whether nothing of the call was written so far.
+
+        Returns:
+            The keys whose rows no other transaction holds.
 
         Raises:
             StorageUnavailableError: As pause().
         """
         while True:
-            await self.pause([key], unwritten=True)
-            if not await self._held([key]):
-                return
+            await self.pause(pending, unwritten=unwritten)
+            held = set(await self._held(pending))
+            if free := [key for key in pending if key not in held]:
+                return free
 
     async def pause(self, waiting: Collection[Key], *, unwritten: bool = False) -> None:
         """Pauses because other transactions hold rows.

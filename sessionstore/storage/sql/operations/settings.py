@@ -26,9 +26,11 @@ async def settled(drafts: Sequence[Draft], write: Set, move: Move, rounds: Round
     """
     pending = {draft.key: draft for draft in drafts}
     summaries: dict[Key, Summary] = {}
+    free: Collection[Key] = list(pending)
     while pending:
+        sending = {key: pending[key] for key in free}
         try:
-            rows = await write(pending.values())
+            rows = await write(sending.values())
         except StorageError as error:
             await rounds.refused(error)
             continue
@@ -47,5 +49,5 @@ async def settled(drafts: Sequence[Draft], write: Set, move: Move, rounds: Round
             if key in summaries and key in moved:
                 summaries[key] = summaries[key]._replace(last_accessed_at=moved[key][0], expires_at=moved[key][1])
         if pending:
-            await rounds.again(pending)
+            free = await rounds.again([key for key in sending if key in pending], pending)
     return summaries

@@ -159,11 +159,33 @@ async def test_a_call_for_a_held_row_that_is_out_of_time_says_that_nothing_was_w
     if method == "create_session":
         ask(postgres, "UPDATE sessionstore.sessions SET expires_at = now() - interval '1 min'")
     with locked(postgres, "s01"):
-        calls: Any = [getattr(chats, method)(name, timeout=timedelta(seconds=0.5)) for name in _NAMES[:3]]
+        # Long enough for the first statement of each call, which tells that the row is held.
+        calls: Any = [getattr(chats, method)(name, timeout=timedelta(seconds=2)) for name in _NAMES[:3]]
         results = await asyncio.gather(*calls, return_exceptions=True)
     assert [type(result) for result in results if isinstance(result, BaseException)] == [StorageUnavailableError]
     assert "nothing was written" in str(results[1])
     assert in_use(storage) == 0
+
+
+@pytest.mark.parametrize("method", ["create_session", "delete_session", "set"])
+async def test_a_call_that_waits_for_a_held_row_sends_no_write_until_the_row_is_free(
+    url: str, postgres: Database, method: str
+) -> None:
+    """So a caller whose time is over during the wait is told that nothing was written."""
+    verb = "DELETE FROM" if method == "delete_session" else "INSERT INTO"
+    async with WireCounter(url) as wire, open_storage(wire.url) as storage:
+        chats = SessionManager(new_chat, storage, "chat", ttl=TTL)
+        await storage.create(draft("s01"))
+        if method == "create_session":
+            ask(postgres, "UPDATE sessionstore.sessions SET expires_at = now() - interval '1 min'")
+        with wire.counting() as seen:
+            with locked(postgres, "s01"):
+                written = storage.set(draft("s01")) if method == "set" else getattr(chats, method)("s01")
+                call = asyncio.ensure_future(written)
+                while len(seen.statements) < 12:  # noqa: ASYNC110  # there is no event to wait for
+                    await asyncio.sleep(0.01)
+                assert sum(verb in statement for statement in seen.statements) == 1
+            await call
 
 
 async def test_a_swallowed_deletion_is_an_error_for_its_caller_only(
