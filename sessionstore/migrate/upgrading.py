@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from sqlalchemy.sql.ddl import CreateSchema
 
 from ..errors import ConfigurationError, SchemaError, StorageUnavailableError
 from ..storage.sql.faults import LOCK_NOT_AVAILABLE
+from ..storage.sql.revisions import only_adds
 from ..storage.sql.tables import REVISIONS
 from .alembic_config import HEAD, alone_with_alembic, config_of, context_of
 from .comparing import revision_of
@@ -23,6 +25,8 @@ from .connection import connected
 from .faults import faults, guarded, waited
 from .locks import TABLE_TURN, begin_alone, holders
 from .target import Target
+
+_LOG: Final = logging.getLogger("sessionstore.migrate")
 
 _PAUSE: Final = 0.5
 """Seconds for which a migration lets other transactions use the tables before it asks for its lock again."""
@@ -63,6 +67,7 @@ def upgrade(
     """Makes or upgrades the tables. May be called again, and from many processes and threads at once.
 
     Waits for other migrations of the same schema and for transactions that use its tables, and logs what it waits for.
+    Leaves tables of a newer revision as they are, if this version works with them.
 
     Args:
         url: The database; None: ``SESSIONSTORE_DATABASE_URL``, else the default SQLite file.
@@ -73,11 +78,13 @@ def upgrade(
     Raises:
         StorageError: The database failed or could not be reached. StorageUnavailableError: also if a lock was not free
             in time.
-        SchemaError: The database is at a revision that this version does not know.
+        SchemaError: The database is at a revision that this version neither knows nor works with.
         ConfigurationError: An argument is invalid, or the encoding of the database is not UTF-8.
     """
     target = Target.of(url, schema, lock_timeout)
-    guarded(target, "a migration", lambda: _migrate(target, lambda config: command.upgrade(config, revision)))
+    guarded(
+        target, "a migration", lambda: _migrate(target, lambda config: command.upgrade(config, revision), upward=True)
+    )
 
 
 def downgrade(
@@ -86,25 +93,44 @@ def downgrade(
     """Takes back the revisions after ``revision``. "base" takes back all of them and deletes every session.
 
     Raises:
-        StorageError, SchemaError: As upgrade().
+        StorageError: As upgrade().
+        SchemaError: The database is at a revision that this version does not know.
     """
     target = Target.of(url, schema, lock_timeout)
     guarded(target, "a migration", lambda: _migrate(target, lambda config: command.downgrade(config, revision)))
 
 
-def _migrate(target: Target, run: Callable[[Config], None]) -> None:
-    with connected(target) as connection:
-        found = revision_of(context_of(connection, target), target)
+def _migrate(target: Target, run: Callable[[Config], None], *, upward: bool = False) -> None:
     known = {script.revision for script in ScriptDirectory.from_config(config_of(target)).walk_revisions()}
-    if found is not None and found not in known:
-        raise SchemaError(
-            f"{target.place} is at revision {found}, which this version of sessionstore does not know; upgrade "
-            "sessionstore",
-            found=found,
-            wanted=REVISIONS[-1],
-        )
-    while not _done(target, run):
-        time.sleep(_PAUSE)
+    while True:
+        found = _found(target)
+        if upward and only_adds(found):
+            _LOG.info(
+                "the tables are at a newer revision, which this version works with: there is nothing to do",
+                extra={"revision": found, "known": REVISIONS[-1]},
+            )
+            return
+        if found is not None and found not in known:
+            raise SchemaError(
+                f"{target.place} is at revision {found}, which this version of sessionstore does not know; upgrade "
+                "sessionstore",
+                found=found,
+                wanted=REVISIONS[-1],
+            )
+        try:
+            if _done(target, run):
+                return
+        except ConfigurationError:
+            # While this process waited for its lock, another one may have upgraded to a revision that is unknown here.
+            if _found(target) == found:
+                raise
+        else:
+            time.sleep(_PAUSE)
+
+
+def _found(target: Target) -> str | None:
+    with connected(target) as connection:
+        return revision_of(context_of(connection, target), target)
 
 
 def _done(target: Target, run: Callable[[Config], None]) -> bool:
