@@ -1,6 +1,6 @@
 """A process of writers that is going to be killed: python -m tests.faults.client URL NAME SESSION_ID...
 
-It tells of each update before it asks for it ("try"), and after it was told of it ("landed", "unknown", "refused" or
+It tells of each write before it asks for it ("try"), and after it was told of it ("landed", "unknown", "refused" or
 "unexpected"), a line each. A line is in the pipe when the write returns, and killing the process does not take it back.
 It ends when its input does.
 """
@@ -16,8 +16,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from sessionstore import SessionManager, StorageUnavailableError, UpdateOutcomeUnknownError, open_storage
 
-from .tally import State, leave_mark
-from .writers import sessions_of
+from .tally import State
+from .writers import sessions_of, write
 
 _WRITERS = 8
 
@@ -26,19 +26,18 @@ def tell(*words: object) -> None:
     os.write(1, f"{' '.join(map(str, words))}\n".encode())
 
 
-async def write(
+async def write_and_tell(
     manager: SessionManager[State], session_ids: Sequence[str], writer: str, numbers: Iterable[int]
 ) -> None:
-    """Updates the sessions, at random, and tells of each update."""
+    """Writes to the sessions, at random, and tells of each write."""
     for number in numbers:
         session = random.choice(session_ids)  # noqa: S311
         tell("try", session, writer, number)
 
-        def mark(state: State, number: int = number) -> None:
-            leave_mark(state, writer, number)
-
         try:
-            (await manager.update_session(session, mark)).unwrap()
+            result = await write(manager, session, writer, number)
+            if result.error is not None:
+                raise result.error
         except UpdateOutcomeUnknownError:
             tell("unknown", session, writer, number)
         except StorageUnavailableError:
@@ -58,7 +57,7 @@ async def main(url: str, name: str, *session_ids: str) -> None:
         def numbers() -> Iterator[int]:
             return itertools.takewhile(lambda _: not over.is_set(), itertools.count(1))
 
-        await asyncio.gather(*(write(manager, session_ids, f"{name}-{n}", numbers()) for n in range(_WRITERS)))
+        await asyncio.gather(*(write_and_tell(manager, session_ids, f"{name}-{n}", numbers()) for n in range(_WRITERS)))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """A process whose clock is wrong: python -m tests.faults.clock_worker SECONDS URL.
 
-It answers a line by a line: "create ID", "update ID" and "look ID" with whether the session lives, "reap" with how many
-were deleted, "now" with what it takes for the time, as seconds since 1970.
+It answers a line by a line: "create ID", "update ID", "append ID" and "look ID" with whether the session lives, "reap"
+with how many were deleted, "now" with what it takes for the time, as seconds since 1970.
 """
 
 from __future__ import annotations
@@ -60,6 +60,8 @@ async def main(url: str) -> None:
                     return (await manager.create_session(session, ttl=dt.timedelta(seconds=TTL))).created
                 case "update":
                     return (await manager.update_session(session, lambda state: state)).success
+                case "append":
+                    return (await manager.append_items(session, [session])).success
                 case "look":
                     return (await manager.get_session(session, touch=False)).success
                 case "reap":

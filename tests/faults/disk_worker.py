@@ -21,8 +21,8 @@ from pathlib import Path
 from sessionstore import SessionManager, StorageError, UpdateOutcomeUnknownError, migrate, open_storage
 from tests.support.sqlite import sqlite_url
 
-from .tally import Log, State, leave_mark, reckon
-from .writers import found, sessions_of
+from .tally import Log, State, Way, reckon
+from .writers import found, sessions_of, write
 
 _WRITERS = 4
 _ROOM = 400_000
@@ -84,15 +84,14 @@ class Filler:
                 return
 
     async def update(self, session: str, luggage: str) -> bool:
-        """One update; whether it was acknowledged."""
-        number = next(self._numbers)
+        """One write, which appends items, changes the state, or does both; whether it was acknowledged."""
+        number = next(number for number in self._numbers if luggage or Way.of(number) is not Way.ITEMS)
 
-        def mark(state: State) -> None:
-            leave_mark(state, "w", number)
+        def load(state: State) -> None:
             state["luggage"] = luggage
 
         try:
-            result = await self._manager.update_session(session, mark)
+            result = await write(self._manager, session, "w", number, also=load)
         except UpdateOutcomeUnknownError:
             self.log.unknown[session, "w"].add(number)
         except StorageError:

@@ -1,14 +1,10 @@
-"""Writes that wait in the server land after their connections broke, and after they were sent once more."""
+"""Writes that wait in the server land after their connections broke, while others wait for them on new connections."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Sequence
-
 import psycopg
 
-from sessionstore.storage import Summary, Write
-from tests.support.bystander import dsn, until_blocked
+from tests.support.bystander import dsn, until, until_blocked
 from tests.support.postgres import Database
 
 from .proxy import Proxy
@@ -17,8 +13,10 @@ from .tally import Row
 from .ways import each_way, through
 from .writers import Writers
 
-_PATIENCE = 60.0
 _FAULT = "write lands late, after its connection was cut"
+
+_AGAIN = "wait_event_type = 'Lock' AND backend_start > '%s'"
+"""A writer is on a new connection by then, and waits for a write that was sent on one of the old ones."""
 
 LOCK = 4711
 # The row is locked by then, as it is while a write waits for a standby or for the disk. Writers share the lock.
@@ -27,7 +25,10 @@ WAITING = (
     CREATE FUNCTION waiting() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN PERFORM pg_advisory_xact_lock_shared({LOCK}); RETURN new; END $$
     """,
-    "CREATE TRIGGER waiting BEFORE UPDATE OF state ON sessionstore.sessions FOR EACH ROW EXECUTE FUNCTION waiting()",
+    """
+    CREATE TRIGGER waiting BEFORE UPDATE OF state, last_position ON sessionstore.sessions
+    FOR EACH ROW EXECUTE FUNCTION waiting()
+    """,
 )
 
 
@@ -44,26 +45,15 @@ async def _one_way(database: Database, driver: str, times: int) -> Row:
     ):
         for statement in WAITING:
             await bystander.execute(statement.encode())
-        sent_again = asyncio.Event()
-        seen: set[str] = set()
-        plain = storage.update_many
-
-        async def writing(writes: Sequence[Write]) -> Sequence[Summary | None]:
-            if not seen.isdisjoint(write.id for write in writes):
-                sent_again.set()
-            seen.update(write.id for write in writes)
-            return await plain(writes)
-
-        storage.update_many = writing  # type: ignore[method-assign]
         async with Writers(storage) as writers:
             await writers.all_move_on()
             for _ in range(times):
                 await bystander.execute("SELECT pg_advisory_lock(%s)", [LOCK])
                 await until_blocked(database)
-                sent_again.clear()
+                left = await (await bystander.execute("SELECT clock_timestamp()::text")).fetchone()
+                assert left is not None
                 proxy.leave()
-                async with asyncio.timeout(_PATIENCE):
-                    await sent_again.wait()
+                await until(database, f"SELECT count(*) > 0 FROM pg_stat_activity WHERE {_AGAIN % left}")
                 await bystander.execute("SELECT pg_advisory_unlock(%s)", [LOCK])
                 await writers.go_on()
         return await writers.row(database.url, _FAULT, times)

@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from sessionstore import SessionManager, open_storage
 
-from .client import tell, write
+from .client import tell, write_and_tell
 from .tally import State
 from .writers import sessions_of
 
@@ -34,9 +34,9 @@ def fork_under_traffic(manager: SessionManager[State], times: int, session_ids: 
         return itertools.takewhile(lambda _: not over.is_set(), itertools.count(1))
 
     async def traffic() -> None:
-        await write(manager, session_ids, "first", [1])
+        await write_and_tell(manager, session_ids, "first", [1])
         warm.wait()
-        await asyncio.gather(*(write(manager, session_ids, f"parent-{n}", numbers()) for n in range(_WRITERS)))
+        await asyncio.gather(*(write_and_tell(manager, session_ids, f"parent-{n}", numbers()) for n in range(_WRITERS)))
 
     parent = threading.Thread(target=asyncio.run, args=(traffic(),))
     parent.start()
@@ -57,7 +57,7 @@ def fork_under_traffic(manager: SessionManager[State], times: int, session_ids: 
 def _be_a_child(manager: SessionManager[State], session_ids: Sequence[str], name: str) -> None:
     async def traffic() -> None:
         own = range(1, _OWN + 1)
-        await asyncio.gather(*(write(manager, session_ids, f"{name}-{n}", own) for n in range(_WRITERS)))
+        await asyncio.gather(*(write_and_tell(manager, session_ids, f"{name}-{n}", own) for n in range(_WRITERS)))
 
     status = 1
     try:
@@ -78,10 +78,10 @@ def end_loops_under_traffic(
 ) -> None:
     async def traffic(at: int) -> None:
         writers = [
-            asyncio.create_task(write(manager, session_ids, f"loop{at}-{n}", itertools.count(1)))
+            asyncio.create_task(write_and_tell(manager, session_ids, f"loop{at}-{n}", itertools.count(1)))
             for n in range(_WRITERS)
         ]
-        await write(manager, session_ids, f"loop{at}", range(1, _OWN + 1))
+        await write_and_tell(manager, session_ids, f"loop{at}", range(1, _OWN + 1))
         del writers  # asyncio.run() cancels them
 
     with ThreadPoolExecutor(at_once) as threads:

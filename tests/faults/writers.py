@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from time import monotonic
@@ -30,6 +30,38 @@ _REFUSED_PAUSE = 0.02
 
 def sessions_of(storage: StorageProvider) -> SessionManager[State]:
     return SessionManager(new_state, storage, namespace="faults", ttl=None)
+
+
+async def write(
+    manager: SessionManager[State],
+    session: str,
+    writer: str,
+    number: int,
+    *,
+    also: Callable[[State], None] | None = None,
+    timeout: timedelta | None = None,  # noqa: ASYNC109  # the option of the call that is tried
+) -> SessionResult[Any]:
+    """A writer's call, in the way of its number: it changes the state, appends items, or does both at once.
+
+    Args:
+        manager: Where the session is.
+        session: The session.
+        writer: Who writes.
+        number: Which of the writer's calls this is.
+        also: What else changes the state.
+        timeout: How long to wait for the answer; None: for as long as it takes.
+    """
+
+    def mark(state: State) -> None:
+        leave_mark(state, writer, number)
+        if also is not None:
+            also(state)
+
+    way = Way.of(number)
+    if way is Way.ITEMS:
+        return await manager.append_items(session, items_of(writer, number), timeout=timeout)
+    items = items_of(writer, number) if way is Way.BOTH else []
+    return await manager.update_session(session, mark, append=items, timeout=timeout)
 
 
 async def found(url: str, first_versions: dict[str, int]) -> dict[str, Found]:
@@ -179,20 +211,11 @@ class Writers:
                 self._nobody_busy.set()
 
     async def _update(self, session: str, name: str, number: int) -> bool:
-        def mark(state: State) -> None:
-            leave_mark(state, name, number)
-
         task = asyncio.current_task()
         assert task is not None
         self._calling.add(task)
         try:
-            way = Way.of(number)
-            items = [] if way is Way.STATE else items_of(name, number)
-            result: SessionResult[Any]
-            if way is Way.ITEMS:
-                result = await self._manager.append_items(session, items, timeout=self._timeout)
-            else:
-                result = await self._manager.update_session(session, mark, append=items, timeout=self._timeout)
+            result = await write(self._manager, session, name, number, timeout=self._timeout)
         except asyncio.CancelledError:
             task.uncancel()
             self.log.unknown[session, name].add(number)

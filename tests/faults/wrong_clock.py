@@ -49,14 +49,14 @@ async def _live_and_expire(
     first, second = clients
     reaped = 0
     before, told, after = await _timed(server, first, "create", session)
-    for _ in range(_ACCESSES):
+    for at in range(_ACCESSES):
         row.acknowledged += told == "True"
         await asyncio.sleep(0.6 * TTL)
         reaped += int(await first.ask("reap"))
         if reaped and await _now(server) < before + TTL:
             row.wrong.append(f"{session} was reaped while it lived")
         first, second = second, first
-        accessed_before, told, accessed_after = await _timed(server, first, "update", session)
+        accessed_before, told, accessed_after = await _timed(server, first, "append" if at % 2 else "update", session)
         if told == "True":
             before, after = accessed_before, accessed_after
         elif accessed_after < before + TTL:

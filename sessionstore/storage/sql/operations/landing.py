@@ -151,11 +151,12 @@ class Landing:
                 self.results[key] = copy_of(self._error)
                 del self._lost[key]
                 continue
-            if (sent := self._sending.get(key)) is not None:
-                fate = fate_of(sent.row, append.id, found[key])
+            sent = self._sending.get(key)
+            fate, result = _fate(append, found[key])
+            if sent is not None:
                 result = sent.result
-            else:
-                fate, result = _fate(append, found[key])
+                if append.keep is not None:  # the items of the append may be removed again, and with them its trace
+                    fate = fate_of(sent.row, append.id, found[key])
             if fate is None:
                 continue
             if fate is Fate.UNTOLD:

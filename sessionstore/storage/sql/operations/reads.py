@@ -7,7 +7,6 @@ from datetime import datetime
 from math import inf
 
 from ....concurrency.loops import PerLoop
-from ....concurrency.sent import Sent, noting
 from ....errors import StorageUnavailableError, UpdateOutcomeUnknownError
 from ... import Document, Key, Window
 from ..drivers.driver import Row
@@ -102,9 +101,8 @@ class Reads:
 
     async def held(self, keys: Collection[Key]) -> Collection[Key]:
         """Returns the keys of the rows that other transactions hold."""
-        # It locks rows, and so has to run as a write does. But it writes nothing, which no caller needs to be told.
-        with noting(Sent()):
-            rows = await self._fetching.batch(self._statements.held, map(key_fields, keys), writing=True)
+        # The statement locks rows for its own duration and writes nothing. So it may be repeated if its answer is lost.
+        rows = await self._fetching.batch(self._statements.held, map(key_fields, keys), writing=False)
         return [key_of(row) for row in rows]
 
     async def access(

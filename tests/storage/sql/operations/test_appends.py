@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from contextlib import closing
 from datetime import timedelta
 from typing import Any
 
+import psycopg
 import pytest
 
 from sessionstore import SqlStorageProvider, StorageError, UpdateOutcomeUnknownError, open_storage
 from sessionstore.concurrency.deadline import within
 from sessionstore.concurrency.sent import Sent, noting
 from sessionstore.storage import Append, NewItem, Summary, Write
-from tests.support.bystander import ask, locked
+from tests.support.bystander import ask, dsn, kill_connections, locked
 from tests.support.documents import draft, key
 from tests.support.late import LateGateway
 from tests.support.postgres import Database
@@ -119,6 +121,26 @@ async def test_a_caller_whose_time_is_over_at_a_held_row_is_told_that_nothing_wa
                 await within(timedelta(seconds=0.5), waiting, sent.written)
     assert type(raised.value).__name__ == "StorageUnavailableError"
     assert log_of(postgres) == []
+
+
+async def test_a_lost_look_at_the_holder_of_a_row_leaves_the_outcome_of_an_append_known(
+    storage: SqlStorageProvider, postgres: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = storage._fetching.batch
+    looks = 0
+
+    async def batch(pair: Any, *args: Any, **how: Any) -> Sequence[Any]:
+        nonlocal looks
+        if pair is storage._statements.held and not looks:
+            looks += 1
+            kill_connections(postgres)  # the holder's too
+        return await plain(pair, *args, **how)
+
+    monkeypatch.setattr(storage._fetching, "batch", batch)
+    with closing(psycopg.connect(dsn(postgres.url))) as holder:
+        holder.execute("SELECT FROM sessionstore.sessions WHERE session_id = 's' FOR UPDATE")
+        assert taken(await storage.append(Append(key("s"), items("1")))) == [1]
+    assert looks == 1
 
 
 async def test_a_refused_append_concerns_only_its_caller(storage: SqlStorageProvider, postgres: Database) -> None:

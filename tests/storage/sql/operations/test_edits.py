@@ -186,7 +186,7 @@ async def test_an_edit_whose_answer_was_lost_before_its_session_was_deleted_is_n
 
 
 @pytest.mark.parametrize("landing", [True, False])
-@pytest.mark.parametrize("since", [0, 2])
+@pytest.mark.parametrize("since", [0, 2, 40])
 async def test_an_append_with_ids_whose_answer_was_lost_lands_once_and_has_its_positions(
     storage: SqlStorageProvider, commits: Commits, postgres: Database, landing: bool, since: int
 ) -> None:
