@@ -203,8 +203,8 @@ def storage_error(
         )
     if fault is Fault.DENIED:
         return StorageError(
-            f"the role lacks a privilege in {backend}; grant it USAGE on the schema "
-            "and SELECT, INSERT, UPDATE and DELETE on its tables",
+            f"{backend} refused the statement for lack of a privilege, although the role has those on the schema and "
+            "its tables; look for a trigger, a function or a policy that asks for another one",
             code=code,
         )
     if isinstance(error, InvalidRequestError):

@@ -17,7 +17,7 @@ Use: TypeAlias = Literal["service", "reaper", "readonly"]
 
 USES: Final[tuple[Use, ...]] = get_args(Use)
 
-MISSING: Final = "42501"
+MISSING_GRANT: Final = "42501"
 """The SQLSTATE insufficient_privilege."""
 
 _SESSIONS: Final = "sessions"
@@ -69,6 +69,49 @@ NEEDS: Final[Mapping[Use, Sequence[Need]]] = {
 """What a role needs for each use. Needs of one table stand together."""
 
 
+def _values() -> str:
+    return ", ".join(
+        f"('{use}', {place}, '{need.table}', '{need.privilege}', CAST('{{{','.join(need.columns)}}}' AS text[]))"
+        for use, needs in NEEDS.items()
+        for place, need in enumerate(needs)
+    )
+
+
+# Asks no table of ours, so every role may ask. A privilege on all columns is as good as one on the table. What is not
+# there lacks nothing: the revision says that.
+_LACKING: Final = """
+WITH need (use, place, name, privilege, columns) AS (VALUES {needs})
+SELECT CAST(current_user AS text) AS role, CAST(need.place AS bigint) AS place
+FROM need
+JOIN pg_catalog.pg_namespace AS n ON n.nspname = :schema
+LEFT JOIN pg_catalog.pg_class AS c ON c.relnamespace = n.oid AND c.relname = need.name AND need.name <> ''
+WHERE need.use = :use AND NOT coalesce(
+    CASE
+        WHEN need.name = '' THEN pg_catalog.has_schema_privilege(n.oid, need.privilege)
+        WHEN need.privilege = 'DELETE' THEN pg_catalog.has_table_privilege(c.oid, need.privilege)
+        WHEN need.privilege = 'UPDATE' AND pg_catalog.cardinality(need.columns) > 0
+            THEN pg_catalog.has_any_column_privilege(c.oid, need.privilege)
+        ELSE NOT EXISTS (
+            SELECT FROM pg_catalog.pg_attribute AS a
+            WHERE a.attrelid = c.oid AND NOT a.attisdropped
+            AND CASE
+                WHEN pg_catalog.cardinality(need.columns) = 0 THEN a.attnum > 0
+                ELSE CAST(a.attname AS text) = ANY (need.columns)
+            END
+            AND NOT pg_catalog.has_column_privilege(c.oid, a.attnum, need.privilege)
+        )
+    END,
+    true
+)
+ORDER BY need.place
+"""
+LACKING: Final = _LACKING.replace("{needs}", _values())
+"""The query for the needs of a use that this role lacks: the name of the role, and the place of each among its needs.
+
+Parameters: ``schema`` and ``use``.
+"""
+
+
 def grants(needs: Iterable[Need], *, schema: str, role: str) -> Iterator[str]:
     """Writes the GRANT statements for a role, one for the schema and one for each table, each without a semicolon."""
     for table, needed in groupby(needs, key=lambda need: need.table):
@@ -95,10 +138,20 @@ def missing_grants(needs: Sequence[Need], *, schema: str, role: str) -> StorageE
     remedy = " ".join(f"{grant};" for grant in grants(needs, schema=schema, role=role))
     error = StorageError(
         f"the role {role!r} lacks {lacking} in schema {schema!r}; let the owner of the tables run `{remedy}`",
-        code=MISSING,
+        code=MISSING_GRANT,
     )
     error.refused = False  # A part of the batch would be refused as well.
     return error
+
+
+def may_not_connect(role: str | None, database: str | None) -> StorageError:
+    """Makes the error for a role that the database lets not in; None: the URL does not name it."""
+    who, where = (None if name is None else quoted(name) for name in (role, database))
+    return StorageError(
+        f"the role {'' if role is None else f'{role!r} '}may not connect to the database; let its owner run "
+        f"`GRANT CONNECT ON DATABASE {where or '...'} TO {who or '...'};`",
+        code=MISSING_GRANT,
+    )
 
 
 def _privilege(need: Need) -> str:

@@ -20,6 +20,7 @@ from ....errors import ConfigurationError, SessionStoreError, StorageError
 from ..causes import Stage, clean_cause
 from ..drivers.sqlite_thread import supervise_all
 from ..faults import NOT_PREPARED, Fault, code_of, driver_error, of_one_statement, refused_access, storage_error
+from ..privileges import Use, may_not_connect
 from ..sqlite_file import trouble_with
 from ..urls.sqlite import file_of
 from .bounded import Left, bounded
@@ -27,6 +28,7 @@ from .channel import NO_QUEUE, Channel
 from .database import DATABASES, database
 from .engine_options import check_pool, check_translation
 from .first_call import FirstCall
+from .grants import NEEDED_BY, Grants
 from .lease import Lease, to_its_end
 from .limits import Limits
 from .modes import MODES
@@ -93,6 +95,7 @@ class Gateway:
         check_translation(engine, self.schema)
         self._backend, self.table, self.statements = database(engine.dialect, self.schema)
         self._first_call = FirstCall(self.table, self._backend, file_of(engine.url) if sqlite else None)
+        self._grants = Grants(self.schema, self._backend)
         self._checked = self._closed = self._advised = False
 
     @property
@@ -109,6 +112,7 @@ class Gateway:
         longer: float = 0.0,
         at_most: float = inf,
         access: bool = False,
+        use: Use | None = None,
     ) -> R:
         """Runs an operation and returns its result. The operation may raise errors of the database only.
 
@@ -120,6 +124,7 @@ class Gateway:
             at_most: For how many seconds it may run in any case.
             access: Whether it writes for the sake of a read. Then it is refused where the server only reads, and the
                 connection serves reads as before.
+            use: What a role has to be granted for it; None: as much as a service, or if it only reads, what reads need.
 
         Raises:
             StorageError: See faults.py. A read that loses its connection is repeated on another one. An operation that
@@ -128,12 +133,13 @@ class Gateway:
         """
         if self._closed:
             raise StorageError("the storage is closed; open another one")
+        use = use or NEEDED_BY[writing]
         if not self._checked:
-            await self._check_schema()
+            await self._check_schema(use)
         if writing and (sent := noted()) is not None:
             sent.begin()
         seconds = min(at_most, statements * self._limits.statement_seconds + longer)
-        return await self._attempt(operation, writing=writing, seconds=seconds, access=access)
+        return await self._attempt(operation, writing=writing, seconds=seconds, access=access, use=use)
 
     @asynccontextmanager
     async def transaction(self, lease: Lease) -> AsyncGenerator[None]:
@@ -172,11 +178,11 @@ class Gateway:
         engine = self._async_engine.sync_engine
         return Channel(engine, self._backend, self._limits, owned=self._owned, ended=self._channels.end)
 
-    async def _check_schema(self) -> None:
+    async def _check_schema(self, use: Use) -> None:
         async with self.channel.check_turn:
             if self._checked:
                 return
-            seen = await self._attempt(self._first_call.look, writing=False, diagnosing=False)
+            seen = await self._attempt(self._first_call.look, writing=False, diagnosing=False, use=use)
             if refusal := self._first_call.refusal(seen):
                 raise refusal
             self._checked = True
@@ -189,6 +195,7 @@ class Gateway:
         diagnosing: bool = True,
         seconds: float | None = None,
         access: bool = False,
+        use: Use | None = None,
     ) -> R:
         bound = self._limits.statement_seconds if seconds is None else seconds
         began = monotonic()
@@ -221,7 +228,12 @@ class Gateway:
                 error.__context__ = None  # the driver's own error; the cause is a copy of it
                 raise error from (None if cause is None else clean_cause(cause, stage))
             translated: SessionStoreError = self._translated(error, fault, writing=writing)
-            if fault in _OF_THE_TABLES and diagnosing:
+            if fault is Fault.DENIED and stage is Stage.CONNECTING and self.schema is not None:
+                url = self._async_engine.url
+                raise may_not_connect(url.username, url.database) from clean_cause(error, stage)
+            if fault is Fault.DENIED and use is not None:
+                translated = await self._lacking(use) or translated
+            if fault in _OF_THE_TABLES and diagnosing and getattr(translated, "refused", True):
                 translated = await self._diagnosed() or translated
             raise translated from clean_cause(error, stage)
 
@@ -295,6 +307,10 @@ class Gateway:
         """The error where a table or column is missing: its revision is wrong, or it is gone. None: it is a defect."""
         seen = await self._attempt(self._first_call.look, writing=False, diagnosing=False)
         return self._first_call.missing(seen)
+
+    async def _lacking(self, use: Use) -> StorageError | None:
+        """The error that names the privileges that the role lacks; None: it lacks none of those that we need."""
+        return await self._attempt(lambda lease: self._grants.look(lease, use), writing=False, diagnosing=False)
 
 
 def _disown(channels: Mapping[asyncio.AbstractEventLoop, Channel]) -> None:

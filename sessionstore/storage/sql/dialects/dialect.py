@@ -61,6 +61,13 @@ class Backend(Protocol):
         """
         ...
 
+    def lacking(self, schema: str | None) -> Statement | None:
+        """Selects the needs that this role lacks, by a parameter ``use``; None: the database has no roles.
+
+        Returns rows of two values: the name of the role, and the place of the need in ``NEEDS[use]``.
+        """
+        ...
+
     def now(self, given: BindParameter[Any]) -> ColumnElement[Any]:
         """Returns the given time, else the database's clock.
 

@@ -32,6 +32,7 @@ from sqlalchemy.sql.dml import Delete
 from ..drivers.driver import Asyncpg, Driver, Psycopg
 from ..drivers.prepared import Statement
 from ..faults import READ_ONLY, Fault, code_of, driver_error, fault_without_code, source_of
+from ..privileges import LACKING, MISSING_GRANT
 from ..tables import FIRST_READ, LAST_READ, LONGEST
 from .dialect import Fields, batch_parameter, between
 
@@ -47,7 +48,6 @@ _ENDED: Final = {"25P03", "25P04"}
 _REFUSED_CLASSES: Final = ("08", "53")
 # Among them feature_not_supported: our statements are not allowed on a table with rules
 _SCHEMA: Final = {"42P01", "3F000", "42703", "0A000"}
-_DENIED: Final = "42501"
 
 # A policy hides no row if its expressions are the constant true. Each command needs one permissive policy of that kind,
 # and every restrictive policy has to be of that kind.
@@ -129,6 +129,11 @@ class PostgreSQL:
     def relations(self, schema: str | None) -> Statement:
         found = text(_RELATIONS).bindparams(bindparam("schema", schema, type_=Text()))
         return found.columns(column("name", Text()), column("hides", Boolean()), column("ruled", Boolean()))
+
+    def lacking(self, schema: str | None) -> Statement | None:
+        bound = (bindparam("schema", schema, type_=Text()), bindparam("use", type_=Text()))
+        found = text(LACKING).bindparams(*bound)
+        return found.columns(column("role", Text()), column("place", BigInteger()))
 
     def now(self, given: BindParameter[Any]) -> ColumnElement[Any]:
         # Not now(), the start of the transaction, nor statement_timestamp(): both may be from before a lock wait.
@@ -242,7 +247,7 @@ class PostgreSQL:
             return fault_without_code(
                 original, connected=connected, alive=alive, errors=driver.errors, unsent=driver.unsent
             )
-        if code == _DENIED:
+        if code == MISSING_GRANT:
             return Fault.DENIED
         if code in _LOST:
             return Fault.LOST

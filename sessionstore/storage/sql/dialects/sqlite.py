@@ -62,6 +62,9 @@ class SQLite:
     def relations(self, schema: str | None) -> Statement:
         return select(column("name", Text()), false(), false()).select_from(table("sqlite_master"))
 
+    def lacking(self, schema: str | None) -> Statement | None:
+        return None
+
     def now(self, given: BindParameter[Any]) -> ColumnElement[Any]:
         return func.coalesce(given, literal_column(_NOW), type_=given.type)
 

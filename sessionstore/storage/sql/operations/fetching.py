@@ -14,6 +14,7 @@ from ..connections.gateway import Gateway
 from ..connections.lease import Lease
 from ..drivers.driver import Row
 from ..drivers.prepared import Prepared
+from ..privileges import Use
 from ..statements.compiled import Pair
 from ..statements.rows import Fields, key_of, packed
 from .answers import not_asked_for
@@ -40,11 +41,13 @@ class Fetching:
         check_clock(clock)
         self._clock = clock
 
-    async def rows(self, statement: Prepared, params: Fields, *, writing: bool) -> Sequence[Row]:
-        """Runs a statement that has no batch: a page, a count, or a deletion of many rows."""
+    async def rows(
+        self, statement: Prepared, params: Fields, *, writing: bool, use: Use | None = None
+    ) -> Sequence[Row]:
+        """Runs a statement that has no batch: a page, a count, or a deletion of many rows; see Gateway.run()."""
         bound = self._dated(params)
         return await self._gateway.run(
-            lambda lease: statement.fetch(lease.driver, bound), writing=writing, statements=_LONG
+            lambda lease: statement.fetch(lease.driver, bound), writing=writing, statements=_LONG, use=use
         )
 
     async def batch(

@@ -60,19 +60,25 @@ class Purging:
         if since is None:
             await self._forget_receipts(limit)
         params = {"limit": limit, "grace": micros(grace), "since": since or FIRST_INSTANT}
-        rows = [row for row in await self._fetching.rows(self._statements.purge, params, writing=True) if row[0]]
+        rows = [
+            row
+            for row in await self._fetching.rows(self._statements.purge, params, writing=True, use="reaper")
+            if row[0]
+        ]
         last = max((row[1] for row in rows), default=None)
         return Purge(sum(int(row[0]) for row in rows), last, sum(int(row[2]) for row in rows))
 
     async def count(self, grace: timedelta, since: datetime | None) -> int:
         """Counts the rows that a purge would delete."""
         params = {"grace": micros(grace), "since": since or FIRST_INSTANT}
-        ((count,),) = await self._fetching.rows(self._statements.count_expired, params, writing=False)
+        ((count,),) = await self._fetching.rows(self._statements.count_expired, params, writing=False, use="reaper")
         return int(count)
 
     async def _forget_receipts(self, limit: int) -> None:
         statement = self._statements.forget_receipts
         while statement is not None:
-            forgotten = await self._fetching.rows(statement, {"limit": limit, "grace": micros(_RECEIPTS)}, writing=True)
+            forgotten = await self._fetching.rows(
+                statement, {"limit": limit, "grace": micros(_RECEIPTS)}, writing=True, use="reaper"
+            )
             if len(forgotten) < limit:
                 return

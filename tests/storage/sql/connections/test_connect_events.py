@@ -105,11 +105,15 @@ async def test_an_acknowledged_write_is_committed_whatever_an_event_did(
 
 
 REFUSED: dict[str, tuple[Act, type[StorageError], str]] = {
-    "SET ROLE": (run_sql("SET ROLE sessionstore_nobody"), StorageError, "the role lacks a privilege"),
+    "SET ROLE": (
+        run_sql("SET ROLE sessionstore_nobody"),
+        StorageError,
+        "lacks USAGE on the schema, SELECT/INSERT",
+    ),
     "SET SESSION AUTHORIZATION": (
         run_sql("SET SESSION AUTHORIZATION sessionstore_nobody"),
         StorageError,
-        "the role lacks a privilege",
+        "lacks USAGE on the schema, SELECT/INSERT",
     ),
     "default_transaction_read_only": (
         run_sql("SET default_transaction_read_only = on"),
