@@ -11,6 +11,7 @@ from ..storage.sql.tables import REVISIONS
 from .alembic_config import context_of
 from .connection import connected
 from .faults import guarded
+from .indexes import invalid_indexes
 from .target import Target
 
 
@@ -54,6 +55,13 @@ def _compare(target: Target, wanted: str) -> None:
             seen = "has no sessionstore tables" if found is None else f"is at revision {found}"
             raise SchemaError(
                 f"{target.place} {seen}, and this version of sessionstore wants revision {wanted}; {remedy}",
+                found=found,
+                wanted=wanted,
+            )
+        if invalid := invalid_indexes(connection, target):
+            raise SchemaError(
+                f"{target.place} has indexes that are invalid, because a build did not end: {', '.join(invalid)}; run "
+                f"`sessionstore migrate upgrade{target.option}`",
                 found=found,
                 wanted=wanted,
             )

@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from ..errors import ConfigurationError, SessionStoreError, StorageError, StorageUnavailableError
 from ..storage.sql.causes import Stage, clean_cause
-from ..storage.sql.faults import LOCK_NOT_AVAILABLE, READ_ONLY, code_of, driver_error
+from ..storage.sql.faults import DEADLOCK, LOCK_NOT_AVAILABLE, READ_ONLY, code_of, driver_error
 from ..storage.sql.sqlite_file import trouble_with
 from .target import Target
 from .waits import shown
@@ -25,6 +25,7 @@ _LONGER: Final = "try again later, or wait longer: --lock-timeout, or lock_timeo
 
 _UNAVAILABLE: Final = {
     LOCK_NOT_AVAILABLE: "another transaction holds a lock on the tables; nothing was changed, try again",
+    DEADLOCK: "it and other transactions waited for each other; nothing was changed, try again",
     READ_ONLY: "the server is read-only; give the URL of the primary, or check default_transaction_read_only",
     "25P03": "the server closed the connection, because of idle_in_transaction_session_timeout",
     "25P04": "the server closed the connection, because of transaction_timeout; raise it for this role, and try again",

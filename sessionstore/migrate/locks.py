@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from datetime import timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, event, text
 from sqlalchemy.exc import DBAPIError
 
-from ..storage.sql.faults import LOCK_NOT_AVAILABLE, code_of, driver_error
-from .waits import LockWait, shown
+from ..storage.sql.faults import DEADLOCK, LOCK_NOT_AVAILABLE, code_of, driver_error
+from .waits import LONGEST, LockWait, shown
 
 _LONGEST_TURN: Final = 10.0
 """Seconds of one wait for another migration. After each wait the migration logs what it waits for."""
 
-TABLE_TURN: Final = 5.0
-"""Seconds of one wait for a table. All other users of the table queue behind the migration, so the waits are short."""
+TABLE_TURN: Final = 2.0
+"""Seconds for which one transaction of a migration waits for tables. All other users of a table queue behind the
+migration, so the waits are short. They are longer than PostgreSQL's deadlock_timeout (1 s), after which a waiting
+transaction ends an autovacuum."""
+
+_SHORTEST_WAIT: Final = 50
+"""Milliseconds of the shortest wait, where an earlier wait of the transaction has used up its time."""
+
+_AGAIN: Final = frozenset({LOCK_NOT_AVAILABLE, DEADLOCK})
 
 # Without the texts of statements, which may quote data. Only members of pg_read_all_stats see the times of other roles.
 _HOLDERS: Final = """
-    SELECT DISTINCT locks.pid, activity.usename, activity.application_name,
+    SELECT DISTINCT locks.pid, activity.usename, activity.application_name, activity.backend_type,
         extract(epoch FROM clock_timestamp() - coalesce(activity.xact_start, activity.backend_start))
     FROM pg_catalog.pg_locks AS locks
     LEFT JOIN pg_catalog.pg_stat_activity AS activity ON activity.pid = locks.pid
@@ -69,6 +77,48 @@ def begin_alone(connection: Connection, schema: str, lock_wait: LockWait) -> Non
                 raise
 
 
+def limit_waits(connection: Connection, lock_wait: LockWait) -> None:
+    """Limits how long each transaction on the connection waits for tables: TABLE_TURN, whatever the number of tables.
+
+    The transaction keeps the locks that it has while it waits for the next one. With a limit for each wait, users of
+    the first table would wait for the sum. A statement that works CONCURRENTLY blocks nobody while it waits for
+    transactions to end, so it may wait for as long as the migration has time, and no statement_timeout ends it.
+    """
+    ends = 0.0
+    longest = shortest = set_to = 0
+    unlimited = False
+
+    def began(_: Connection) -> None:
+        nonlocal ends, longest, shortest, set_to
+        longest = lock_wait.share(TABLE_TURN)
+        shortest = min(_SHORTEST_WAIT, longest)
+        ends = time.monotonic() + longest / 1000
+        set_to = 0
+
+    def limit(_: Connection, cursor: Any, statement: str, *__: object) -> None:
+        nonlocal set_to, unlimited
+        if " CONCURRENTLY " in statement:
+            cursor.execute(f"SET lock_timeout = {lock_wait.share(LONGEST.total_seconds())}")
+            cursor.execute("SET statement_timeout = 0")
+            unlimited = True
+            return
+        if unlimited:
+            cursor.execute("RESET statement_timeout")
+            unlimited, set_to = False, 0
+        left = max(shortest, int(1000 * (ends - time.monotonic())))
+        if set_to == 0 or set_to - left >= _SHORTEST_WAIT:
+            cursor.execute(f"SET lock_timeout = {left}")
+            set_to = left
+
+    event.listen(connection, "begin", began)
+    event.listen(connection, "before_cursor_execute", limit)
+
+
+def may_go_again(code: str | None) -> bool:
+    """Whether a migration that failed with this code was rolled back because of locks, and may be tried again."""
+    return code in _AGAIN
+
+
 def holders(connection: Connection, schema: str) -> str:
     """The processes that migrate the schema; if there are none, those that use its tables."""
     with connection.begin():
@@ -88,10 +138,12 @@ def _described(connection: Connection, query: str, **parameters: Any) -> str:
     return ", ".join(_who(*row) for row in connection.execute(text(query), parameters))
 
 
-def _who(pid: int | None, role: str | None, application: str | None, seconds: float | None) -> str:
+def _who(pid: int | None, role: str | None, application: str | None, kind: str | None, seconds: float | None) -> str:
     if pid is None:
         return "a prepared transaction (see pg_prepared_xacts)"
     since = "" if seconds is None else f", which began {shown(timedelta(seconds=int(seconds)))} ago"
+    if kind == "autovacuum worker":
+        return f"process {pid}, an autovacuum{since}"
     return f"process {pid} of role {role!r}, application {application or ''!r}{since}"
 
 

@@ -16,20 +16,17 @@ from sqlalchemy import Connection, text
 from sqlalchemy.sql.ddl import CreateSchema
 
 from ..errors import ConfigurationError, SchemaError, StorageUnavailableError
-from ..storage.sql.faults import LOCK_NOT_AVAILABLE
 from ..storage.sql.revisions import only_adds
 from ..storage.sql.tables import REVISIONS
 from .alembic_config import HEAD, alone_with_alembic, config_of, context_of
 from .comparing import revision_of
 from .connection import connected
 from .faults import faults, guarded, waited
-from .locks import TABLE_TURN, begin_alone, holders
+from .indexes import rebuild_invalid
+from .locks import begin_alone, holders, limit_waits, may_go_again
 from .target import Target
 
 _LOG: Final = logging.getLogger("sessionstore.migrate")
-
-_PAUSE: Final = 0.5
-"""Seconds for which a migration lets other transactions use the tables before it asks for its lock again."""
 
 
 @contextmanager
@@ -49,9 +46,8 @@ def migrating(target: Target) -> Generator[Connection]:
     with faults(target, "a migration"), connected(target) as connection:
         if target.schema is not None:
             begin_alone(connection, target.schema, target.lock_wait)
+            limit_waits(connection, target.lock_wait)
             with connection.begin():
-                # Short, because all other users of a table wait behind a migration that waits for its lock.
-                connection.execute(text(f"SET lock_timeout = {target.lock_wait.turn(TABLE_TURN)}"))
                 _ensure_schema(connection, target.schema)
         yield connection
         # Closing the connection releases the lock.
@@ -67,13 +63,15 @@ def upgrade(
     """Makes or upgrades the tables. May be called again, and from many processes and threads at once.
 
     Waits for other migrations of the same schema and for transactions that use its tables, and logs what it waits for.
+    Rebuilds indexes of the tables that an interrupted ``REINDEX`` or ``CREATE INDEX CONCURRENTLY`` left invalid.
     Leaves tables of a newer revision as they are, if this version works with them.
 
     Args:
         url: The database; None: ``SESSIONSTORE_DATABASE_URL``, else the default SQLite file.
         schema: The PostgreSQL schema, made if it is missing; None: ``SESSIONSTORE_SCHEMA``, else "sessionstore".
         revision: The last revision to apply.
-        lock_timeout: How long to wait for locks in all; None: 5 minutes, and 30 seconds for a SQLite file.
+        lock_timeout: How long to wait for locks in all; None: 5 minutes, and 30 seconds for a SQLite file. Each wait
+            for tables is 2 seconds at most, since other users of a table queue behind it.
 
     Raises:
         StorageError: The database failed or could not be reached. StorageUnavailableError: also if a lock was not free
@@ -82,9 +80,12 @@ def upgrade(
         ConfigurationError: An argument is invalid, or the encoding of the database is not UTF-8.
     """
     target = Target.of(url, schema, lock_timeout)
-    guarded(
-        target, "a migration", lambda: _migrate(target, lambda config: command.upgrade(config, revision), upward=True)
-    )
+
+    def run(config: Config) -> None:
+        command.upgrade(config, revision)
+        rebuild_invalid(config.attributes["connection"], target)
+
+    guarded(target, "a migration", lambda: _migrate(target, run, upward=True))
 
 
 def downgrade(
@@ -125,7 +126,7 @@ def _migrate(target: Target, run: Callable[[Config], None], *, upward: bool = Fa
             if _found(target) == found:
                 raise
         else:
-            time.sleep(_PAUSE)
+            time.sleep(target.lock_wait.pause())
 
 
 def _found(target: Target) -> str | None:
@@ -144,7 +145,7 @@ def _done(target: Target, run: Callable[[Config], None]) -> bool:
         with migrating(target) as connection, alone_with_alembic():
             run(config_of(target, connection=connection))
     except StorageUnavailableError as error:
-        if target.schema is None or error.code != LOCK_NOT_AVAILABLE:
+        if target.schema is None or not may_go_again(error.code):
             raise
         with connected(target) as connection:
             whom = holders(connection, target.schema)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import random
 import time
 from datetime import timedelta
 from typing import Final
@@ -21,6 +22,8 @@ _UNNOTICED: Final = 1.0
 """Seconds of waiting without a message, as when many processes begin at once."""
 _BETWEEN_REPORTS: Final = 10.0
 _SHORTEST_TURN: Final = 0.05
+_FIRST_PAUSE: Final = 0.5
+_LONGEST_PAUSE: Final = 4.0
 
 _logger = logging.getLogger(__name__.rpartition(".")[0])
 
@@ -36,6 +39,7 @@ class LockWait:
         self.timeout = timeout
         self._end: float | None = None
         self._next_report = 0.0
+        self._pauses = 0
 
     @classmethod
     def of(cls, timeout: object, *, sqlite: bool) -> LockWait:
@@ -54,6 +58,16 @@ class LockWait:
         """How many milliseconds to wait now, at least one: until the next report or the end, at most ``longest`` s."""
         left = self._left()
         return max(1, int(1000 * min(longest, left, max(_SHORTEST_TURN, self._next_report - time.monotonic()))))
+
+    def share(self, longest: float) -> int:
+        """How many milliseconds of the time that is left a wait may take, at least one and at most ``longest`` s."""
+        return max(1, int(1000 * min(longest, self._left())))
+
+    def pause(self) -> float:
+        """How many seconds to leave the tables to others before the next try: longer each time, and at random."""
+        longest = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**self._pauses)
+        self._pauses += 1
+        return max(0.0, min(self._left(), random.uniform(longest / 2, longest)))  # noqa: S311  # no secret
 
     @property
     def over(self) -> bool:

@@ -18,7 +18,7 @@ import pytest
 from sqlalchemy.engine import make_url
 
 from sessionstore import ConfigurationError, StorageError, StorageUnavailableError, migrate
-from sessionstore.migrate import upgrading
+from sessionstore.migrate import locks
 from sessionstore.migrate import waits as waiting
 from sessionstore.storage.sql.tables import REVISIONS
 from tests.support.postgres import Database, PostgresServer
@@ -97,7 +97,7 @@ def test_the_error_of_a_migration_that_gives_up_names_who_uses_the_tables(postgr
 async def test_a_migration_that_waits_for_a_table_lets_others_pass_and_succeeds(
     postgres: Database, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(upgrading, "TABLE_TURN", 0.2)
+    monkeypatch.setattr(locks, "TABLE_TURN", 0.2)
     monkeypatch.setattr(waiting, "_UNNOTICED", 0.3)
     told = threading.Event()
     monkeypatch.setattr(caplog.handler, "emit", lambda _: told.set())
@@ -176,3 +176,41 @@ def test_the_error_names_a_table_that_the_migrations_did_not_make(bare_database:
     with pytest.raises(StorageError, match="which the migrations did not make") as raised:
         migrate.upgrade(bare_database.url)
     assert raised.value.code == "42P07"
+
+
+def test_the_waits_of_one_transaction_for_tables_have_one_limit_together(
+    bare_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(locks, "TABLE_TURN", 0.3)
+    show = "SELECT setting::int FROM pg_settings WHERE name = 'lock_timeout'"
+    with migrate.migrating(migrate.Target.of(bare_database.url, None)) as connection:
+        for _ in range(2):
+            with connection.begin():
+                assert 50 < connection.exec_driver_sql(show).scalar_one() <= 300
+                connection.exec_driver_sql("SELECT pg_sleep(0.3)")
+                assert connection.exec_driver_sql(show).scalar_one() == 50
+
+
+def test_a_statement_that_blocks_nobody_may_wait_for_all_of_the_time(bare_database: Database) -> None:
+    set_for_everybody(bare_database, "statement_timeout = '7s'")
+    show = "SELECT setting::int FROM pg_settings WHERE name IN ('lock_timeout', 'statement_timeout') ORDER BY name"
+    target = migrate.Target.of(bare_database.url, None, timedelta(seconds=50))
+    with migrate.migrating(target) as connection, connection.begin():
+        lock_timeout, statement_timeout = connection.exec_driver_sql(f"{show} -- CONCURRENTLY ").scalars()
+        assert lock_timeout > 2000
+        assert statement_timeout == 0
+        lock_timeout, statement_timeout = connection.exec_driver_sql(show).scalars()
+        assert lock_timeout <= 2000
+        assert statement_timeout == 7000
+
+
+async def test_a_migration_that_a_deadlock_ends_is_tried_again(postgres: Database) -> None:
+    with ThreadPoolExecutor() as pool, psycopg.connect(dsn(postgres.url), autocommit=True) as other:
+        other.execute("SET deadlock_timeout = '1min'")  # so that the server ends the migration
+        with other.transaction():
+            other.execute("SELECT FROM sessionstore.items")
+            downgrade = pool.submit(migrate.downgrade, postgres.url, revision=REVISIONS[0])
+            await until_blocked(postgres)
+            other.execute("SELECT FROM sessionstore.sessions")
+        downgrade.result(timeout=30)
+    assert migrate.current(postgres.url) == REVISIONS[0]

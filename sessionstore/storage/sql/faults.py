@@ -43,9 +43,13 @@ _LIMITS: Final = {
 NOT_PREPARED: Final = {"26000", "42P05"}
 
 LOCK_NOT_AVAILABLE: Final = "55P03"
+"""The code of what is refused because a lock was not free within lock_timeout."""
+
+DEADLOCK: Final = "40P01"
+"""The code of what was rolled back because transactions waited for each other."""
+
 UNIQUE_VIOLATION: Final = "23505"
 DIVISION_BY_ZERO: Final = "22012"
-"""The code of what is refused because a lock was not free within lock_timeout."""
 
 TOO_MANY: Final = "53300"
 """The code of a connection that is refused because the server, the database or the role has no more of them."""
