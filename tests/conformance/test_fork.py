@@ -92,6 +92,20 @@ async def test_a_live_session_of_the_key_is_returned_as_an_access(storage: Stora
     assert await texts_of(storage, "copy") == []
 
 
+async def test_a_live_session_of_another_owner_is_returned_and_not_accessed(
+    storage: StorageProvider, clock: ManualClock
+) -> None:
+    await put(storage, "s", owner_id="u1", ttl=None)
+    await put(storage, "copy", owner_id="u2")
+    before = await window_of(storage, "copy", Window())
+    clock.advance(TTL * 0.9)
+    forked = await storage.fork(Fork(key(), key("copy"), owner_id="u1"))
+    assert forked is not None
+    assert (forked.created, forked.document.summary) == (False, before.summary)
+    clock.advance(TTL * 0.9)
+    assert not await storage.exists(key("copy"))
+
+
 async def test_a_session_forked_to_its_own_key_is_returned(storage: StorageProvider) -> None:
     await put(storage, "s")
     await fill(storage, "s", "1")

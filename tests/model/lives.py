@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from sessionstore import MemoryStorageProvider, SessionManager, SessionResult, StorageProvider
-from sessionstore.storage import Creation, Document, Draft, Key, Summary, Write
+from sessionstore.storage import Creation, Document, Draft, Key, Page, Summary, Write
 from sessionstore.storage.journal import Journal
 from tests.support.clock import START, ManualClock
 
@@ -23,22 +23,23 @@ NAMESPACES: Final = ("a", "b")
 _MANAGED: Final = NAMESPACES[0]
 _MOMENT: Final = timedelta(microseconds=1)
 
-_ids = st.sampled_from(["s", "s1", "t"])
-_keys = st.builds(Key, st.sampled_from([*NAMESPACES, NAMESPACES[0]]), _ids)
-_batches = st.lists(_keys, min_size=1, max_size=4)
-_states = st.integers(0, 9).map(lambda n: json.dumps({"n": n}))
+ids = st.sampled_from(["s", "s1", "t"])
+keys = st.builds(Key, st.sampled_from([*NAMESPACES, NAMESPACES[0]]), ids)
+batches = st.lists(keys, min_size=1, max_size=4)
+owners = st.sampled_from([None, "o1", "o2"])
+states = st.integers(0, 9).map(lambda n: json.dumps({"n": n}))
 # Each can be divided by ten: PostgreSQL rounds a tenth of a TTL to the nearest microsecond, and not down.
 _ttls = st.none() | st.sampled_from([timedelta(minutes=30), timedelta(seconds=1), timedelta(microseconds=70)])
 _lifetimes = st.none() | st.sampled_from([timedelta(minutes=40), timedelta(seconds=1), timedelta(microseconds=3)])
 _drafts = st.lists(
     st.builds(
         Draft,
-        _keys,
-        _states,
+        keys,
+        states,
         ttl=_ttls | st.just(timedelta(minutes=30)),
         max_lifetime=_lifetimes | st.none(),
         origin=st.sampled_from([None, '{"from": "here"}']),
-        owner_id=st.sampled_from([None, "o1", "o2"]),
+        owner_id=owners,
         version=st.integers(1, 2**52),
     ),
     min_size=1,
@@ -46,7 +47,7 @@ _drafts = st.lists(
 )
 _steps = st.sampled_from([-_MOMENT, timedelta(0), _MOMENT])
 _graces = st.sampled_from([timedelta(0), _MOMENT, timedelta(minutes=5)])
-_some = st.integers(0, 1 << 16)
+some = st.integers(0, 1 << 16)
 
 
 class Lives(RuleBasedStateMachine):
@@ -109,20 +110,20 @@ class Lives(RuleBasedStateMachine):
     def set(self, drafts: list[Draft]) -> None:
         self._note(self._both(lambda storage: storage.set_many(drafts)))
 
-    @rule(keys=_batches, touch=st.booleans(), journal=st.booleans())
+    @rule(keys=batches, touch=st.booleans(), journal=st.booleans())
     def get(self, keys: list[Key], touch: bool, journal: bool) -> None:
         self._note(self._both(lambda storage: storage.get_many(keys, touch=touch, journal=journal)))
 
-    @rule(key=_keys, touch=st.booleans())
+    @rule(key=keys, touch=st.booleans())
     def get_one(self, key: Key, touch: bool) -> None:
         self._note([self._both(lambda storage: storage.get(key, touch=touch))])
 
-    @rule(picks=st.lists(st.just(0) | _some, min_size=1, max_size=3), state=_states)
+    @rule(picks=st.lists(st.just(0) | some, min_size=1, max_size=3), state=states)
     def update(self, picks: list[int], state: str) -> None:
         writes = self._writes(picks, state)
         self._note(self._both(lambda storage: storage.update_many([self._on(storage, write) for write in writes])))
 
-    @rule(keys=_batches, state=_states)
+    @rule(keys=batches, state=states)
     def update_locked(self, keys: list[Key], state: str) -> None:
         def same(read: Document) -> bool:
             return bool(json.loads(read.state) == json.loads(state))
@@ -136,7 +137,7 @@ class Lives(RuleBasedStateMachine):
             )
         )
 
-    @rule(session_id=_ids, fresh=st.none() | st.booleans(), n=st.integers(0, 9), again=st.none() | st.just("again"))
+    @rule(session_id=ids, fresh=st.none() | st.booleans(), n=st.integers(0, 9), again=st.none() | st.just("again"))
     def update_session(self, session_id: str, fresh: bool | None, n: int, again: str | None) -> None:
         seen = [summary.version for summary in self._seen if summary.key == (_MANAGED, session_id)]
         expected = None if fresh is None or not seen else seen[-1 if fresh else 0]
@@ -146,7 +147,7 @@ class Lives(RuleBasedStateMachine):
             )
         )
 
-    @rule(session_id=_ids, touch=st.booleans())
+    @rule(session_id=ids, touch=st.booleans())
     def get_session(self, session_id: str, touch: bool) -> None:
         self._managed(lambda sessions: sessions.get_session(session_id, touch=touch))
 
@@ -160,27 +161,31 @@ class Lives(RuleBasedStateMachine):
 
         self._both(managed)
 
-    @rule(keys=_batches)
+    @rule(keys=batches)
     def touch(self, keys: list[Key]) -> None:
         self._both(lambda storage: storage.touch_many(keys))
         self._both(lambda storage: storage.touch(keys[0]))
 
-    @rule(keys=_batches)
+    @rule(keys=batches)
     def delete(self, keys: list[Key]) -> None:
+        self.before_rows_go()
         self._both(lambda storage: storage.delete_many(keys))
 
     @rule(namespace=st.sampled_from([*NAMESPACES, None]), prefix=st.sampled_from(["s1", "t", "s", ""]))
     def clear(self, namespace: str | None, prefix: str) -> None:
+        self.before_rows_go()
         self._both(lambda storage: storage.clear(namespace, prefix=prefix))
 
     @rule(grace=_graces, all_at_once=st.booleans())
     def purge(self, grace: timedelta, all_at_once: bool) -> None:
+        self.before_rows_go()
         # Of rows that expire together, any may be in a batch and the others not.
         limit = 5000 if all_at_once or not self._expiries_differ() else 1
         self._both(lambda storage: storage.purge_batch(limit=limit, grace=grace))
 
-    @rule(grace=_graces, late=_some)
+    @rule(grace=_graces, late=some)
     def purge_and_count_since(self, grace: timedelta, late: int) -> None:
+        self.before_rows_go()
         expiries = sorted(summary.expires_at for summary in self._stored() if summary.expires_at) or [START]
         since = expiries[late % len(expiries)]
         self._both(lambda storage: storage.count_expired(grace=grace, since=since))
@@ -192,7 +197,7 @@ class Lives(RuleBasedStateMachine):
         self.create(drafts)
         self.move_to_expiry(0, step, due=False)
 
-    @rule(late=_some, step=_steps, due=st.booleans())
+    @rule(late=some, step=_steps, due=st.booleans())
     def move_to_expiry(self, late: int, step: timedelta, due: bool) -> None:
         """To around the moment from which on a session is gone, or the last at which an access has nothing to move."""
         now = self._clock.now
@@ -229,6 +234,9 @@ class Lives(RuleBasedStateMachine):
         self._both(lambda storage: storage.stats())
         self._both(lambda storage: storage.count_expired(grace=_MOMENT))
 
+    def before_rows_go(self) -> None:
+        """Is called before rows are deleted."""
+
     def _stored(self) -> list[Summary]:
         return [document.summary for _, document in sorted(self._reference._documents.items())]
 
@@ -254,13 +262,21 @@ def _plain(answer: Any) -> Any:
     """The answer with its documents decoded, since providers put spaces into them as they like."""
     if isinstance(answer, Summary):
         return tuple(
-            answer._replace(origin=answer.origin and json.loads(answer.origin), last_write=str(bool(answer.last_write)))
+            answer._replace(
+                origin=answer.origin and json.loads(answer.origin),
+                last_write=str(bool(answer.last_write)),
+                appended=list(answer.appended),
+            )
         )
     if isinstance(answer, Document):
-        return (json.loads(answer.state), _plain(answer.summary), _plain(answer.journal))
+        return (json.loads(answer.state), _plain(answer.summary), _plain(answer.journal), _plain(answer.items))
+    if isinstance(answer, Page):
+        return (_plain(answer.sessions), answer.next, list(map(json.loads, answer.states)))
     if isinstance(answer, Journal):
-        # An entry is an id, which is random, and a count of four digits.
-        return [answer.writes[at - 4 : at] for at in range(12, len(answer.writes) + 1, 12)], answer.keys
+        # An entry is an id, which is random, and a count of four digits; or a mark, an id, and a count of five.
+        writes = [answer.writes[at - 4 : at] for at in range(12, len(answer.writes) + 1, 12)]
+        appends = [answer.appends[at - 5 : at] for at in range(14, len(answer.appends) + 1, 14)]
+        return writes, answer.keys, appends
     if isinstance(answer, list | tuple):
         return [_plain(member) for member in answer]
     return answer

@@ -42,8 +42,8 @@ _ALL: Final = 100_000
 _LIFE: Final = timedelta(minutes=34)
 """After which every session has expired that nobody accessed meanwhile."""
 
-_desks = st.integers(0, STORAGES * 2 - 1)
-_sessions = st.sampled_from(["a", "a", "a", "b", "c"])
+desks = st.integers(0, STORAGES * 2 - 1)
+sessions = st.sampled_from(["a", "a", "a", "b", "c"])
 """Most calls are on one session, where they meet."""
 _some = st.integers(0, 1 << 16)
 
@@ -97,7 +97,7 @@ class ConcurrentCalls(RuleBasedStateMachine):
         self.clock = clock
         self._namespace = namespace
         self._runner = runner
-        self._histories: dict[str, History] = {}
+        self.histories: dict[str, History] = {}
         self._running: list[tuple[Call, asyncio.Task[None]]] = []
         self._versions: dict[str, list[int]] = {}
         self._writes: dict[tuple[str, int], tuple[str, tuple[int, ...]]] = {}
@@ -108,45 +108,45 @@ class ConcurrentCalls(RuleBasedStateMachine):
     def open_desks(self, seed: int) -> None:
         self._under_way = UnderWay(random.Random(seed))  # noqa: S311  # not to be secret, but the same each time
         self._storages = self.choose_storages(seed, self._under_way)
-        self._desks = [
+        self.desks = [
             SessionManager(self._born, storage, self._namespace) for storage in self._storages for _ in range(2)
         ]
         self.create(0, "a")
 
-    @rule(desk=_desks, session=_sessions)
+    @rule(desk=desks, session=sessions)
     def create(self, desk: int, session: str) -> None:
         def make(call: Call) -> Awaitable[SessionResult[Chat]]:
-            return self._desks[desk].create_session(session)
+            return self.desks[desk].create_session(session)
 
-        self._begin("create", desk, session, make)
+        self.begin("create", desk, session, make)
 
-    @rule(desk=_desks, sessions=st.lists(_sessions, min_size=1, max_size=5), touch=st.booleans())
+    @rule(desk=desks, sessions=st.lists(sessions, min_size=1, max_size=5), touch=st.booleans())
     def get(self, desk: int, sessions: list[str], touch: bool) -> None:
         for name in sessions:
-            self._begin("get", desk, name, partial(self._read, desk, name, touch))
+            self.begin("get", desk, name, partial(self._read, desk, name, touch))
 
-    @rule(desk=_desks, session=_sessions)
+    @rule(desk=desks, session=sessions)
     def delete(self, desk: int, session: str) -> None:
-        self._begin("delete", desk, session, lambda _: self._desks[desk].delete_session(session))
+        self.begin("delete", desk, session, lambda _: self.desks[desk].delete_session(session))
 
-    @rule(desk=_desks, session=_sessions, times=st.integers(1, 4))
+    @rule(desk=desks, session=sessions, times=st.integers(1, 4))
     def append(self, desk: int, session: str, times: int) -> None:
         for _ in range(times):
             self._update(desk, session, _append)
 
-    @rule(session=_sessions, calls=st.lists(st.tuples(_desks, _changes), min_size=2, max_size=8))
+    @rule(session=sessions, calls=st.lists(st.tuples(desks, _changes), min_size=2, max_size=8))
     def update_from_several_desks(self, session: str, calls: list[tuple[int, Change]]) -> None:
         for desk, change in calls:
             self._update(desk, session, change)
 
-    @rule(desk=_desks, calls=st.lists(st.tuples(_sessions, _changes), min_size=2, max_size=8))
+    @rule(desk=desks, calls=st.lists(st.tuples(sessions, _changes), min_size=2, max_size=8))
     def update_several_sessions(self, desk: int, calls: list[tuple[str, Change]]) -> None:
         for session, change in calls:
             self._update(desk, session, change)
 
     @rule(
-        desk=_desks,
-        session=_sessions,
+        desk=desks,
+        session=sessions,
         before=st.integers(0, 2),
         times=st.integers(1, 3),
         ahead=st.integers(0, 3),
@@ -160,16 +160,16 @@ class ConcurrentCalls(RuleBasedStateMachine):
         for _ in range(times if known else 0):
             self._update(desk, session, _append, known[-1 - min(age, len(known) - 1)] + ahead)
 
-    @rule(desk=_desks, session=_sessions, key=st.sampled_from(["k1", "k2"]), times=st.integers(1, 2))
+    @rule(desk=desks, session=sessions, key=st.sampled_from(["k1", "k2"]), times=st.integers(1, 2))
     def append_once(self, desk: int, session: str, key: str, times: int) -> None:
         for _ in range(times):
             self._update(desk, session, _append, key=key)
 
-    @rule(desk=_desks, session=_sessions, times=st.integers(1, 3))
+    @rule(desk=desks, session=sessions, times=st.integers(1, 3))
     def append_items(self, desk: int, session: str, times: int) -> None:
         """Without the state."""
         for _ in range(times):
-            self._begin("append", desk, session, lambda call: self._desks[desk].append_items(session, [[call.token]]))
+            self.begin("append", desk, session, lambda call: self.desks[desk].append_items(session, [[call.token]]))
 
     @rule(picks=st.lists(st.integers(0, 9), min_size=1, max_size=4))
     def cancel(self, picks: list[int]) -> None:
@@ -188,7 +188,7 @@ class ConcurrentCalls(RuleBasedStateMachine):
         self._under_way.late = writes
 
     @rule(
-        writes=st.integers(1, 2), session=_sessions, calls=st.lists(st.tuples(_desks, _changes), min_size=1, max_size=4)
+        writes=st.integers(1, 2), session=sessions, calls=st.lists(st.tuples(desks, _changes), min_size=1, max_size=4)
     )
     def update_late(self, writes: int, session: str, calls: list[tuple[int, Change]]) -> None:
         self._under_way.late = writes
@@ -203,7 +203,7 @@ class ConcurrentCalls(RuleBasedStateMachine):
         """All sessions that there are."""
         now = next(self._now)
         self.clock.advance(_LIFE)
-        for history in self._histories.values():
+        for history in self.histories.values():
             call = Call("expire", None, token=next(self._tokens), begun=now, ended=next(self._now), gone=True)
             call.end = End.UNKNOWN
             history.calls.append(call)
@@ -257,16 +257,16 @@ class ConcurrentCalls(RuleBasedStateMachine):
                 call.ran = next(self._now)
                 return change(state, call.token)
 
-            return self._desks[desk].update_session(
+            return self.desks[desk].update_session(
                 session, changed, append=[call.token], expected_version=expected, idempotency_key=key
             )
 
-        self._begin("update", desk, session, make, expected, key=key, poisonous=change is _poison)
+        self.begin("update", desk, session, make, expected, key=key, poisonous=change is _poison)
 
     def _read(self, desk: int, session: str, touch: bool, _: Call) -> Awaitable[SessionResult[Chat]]:
-        return self._desks[desk].get_session(session, touch=touch, last_items=_ALL)
+        return self.desks[desk].get_session(session, touch=touch, last_items=_ALL)
 
-    def _begin(
+    def begin(
         self,
         kind: str,
         desk: int,
@@ -279,12 +279,12 @@ class ConcurrentCalls(RuleBasedStateMachine):
     ) -> None:
         queue = None if self._storages[desk // 2].batching is None else desk // 2
         call = Call(kind, queue, token=next(self._tokens), key=key, expected=expected, poisonous=poisonous)
-        self._histories.setdefault(session, History()).calls.append(call)
+        self.histories.setdefault(session, History()).calls.append(call)
 
         async def run() -> None:
             call.begun = next(self._now)
             try:
-                self._note(session, call, await make(call))
+                self.note(session, call, await make(call))
             except _Told as told:
                 call.end, call.seen = End.REFUSED, told.seen
             except UpdateOutcomeUnknownError:
@@ -297,7 +297,8 @@ class ConcurrentCalls(RuleBasedStateMachine):
 
         self._running.append((call, self._runner.get_loop().create_task(run())))
 
-    def _note(self, session: str, call: Call, result: SessionResult[Any]) -> None:
+    def note(self, session: str, call: Call, result: SessionResult[Any]) -> None:
+        """Notes what a call came to."""
         call.end = End.DONE if result.success else End.REFUSED
         call.gone = call.kind == "delete" or result.created
         call.wrote = result.success and (result.applied or result.created or result.data is True)
@@ -334,13 +335,14 @@ class ConcurrentCalls(RuleBasedStateMachine):
         self._running.clear()
         self._under_way.late = 0
         self.repair(self._storages[-1])
-        await self._check()
+        await self.check()
         await self._under_way.land_all()
-        await self._check()
+        await self.check()
 
-    async def _check(self) -> None:
-        for session, history in self._histories.items():
-            found = await self._desks[-1].get_session(session, touch=False, last_items=_ALL)
+    async def check(self) -> None:
+        """Raises AssertionError if what calls came to does not fit together, or does not fit what is there now."""
+        for session, history in self.histories.items():
+            found = await self.desks[-1].get_session(session, touch=False, last_items=_ALL)
             history.check(Seen.of(found.unwrap(), found.version) if found.success else None)
             check_items(history.calls, found.items)
 

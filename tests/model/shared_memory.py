@@ -19,6 +19,8 @@ from sessionstore.storage import (
     Creation,
     Document,
     Draft,
+    Edit,
+    Edited,
     Key,
     Owners,
     Summary,
@@ -131,6 +133,13 @@ class SharedMemory(MemoryStorageProvider):
         appended = await super().append_many(appends)
         await self._leave()
         return appended
+
+    async def edit_many(self, edits: Sequence[Edit]) -> Sequence[Edited | None]:
+        await self._arrive()
+        await self._depart(partial(super().edit_many, edits))
+        edited = await super().edit_many(edits)
+        await self._leave()
+        return edited
 
     async def delete_many(
         self, keys: Sequence[Key], *, owners: Owners = None, versions: Versions = None

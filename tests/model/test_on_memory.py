@@ -14,12 +14,13 @@ from sessionstore.updates.rounds import OPTIMISTIC_ROUNDS
 from tests.support.clock import ManualClock
 
 from .looping import JumpingLoop
-from .machine import STORAGES, ConcurrentCalls
+from .machine import STORAGES
+from .removals import ConcurrentRemovals
 from .shared_memory import SharedMemory
 from .under_way import UnderWay
 
 
-class _OnMemory(ConcurrentCalls):
+class _OnMemory(ConcurrentRemovals):
     def __init__(self) -> None:
         super().__init__("model", asyncio.Runner(loop_factory=JumpingLoop), ManualClock())
 

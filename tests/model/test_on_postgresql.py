@@ -17,7 +17,8 @@ from tests.support.databases import driven
 from tests.support.postgres import Database, PostgresServer
 
 from .late_postgresql import LatePostgreSQL
-from .machine import STORAGES, ConcurrentCalls
+from .machine import STORAGES
+from .removals import ConcurrentRemovals
 from .shared_memory import POISON
 from .under_way import UnderWay
 
@@ -40,7 +41,7 @@ def test_concurrent_calls_on_postgresql_come_to_what_one_at_a_time_would_have(
     url = driven(refusing_database.url, driver)
     batchings = [Batching(), Batching(size=1, concurrency=2), Batching(size=3, concurrency=1), None]
 
-    class OnPostgreSQL(ConcurrentCalls):
+    class OnPostgreSQL(ConcurrentRemovals):
         examples = count()
 
         def __init__(self) -> None:

@@ -159,7 +159,7 @@ class Documents(dict[Key, Document]):
         self.logs.copy(fork.source, fork.key, fork.until)
         last = source.last_position if fork.until is None else max(0, min(fork.until, source.last_position))
         summary = made.summary._replace(last_position=last, item_count=self.logs.count(fork.key))
-        self[fork.key] = made._replace(summary=summary)
+        self[fork.key] = made._replace(summary=summary, journal=Journal("", "", append_entry(new_write_id(), 0)))
         return self[fork.key]
 
     def _append(self, key: Key, items: Sequence[NewItem], write_id: str, now: datetime, keep: int | None) -> Summary:

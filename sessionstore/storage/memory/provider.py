@@ -161,7 +161,9 @@ class MemoryStorageProvider(StorageProvider):
         now = self._open_at()
         if owned(self._documents.live(fork.source, now), fork.owner_id) is None:
             return None
-        taken = self._documents.access(fork.key, now)
+        taken = self._documents.live(fork.key, now)
+        if owned(taken, fork.owner_id) is not None:
+            taken = self._documents.access(fork.key, now)
         document = taken or self._documents.fork(fork, now)
         return document and Creation(document._replace(journal=None), created=taken is None)
 
@@ -173,9 +175,9 @@ class MemoryStorageProvider(StorageProvider):
         anybody: list[None] = [None] * len(keys)
         deleted: list[bool] = []
         for key, owner_id, version in zip(keys, owners or anybody, versions or anybody, strict=True):
-            found = at_version(owned(self._documents.live(key, now), owner_id), version)
-            deleted.append(found is not None)
-            if found is not None or (owner_id is None and version is None):
+            found = at_version(owned(self._documents.get(key), owner_id), version)
+            deleted.append(found is not None and self._documents.live(key, now) is not None)
+            if found is not None:  # an expired one goes too, but nobody is told
                 self._documents.drop(key)
         return deleted
 

@@ -83,7 +83,11 @@ class Forking:
         ours = taken is not None and self._is_ours(document_of(taken).summary.version)
         if not ours and (source is None or not may_access(source, {(fork.source, fork.owner_id)})):
             return None, True
-        document = None if taken is None else (await self._reads.access([taken])).get(fork.key)
+        if taken is None:
+            return None, False
+        if not ours and not may_access(taken, {(fork.key, fork.owner_id)}):
+            return Creation(document_of(taken), created=False), True
+        document = (await self._reads.access([taken])).get(fork.key)
         return (None, False) if document is None else (Creation(document, created=ours), True)
 
     async def _copy(self) -> Sequence[Row]:

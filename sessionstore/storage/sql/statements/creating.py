@@ -39,7 +39,7 @@ from .writing import noted
 
 _Row: TypeAlias = Mapping[str, Element]
 
-_OF_ITEMS: Final = ("last_position", "item_count", "appends", "lost_appends")
+_OF_ITEMS: Final = ("last_position", "item_count", "appends")
 """The columns that count the items of a session. A session that is set keeps them."""
 _LOCKS: Final = table(
     "pg_locks",
@@ -94,7 +94,8 @@ class Creating:
             columns=self._terms.plain.document,
             allowed=self._allowed,
             overwrites=lambda now: ~self._terms.live(now),
-            changes=lambda new, _: new,
+            # A lost append that this row has settled must not land on the new session either.
+            changes=lambda new, _: {name: value for name, value in new.items() if name != "lost_appends"},
         )
         if self._terms.backend.one_writer:
             return self._by_conflict(batch, kind, true().label("created"))
@@ -142,6 +143,7 @@ class Creating:
                 "writes": case((live, noted(new["writes"], t)), else_=new["writes"]),
                 "keys": case((live, t.c["keys"]), else_=new["keys"]),
                 **{name: case((live, t.c[name]), else_=new[name]) for name in _OF_ITEMS},
+                "lost_appends": t.c.lost_appends,
                 "created_at": case((live, t.c.created_at), else_=new["created_at"]),
                 "deadline": deadline,
                 "expires_at": first_expiry(new["updated_at"], new["ttl"], deadline),

@@ -49,6 +49,8 @@ FORK: Final[Fields] = {
 _UNTIL: Final = bindparam("until", type_=BigInteger())
 _SOURCE: Final = (bindparam("source_namespace", type_=Text()), bindparam("source_session_id", type_=Text()))
 _EMPTY: Final = literal_column("''", Text())
+_KEPT: Final = (*KEY_FIELDS, "lost_appends")
+"""What stays in the row of an expired session that a copy replaces: lost appends must not land on the copy either."""
 _COPIED: Final = ("log", "position", "item", "item_id", "write_id", "created_at")
 
 
@@ -83,7 +85,7 @@ class Forking:
         new = sqlite_insert(t).from_select(names, self._live_source(batch), include_defaults=False)
         upsert = new.on_conflict_do_update(
             index_elements=list(self._terms.key),
-            set_={name: new.excluded[name] for name in names if name not in KEY_FIELDS},
+            set_={name: new.excluded[name] for name in names if name not in _KEPT},
             where=~self._terms.live(self._terms.now_once),
         )
         columns = self._terms.range_checked.document
@@ -97,7 +99,7 @@ class Forking:
         returned = (*columns, t.c.expires_at.label("ends"), t.c.deadline.label("until"), t.c.ttl.label("lives"))
         # As in a creation: an expired row is replaced if no other transaction holds it, and a missing row is inserted.
         free = self._terms.backend.locked(source, t, ~self._terms.live(source.c.now))
-        changes = {name: free.c[name] for name in names if name not in KEY_FIELDS}
+        changes = {name: free.c[name] for name in names if name not in _KEPT}
         changed = update(t).where(self._terms.matches(free)).values(changes)
         here = t.alias("here")
         absent = ~select(true()).select_from(here).where(same_key(here, source)).exists()

@@ -14,8 +14,9 @@ import pytest
 from sessionstore import SqlStorageProvider, StorageError, UpdateOutcomeUnknownError, open_storage
 from sessionstore.concurrency.deadline import within
 from sessionstore.concurrency.sent import Sent, noting
-from sessionstore.storage import Append, NewItem, Summary, Write
+from sessionstore.storage import Append, Fork, NewItem, Summary, Write
 from tests.support.bystander import ask, dsn, kill_connections, locked
+from tests.support.clock import ManualClock
 from tests.support.documents import draft, key
 from tests.support.late import LateGateway
 from tests.support.postgres import Database
@@ -237,3 +238,27 @@ async def test_the_outcome_of_a_lost_append_is_unknown_when_its_session_is_gone(
     with pytest.raises(UpdateOutcomeUnknownError):
         await storage.append(Append(key("s"), items("1")))
     assert log_of(postgres) == []
+
+
+@pytest.mark.parametrize("replaced", ["created", "set", "forked"])
+async def test_a_lost_append_does_not_land_on_a_session_that_replaces_an_expired_one(
+    url: str, postgres: Database, monkeypatch: pytest.MonkeyPatch, replaced: str
+) -> None:
+    clock = ManualClock()
+    async with open_storage(url, clock=clock) as storage:
+        assert isinstance(storage, SqlStorageProvider)
+        await storage.create_many([draft("s"), draft("t", ttl=None)])
+        gateway = LateGateway(storage._gateway)
+        monkeypatch.setattr(storage._fetching, "_gateway", gateway)
+        clock.advance(timedelta(days=1))
+        gateway.late = 1
+        assert await storage.append(Append(key("s"), items("1"))) is None
+        if replaced == "forked":
+            await storage.fork(Fork(key("t"), key("s")))
+        elif replaced == "set":
+            await storage.set(draft("s"))
+        else:
+            assert (await storage.create(draft("s"))).created
+        await gateway.land()
+        assert log_of(postgres) == []
+        assert taken(await storage.append(Append(key("s"), items("2")))) == [1]
