@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
-from operator import attrgetter
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from ...batching import BATCH_CHARS, Batching
-from ...concurrency.combine import Combiner
-from ...concurrency.halves import by_key
-from ...errors import StorageError
+from ...batching import Batching
 from .. import (
     Append,
     Apply,
@@ -39,46 +35,32 @@ from .. import (
     Write,
     owned,
 )
-from ..items import chars_of
 from .connections.engine import make_bounded_engine
 from .connections.gateway import Gateway
 from .connections.limits import Limits
 from .drivers.driver import Row
 from .operations.appends import Appends
-from .operations.attempts import Told, Wanted
 from .operations.changes import Changes
-from .operations.creations import Creations
-from .operations.deletions import Deletion, Deletions, deletions_of
+from .operations.creating import Creating
+from .operations.deleting import Deleting
+from .operations.deletions import Deletion
 from .operations.edits import Edits
 from .operations.fetching import Fetching
 from .operations.forks import Forking
-from .operations.landing import Landing, has_id_already, refusal_of
+from .operations.landing import Landing
 from .operations.listing import Listing
 from .operations.locked import LockedUpdates
 from .operations.purging import Purging
 from .operations.reads import Reads, may_access
 from .operations.rounds import Rounds
 from .operations.settings import settled
-from .operations.together import Together, found, length_of, not_again
-from .statements.rows import (
-    document_of,
-    key_of,
-    set_fields,
-    update_fields,
-    write_fields,
-    written,
-)
+from .operations.single_reads import SingleReads
+from .operations.updates import Updates
+from .statements.rows import document_of, key_of, set_fields
 from .statements.scope import Scope
-
-K = TypeVar("K", bound=Hashable)
-R = TypeVar("R")
 
 _BATCHING: Final = Batching()
 _ONE_BY_ONE: Final = Batching(size=1, concurrency=1 << 30)
-_WRITES: Final = 4
-"""The smallest batch of creations or deletions that runs beside another one, while that one waits for the disk."""
-_MIN_PARALLEL: Final = 64
-"""The smallest batch of reads or touches that runs beside another one. Reads do not wait for the disk."""
 
 
 class SqlStorageProvider(StorageProvider):
@@ -117,27 +99,12 @@ class SqlStorageProvider(StorageProvider):
         self._changes = Changes(self._gateway, self._fetching)
         self._listing = Listing(self._gateway, self._fetching)
         self._purging = Purging(self._gateway, self._fetching, self._reads.held)
-        self._gets = {touch: self._combiner(partial(self._get_documents, touch=touch)) for touch in (False, True)}
-        self._windows = {touch: self._combiner(partial(self._get_windows, touch=touch)) for touch in (False, True)}
-        self._touches = self._combiner(self.touch_many, weighed=False)
         bounds = batching or _ONE_BY_ONE
+        self._single_reads = SingleReads(self.get_many, self.touch_many, batching=bounds)
+        self._updates = Updates(self._statements, self._fetching, self._changes)
         self._appends = Appends(self._landed, self._reads, batching=bounds)
-        self._creates = Together(
-            self._create_together,
-            attrgetter("owner_id"),
-            found,
-            length_of,
-            batching=bounds,
-            min_parallel=_WRITES,
-        )
-        self._deletes = Together(
-            self._delete_together,
-            lambda wish: wish,
-            not_again,
-            lambda _: 0,
-            batching=bounds,
-            min_parallel=_WRITES,
-        )
+        self._creating = Creating(self._statements, self._fetching, self._reads, self._changes, batching=bounds)
+        self._deleting = Deleting(self._statements, self._fetching, self._reads, batching=bounds)
 
     @classmethod
     def from_url(
@@ -154,10 +121,10 @@ class SqlStorageProvider(StorageProvider):
         return cls(engine, schema=schema, clock=clock, batching=batching, _owned=True, _limits=limits)
 
     async def create_many(self, drafts: Sequence[Draft]) -> Sequence[Creation]:
-        return await self._creations(drafts).made()
+        return await self._creating.create_many(drafts)
 
     async def create(self, draft: Draft) -> Creation:
-        return await self._creates.call(draft.key, draft)
+        return await self._creating.create(draft)
 
     async def get_many(
         self,
@@ -182,32 +149,13 @@ class SqlStorageProvider(StorageProvider):
     async def get(
         self, key: Key, *, touch: bool = True, owner_id: str | None = None, window: Window | None = None
     ) -> Document | None:
-        if window is None:
-            return await self._gets[touch].call((key, owner_id), None)
-        return await self._windows[touch].call((key, owner_id, window), None)
+        return await self._single_reads.get(key, touch=touch, owner_id=owner_id, window=window)
 
     async def touch(self, key: Key) -> bool:
-        return await self._touches.call(key, None)
+        return await self._single_reads.touch(key)
 
     async def update_many(self, writes: Sequence[Write]) -> Sequence[Summary | None]:
-        if not any(write.items for write in writes):
-            # Not divisible: the update loop repeats a refused batch, and would write the first half twice.
-            rows = await self._fetching.batch(
-                self._statements.update, map(write_fields, writes), writing=True, divisible=False
-            )
-            return _written(writes, rows)
-        if not self._statements.one_writer and all(write.keep is None for write in writes):
-            try:
-                rows = await self._fetching.batch(
-                    self._statements.update_with_items, map(update_fields, writes), writing=True, divisible=False
-                )
-            except StorageError as error:
-                if not has_id_already(error, *(write.items for write in writes)):
-                    raise refusal_of(error) from error.__cause__
-            else:
-                return _written(writes, rows)
-        landed = await self._changes.update(writes)
-        return [landed.get(write.read.key) for write in writes]
+        return await self._updates.update_many(writes)
 
     async def update_locked_many(self, keys: Sequence[Key], apply: Apply) -> Sequence[Summary | None]:
         return await LockedUpdates(self._gateway, self._fetching).update(keys, apply) if keys else []
@@ -232,13 +180,10 @@ class SqlStorageProvider(StorageProvider):
     async def delete_many(
         self, keys: Sequence[Key], *, owners: Owners = None, versions: Versions = None
     ) -> Sequence[bool]:
-        wishes = deletions_of(keys, owners, versions)
-        if len(set(keys)) < len(keys) and len(set(wishes)) > 1:
-            return [await self._deletes.call(key, wish) for key, wish in zip(keys, wishes, strict=True)]
-        return await self._deletions(keys, dict(zip(keys, wishes, strict=True))).made()
+        return await self._deleting.delete_many(keys, owners, versions)
 
     async def delete(self, key: Key, *, owner_id: str | None = None, version: int | None = None) -> bool:
-        return await self._deletes.call(key, Deletion(owner_id, version))
+        return await self._deleting.delete(key, Deletion(owner_id, version))
 
     async def set_many(self, drafts: Sequence[Draft]) -> Sequence[Summary]:
         async def write(pending: Iterable[Draft]) -> Sequence[Row]:
@@ -290,70 +235,3 @@ class SqlStorageProvider(StorageProvider):
         changing = partial(self._changes.append, waiting=waiting)
         in_transaction = waiting or self._statements.one_writer
         return Landing(appends, self._statements, self._fetching, changing, in_transaction=in_transaction)
-
-    def _creations(
-        self, drafts: Sequence[Draft], told: Told[Creation] | None = None, wanted: Wanted | None = None
-    ) -> Creations:
-        return Creations(drafts, self._statements, self._fetching, self._reads, self._changes, told, wanted)
-
-    async def _create_together(self, drafts: Mapping[Key, Draft], told: Told[Creation], wanted: Wanted) -> None:
-        await self._creations(list(drafts.values()), told, wanted).run()
-
-    def _deletions(
-        self,
-        keys: Sequence[Key],
-        wishes: Mapping[Key, Deletion],
-        told: Told[bool] | None = None,
-        wanted: Wanted | None = None,
-    ) -> Deletions:
-        return Deletions(keys, wishes, self._statements, self._fetching, self._reads, told, wanted)
-
-    async def _delete_together(self, wishes: Mapping[Key, Deletion], told: Told[bool], wanted: Wanted) -> None:
-        await self._deletions(list(wishes), wishes, told, wanted).run()
-
-    def _combiner(
-        self, many: Callable[[Sequence[K]], Awaitable[Sequence[R]]], *, weighed: bool = True
-    ) -> Combiner[K, None, R]:
-        batching = self.batching or _ONE_BY_ONE
-        return Combiner(
-            by_key(many),
-            size=batching.size,
-            concurrency=batching.concurrency,
-            min_parallel=_MIN_PARALLEL,
-            alone=False,
-            weighed=weighed,
-        )
-
-    async def _get_documents(
-        self, asked: Sequence[tuple[Key, str | None]], *, touch: bool
-    ) -> Sequence[Document | None]:
-        """Reads the sessions that concurrent callers asked for, each with the owner that its caller named."""
-        owners = [owner_id for _, owner_id in asked]
-        known = owners if any(owner_id is not None for owner_id in owners) else None
-        documents = await self.get_many([key for key, _ in asked], touch=touch, owners=known)
-        self._gets[touch].fit([len(document.state) for document in documents if document is not None], BATCH_CHARS)
-        return documents
-
-    async def _get_windows(
-        self, asked: Sequence[tuple[Key, str | None, Window]], *, touch: bool
-    ) -> Sequence[Document | None]:
-        """Reads sessions with items for concurrent callers: one statement for each window that they asked for."""
-        found: dict[tuple[Key, str | None, Window], Document | None] = {}
-        for window in dict.fromkeys(window for _, _, window in asked):
-            calls = [call for call in asked if call[2] == window]
-            keys, owners = [key for key, _, _ in calls], [owner_id for _, owner_id, _ in calls]
-            documents = await self.get_many(keys, touch=touch, owners=owners, window=window)
-            found |= dict(zip(calls, documents, strict=True))
-        documents = [found[call] for call in asked]
-        self._windows[touch].fit([_length_of(it) for it in documents if it is not None], BATCH_CHARS)
-        return documents
-
-
-def _length_of(document: Document) -> int:
-    return len(document.state) + chars_of(document.items)
-
-
-def _written(writes: Sequence[Write], rows: Iterable[Row]) -> Sequence[Summary | None]:
-    """Returns the summary after each write, from the returned rows; None: the write did not land."""
-    landed = {key_of(row): row for row in rows}
-    return [None if (row := landed.get(write.read.key)) is None else written(write, row) for write in writes]
