@@ -11,7 +11,6 @@ from typing import Any, TypeVar, cast
 from ...batching import Batching
 from ...concurrency.forks import forget_in_children
 from ...errors import StorageError
-from ...ids import check_filters
 from .. import (
     Append,
     Apply,
@@ -36,11 +35,11 @@ from .. import (
     Window,
     Write,
     at_version,
-    check_limit,
     owned,
 )
 from ..records import check_clock, time_of
 from .documents import Documents
+from .scans import Scans
 
 M = TypeVar("M", bound=Callable[..., Any])
 
@@ -78,6 +77,7 @@ class MemoryStorageProvider(StorageProvider):
         check_clock(clock)
         self._now: Callable[[], datetime] = _utc_now if clock is None else partial(time_of, clock)
         self._documents = Documents()
+        self._scans = Scans(self._documents)
         self._closed = False
         self._lock = RLock()
         forget_in_children(self)
@@ -144,17 +144,7 @@ class MemoryStorageProvider(StorageProvider):
         self, namespace: str, ids: Sequence[str], *, owner_id: str | None = None
     ) -> Sequence[Found | None]:
         now = self._open_at()
-        check_filters(namespace=namespace, owner_id=owner_id)
-        sessions = [
-            document.summary
-            for key, document in self._documents.under(namespace, "")
-            if self._documents.live(key, now) and owned(document, owner_id)
-        ]
-        sessions.sort(key=lambda summary: (summary.created_at, summary.key))
-        return [
-            next((Found(it, item) for it in sessions if (item := self._documents.logs.find(it.key, item_id))), None)
-            for item_id in ids
-        ]
+        return self._scans.find(namespace, ids, owner_id, now)
 
     @_one_thread_at_a_time
     async def fork(self, fork: Fork) -> Creation | None:
@@ -212,77 +202,27 @@ class MemoryStorageProvider(StorageProvider):
         states: bool = False,
     ) -> Page:
         now = self._open_at()
-        check_limit(limit)
-        check_filters(namespace=namespace, prefix=prefix, owner_id=owner_id)
-        found = [
-            document
-            for key, document in self._documents.under(namespace, prefix)
-            if (owner_id is None or document.summary.owner_id == owner_id) and self._documents.live(key, now)
-        ]
-        place_of = _key_of if order == "key" else _place_of
-        found.sort(key=lambda document: _rank(place_of(document.summary)))
-        if after is not None:
-            found = [document for document in found if _rank(place_of(document.summary)) > _rank(after)]
-        page = found[:limit]
-        following = place_of(page[-1].summary) if len(found) > limit else None
-        texts = [document.state for document in page] if states else ()
-        return Page([document.summary for document in page], following, texts)
+        return self._scans.page(namespace, prefix, owner_id, limit, after, order, now, states=states)
 
     @_one_thread_at_a_time
     async def clear(self, namespace: str | None = None, *, prefix: str = "", owner_id: str | None = None) -> int:
-        check_filters(namespace=namespace, prefix=prefix, owner_id=owner_id)
         now = self._open_at()
-        doomed = [
-            key
-            for key, document in self._documents.under(namespace, prefix)
-            if owner_id is None or document.summary.owner_id == owner_id
-        ]
-        live = sum(self._documents.live(key, now) is not None for key in doomed)
-        for key in doomed:
-            self._documents.drop(key)
-        return live
+        return self._scans.clear(namespace, prefix, owner_id, now)
 
     @_one_thread_at_a_time
     async def purge_batch(
         self, *, limit: int = 5000, grace: timedelta = timedelta(0), since: datetime | None = None
     ) -> Purge:
-        check_limit(limit)
-        found = sorted(self._documents.expired(self._open_at() - grace))
-        doomed: list[tuple[datetime, Key]] = []
-        rows = 0
-        for expires_at, key in found:
-            if since is not None and expires_at < since:
-                continue
-            rows += 1 + self._documents.logs.count(key)
-            if doomed and rows > limit:
-                break
-            doomed.append((expires_at, key))
-        for _, key in doomed:
-            self._documents.drop(key)
-        return Purge(len(doomed), doomed[-1][0] if doomed else None, 0)
+        return self._scans.purge(limit, self._open_at() - grace, since)
 
     @_one_thread_at_a_time
     async def count_expired(self, *, grace: timedelta = timedelta(0), since: datetime | None = None) -> int:
-        expired = self._documents.expired(self._open_at() - grace)
-        return sum(since is None or expires_at >= since for expires_at, _ in expired)
+        return self._scans.count_expired(self._open_at() - grace, since)
 
     @_one_thread_at_a_time
     async def stats(self, namespace: str | None = None) -> Sequence[Stats]:
-        check_filters(namespace=namespace)
         now = self._open_at()
-        expiries: dict[str, list[datetime]] = {key.namespace: [] for key, _ in self._documents.under(namespace, "")}
-        for expires_at, key in self._documents.expired(now):
-            if key.namespace in expiries:
-                expiries[key.namespace].append(expires_at)
-        return [
-            Stats(
-                name,
-                live=sum(self._documents.live(key, now) is not None for key, _ in self._documents.under(name, "")),
-                expired=len(expired),
-                oldest_expiry=min(expired, default=None),
-            )
-            for name, expired in sorted(expiries.items())
-        ]
+        return self._scans.stats(namespace, now)
 
     @_one_thread_at_a_time
     async def close(self) -> None:
@@ -294,18 +234,3 @@ class MemoryStorageProvider(StorageProvider):
         if self._closed:
             raise StorageError("the storage is closed; open another one")
         return self._now()
-
-
-def _key_of(summary: Summary) -> Key | Place:
-    return summary.key
-
-
-def _place_of(summary: Summary) -> Key | Place:
-    return Place(summary.updated_at, summary.key)
-
-
-def _rank(place: Key | Place) -> tuple[Any, ...]:
-    """The rank of a place in its listing: by key, or the latest change first and then by key."""
-    if isinstance(place, Place):
-        return (-(place.updated_at - datetime.min.replace(tzinfo=UTC)), place.key)
-    return tuple(place)

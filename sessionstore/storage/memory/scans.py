@@ -1,0 +1,132 @@
+"""Scans of the memory provider: the calls that go through all documents."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from ...ids import check_filters
+from .. import Found, Key, Order, Page, Place, Purge, Stats, Summary, check_limit, owned
+from .documents import Documents
+
+
+class Scans:
+    """Goes through all documents of a storage, as of one moment.
+
+    Args:
+        documents: The documents.
+    """
+
+    def __init__(self, documents: Documents) -> None:
+        self._documents = documents
+
+    def find(self, namespace: str, ids: Sequence[str], owner_id: str | None, now: datetime) -> Sequence[Found | None]:
+        """Implements StorageProvider.find_many()."""
+        check_filters(namespace=namespace, owner_id=owner_id)
+        sessions = [
+            document.summary
+            for key, document in self._documents.under(namespace, "")
+            if self._documents.live(key, now) and owned(document, owner_id)
+        ]
+        sessions.sort(key=lambda summary: (summary.created_at, summary.key))
+        return [
+            next((Found(it, item) for it in sessions if (item := self._documents.logs.find(it.key, item_id))), None)
+            for item_id in ids
+        ]
+
+    def page(
+        self,
+        namespace: str | None,
+        prefix: str,
+        owner_id: str | None,
+        limit: int,
+        after: Key | Place | None,
+        order: Order,
+        now: datetime,
+        *,
+        states: bool,
+    ) -> Page:
+        """Implements StorageProvider.list()."""
+        check_limit(limit)
+        check_filters(namespace=namespace, prefix=prefix, owner_id=owner_id)
+        found = [
+            document
+            for key, document in self._documents.under(namespace, prefix)
+            if (owner_id is None or document.summary.owner_id == owner_id) and self._documents.live(key, now)
+        ]
+        place_of = _key_of if order == "key" else _place_of
+        found.sort(key=lambda document: _rank(place_of(document.summary)))
+        if after is not None:
+            found = [document for document in found if _rank(place_of(document.summary)) > _rank(after)]
+        page = found[:limit]
+        following = place_of(page[-1].summary) if len(found) > limit else None
+        texts = [document.state for document in page] if states else ()
+        return Page([document.summary for document in page], following, texts)
+
+    def clear(self, namespace: str | None, prefix: str, owner_id: str | None, now: datetime) -> int:
+        """Implements StorageProvider.clear()."""
+        check_filters(namespace=namespace, prefix=prefix, owner_id=owner_id)
+        doomed = [
+            key
+            for key, document in self._documents.under(namespace, prefix)
+            if owner_id is None or document.summary.owner_id == owner_id
+        ]
+        live = sum(self._documents.live(key, now) is not None for key in doomed)
+        for key in doomed:
+            self._documents.drop(key)
+        return live
+
+    def purge(self, limit: int, end: datetime, since: datetime | None) -> Purge:
+        """Implements StorageProvider.purge_batch() for the rows that expired before ``end``."""
+        check_limit(limit)
+        found = sorted(self._documents.expired(end))
+        doomed: list[tuple[datetime, Key]] = []
+        rows = 0
+        for expires_at, key in found:
+            if since is not None and expires_at < since:
+                continue
+            rows += 1 + self._documents.logs.count(key)
+            if doomed and rows > limit:
+                break
+            doomed.append((expires_at, key))
+        for _, key in doomed:
+            self._documents.drop(key)
+        return Purge(len(doomed), doomed[-1][0] if doomed else None, 0)
+
+    def count_expired(self, end: datetime, since: datetime | None) -> int:
+        """Implements StorageProvider.count_expired() for the rows that expired before ``end``."""
+        expired = self._documents.expired(end)
+        return sum(since is None or expires_at >= since for expires_at, _ in expired)
+
+    def stats(self, namespace: str | None, now: datetime) -> Sequence[Stats]:
+        """Implements StorageProvider.stats()."""
+        check_filters(namespace=namespace)
+        expiries: dict[str, list[datetime]] = {key.namespace: [] for key, _ in self._documents.under(namespace, "")}
+        for expires_at, key in self._documents.expired(now):
+            if key.namespace in expiries:
+                expiries[key.namespace].append(expires_at)
+        return [
+            Stats(
+                name,
+                live=sum(self._documents.live(key, now) is not None for key, _ in self._documents.under(name, "")),
+                expired=len(expired),
+                oldest_expiry=min(expired, default=None),
+            )
+            for name, expired in sorted(expiries.items())
+        ]
+
+
+def _key_of(summary: Summary) -> Key | Place:
+    return summary.key
+
+
+def _place_of(summary: Summary) -> Key | Place:
+    return Place(summary.updated_at, summary.key)
+
+
+def _rank(place: Key | Place) -> tuple[Any, ...]:
+    """The rank of a place in its listing: by key, or the latest change first and then by key."""
+    if isinstance(place, Place):
+        return (-(place.updated_at - datetime.min.replace(tzinfo=UTC)), place.key)
+    return tuple(place)
