@@ -6,7 +6,8 @@ from contextlib import suppress
 from typing import Any
 
 from sessionstore import StorageError, UpdateOutcomeUnknownError
-from sessionstore.storage.sql.connections.gateway import Gateway, Operation
+from sessionstore.storage.sql.connections.gateway import Gateway
+from sessionstore.storage.sql.connections.operation import Operation
 
 
 class LateGateway:

@@ -5,25 +5,24 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager, suppress
 from math import inf
 from time import monotonic
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Final, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from .... import config
 from ....concurrency.loops import PerLoop
-from ....concurrency.sent import Outdated, noted
+from ....concurrency.sent import noted
 from ....errors import ConfigurationError, SessionStoreError, StorageError
 from ..causes import Stage, clean_cause
 from ..drivers.sqlite_thread import supervise_all
-from ..faults import NOT_PREPARED, Fault, code_of, driver_error, of_one_statement, refused_access, storage_error
+from ..faults import NOT_PREPARED, Fault, code_of, driver_error, of_one_statement, storage_error
 from ..privileges import Use, may_not_connect
 from ..sqlite_file import trouble_with
 from ..urls.sqlite import file_of
-from .bounded import Left, bounded
 from .channel import NO_QUEUE, Channel
 from .database import DATABASES, database
 from .engine_options import check_pool, check_translation
@@ -32,13 +31,11 @@ from .grants import NEEDED_BY, Grants
 from .lease import Lease, to_its_end
 from .limits import Limits
 from .modes import MODES
+from .operation import OF_ITS_CONNECTION, Failure, Operation, operate
 
 R = TypeVar("R")
 
 _LOG: Final = logging.getLogger("sessionstore.storage")
-
-Operation: TypeAlias = Callable[[Lease], Coroutine[Any, Any, R]]
-"""A coroutine function that runs statements on one connection."""
 
 _READ_ATTEMPTS: Final = 3
 
@@ -49,22 +46,8 @@ ROLLED_BACK_SECONDS: Final = 5.0
 _FIRST_PAUSE: Final = 0.005
 _LONGEST_PAUSE: Final = 0.2
 
-_ENDED: Final = {Fault.LOST, Fault.ENDED, Fault.UNREAD}
-"""After these, a connection is not used again."""
-_OF_ITS_CONNECTION: Final = {Fault.READ_ONLY, Fault.STALE}
-"""Faults of a connection. All open connections may have the fault and are replaced. A new one may not have it."""
 _OF_THE_TABLES: Final = {Fault.SCHEMA, Fault.DENIED}
 """Faults after which the tables are looked at again: for their revision, rules, and row level security."""
-
-
-class _Failure(Exception):
-    """The error of an operation, its kind of fault, and the stage in which it was raised."""
-
-    def __init__(self, error: Exception, fault: Fault | None, stage: Stage) -> None:
-        super().__init__()
-        self.error = error
-        self.fault = fault
-        self.stage = stage
 
 
 class Gateway:
@@ -204,16 +187,24 @@ class Gateway:
             try:
                 channel = self._channels.here()
                 async with channel.write_queue if writing else NO_QUEUE, channel.queue:
-                    running = self._operate(operation, channel, bound, writing=writing, access=access, new=anew > 0)
+                    running = operate(
+                        operation,
+                        channel.connections,
+                        self._backend,
+                        bound,
+                        writing=writing,
+                        access=access,
+                        new=anew > 0,
+                    )
                     return await (running if self._backend.interruptible else to_its_end(running))
-            except _Failure as failure:
+            except Failure as failure:
                 error, fault, stage = failure.error, failure.fault, failure.stage
                 lost += fault in (Fault.LOST, Fault.SILENT)
                 rolled_back += fault is Fault.ROLLED_BACK
-                anew += fault in _OF_ITS_CONNECTION
+                anew += fault in OF_ITS_CONNECTION
                 if fault in (Fault.LOST, Fault.SILENT) and not writing and lost < _READ_ATTEMPTS:
                     continue
-                if fault in _OF_ITS_CONNECTION and anew == 1:
+                if fault in OF_ITS_CONNECTION and anew == 1:
                     self._advise(error)
                     continue  # on another connection; the server refused the statement and wrote nothing
                 if fault is Fault.ROLLED_BACK and (
@@ -243,57 +234,6 @@ class Gateway:
         failed = storage_error(error, fault, backend=self._backend.name, writing=writing, trouble=trouble)
         failed.refused = failed.refused or of_one_statement(error)
         return failed
-
-    async def _operate(
-        self, operation: Operation[R], channel: Channel, seconds: float, *, writing: bool, access: bool, new: bool
-    ) -> R:
-        connections = channel.connections
-        try:
-            lease = await connections.take()
-        except Exception as error:
-            fault = self._backend.fault(error, connected=False, alive=False)
-            raise _Failure(error, fault, Stage.CONNECTING) from error
-        driver = self._backend.driver
-        if access and connections.readers.has(lease):
-            await connections.give_back(lease)
-            raise _Failure(refused_access(self._backend.name), None, Stage.CONNECTED)
-        if writing and (sent := noted()) is not None:
-            try:
-                sent.send()
-            except Outdated:
-                await connections.give_back(lease)
-                raise
-        try:
-            running = operation(lease)
-            outcome = await (bounded(running, seconds) if self._backend.interruptible else running)
-        except Left as left:
-            answered = await connections.part(lease, left)
-            if left.cancelled is not None:
-                raise left.cancelled from None
-            fault = Fault.SLOW if answered else Fault.SILENT
-            raise _Failure(TimeoutError(), fault, Stage.LOST) from None
-        except Exception as error:
-            alive = driver.alive(lease.driver)
-            fault = self._backend.fault(error, connected=True, alive=alive)
-            if fault is Fault.READ_ONLY and access and connections.readers.keep(lease, new=new):
-                await connections.give_back(lease)
-                raise _Failure(refused_access(self._backend.name), None, Stage.CONNECTED) from error
-            if fault in _OF_ITS_CONNECTION:
-                await connections.discard(lease, lost=False, others=True)
-            elif fault in _ENDED or lease.spoilt or not driver.at_rest(lease.driver):
-                await connections.discard(lease, lost=fault is Fault.LOST)
-            else:
-                await connections.give_back(lease)
-            raise _Failure(error, fault, Stage.CONNECTED if alive else Stage.LOST) from error
-        except GeneratorExit:
-            connections.leave(lease)  # the loop or the process of this call ended
-            raise
-        except BaseException:
-            # Cancelled in the middle of a statement: an answer may still arrive on this connection.
-            await connections.discard(lease, lost=False)
-            raise
-        await connections.give_back(lease)
-        return outcome
 
     def _advise(self, error: Exception) -> None:
         if code_of(driver_error(error)) in NOT_PREPARED and not self._advised:

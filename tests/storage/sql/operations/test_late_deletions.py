@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from sessionstore import SqlStorageProvider
-from sessionstore.storage.sql.connections.gateway import Operation
+from sessionstore.storage.sql.connections.operation import Operation
 from tests.support.databases import driven
 from tests.support.documents import draft, key
 from tests.support.late import LateGateway

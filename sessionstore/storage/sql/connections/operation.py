@@ -1,0 +1,107 @@
+"""Runs one operation on one connection, and says what kind of fault ended it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, TypeAlias, TypeVar
+
+from ....concurrency.sent import Outdated, noted
+from ..causes import Stage
+from ..dialects.dialect import Backend
+from ..faults import Fault, refused_access
+from .bounded import Left, bounded
+from .checkout import Connections
+from .lease import Lease
+
+R = TypeVar("R")
+
+Operation: TypeAlias = Callable[[Lease], Coroutine[Any, Any, R]]
+"""A coroutine function that runs statements on one connection."""
+
+_ENDED: Final = {Fault.LOST, Fault.ENDED, Fault.UNREAD}
+"""After these, a connection is not used again."""
+OF_ITS_CONNECTION: Final = {Fault.READ_ONLY, Fault.STALE}
+"""Faults of a connection. All open connections may have the fault and are replaced. A new one may not have it."""
+
+
+class Failure(Exception):
+    """The error of an operation, its kind of fault, and the stage in which it was raised."""
+
+    def __init__(self, error: Exception, fault: Fault | None, stage: Stage) -> None:
+        super().__init__()
+        self.error = error
+        self.fault = fault
+        self.stage = stage
+
+
+async def operate(
+    operation: Operation[R],
+    connections: Connections,
+    backend: Backend,
+    seconds: float,
+    *,
+    writing: bool,
+    access: bool,
+    new: bool,
+) -> R:
+    """Runs an operation on one connection, and gives the connection back, or closes it.
+
+    Args:
+        operation: What to run.
+        connections: Where the connection comes from.
+        backend: The database.
+        seconds: For how long the operation may run.
+        writing: Whether it writes.
+        access: Whether it writes for the sake of a read, see Gateway.run().
+        new: Whether an earlier attempt made all connections be replaced.
+
+    Raises:
+        Failure: The operation failed, or there is no connection.
+        Outdated: A caller was told that nothing is written, and nothing was sent.
+    """
+    try:
+        lease = await connections.take()
+    except Exception as error:
+        fault = backend.fault(error, connected=False, alive=False)
+        raise Failure(error, fault, Stage.CONNECTING) from error
+    driver = backend.driver
+    if access and connections.readers.has(lease):
+        await connections.give_back(lease)
+        raise Failure(refused_access(backend.name), None, Stage.CONNECTED)
+    if writing and (sent := noted()) is not None:
+        try:
+            sent.send()
+        except Outdated:
+            await connections.give_back(lease)
+            raise
+    try:
+        running = operation(lease)
+        outcome = await (bounded(running, seconds) if backend.interruptible else running)
+    except Left as left:
+        answered = await connections.part(lease, left)
+        if left.cancelled is not None:
+            raise left.cancelled from None
+        fault = Fault.SLOW if answered else Fault.SILENT
+        raise Failure(TimeoutError(), fault, Stage.LOST) from None
+    except Exception as error:
+        alive = driver.alive(lease.driver)
+        fault = backend.fault(error, connected=True, alive=alive)
+        if fault is Fault.READ_ONLY and access and connections.readers.keep(lease, new=new):
+            await connections.give_back(lease)
+            raise Failure(refused_access(backend.name), None, Stage.CONNECTED) from error
+        if fault in OF_ITS_CONNECTION:
+            await connections.discard(lease, lost=False, others=True)
+        elif fault in _ENDED or lease.spoilt or not driver.at_rest(lease.driver):
+            await connections.discard(lease, lost=fault is Fault.LOST)
+        else:
+            await connections.give_back(lease)
+        raise Failure(error, fault, Stage.CONNECTED if alive else Stage.LOST) from error
+    except GeneratorExit:
+        connections.leave(lease)  # the loop or the process of this call ended
+        raise
+    except BaseException:
+        # Cancelled in the middle of a statement: an answer may still arrive on this connection.
+        await connections.discard(lease, lost=False)
+        raise
+    await connections.give_back(lease)
+    return outcome
