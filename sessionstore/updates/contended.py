@@ -181,11 +181,11 @@ class Contended:
                 entry.moving = False
             else:
                 entry.hurry(self._loop.time())
-                if not await self.rounds.applied(fold, document):
+                if not await self.rounds.landing.applied(fold, document):
                     continue
             writing[id(fold)] = entry
         for part in parts([entry.fold for entry in writing.values()]):
-            lost = await self.rounds.land(part)
+            lost = await self.rounds.landing.land(part)
             now = self._loop.time()
             for fold in lost:
                 writing[id(fold)].rest(now)
@@ -292,7 +292,7 @@ class Contended:
             summaries = await self._storage.update_locked_many(list(by_key), apply)
         for entry, summary in zip(entries, summaries, strict=True):
             if summary is not None:
-                self.rounds.landed(entry.fold, summary)
+                self.rounds.landing.landed(entry.fold, summary)
                 entry.locks = 0
             elif entry.fold.key not in seen:
                 entry.fold.missing()

@@ -12,13 +12,12 @@ from typing import Final
 from ..concurrency import halves
 from ..concurrency.call import Batch, copy_of, tell
 from ..concurrency.halves import divisible
-from ..concurrency.pace import Pace
 from ..concurrency.retry_window import RetryWindow
-from ..concurrency.sent import Outdated, Sent, noting
 from ..errors import SessionStoreError, StorageUnavailableError, UpdateOutcomeUnknownError
 from ..ids import short_id
-from ..storage import Document, Key, StorageProvider, Summary
+from ..storage import Document, Key, StorageProvider
 from .fold import Fold
+from .landing import Landing
 from .request import Update, Updated
 from .shares import halves_of, parts
 from .write_cache import WriteCache
@@ -39,6 +38,9 @@ CANCELLED: Final = (
 class Rounds:
     """Does a batch of updates. Hands over updates whose rows other transactions hold or keep writing.
 
+    Attributes:
+        landing: Applies and writes the updates of a round.
+
     Args:
         storage: Where the documents are.
         remember: For how many seconds an update may begin with the write cache.
@@ -58,8 +60,8 @@ class Rounds:
     ) -> None:
         self._storage = storage
         self._write_cache = WriteCache(remember)
-        self._pace = Pace()
         self._fit = fit
+        self.landing = Landing(storage, self._write_cache, fit)
         self._hand_over = hand_over
         self._held = held
 
@@ -136,7 +138,7 @@ class Rounds:
                 fold.missing()
             elif fold.losses and fold.fits(document):
                 held.append(fold)
-            elif await self.applied(fold, document):
+            elif await self.landing.applied(fold, document):
                 writing.append(fold)
         lost = await self.write(writing)
         if held:
@@ -152,21 +154,13 @@ class Rounds:
         self._fit([len(document.state) for document in documents if document is not None])
         return documents
 
-    async def applied(self, fold: Fold, document: Document, *, guess: bool = False) -> bool:
-        """Applies updates to a document, with turns for other tasks; returns whether there is something to write."""
-        for _ in fold.apply(document, guess=guess):
-            if not self._pace.free():
-                await self._pace.turn()
-        fold.finish()
-        return fold.sure
-
     async def _guess(self, folds: Sequence[Fold]) -> bool:
         """Applies updates to the documents of the write cache; returns whether all can be written without a read."""
         documents = self._write_cache.guesses([fold.key for fold in folds])
         if not documents or not all(map(Fold.may_guess, folds, documents)):
             return False
         for fold, document in zip(folds, documents, strict=True):
-            if not await self.applied(fold, document, guess=True):
+            if not await self.landing.applied(fold, document, guess=True):
                 return False
         return True
 
@@ -175,86 +169,13 @@ class Rounds:
         lost: list[Fold] = []
         for part in parts(folds):
             try:
-                lost += await self.land(part, guessed=guessed)
+                lost += await self.landing.land(part, guessed=guessed)
             except Exception as error:  # noqa: BLE001
                 # After an error from outside the library, nobody knows whether the write landed.
                 if guessed and isinstance(error, SessionStoreError) and divisible(error):
                     lost += part  # a state that was made from the write cache is not final
                 else:
                     await self._apart(part, error)
-        return lost
-
-    async def land(self, part: Sequence[Fold], *, guessed: bool = False) -> list[Fold]:
-        """Writes applied updates in one statement; returns those that did not land or whose answer was lost.
-
-        Raises:
-            Exception: The storage refused it, or failed before anything was written.
-        """
-        lost = await self._brought_up(part)
-        landing = [(fold, fold.write) for fold in part if fold.sure and fold.write is not None]
-        if not landing:
-            return lost
-        self._fit([fold.chars for fold, _ in landing])
-        sent = Sent()
-        for fold, _ in landing:
-            self._write_cache.forget(fold.key)
-            fold.sending(sent)
-        foreign = ""
-        summaries: Sequence[Summary | None] = ()
-        try:
-            with noting(sent):
-                summaries = await self._storage.update_many([write for _, write in landing])
-        except Outdated:
-            for fold, _ in landing:
-                fold.refused()
-            return [*lost, *(fold for fold, _ in landing if fold.waiting)]
-        except UpdateOutcomeUnknownError as error:
-            for fold, _ in landing:
-                fold.lose(error)
-            return [*lost, *(fold for fold, _ in landing if fold.waiting)]
-        except SessionStoreError:
-            for fold, _ in landing:
-                fold.refused()
-            raise
-        except Exception as error:
-            if sum(fold.asked for fold in part) == 1:
-                raise
-            foreign = type(error).__name__
-        if foreign:
-            # Raised outside the except block: the text of the error may hold data of another caller, and the error
-            # would become the context.
-            raise UpdateOutcomeUnknownError(
-                f"the storage failed with {foreign} in a write for several callers, and it cannot be told "
-                "what landed; read the session before repeating it"
-            )
-        for (fold, _), summary in zip(landing, summaries, strict=True):
-            if guessed:
-                self._write_cache.guessed(fold.key, right=summary is not None)
-            if summary is None:
-                fold.refused()
-                fold.losses += 1
-                lost.append(fold)
-            else:
-                self.landed(fold, summary)
-                if fold.waiting:  # some calls were left for the next write
-                    lost.append(fold)
-        return lost
-
-    def landed(self, fold: Fold, summary: Summary) -> None:
-        """Answers the calls of a write that landed, and puts the document into the write cache."""
-        self._write_cache.wrote(fold.document(summary))
-        fold.tell(summary)
-
-    async def _brought_up(self, folds: Sequence[Fold]) -> list[Fold]:
-        """Applies the updates again if a caller was cancelled; returns the folds that then have nothing to write."""
-        lost: list[Fold] = []
-        while outdated := [fold for fold in folds if fold.outdated]:
-            for fold in outdated:
-                for _ in fold.again():
-                    if not self._pace.free():
-                        await self._pace.turn()
-                fold.finish()
-        lost += [fold for fold in folds if not fold.sure and fold.waiting]
         return lost
 
     async def _apart(self, folds: Sequence[Fold], error: Exception) -> None:
