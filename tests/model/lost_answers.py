@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from sessionstore import SqlStorageProvider, UpdateOutcomeUnknownError
-from sessionstore.storage.sql.connections.gateway import Operation
+from sessionstore.storage.sql.connections.operation import Operation
 from sessionstore.storage.sql.connections.lease import Lease
 
 
