@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from sessionstore import SqlStorageProvider, UpdateOutcomeUnknownError
-from sessionstore.storage.sql.connections.operation import Operation
 from sessionstore.storage.sql.connections.lease import Lease
+from sessionstore.storage.sql.connections.operation import Operation
 
 
 class Loss(Enum):
