@@ -21,7 +21,7 @@ STATE: Final[int] = rows.STATE
 _AS_READ: Final[Mapping[str, int]] = {name: Summary._fields.index(name) + 1 for name in ("version", "last_write")}
 
 _NAMELESS: Final = entry("--------", 1)
-NOTED: Final[Mapping[str, Any]] = {"count": 1, "write": _NAMELESS, "keys": None, "keys_read": None}
+NOTED: Final[Mapping[str, Any]] = {"count": 1, "write": _NAMELESS, "keys": None, "keys_read": None, "state_version": 1}
 """What a write notes of itself: one update without a name."""
 
 
@@ -51,7 +51,8 @@ class Sql:
     def for_pgbench(self) -> str:
         """The statement with pgbench's variables; what the time is, the database shall know."""
         text = self._with(":{}", self.text.replace("\n", " "))
-        return re.sub(r":(now|keys_read|keys)\b", "NULL", text).replace(":write", f"'{_NAMELESS}'")
+        text = re.sub(r":(now|keys_read|keys)\b", "NULL", text).replace(":state_version", "1")
+        return text.replace(":write", f"'{_NAMELESS}'")
 
     def _with(self, parameter: str, text: str) -> str:
         return re.sub(r"\$(\d+)", lambda found: parameter.format(self.order[int(found[1]) - 1]), text)

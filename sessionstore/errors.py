@@ -213,15 +213,33 @@ class CorruptStateError(InvalidStateError):
     Another program wrote the row, or the type has changed since. ``sessionstore show``, or a manager with
     ``state_type=None``, can still read the state, and a manager with ``item_type=None`` the items. The path of an
     item begins with its position in the session: ``$[17].content[0].text``.
+
+    Or newer code wrote it: it is of a later shape version (``state_version``, ``item_version``) than the manager knows.
+
+    Attributes:
+        found: The shape version of what is stored, if it is later than the manager knows; else None.
+        known: The latest shape version that the manager knows, if that is earlier; else None.
     """
 
     def __init__(
-        self, reason: str, *, path: str = "$", session_id: str | None = None, noun: Literal["state", "items"] = "state"
+        self,
+        reason: str,
+        *,
+        path: str = "$",
+        session_id: str | None = None,
+        noun: Literal["state", "items"] = "state",
+        found: int | None = None,
+        known: int | None = None,
     ) -> None:
         super().__init__(reason, path=path, session_id=session_id, noun=noun)
+        self.found = found
+        self.known = known
         whose = "a session" if session_id is None else f"session {shown_id(session_id)}"
         if noun == "items":
             self.args = (f"the stored items of {whose} cannot be read: {path} {reason}; the row was left as it is",)
+            return
+        if found is not None:
+            self.args = (f"the stored state of {whose} cannot be read: it {reason}; the row was left as it is",)
             return
         message = f"the stored state of {whose} does not fit its state type: {path} {reason}"
         self.args = (f"{message}; the row was left as it is, look at it with `sessionstore show`",)

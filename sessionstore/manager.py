@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from time import monotonic
@@ -19,6 +19,7 @@ from .calls.reading import Reading
 from .codec.facts import encode_origin
 from .codec.items import ItemCodec
 from .codec.states import Codec, UnstorableText
+from .codec.upgrades import Upgrade
 from .errors import InvalidSessionIdError, InvalidStateError, SessionConflictError, SessionNotFoundError
 from .ids import SessionId, check_namespace, started_at
 from .session import I, SessionResult, T
@@ -65,9 +66,17 @@ class SessionManager(Appending[T, I], Reading[T, I], Editing[T, I], Listing[T, I
         unstorable_text: What to do with NUL characters and lone surrogates (half an emoji) in a state or an origin. No
             storage can keep them. "refuse": an InvalidStateError with the path. "replace": U+FFFD takes the place of
             each, and the result shows the new text; two keys that would become equal are still refused.
+        state_version: The version of the shape of the states, from 1. Raise it with each change that older code cannot
+            read. A state of a later version is refused with CorruptStateError, and nothing is written.
+        upgrades: For each earlier version, a plain function that makes a state of the next one: ``{1: f, 2: g}`` for
+            ``state_version=3``. It gets the state as JSON values, before ``state_type`` sees it, and returns the new
+            one, or None if it changed the given one in place. A state is upgraded when it is read, and written in the
+            new shape by its next update.
+        item_version: The same for items.
+        item_upgrades: The same for items. An item is written in the new shape only by `sessionstore migrate states`.
 
     Raises:
-        ConfigurationError: A namespace, duration, size, type or choice is invalid.
+        ConfigurationError: A namespace, duration, size, type, version, upgrade or choice is invalid.
     """
 
     def __init__(
@@ -85,13 +94,17 @@ class SessionManager(Appending[T, I], Reading[T, I], Editing[T, I], Listing[T, I
         keep_items: int | None = None,
         idempotency_keys: int = DEFAULT_IDEMPOTENCY_KEYS,
         unstorable_text: UnstorableText = "refuse",
+        state_version: int = 1,
+        upgrades: Mapping[int, Upgrade] | None = None,
+        item_version: int = 1,
+        item_upgrades: Mapping[int, Upgrade] | None = None,
     ) -> None:
         arguments.check_settings(max_state_bytes, max_item_bytes, idempotency_keys, keep_items, unstorable_text)
         self._default_state = default_state
         self._storage = MemoryStorageProvider() if storage is None else storage
         self._namespace = check_namespace(namespace)
-        self._codec: Codec[T] = Codec(state_type, max_state_bytes, unstorable_text)
-        self._item_codec: ItemCodec[I] = ItemCodec(item_type, max_item_bytes)
+        self._codec: Codec[T] = Codec(state_type, max_state_bytes, unstorable_text, state_version, upgrades)
+        self._item_codec: ItemCodec[I] = ItemCodec(item_type, max_item_bytes, item_version, item_upgrades)
         self._encode_origin = partial(encode_origin, max_bytes=max_state_bytes, replaces=unstorable_text == "replace")
         # Compared by identity: only the default yields to the environment, an explicit 30 minutes does not.
         self._ttl = config.session_ttl(ttl) if ttl is DEFAULT_TTL else config.check_duration(ttl, "ttl")

@@ -92,6 +92,7 @@ class RawConversations(RawPsycopg, Conversations):
                     "write": entry(write, 1),
                     "keys": None,
                     "keys_read": None,
+                    "state_version": 1,
                     "now": None,
                 }
                 if await self._run(connection, self._update, written) is not None:

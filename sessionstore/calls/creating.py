@@ -91,7 +91,7 @@ class Creating(Kind[T, I]):
         items = given.at(summary.appended, summary.created_at) if creation.created else ()
         return results.read(
             summary,
-            lambda: (self._codec.decode(document.state, summary.key.session_id), items),
+            lambda: (self._state(document), items),
             created=creation.created,
         )
 

@@ -52,7 +52,8 @@ class Editing(Kind[T, I]):
         Returns:
             The removed items, or an error in the result: SessionNotFoundError (absent or expired),
             InvalidSessionIdError, or CorruptStateError: an item does not fit the item type; it was removed too, and
-            ``result.items`` has the others.
+            ``result.items`` has the others. If newer code wrote an item, under a later ``item_version``, nothing was
+            removed.
 
         Raises:
             ConfigurationError: An argument is invalid.
@@ -61,7 +62,8 @@ class Editing(Kind[T, I]):
         number, name = arguments.count(count, "count"), arguments.log_name(log)
         owner = arguments.owner_filter(owner_id)
         try:
-            edited = await self._edit(Edit(self._key(session_id), name, newest=number, **owner), timeout)
+            edit = Edit(self._key(session_id), name, newest=number, **owner, known=self._item_codec.version)
+            edited = await self._edit(edit, timeout)
         except (InvalidSessionIdError, SessionNotFoundError) as error:
             return results.failure(session_id, error)
         summary, name = edited.summary, edited.summary.key.session_id
@@ -161,7 +163,9 @@ class Editing(Kind[T, I]):
         try:
             key = self._key(session_id)
             text, copy = self._item_codec.encode_with_copy(item, 0, key.session_id)
-            edited = await self._edit(Edit(key, name, put=(at, text), **owner), timeout)
+            edited = await self._edit(
+                Edit(key, name, put=(at, text), **owner, put_version=self._item_codec.version), timeout
+            )
         except (InvalidSessionIdError, InvalidStateError, SessionNotFoundError) as error:
             return results.failure(session_id, error)
         if not edited.changed:
@@ -217,7 +221,7 @@ class Editing(Kind[T, I]):
         edited = await in_time(timeout, self._storage.edit(edit), writing=True)
         if edited is None:
             raise SessionNotFoundError(session_id)
-        if not edited.done:
+        if not edited.done and edit.newest is None:
             assert edit.expected_position is not None
             actual = edited.summary.last_position
             raise SessionConflictError(session_id, expected=edit.expected_position, actual=actual, of="position")

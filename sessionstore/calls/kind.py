@@ -14,7 +14,7 @@ from ..codec.items import ItemCodec
 from ..codec.states import Codec
 from ..ids import SessionId, check_session_id
 from ..session import I, Item, SessionResult, T
-from ..storage import Draft, Key, NewItem, StorageProvider, StoredItem, Summary
+from ..storage import Document, Draft, Key, NewItem, StorageProvider, StoredItem, Summary
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ class Kind(Generic[T, I]):
         copies: list[I] = []
         for index, item, item_id in arguments.new_items(items, ids, name):
             text, copy = self._item_codec.encode_with_copy(item, index, session_id)
-            texts.append(NewItem(text, item_id, log))
+            texts.append(NewItem(text, item_id, log, self._item_codec.version))
             copies.append(copy)
         return Given(texts, copies)
 
@@ -107,6 +107,7 @@ class Kind(Generic[T, I]):
             owner_id=arguments.owner_of_new(owner_id, session_id),
             items=items,
             keep=self._keep_items if items else None,
+            state_version=self._codec.version,
         )
 
     def _items(self, stored: Iterable[StoredItem], session_id: SessionId) -> tuple[Item[I], ...]:
@@ -116,7 +117,17 @@ class Kind(Generic[T, I]):
             CorruptStateError: An item does not fit the item type; with its position.
         """
         decode = self._item_codec.decode
-        return tuple(Item(it.position, decode(it.text, it.position, session_id), it.created_at) for it in stored)
+        return tuple(
+            Item(it.position, decode(it.text, it.position, session_id, it.version), it.created_at) for it in stored
+        )
+
+    def _state(self, document: Document) -> T:
+        """Decodes the state of a document.
+
+        Raises:
+            CorruptStateError: The state does not fit the state type.
+        """
+        return self._codec.decode(document.state, document.summary.key.session_id, document.state_version)
 
     def _of_items(self, summary: Summary, stored: Sequence[StoredItem]) -> SessionResult[None, I]:
         """Returns the result of a call that read or removed items; a failure if one does not fit the item type."""

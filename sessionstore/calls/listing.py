@@ -67,11 +67,12 @@ class Listing(Kind[T, I]):
         listing = self._storage.list(self._namespace, prefix=prefix, limit=most, **wanted)
         page = await in_time(timeout, listing, writing=False)
         sessions = tuple(
-            self._info(summary, text) for summary, text in zip_longest(page.sessions, page.states, fillvalue=None)
+            self._info(summary, text, version)
+            for summary, text, version in zip_longest(page.sessions, page.states, page.state_versions)
         )
         return SessionPage(sessions, None if page.next is None else _token(page.next))
 
-    def _info(self, summary: Summary | None, text: str | None) -> SessionInfo[T]:
+    def _info(self, summary: Summary | None, text: str | None, version: int | None) -> SessionInfo[T]:
         assert summary is not None
         session_id = summary.key.session_id
         state: T | None = None
@@ -79,7 +80,7 @@ class Listing(Kind[T, I]):
         try:
             metadata = metadata_of(summary)
             if text is not None:
-                state = self._codec.decode(text, session_id)
+                state = self._codec.decode(text, session_id, version or 1)
         except CorruptStateError as error:
             metadata, problem = results.readable_metadata(summary), error
         return SessionInfo(session_id, results.version(summary), summary.item_count, metadata, state, problem)

@@ -62,7 +62,7 @@ class Reading(Kind[T, I]):
             return results.failure(key.session_id, SessionNotFoundError(key.session_id))
         return results.read(
             document.summary,
-            lambda: (self._codec.decode(document.state, key.session_id), self._items(document.items, key.session_id)),
+            lambda: (self._state(document), self._items(document.items, key.session_id)),
         )
 
     async def get_items(

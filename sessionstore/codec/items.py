@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Generic, TypeVar
 
 from pydantic import TypeAdapter
@@ -10,6 +11,7 @@ from ..errors import CorruptStateError, InvalidStateError, StateTooLargeError
 from ..ids import SessionId
 from .jsontext import Refused
 from .typed import Typed
+from .upgrades import Upgrade, Upgrades
 from .verbatim import dumps, loads
 
 I = TypeVar("I")  # noqa: E741  # as in the contract: SessionManager[T, I]
@@ -30,15 +32,28 @@ class ItemCodec(Generic[I]):
     Args:
         item_type: The type of an item, or its TypeAdapter; None: plain JSON values.
         max_bytes: The longest text of one item that is accepted, in bytes of UTF-8.
+        version: The shape version of the items that are written.
+        upgrades: For each earlier version, the function that makes an item of the next one.
+
+    Attributes:
+        version: The shape version of the items that encode() writes.
 
     Raises:
-        ConfigurationError: pydantic has no schema for the type. A type that names types which are defined later is
-            refused by the first call that comes before they are defined.
+        ConfigurationError: pydantic has no schema for the type, or the version or an upgrade is invalid. A type that
+            names types which are defined later is refused by the first call that comes before they are defined.
     """
 
-    def __init__(self, item_type: type[I] | TypeAdapter[I] | None, max_bytes: int) -> None:
+    def __init__(
+        self,
+        item_type: type[I] | TypeAdapter[I] | None,
+        max_bytes: int,
+        version: int = 1,
+        upgrades: Mapping[int, Upgrade] | None = None,
+    ) -> None:
         self._typed: Typed[I] | None = None if item_type is None else Typed(item_type, "item", loads)
         self._max_bytes = max_bytes
+        self._upgrades = Upgrades("item", version, upgrades, loads, dumps)
+        self.version = self._upgrades.version
 
     def encode(self, item: I, index: int, session_id: SessionId) -> str:
         """Returns the JSON text of an item.
@@ -65,21 +80,27 @@ class ItemCodec(Generic[I]):
         # encode() read no item without a type back: dumps() only accepts values that come back unchanged.
         return text, loads(text) if self._typed is None else copy
 
-    def decode(self, text: str, position: int, session_id: SessionId) -> I:
+    def decode(self, text: str, position: int, session_id: SessionId, version: int = 1) -> I:
         """Returns the item of a stored JSON text.
 
         Args:
             text: The text, as encode() or another program wrote it.
             position: The position of the item in the session; for errors.
             session_id: The session that errors name.
+            version: The shape version that the text was written under.
 
         Raises:
             ConfigurationError: The item type names a type that is not defined.
-            CorruptStateError: The text is no JSON, or does not fit the item type.
+            CorruptStateError: The text is no JSON, or does not fit the item type, also after the upgrades, or an
+                upgrade failed, or the version is later than this codec's.
         """
         if self._typed is not None:
             self._typed.complete()
+        if version != self.version:
+            self._upgrades.check(version, session_id, f"$[{position}]")
         try:
+            if version != self.version:
+                text = self._upgrades.current(text, version)
             return loads(text) if self._typed is None else self._typed.read(text)
         except Refused as error:
             refused = error

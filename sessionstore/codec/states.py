@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 from pydantic import TypeAdapter
@@ -11,6 +12,7 @@ from ..ids import SessionId
 from .jsontext import Refused, dumps, in_jsonb_order, loads
 from .typed import Typed
 from .unstorable import replaced
+from .upgrades import Upgrade, Upgrades
 
 T = TypeVar("T")
 
@@ -28,10 +30,15 @@ class Codec(Generic[T]):
         state_type: The type of a state, or its TypeAdapter; None: plain JSON values.
         max_bytes: The longest text that is accepted, in bytes of UTF-8.
         unstorable_text: "replace": U+FFFD takes the place of NUL characters and lone surrogates.
+        version: The shape version of the states that are written.
+        upgrades: For each earlier version, the function that makes a state of the next one.
+
+    Attributes:
+        version: The shape version of the states that encode() writes.
 
     Raises:
-        ConfigurationError: pydantic has no schema for the type. A type that names types which are defined later is
-            refused by the first call that comes before they are defined.
+        ConfigurationError: pydantic has no schema for the type, or the version or an upgrade is invalid. A type that
+            names types which are defined later is refused by the first call that comes before they are defined.
     """
 
     def __init__(
@@ -39,10 +46,14 @@ class Codec(Generic[T]):
         state_type: type[T] | TypeAdapter[T] | None,
         max_bytes: int,
         unstorable_text: UnstorableText = "refuse",
+        version: int = 1,
+        upgrades: Mapping[int, Upgrade] | None = None,
     ) -> None:
         self._typed: Typed[T] | None = None if state_type is None else Typed(state_type)
         self._max_bytes = max_bytes
         self._replaces = unstorable_text == "replace"
+        self._upgrades = Upgrades("state", version, upgrades, loads, dumps)
+        self.version = self._upgrades.version
 
     def encode(self, state: T, session_id: SessionId) -> str:
         """Returns the JSON text of a state.
@@ -64,19 +75,31 @@ class Codec(Generic[T]):
         # A state without a type was not read back by encode(): dumps() only accepts values that come back unchanged.
         return text, loads(text) if self._typed is None else copy
 
-    def decode(self, text: str, session_id: SessionId) -> T:
+    def decode(self, text: str, session_id: SessionId, version: int = 1) -> T:
         """Returns the state of a stored JSON text.
+
+        Args:
+            text: The text.
+            session_id: The session that errors name.
+            version: The shape version that the text was written under.
 
         Raises:
             ConfigurationError: The state type names a type that is not defined.
-            CorruptStateError: The text does not fit the state type.
+            CorruptStateError: The text does not fit the state type, also after the upgrades, or an upgrade failed, or
+                the version is later than this codec's.
         """
         if self._typed is not None:
             self._typed.complete()
+        if version != self.version:
+            self._upgrades.check(version, session_id)
         if text == "null":
             raise CorruptStateError("is null, and a state is never null", session_id=session_id)
         refused: Refused | None = None
         try:
+            if version != self.version:
+                text = self._upgrades.current(text, version)
+                if text == "null":
+                    raise Refused("is null after the upgrades, and a state is never null")
             return loads(text) if self._typed is None else self._typed.read(text)
         except Refused as error:
             refused = error

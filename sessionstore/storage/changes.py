@@ -57,7 +57,8 @@ class Edit:
     Attributes:
         key: The session.
         log: The name of the log.
-        newest: Remove this many of the newest items, and return them.
+        newest: Remove this many of the newest items, and return them. If one of them is of a later shape version than
+            ``known``, nothing is removed.
         after: Remove all items behind this position, and append ``items``.
         keep: Remove all items except this many of the newest.
         put: Replace the text of the item at this position.
@@ -65,6 +66,8 @@ class Edit:
         id: The id of the edit in the journal.
         owner_id: Only a session of this owner; None: of any.
         expected_position: Only if the last position of the session is this; None: whatever it is.
+        known: The latest shape version of items that the caller can read; None: any. For ``newest``.
+        put_version: The shape version of the text of ``put``.
     """
 
     key: Key
@@ -77,6 +80,8 @@ class Edit:
     id: str = field(default_factory=new_write_id)
     owner_id: str | None = None
     expected_position: int | None = None
+    known: int | None = None
+    put_version: int = 1
 
 
 class Edited(NamedTuple):
@@ -84,9 +89,10 @@ class Edited(NamedTuple):
 
     Attributes:
         summary: The session after the edit.
-        done: Whether the edit was done. False: the last position is not the expected one, and nothing was changed.
+        done: Whether the edit was done. False: the last position is not the expected one, or ``newest`` found an item
+            that the caller cannot read. Nothing was changed.
         changed: How many items were removed, or replaced by ``put``.
-        removed: The items that ``newest`` removed, oldest first.
+        removed: The items that ``newest`` removed, oldest first; if it was not done, an item of a later version.
     """
 
     summary: Summary

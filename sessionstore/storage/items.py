@@ -16,11 +16,13 @@ class NewItem:
         text: The item, as JSON text. Storages keep the text as it is, character by character.
         id: The caller's own id of the item; None: it has none. An item whose id the session has already is passed over.
         log: The name of the log within the session.
+        version: The shape version of the item, which its row keeps beside it.
     """
 
     text: str
     id: str | None = None
     log: str = ""
+    version: int = 1
 
 
 def chars_of(items: Iterable[NewItem | StoredItem]) -> int:
@@ -29,11 +31,12 @@ def chars_of(items: Iterable[NewItem | StoredItem]) -> int:
 
 
 class StoredItem(NamedTuple):
-    """An item of a session: its position, its JSON text, and when it was appended."""
+    """An item of a session: its position, its JSON text, when it was appended, and the shape version of the text."""
 
     position: int
     text: str
     created_at: datetime
+    version: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,6 +63,7 @@ class Draft:
             with the same key.
         items: The first items of a session that is created. A session that is set keeps its items, and gets none.
         keep: How many items of a log the session keeps; None: all.
+        state_version: The shape version of the state, which the row keeps beside it.
     """
 
     key: Key
@@ -74,6 +75,7 @@ class Draft:
     version: int = field(default_factory=first_version)
     items: Sequence[NewItem] = ()
     keep: int | None = None
+    state_version: int = 1
 
 
 class Summary(NamedTuple):
@@ -119,6 +121,7 @@ class Write:
             the version; None: whatever it has.
         items: Items to append. They land with the state, or not at all.
         keep: How many items each log in ``items`` keeps; None: all.
+        state_version: The shape version of the new state.
     """
 
     read: Summary
@@ -129,6 +132,7 @@ class Write:
     keys_read: str | None = None
     items: Sequence[NewItem] = ()
     keep: int | None = None
+    state_version: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,12 +155,17 @@ class Fork:
 
 
 class Document(NamedTuple):
-    """A stored session: its state as JSON text and its summary; its journal and items, if the caller asked for them."""
+    """A stored session: its state as JSON text and its summary; its journal and items, if the caller asked for them.
+
+    ``state_version`` is the shape version that the state was written under. It is 1 for a state that a program wrote
+    which does not know shape versions.
+    """
 
     state: str
     summary: Summary
     journal: Journal | None = None
     items: Sequence[StoredItem] = ()
+    state_version: int = 1
 
 
 class Creation(NamedTuple):
@@ -177,12 +186,14 @@ class Page(NamedTuple):
     """One page of a listing.
 
     ``next`` is the ``after`` of the next call: a Key, or a Place in a listing by recency; None: this is the last page.
-    ``states`` holds the states of the sessions as JSON texts, if the caller asked for them.
+    ``states`` holds the states of the sessions as JSON texts, if the caller asked for them, and ``state_versions``
+    their shape versions; empty: all are 1.
     """
 
     sessions: Sequence[Summary]
     next: Key | Place | None
     states: Sequence[str] = ()
+    state_versions: Sequence[int] = ()
 
 
 class Stats(NamedTuple):

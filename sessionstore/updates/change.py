@@ -42,7 +42,7 @@ class Change(Generic[T]):
             TypeError: The function is a coroutine function.
             Exception: What the function raises.
         """
-        state = self._codec.decode(document.state, self._session_id)
+        state = self._codec.decode(document.state, self._session_id, document.state_version)
         # Checked before the write: the result of the write holds the origin, and could not be made without it.
         origin_of(document.summary)
         if document.summary.version > LAST_VERSION:
@@ -62,11 +62,16 @@ class Change(Generic[T]):
                 "update_fn must be a plain function, not a coroutine function, because it may run more than once; "
                 "await what it needs before update_session(), and use the outcome in the function"
             )
-        return Made(*self._codec.encode_with_copy(self._new(state, changed, document), self._session_id))
+        made = self._codec.encode_with_copy(self._new(state, changed, document), self._session_id)
+        return Made(*made, self._codec.version)
 
     def _new(self, given: T, returned: T | ReplaceState[T] | None, document: Document) -> T:
         try:
-            return new_state(given, returned, lambda: self._codec.decode(document.state, self._session_id))
+            return new_state(
+                given,
+                returned,
+                lambda: self._codec.decode(document.state, self._session_id, document.state_version),
+            )
         except Refused as error:
             refused = error
         raise InvalidStateError(refused.reason, path=refused.path, session_id=self._session_id)

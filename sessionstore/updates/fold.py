@@ -34,6 +34,7 @@ class Fold:
         "_read",
         "_resent",
         "_sending",
+        "_state_version",
         "_text",
         "_version",
         "_write_id",
@@ -81,7 +82,7 @@ class Fold:
             self.write, self._outcomes = self._attempts[-1].write, list(self._attempts[-1].outcomes)
             return
         self._version = document.summary.version
-        self._text = document.state
+        self._text, self._state_version = document.state, document.state_version
         self._keys = "" if document.journal is None else document.journal.keys
         self._write_id = ""
         self._harvest = Harvest()
@@ -98,7 +99,7 @@ class Fold:
         request = call.request
         if self._write_id:  # the document as the update before this one leaves it
             summary = document.summary._replace(version=self._version, last_write=self._write_id)
-            document = Document(self._text, summary)
+            document = Document(self._text, summary, state_version=self._state_version)
         # The errors are not raised here: their tracebacks would refer to this fold, which refers to the errors.
         if not request.concerns(document):
             self._outcomes.append(Outcome(call, 0, None, SessionNotFoundError(self.key.session_id)))
@@ -114,7 +115,7 @@ class Fold:
         except BaseException as error:  # noqa: BLE001  # any exception of the function is the answer of its caller
             self._outcomes.append(Outcome(call, 0, None, error))
             return
-        self._text = made.text
+        self._text, self._state_version = made.text, made.state_version
         self._version += 1
         self._write_id = self._write_id or new_write_id()
         slots = self._harvest.add(request.items, request.keep)
@@ -138,6 +139,7 @@ class Fold:
                 keys_read=read if added else None,
                 items=self._harvest.items,
                 keep=self._harvest.keep,
+                state_version=self._state_version,
             )
         elif not self._guessed:
             # All updates failed on the stored document, so their errors are final.
@@ -270,7 +272,8 @@ class Fold:
         journal = self._read.journal
         if journal is not None and self.write.keys is not None:
             journal = journal._replace(keys=self.write.keys)
-        return Document(self.write.state, summary._replace(appended=()), journal)
+        write, summary = self.write, summary._replace(appended=())
+        return Document(write.state, summary, journal, state_version=write.state_version)
 
     @property
     def chars(self) -> int:
@@ -289,8 +292,7 @@ class Fold:
 
     def missing(self) -> None:
         """Answers all open calls after the session was not found. The outcome of a lost write is unknown then."""
-        for attempt in self._attempts:
-            attempt.untold()
+        self.give_up()
         for call in self.calls:
             call.answer(SessionNotFoundError(self.key.session_id))
 

@@ -13,10 +13,11 @@ from ..storage import Document, NewItem, Summary, at_version
 
 
 class Made(NamedTuple):
-    """The result of a function: the new text of the document, and a copy of the new state for the caller."""
+    """The result of a function: the new text of the document, a copy of the new state, and its shape version."""
 
     text: str
     state: Any
+    state_version: int = 1
 
 
 class Updated(NamedTuple):

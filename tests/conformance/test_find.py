@@ -31,7 +31,7 @@ async def test_an_item_is_found_with_its_session(storage: StorageProvider, clock
     assert document is not None
     assert isinstance(found, Found)
     assert found.summary == document.summary
-    assert found.item == (2, '"s:b"', clock.now)
+    assert found.item == (2, '"s:b"', clock.now, 1)
 
 
 async def test_each_id_has_an_answer_of_its_own(storage: StorageProvider) -> None:

@@ -172,6 +172,13 @@ async def options_go_by_name_and_ids_are_text(chats: SessionManager[Chat], stora
     await chats.get_session("s", False)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     await chats.create_session("s", [{"user": "u1"}])  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     await chats.create_session("s", ttl=60)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    shaped = SessionManager(
+        new_chat, storage, state_type=Chat, state_version=3, upgrades={1: dict, 2: list.clear}, item_version=2,
+        item_upgrades={1: str},
+    )  # fmt: skip
+    assert_type(shaped, SessionManager[Chat])
+    SessionManager(new_chat, state_version="2")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    SessionManager(new_chat, upgrades={"1": dict})  # type: ignore[dict-item]  # pyright: ignore[reportArgumentType]
     SessionManager(new_chat, storage, "chat", Chat)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 
 
@@ -290,6 +297,7 @@ def errors_carry_what_a_program_needs(
     schema: SchemaError,
     missing: ItemNotFoundError,
 ) -> None:
+    assert_type((corrupt.found, corrupt.known), tuple[int | None, int | None])
     assert_type((conflict.expected, conflict.actual), tuple[int, int])
     assert_type((invalid.path, corrupt.path), tuple[str, str])
     assert_type((too_large.size, too_large.limit), tuple[int, int])

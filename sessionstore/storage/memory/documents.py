@@ -91,7 +91,7 @@ class Documents(dict[Key, Document]):
             origin=draft.origin,
             owner_id=draft.owner_id,
         )
-        return Document(draft.state, summary, Journal("", ""))
+        return Document(draft.state, summary, Journal("", ""), state_version=draft.state_version)
 
     def write(self, write: Write, now: datetime) -> Summary | None:
         """Writes a state under an optimistic lock; None: the document is gone, or has changed since it was read."""
@@ -111,9 +111,9 @@ class Documents(dict[Key, Document]):
             last_write=write.id,
         )
         journal = _noted(found, entry(write.id, write.count))
-        self[summary.key] = Document(
-            write.state, summary, journal if write.keys is None else journal._replace(keys=write.keys)
-        )
+        if write.keys is not None:
+            journal = journal._replace(keys=write.keys)
+        self[summary.key] = Document(write.state, summary, journal, state_version=write.state_version)
         return self._append(summary.key, write.items, write.id, now, write.keep) if write.items else summary
 
     def append(self, append: Append, now: datetime) -> Summary | None:
@@ -137,8 +137,10 @@ class Documents(dict[Key, Document]):
         if edit.expected_position not in (None, found.summary.last_position):
             return Edited(found.summary, done=False)
         if edit.put is not None:
-            changed = int(self.logs.put(edit.key, edit.log, *edit.put))
+            changed = int(self.logs.put(edit.key, edit.log, *edit.put, edit.put_version))
             return Edited(self._append(edit.key, (), edit.id, now, None), done=True, changed=changed)
+        if unknown := self.logs.unknown(edit):
+            return Edited(found.summary, done=False, removed=[unknown.stored])
         removed = self.logs.remove(edit)
         summary = self._append(edit.key, edit.items, edit.id, now, None)
         popped = [entry.stored for entry in removed] if edit.newest is not None else []
@@ -153,7 +155,7 @@ class Documents(dict[Key, Document]):
         lifetime = None if source.deadline is None else source.deadline - source.created_at
         draft = Draft(
             fork.key, found.state, source.ttl, lifetime, origin=source.origin, owner_id=source.owner_id,
-            version=fork.version,
+            version=fork.version, state_version=found.state_version,
         )  # fmt: skip
         made = self.insert(draft, now)
         self.logs.copy(fork.source, fork.key, fork.until)
@@ -176,7 +178,7 @@ class Documents(dict[Key, Document]):
             item_count=self.logs.count(key),
         )
         appends = (append_entry(write_id, taken) + journal.appends)[:APPENDS_CHARS]
-        self[key] = Document(document.state, summary, journal._replace(appends=appends))
+        self[key] = document._replace(summary=summary, journal=journal._replace(appends=appends))
         return summary._replace(appended=positions)
 
     def overwrite(self, draft: Draft, now: datetime) -> Summary:
@@ -198,7 +200,7 @@ class Documents(dict[Key, Document]):
                 item_count=found.summary.item_count,
             )
         journal = _noted(found or made, entry(summary.last_write, 1))
-        self[draft.key] = Document(draft.state, summary, journal)
+        self[draft.key] = made._replace(summary=summary, journal=journal)
         return summary
 
 

@@ -17,11 +17,12 @@ class Entry(NamedTuple):
     text: str
     id: str | None
     created_at: datetime
+    version: int
 
     @property
     def stored(self) -> StoredItem:
         """The item as callers get it."""
-        return StoredItem(self.position, self.text, self.created_at)
+        return StoredItem(self.position, self.text, self.created_at, self.version)
 
 
 class Logs:
@@ -73,7 +74,7 @@ class Logs:
                 continue
             last_position += 1
             positions.append(last_position)
-            entries.append(Entry(last_position, item.log, item.text, item.id, now))
+            entries.append(Entry(last_position, item.log, item.text, item.id, now, item.version))
             if item.id is not None:
                 ids.add(item.id)
         if keep is not None:
@@ -90,18 +91,25 @@ class Logs:
         """Removes the items that an edit removes, and returns them, oldest first."""
         of_log = [entry for entry in self._entries.get(edit.key, ()) if entry.log == edit.log]
         if edit.newest is not None:
-            return self._remove(edit.key, of_log[len(of_log) - min(edit.newest, len(of_log)) :])
+            return self._remove(edit.key, _newest(of_log, edit.newest))
         if edit.keep is not None:
             return self.keep(edit.key, edit.log, edit.keep)
         after = edit.after
         return [] if after is None else self._remove(edit.key, [it for it in of_log if it.position > after])
 
-    def put(self, key: Key, log: str, position: int, text: str) -> bool:
+    def unknown(self, edit: Edit) -> Entry | None:
+        """Returns one of the newest items that the caller of an edit cannot read; None: there is none."""
+        if edit.newest is None or edit.known is None:
+            return None
+        of_log = [entry for entry in self._entries.get(edit.key, ()) if entry.log == edit.log]
+        return next((entry for entry in _newest(of_log, edit.newest) if entry.version > edit.known), None)
+
+    def put(self, key: Key, log: str, position: int, text: str, version: int) -> bool:
         """Replaces the text of an item; returns whether there is one at the position."""
         entries = self._entries.get(key, [])
         for at, entry in enumerate(entries):
             if entry.position == position and entry.log == log:
-                entries[at] = entry._replace(text=text)
+                entries[at] = entry._replace(text=text, version=version)
                 return True
         return False
 
@@ -116,3 +124,7 @@ class Logs:
         if gone:
             self._entries[key] = [entry for entry in self._entries[key] if entry.position not in gone]
         return entries
+
+
+def _newest(entries: Sequence[Entry], number: int) -> Sequence[Entry]:
+    return entries[len(entries) - min(number, len(entries)) :]

@@ -61,8 +61,11 @@ class Scans:
             found = [document for document in found if _rank(place_of(document.summary)) > _rank(after)]
         page = found[:limit]
         following = place_of(page[-1].summary) if len(found) > limit else None
-        texts = [document.state for document in page] if states else ()
-        return Page([document.summary for document in page], following, texts)
+        summaries = [document.summary for document in page]
+        if not states:
+            return Page(summaries, following)
+        versions = [document.state_version for document in page]
+        return Page(summaries, following, [document.state for document in page], versions)
 
     def clear(self, namespace: str | None, prefix: str, owner_id: str | None, now: datetime) -> int:
         """Implements StorageProvider.clear()."""

@@ -140,8 +140,17 @@ class Backend(Protocol):
         """Converts a timestamp to microseconds since 1970. Limits it to those that drivers can read."""
         ...
 
-    def joined(self, position: ColumnElement[Any], micros: ColumnElement[Any], text: ColumnElement[Any]) -> Any:
-        """Joins the items of a group into one text: ``position:micros:text``, with U+001E between two items."""
+    def joined(
+        self,
+        position: ColumnElement[Any],
+        micros: ColumnElement[Any],
+        version: ColumnElement[Any],
+        text: ColumnElement[Any],
+    ) -> Any:
+        """Joins the items of a group into one text, with U+001E between two items.
+
+        An item is ``position:micros:text``, or ``position:micros/version:text`` if ``version`` is not empty.
+        """
         ...
 
     def at_most(self, limit: BindParameter[int]) -> Any:

@@ -201,8 +201,14 @@ class PostgreSQL:
     def micros_of(self, instant: ColumnElement[Any]) -> ColumnElement[Any]:
         return cast(extract("epoch", self.readable(instant)) * literal_column("1000000"), BigInteger)
 
-    def joined(self, position: ColumnElement[Any], micros: ColumnElement[Any], text: ColumnElement[Any]) -> Any:
-        entry = func.concat(position, literal_column("':'"), micros, literal_column("':'"), text)
+    def joined(
+        self,
+        position: ColumnElement[Any],
+        micros: ColumnElement[Any],
+        version: ColumnElement[Any],
+        text: ColumnElement[Any],
+    ) -> Any:
+        entry = func.concat(position, literal_column("':'"), micros, version, literal_column("':'"), text)
         return func.string_agg(entry, literal_column("chr(30)"), type_=Text())
 
     def at_most(self, limit: BindParameter[int]) -> Any:

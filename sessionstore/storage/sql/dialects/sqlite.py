@@ -118,9 +118,15 @@ class SQLite:
     def micros_of(self, instant: ColumnElement[Any]) -> ColumnElement[Any]:
         return instant
 
-    def joined(self, position: ColumnElement[Any], micros: ColumnElement[Any], text: ColumnElement[Any]) -> Any:
+    def joined(
+        self,
+        position: ColumnElement[Any],
+        micros: ColumnElement[Any],
+        version: ColumnElement[Any],
+        text: ColumnElement[Any],
+    ) -> Any:
         colon: Any = literal_column("':'", Text())
-        entry = cast(position, Text).concat(colon).concat(cast(micros, Text)).concat(colon).concat(text)
+        entry = cast(position, Text).concat(colon).concat(cast(micros, Text)).concat(version).concat(colon).concat(text)
         return func.group_concat(entry, literal_column("char(30)"), type_=Text())
 
     def at_most(self, limit: BindParameter[int]) -> Any:

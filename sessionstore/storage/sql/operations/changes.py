@@ -169,6 +169,8 @@ class Changes:
 
     async def _edit(self, edit: Edit, row: Locked, lease: Lease) -> Edited:
         changed, popped = await self._remove(edit, lease)
+        if edit.newest and not changed and (unknown := await self._unknown(edit, lease)):
+            return Edited(row.summary, done=False, removed=unknown)
         removed = 0 if edit.put is not None else changed
         change = Change(row, edit.id, edit.items, removed=removed)
         summary = (await self._placing.place([change], lease))[edit.key]
@@ -180,16 +182,25 @@ class Changes:
         statements = self._statements
         if edit.put is not None:
             position, text = edit.put
-            fields = log | {"position": position, "item": text}
+            fields = log | {"position": position, "item": text, "item_version": edit.put_version}
             return len(await statements.put_item.fetch(lease.driver, fields)), ()
         if edit.newest is not None:
-            rows = await statements.pop_items.fetch(lease.driver, log | {"kept": edit.newest})
+            fields = log | {"kept": edit.newest, "known": edit.known}
+            rows = await statements.pop_items.fetch(lease.driver, fields)
             return len(rows), [StoredItem(*row) for row in sorted(rows, key=lambda row: row[0])]
         if edit.keep is not None:
             return len(await self._placing.trim([log], edit.keep, lease)), ()
         if edit.after is not None:
             return len(await statements.cut_items.fetch(lease.driver, log | {"position": edit.after})), ()
         return 0, ()
+
+    async def _unknown(self, edit: Edit, lease: Lease) -> Sequence[StoredItem]:
+        """Returns one of the newest items that the caller cannot read, which is why none of them was removed."""
+        if edit.known is None:
+            return ()
+        fields = key_fields(edit.key) | {"log": edit.log, "kept": edit.newest, "known": edit.known}
+        rows = await self._statements.unknown_items.fetch(lease.driver, fields)
+        return [StoredItem(*row) for row in rows]
 
     async def _wait(self, keys: Collection[Key], lease: Lease) -> None:
         """Locks the rows as soon as other transactions leave them, within the lock timeout of the transaction."""

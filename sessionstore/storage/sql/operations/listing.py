@@ -8,7 +8,7 @@ from ....ids import check_filters
 from ... import Found, Key, Order, Page, Place, Stats, StoredItem, Summary, check_limit
 from ..connections.gateway import Gateway
 from ..statements.item_reading import packed_ids
-from ..statements.rows import FOUND_AT, STATE, summary_of
+from ..statements.rows import FOUND_AT, STATE, STATE_VERSION, summary_of
 from ..statements.scope import Scope
 from .fetching import Fetching
 
@@ -30,7 +30,10 @@ class Listing:
         rows = await self._fetching.rows(page, scope.params() | {"limit": limit + 1}, writing=False)
         sessions = [summary_of(row) for row in rows[:limit]]
         following = _place_of(sessions[-1], order) if len(rows) > limit else None
-        return Page(sessions, following, [row[STATE] for row in rows[:limit]] if states else ())
+        if not states:
+            return Page(sessions, following)
+        texts = [row[STATE] for row in rows[:limit]]
+        return Page(sessions, following, texts, [row[STATE_VERSION] for row in rows[:limit]])
 
     async def find(self, namespace: str, ids: Sequence[str], owner_id: str | None) -> Sequence[Found | None]:
         """Finds the item that has each id, in the live sessions of a namespace and an owner (None: of all)."""

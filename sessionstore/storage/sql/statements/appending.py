@@ -49,8 +49,9 @@ APPEND: Final[Fields] = {
 }
 LOST: Final[Fields] = {**KEY_FIELDS, "append_id": Text()}
 
-ELEMENT: Final[Fields] = {"n": BigInteger(), "i": Text(), "d": Text(), "l": Text()}
-"""The members of an element of ``items``: its number from 1, the JSON text, the caller's id, the name of the log."""
+ELEMENT: Final[Fields] = {"n": BigInteger(), "i": Text(), "d": Text(), "l": Text(), "v": Integer()}
+"""The members of an element of ``items``: its number from 1, the JSON text, the caller's id, the name of the log, and
+the shape version if it is not 1."""
 
 _LOST_APPENDS: Final = 16
 _LOST_CHARS: Final = _LOST_APPENDS * (1 + ID_CHARS)
@@ -135,6 +136,7 @@ class Appending:
             "item_id": element.c.d,
             "write_id": case((element.c.n == literal_column("1"), head.c.append_id)),
             "created_at": head.c.at,
+            "item_version": func.coalesce(element.c.v, literal_column("1", Integer())),
         }
         rows = select(*values.values()).select_from(head.join(element, true()))
         inserting = insert(self._items).from_select(list(values), rows, include_defaults=False)

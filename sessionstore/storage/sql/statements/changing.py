@@ -8,6 +8,8 @@ from sqlalchemy import (
     BigInteger,
     ColumnElement,
     FromClause,
+    Integer,
+    Select,
     Text,
     and_,
     bindparam,
@@ -16,6 +18,7 @@ from sqlalchemy import (
     insert,
     literal_column,
     select,
+    true,
     update,
 )
 
@@ -23,11 +26,18 @@ from ..dialects.dialect import Fields
 from ..drivers.prepared import Statement
 from ..tables import KEY
 from .terms import KEY_FIELDS, VERSIONED, Element, Parameters, Rows, Terms, same_key
-from .writing import Writing, noted
+from .writing import Writing, noted, shaped
 
 LOG: Final[Fields] = {**KEY_FIELDS, "log": KEY}
 GIVEN_ID: Final[Fields] = {**KEY_FIELDS, "item_id": KEY}
-ITEM: Final[Fields] = {**LOG, "position": BigInteger(), "item": Text(), "item_id": KEY, "write": Text()}
+ITEM: Final[Fields] = {
+    **LOG,
+    "position": BigInteger(),
+    "item": Text(),
+    "item_id": KEY,
+    "write": Text(),
+    "item_version": Integer(),
+}
 _COUNTERS: Final[Fields] = {"last_position": BigInteger(), "item_count": BigInteger(), "appends": Text()}
 COUNTED: Final[Fields] = {**KEY_FIELDS, **_COUNTERS, "keys": Text()}
 WRITTEN: Final[Fields] = {
@@ -38,9 +48,11 @@ WRITTEN: Final[Fields] = {
     "write": Text(),
     "keys": Text(),
     "keys_read": Text(),
+    "state_version": Integer(),
 }
 
 _KEPT: Final = bindparam("kept", type_=BigInteger())
+_KNOWN: Final = bindparam("known", type_=BigInteger())
 _POSITION: Final = bindparam("position", type_=BigInteger())
 _NO_POSITION: Final = literal_column("0", BigInteger())
 
@@ -75,15 +87,25 @@ class Changing:
             "item_id": batch.c.item_id,
             "write_id": batch.c.write,
             "created_at": batch.c.now,
+            "item_version": batch.c.item_version,
         }
         rows = select(*values.values()).select_from(batch)
         return insert(i).from_select(list(values), rows, include_defaults=False).returning(i.c.position)
 
     def pop(self) -> Statement:
-        """Deletes the newest ``kept`` items of a log, and returns them."""
+        """Deletes the newest ``kept`` items of a log, and returns them.
+
+        Deletes none if the caller does not know the shape version of one of them.
+        """
         i, log = self._items, Parameters(LOG)
         gone = delete(i).where(_of_log(i, log), i.c.position > self._behind_newest(log))
-        return gone.returning(i.c.position, self._terms.backend.text(i.c.item).label("item"), i.c.created_at)
+        newer = self._newer(log, i.alias("newer"))
+        return gone.where(~newer.exists()).returning(*self._stored(i))
+
+    def unknown(self) -> Statement:
+        """Selects one of the newest ``kept`` items of a log whose shape version the caller does not know."""
+        newer = self._items.alias("newer")
+        return self._newer(Parameters(LOG), newer).with_only_columns(*self._stored(newer)).limit(1)
 
     def cut(self) -> Statement:
         """Deletes the items of a log behind a position."""
@@ -100,10 +122,10 @@ class Changing:
 
     def put(self) -> Statement:
         """Replaces the text of an item."""
-        i = self._items
+        i, version = self._items, bindparam("item_version", type_=Integer())
         text = self._terms.backend.verbatim(bindparam("item", type_=Text()))
         here = and_(_of_log(i, Parameters(LOG)), i.c.position == _POSITION)
-        return update(i).where(here).values(item=text).returning(i.c.position)
+        return update(i).where(here).values(item=text, item_version=version).returning(i.c.position)
 
     def count(self, batch: FromClause) -> Statement:
         """Enters a change of the items in the row of its session, as an access."""
@@ -116,6 +138,7 @@ class Changing:
             "state": batch.c.state,
             "version": t.c.version + batch.c["count"],
             "writes": noted(batch.c.write, t),
+            **shaped(batch, t),
         }
         return self._counted(batch, *self._writing.as_read(t, batch, self._terms.range_checked), **values)
 
@@ -132,6 +155,18 @@ class Changing:
             expires_at=self._terms.range_checked.sliding(t, now).slid,
             **values,
         ).returning(*self._terms.key, self._terms.expires_at)
+
+    def _newer(self, log: Rows, newer: Any) -> Select[Any]:
+        unknown = newer.c.item_version > _KNOWN  # never true if the caller names none
+        return (
+            select(true())
+            .select_from(newer)
+            .where(_of_log(newer, log), newer.c.position > self._behind_newest(log), unknown)
+        )
+
+    def _stored(self, rows: Any) -> tuple[Element, ...]:
+        text = self._terms.backend.text(rows.c.item).label("item")
+        return rows.c.position, text, rows.c.created_at, rows.c.item_version
 
     def _behind_newest(self, log: Rows) -> Element:
         """Builds the position of the newest item of a log behind its newest ``kept`` ones; 0: there is none."""

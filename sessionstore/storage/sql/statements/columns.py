@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from sqlalchemy import ColumnElement, Table, Text, func, literal_column
+from sqlalchemy import ColumnElement, Integer, Table, Text, case, func, literal_column
 
 from ...journal import ID_CHARS
 from ..dialects.dialect import Backend
@@ -22,7 +22,7 @@ class Columns:
 
     Attributes:
         summary: The columns of the metadata.
-        document: The columns of the metadata and the state.
+        document: The columns of the metadata, the state and its shape version.
     """
 
     summary: Sequence[_Element]
@@ -59,7 +59,7 @@ class Columns:
             t.c.last_position,
             t.c.item_count,
         )
-        return cls(summary, (*summary, backend.text(t.c.state).label("state")), duration)
+        return cls(summary, (*summary, backend.text(t.c.state).label("state"), state_version(t)), duration)
 
     def sliding(self, rows: Any, now: _Element) -> Sliding:
         """Builds the effect that an access at this time has on the expiry of the rows."""
@@ -69,6 +69,16 @@ class Columns:
 def last_write(rows: Any) -> _Element:
     """Builds the id of a row's last write: the newest entry of its journal."""
     return func.substr(rows.c.writes, literal_column("1"), literal_column(str(ID_CHARS)), type_=Text())
+
+
+def state_version(rows: Any) -> _Element:
+    """Builds the shape version of a row's state.
+
+    A program that knows only the first revision of the tables changes the state and raises the version, and leaves the
+    columns of the shape as they are. So they speak of the state only while the version is still the one beside them.
+    """
+    known = rows.c.state_version_at == rows.c.version
+    return case((known, rows.c.state_version), else_=literal_column("1", Integer())).label("state_version")
 
 
 def _unchecked(column: _Element) -> _Element:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from sqlalchemy import BigInteger, ColumnElement, FromClause, Table, Text, bindparam, select
+from sqlalchemy import BigInteger, ColumnElement, FromClause, Integer, Table, Text, bindparam, select
 from sqlalchemy.sql.dml import Update
 from sqlalchemy.types import TypeEngine
 
@@ -32,6 +32,7 @@ _WRITE: Final[Fields] = {
     "write": Text(),
     "keys": Text(),
     "keys_read": Text(),
+    "state_version": Integer(),
 }
 _DRAFT: Final[Fields] = {
     **VERSIONED,
@@ -39,6 +40,7 @@ _DRAFT: Final[Fields] = {
     "max_lifetime": BigInteger(),
     "origin": DOCUMENT,
     "owner_id": Text(),
+    "state_version": Integer(),
 }
 _SETTING: Final[Fields] = {**_DRAFT, "write": Text()}
 _DELETION: Final[Fields] = {
@@ -102,6 +104,7 @@ class Statements:
         self.add_items = self._pair(ITEM, changing.add)
         self.trim_items = self._pair(LOG, changing.trim)
         self.pop_items = self._prepare(changing.pop)
+        self.unknown_items = self._prepare(changing.unknown)
         self.cut_items = self._prepare(changing.cut)
         self.put_item = self._prepare(changing.put)
         self.count_items = self._pair(COUNTED, changing.count)

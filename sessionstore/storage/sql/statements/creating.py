@@ -140,6 +140,7 @@ class Creating:
             return {
                 **new,
                 "version": case((live, t.c.version + literal_column("1")), else_=new["version"]),
+                "state_version_at": case((live, t.c.version + literal_column("1")), else_=new["version"]),
                 "writes": case((live, noted(new["writes"], t)), else_=new["writes"]),
                 "keys": case((live, t.c["keys"]), else_=new["keys"]),
                 **{name: case((live, t.c[name]), else_=new[name]) for name in _OF_ITEMS},
@@ -224,6 +225,8 @@ class Creating:
         deadline = now + self._terms.backend.interval(batch.c.max_lifetime)
         return {
             **{name: batch.c[name] for name in ("namespace", "session_id", "state", "origin", "owner_id", "version")},
+            "state_version": batch.c.state_version,
+            "state_version_at": batch.c.version,
             "writes": kind.writes(batch),
             "keys": literal_column("''", Text()),
             "last_position": literal_column("0", BigInteger()),

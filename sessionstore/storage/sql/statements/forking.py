@@ -31,6 +31,7 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from ..dialects.dialect import Fields
 from ..drivers.prepared import Statement
+from .columns import state_version
 from .creating import Ends
 from .expiry import first_expiry, sliding
 from .terms import KEY_FIELDS, Element, Terms, same_key
@@ -51,7 +52,7 @@ _SOURCE: Final = (bindparam("source_namespace", type_=Text()), bindparam("source
 _EMPTY: Final = literal_column("''", Text())
 _KEPT: Final = (*KEY_FIELDS, "lost_appends")
 """What stays in the row of an expired session that a copy replaces: lost appends must not land on the copy either."""
-_COPIED: Final = ("log", "position", "item", "item_id", "write_id", "created_at")
+_COPIED: Final = ("log", "position", "item", "item_id", "write_id", "created_at", "item_version")
 
 
 class Forking:
@@ -134,6 +135,8 @@ class Forking:
             **{name: batch.c[name] for name in KEY_FIELDS},
             **{name: s.c[name] for name in ("state", "origin", "owner_id", "ttl")},
             "version": batch.c.version,
+            "state_version": state_version(s),
+            "state_version_at": batch.c.version,
             "writes": _EMPTY,
             "keys": _EMPTY,
             "last_position": last,

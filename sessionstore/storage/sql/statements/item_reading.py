@@ -13,6 +13,8 @@ from sqlalchemy import (
     Select,
     Text,
     bindparam,
+    case,
+    cast,
     func,
     literal_column,
     select,
@@ -73,12 +75,13 @@ def _split(joined: str | None) -> tuple[StoredItem, ...]:
     if not joined:
         return ()
     items: list[StoredItem] = []
-    last, instant = "", FIRST_READ
+    last, instant, version = "", FIRST_READ, 1
     for entry in joined.split(_SEPARATOR):
-        position, created_at, text = entry.split(":", 2)
-        if created_at != last:  # the items of one append have the same time
-            last, instant = created_at, instant_of_micros(int(created_at))
-        items.append(_new(StoredItem, (int(position), text, instant)))
+        position, made, text = entry.split(":", 2)
+        if made != last:  # the items of one append have the same time and version
+            created_at, _, shape = made.partition("/")
+            last, instant, version = made, instant_of_micros(int(created_at)), int(shape or 1)
+        items.append(_new(StoredItem, (int(position), text, instant, version)))
     # Databases do not promise the order in which they join texts. Positions are unique, so texts are not compared.
     items.sort()
     return tuple(items)
@@ -117,7 +120,9 @@ class ItemReading:
         t, i, backend = self._terms.table, self._terms.items, self._terms.backend
         columns = self._terms.range_checked.summary
         rank = func.row_number().over(partition_by=i.c.item_id, order_by=(t.c.created_at, *self._terms.key))
-        found = select(*columns, i.c.item_id, i.c.position, i.c.item, i.c.created_at.label("appended_at"))
+        found = select(
+            *columns, i.c.item_id, i.c.position, i.c.item, i.c.created_at.label("appended_at"), i.c.item_version
+        )
         candidates = (
             found.add_columns(rank.label("rank"))
             .select_from(i)
@@ -133,11 +138,15 @@ class ItemReading:
             candidates = candidates.where(t.c.owner_id == bindparam("owner_id", type_=Text()))
         c = candidates.subquery("candidates").c
         summary = [c[str(column.key)] for column in columns]
-        item = (c.item_id, c.position, backend.text(c.item).label("item"), backend.readable(c.appended_at))
+        time = backend.readable(c.appended_at)
+        item = (c.item_id, c.position, backend.text(c.item).label("item"), time, c.item_version)
         return select(*summary, *item).where(c["rank"] == literal_column("1"))
 
     def _joined(self, shape: Shape) -> Element:
-        """Builds the items of a window, joined into one text. Each entry is a position, a time and an item."""
+        """Builds the items of a window, joined into one text.
+
+        Each entry is a position, a time, a shape version if it is not 1, and an item.
+        """
         t, i, backend = self._terms.table, self._terms.items, self._terms.backend
         limit, after, before = (bindparam(name, type_=BigInteger()) for name in ("limit", "after", "before"))
         session_id: Element = i.c.session_id
@@ -145,7 +154,7 @@ class ItemReading:
             # An expression, so that the planner takes the index of ids. With old statistics, it would take a long
             # session for a short one, and read all items of the session.
             session_id = session_id.concat(literal_column("''", Text()))
-        rows = select(i.c.position, i.c.created_at, i.c.item).where(
+        rows = select(i.c.position, i.c.created_at, i.c.item, i.c.item_version).where(
             i.c.namespace == t.c.namespace, session_id == t.c.session_id, i.c.log == bindparam("log", type_=Text())
         )
         if shape.after:
@@ -156,6 +165,10 @@ class ItemReading:
             rows = rows.where(i.c.item_id.is_not(None), backend.one_of_ids(i.c.item_id, IDS))
         ordered = rows.order_by(i.c.position.desc() if shape.newest else i.c.position)
         chosen = ordered.limit(backend.at_most(limit)).correlate(t).subquery("chosen").c
-        parts = (chosen.position, backend.micros_of(chosen.created_at), backend.text(chosen.item))
+        version = case(
+            (chosen.item_version == literal_column("1"), literal_column("''", Text())),
+            else_=literal_column("'/'", Text()).concat(cast(chosen.item_version, Text)),
+        )
+        parts = (chosen.position, backend.micros_of(chosen.created_at), version, backend.text(chosen.item))
         joined = select(backend.joined(*parts)).correlate(t).scalar_subquery()
         return type_coerce(joined, Items()).label("items")

@@ -33,9 +33,9 @@ SET_AT: Final = _SUMMARY_COLUMNS
 """The index, in a row of `set`, of the time at the end of the statement. The next column is `due`."""
 
 FOUND_AT: Final = _SUMMARY_COLUMNS
-"""The index, in a row of `find`, of the id of the item. Its position, text and time follow."""
+"""The index, in a row of `find`, of the id of the item. Its position, text, time and version follow."""
 
-STATE, NOW, DUE, CREATED, _JOURNAL = range(_SUMMARY_COLUMNS, _SUMMARY_COLUMNS + 5)
+STATE, STATE_VERSION, NOW, DUE, CREATED, _JOURNAL = range(_SUMMARY_COLUMNS, _SUMMARY_COLUMNS + 6)
 """The indexes, in a row that reads a document, of the columns after the summary. The items come last."""
 _ITEMS: Final = _JOURNAL + 3
 
@@ -85,6 +85,7 @@ def write_fields(write: Write) -> Fields:
         "write": entry(write.id, write.count),
         "keys": write.keys,
         "keys_read": write.keys_read,
+        "state_version": write.state_version,
     }
 
 
@@ -97,6 +98,7 @@ def draft_fields(draft: Draft) -> Fields:
         "max_lifetime": micros(draft.max_lifetime),
         "origin": draft.origin,
         "owner_id": draft.owner_id,
+        "state_version": draft.state_version,
     }
 
 
@@ -150,6 +152,7 @@ def item_fields(key: Key, item: NewItem, position: int, write_id: str | None) ->
         "item": item.text,
         "item_id": item.id,
         "write": write_id,
+        "item_version": item.version,
     }
 
 
@@ -162,6 +165,8 @@ def elements_of(items: Iterable[NewItem]) -> str:
             element["d"] = item.id
         if item.log:
             element["l"] = item.log
+        if item.version != 1:
+            element["v"] = item.version
         elements.append(element)
     return orjson.dumps(elements).decode()
 
@@ -232,14 +237,14 @@ def with_summary(row: Row, summary: Summary) -> Row:
 
 def document_of(row: Row) -> Document:
     """Returns the document in a row."""
-    return _new(Document, (row[STATE], summary_of(row), *_rest_of(row)))
+    return _new(Document, (row[STATE], summary_of(row), *_rest_of(row), row[STATE_VERSION]))
 
 
 def accessed(row: Row) -> Document:
     """Returns the document in a row, with this access as its last access."""
     rest = row[_LAST_ACCESSED_AT + 1 : _SUMMARY_COLUMNS]
     summary = _new(Summary, (_new(Key, row[:2]), *row[2:_LAST_ACCESSED_AT], row[NOW], *rest, ()))
-    return _new(Document, (row[STATE], summary, *_rest_of(row)))
+    return _new(Document, (row[STATE], summary, *_rest_of(row), row[STATE_VERSION]))
 
 
 def expired(row: Row, *, now: int = NOW) -> bool:

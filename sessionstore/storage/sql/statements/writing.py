@@ -46,6 +46,7 @@ class Writing:
             version=t.c.version + batch.c["count"],
             writes=noted(batch.c.write, t),
             keys=func.coalesce(batch.c["keys"], t.c["keys"]),
+            **shaped(batch, t),
             updated_at=now,
             last_accessed_at=now,
             expires_at=columns.sliding(t, now).slid,
@@ -65,6 +66,11 @@ class Writing:
         touched = update(t).where(self._terms.matches(batch), self._terms.live(now), sliding.due)
         slid = touched.values(expires_at=sliding.slid, last_accessed_at=now)
         return slid.returning(*self._terms.key, t.c.last_accessed_at, self._terms.expires_at)
+
+
+def shaped(batch: Rows, rows: Rows) -> dict[str, Element]:
+    """Builds the values that say which shape the state of a write has."""
+    return {"state_version": batch.c.state_version, "state_version_at": rows.c.version + batch.c["count"]}
 
 
 def noted(made: Element, rows: Rows) -> Element:

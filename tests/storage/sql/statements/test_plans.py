@@ -28,6 +28,7 @@ _PARAMS: Final[dict[str, Any]] = {
     "write": "",
     "keys": None,
     "keys_read": None,
+    "state_version": 1,
     "receipt": "",
     "ttl": 1,
     "max_lifetime": None,
