@@ -8,7 +8,8 @@ from typing import Final
 from .. import config
 from ..errors import ConfigurationError
 from ..ids import fault_of
-from ..storage.sql.privileges import NEEDS, USES, Use
+from ..storage.records import USES, Use
+from ..storage.sql.privileges import NEEDS
 from ..storage.sql.privileges import grants as grants_of
 from ..storage.sql.urls.url import read_url
 

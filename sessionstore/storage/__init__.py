@@ -51,10 +51,12 @@ from .records import (
     Purge,
     Stats,
     Summary,
+    Use,
     Versions,
     Write,
     at_version,
     check_limit,
+    check_use,
     owned,
 )
 from .upkeep import Upkeep
@@ -81,11 +83,13 @@ __all__ = [
     "StorageProvider",
     "StoredItem",
     "Summary",
+    "Use",
     "Versions",
     "Window",
     "Write",
     "at_version",
     "check_limit",
+    "check_use",
     "owned",
 ]
 
@@ -108,6 +112,24 @@ class StorageProvider(Documents, Logs, Upkeep, Protocol):
             "a storage cannot be copied or pickled, because its connections belong to this process; call "
             "open_storage() with the same URL in the other process"
         )
+
+    async def check(self, *, use: Use = "service") -> None:
+        """Finds out whether the storage can be used as it is now: for the start of a service and its readiness probe.
+
+        Connects, compares the tables with those that this version needs, and looks whether the role has the privileges
+        for its use. Changes nothing. A provider that does not override this is asked for a session that nobody has.
+
+        Args:
+            use: What the storage is used for here. The reaper and those who only read need fewer privileges.
+
+        Raises:
+            StorageUnavailableError: The storage could not be reached, or takes no writes.
+            StorageError: The role lacks a privilege; the message names it and the GRANT to run.
+            SchemaError: The tables are missing, too old or too new, or another program changed them.
+            ConfigurationError: There is no such use.
+        """
+        check_use(use)
+        await self.exists(Key("sessionstore", "check"))
 
     async def close(self) -> None:
         """Closes the provider. A second call does nothing; any other call afterwards raises StorageError."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Final, Literal, NamedTuple, TypeAlias, get_args
 
 from ..errors import ConfigurationError
 from ..ids import Version, first_version
@@ -245,6 +245,16 @@ def check_limit(limit: int) -> None:
         raise ConfigurationError(f"a limit must be at least 1, not {limit}")
 
 
+def check_use(use: Use) -> None:
+    """Checks what a storage is used for.
+
+    Raises:
+        ConfigurationError: It is none of the three.
+    """
+    if use not in USES:
+        raise ConfigurationError(f"a storage is used for {', '.join(map(repr, USES))}, not for {ascii(use)[:80]}")
+
+
 Owners: TypeAlias = Sequence[str | None] | None
 """An owner for each key, or None for any owner; None: any owner for all keys."""
 
@@ -256,3 +266,8 @@ Apply: TypeAlias = Callable[[Document], Write | None]
 
 Order: TypeAlias = Literal["key", "recent"]
 """The order of a listing: by key, or the session first that was updated last."""
+
+Use: TypeAlias = Literal["service", "reaper", "readonly"]
+"""What a storage is used for: all calls; the reaper; calls that only read, such as list() and stats()."""
+
+USES: Final[tuple[Use, ...]] = get_args(Use)

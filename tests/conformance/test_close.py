@@ -24,6 +24,7 @@ CALLS: dict[str, Callable[[StorageProvider], Awaitable[object]]] = {
     "purge_expired": lambda storage: storage.purge_expired(),
     "count_expired": lambda storage: storage.count_expired(),
     "stats": lambda storage: storage.stats(),
+    "check": lambda storage: storage.check(),
 }
 
 

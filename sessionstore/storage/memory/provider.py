@@ -31,10 +31,12 @@ from .. import (
     Stats,
     StorageProvider,
     Summary,
+    Use,
     Versions,
     Window,
     Write,
     at_version,
+    check_use,
     owned,
 )
 from ..records import check_clock, time_of
@@ -223,6 +225,10 @@ class MemoryStorageProvider(StorageProvider):
     async def stats(self, namespace: str | None = None) -> Sequence[Stats]:
         now = self._open_at()
         return self._scans.stats(namespace, now)
+
+    async def check(self, *, use: Use = "service") -> None:
+        check_use(use)
+        self._open_at()
 
     @_one_thread_at_a_time
     async def close(self) -> None:

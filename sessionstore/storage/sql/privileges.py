@@ -5,17 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
-from typing import Final, Literal, NamedTuple, TypeAlias, get_args
+from typing import Final, NamedTuple
 
 from sqlalchemy.dialects.postgresql.base import RESERVED_WORDS
 
 from ...errors import StorageError
+from ..records import Use
 from .tables import DELETIONS, ITEMS, VERSION_TABLE
-
-Use: TypeAlias = Literal["service", "reaper", "readonly"]
-"""What a role is for: all calls; the reaper; calls that only read, such as `sessionstore list` and `stats`."""
-
-USES: Final[tuple[Use, ...]] = get_args(Use)
 
 MISSING_GRANT: Final = "42501"
 """The SQLSTATE insufficient_privilege."""

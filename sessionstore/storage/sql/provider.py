@@ -30,13 +30,16 @@ from .. import (
     Stats,
     StorageProvider,
     Summary,
+    Use,
     Versions,
     Window,
     Write,
+    check_use,
     owned,
 )
 from .connections.engine import make_bounded_engine
 from .connections.gateway import Gateway
+from .connections.lease import Lease
 from .connections.limits import Limits
 from .drivers.driver import Row
 from .operations.appends import Appends
@@ -227,9 +230,21 @@ class SqlStorageProvider(StorageProvider):
     async def count_expired(self, *, grace: timedelta = timedelta(0), since: datetime | None = None) -> int:
         return await self._purging.count(grace, since)
 
+    async def check(self, *, use: Use = "service") -> None:
+        check_use(use)
+        ready = self._gateway.readiness
+        if refusal := await self._gateway.run(lambda lease: ready.look(lease, use), writing=False, use=use):
+            raise refusal
+        if self._statements.one_writer and use != "readonly":
+            await self._gateway.run(self._tried, writing=True)
+
     async def close(self) -> None:
         await self._reads.close()
         await self._gateway.close()
+
+    async def _tried(self, lease: Lease) -> None:
+        async with self._gateway.transaction(lease):
+            await self._gateway.readiness.try_to_write(lease)
 
     def _landed(self, appends: Mapping[Key, Append], *, waiting: bool = False) -> Landing:
         changing = partial(self._changes.append, waiting=waiting)

@@ -13,7 +13,8 @@ from sqlalchemy.engine import make_url
 from sessionstore import StorageError, StorageProvider, open_storage
 from sessionstore.storage import Append, Edit, Fork, Window
 from sessionstore.storage.items import NewItem
-from sessionstore.storage.sql.privileges import MISSING_GRANT, NEEDS, Need, Use, grants
+from sessionstore.storage.records import Use
+from sessionstore.storage.sql.privileges import MISSING_GRANT, NEEDS, Need, grants
 from tests.support.documents import draft, key, rewrite
 from tests.support.postgres import PostgresServer
 from tests.support.roles import Deployment, deployment

@@ -39,6 +39,10 @@ class Look(NamedTuple):
 class FirstCall:
     """Looks at the tables before the first call runs, and again where a call missed one of them.
 
+    Attributes:
+        place: The name of the tables' schema or file, for messages.
+        option: The option of commands that names the schema; "": none is needed.
+
     Args:
         table: The table of sessions.
         backend: The database.
@@ -47,8 +51,10 @@ class FirstCall:
 
     def __init__(self, table: Table, backend: Backend, file: Path | None) -> None:
         self._table = table
-        self._place = f"schema {table.schema!r}" if file is None else f"the SQLite file {str(file)!r}"
+        self.place = f"schema {table.schema!r}" if file is None else f"the SQLite file {str(file)!r}"
         self._schema = table.schema
+        named = self._schema is not None and self._schema != config.DEFAULT_SCHEMA
+        self.option = f" --schema {shlex.quote(self._schema)}" if self._schema and named else ""
         self._ours = {table.name, ITEMS, DELETIONS, VERSION_TABLE}
         version = Table(VERSION_TABLE, MetaData(schema=self._schema), Column("version_num", String))
         self._revision = Prepared(lambda: select(version.c.version_num), backend.driver)
@@ -81,31 +87,34 @@ class FirstCall:
         if not seen.gone:
             return None
         return SchemaError(
-            f"{self._place} is at revision {seen.revision}, but its table {seen.gone[0]!r} is gone: restore it, or "
+            f"{self.place} is at revision {seen.revision}, but its table {seen.gone[0]!r} is gone: restore it, or "
             f"drop {VERSION_TABLE!r} too and run `sessionstore migrate upgrade`",
             found=seen.revision,
             wanted=_WANTED,
         )
 
+    def pending(self, seen: Look) -> SchemaError | None:
+        """Why the tables have to be upgraded; None: they have not."""
+        return self._wrong_revision(seen.revision) if seen.revision in REVISIONS[:-1] else None
+
     def _not_to_be_trusted(self, seen: Look) -> SchemaError:
         """Rows that are hidden would read as sessions that do not exist, and writes may not be kept."""
         if seen.hidden:
             text = (
-                f"row level security hides rows of {_listed(seen.hidden)} in {self._place} from this role, so sessions "
+                f"row level security hides rows of {_listed(seen.hidden)} in {self.place} from this role, so sessions "
                 "that are there would read as missing; run `ALTER TABLE ... DISABLE ROW LEVEL SECURITY`, or give the "
                 "role BYPASSRLS or a policy FOR ALL USING (true)"
             )
         else:
             text = (
-                f"{_listed(seen.ruled)} in {self._place} has rules (CREATE RULE), which put something else in the "
+                f"{_listed(seen.ruled)} in {self.place} has rules (CREATE RULE), which put something else in the "
                 "place of what is written; run `DROP RULE ... ON ...`, and use a trigger for what is to be done besides"
             )
         return SchemaError(text, found=seen.revision, wanted=_WANTED)
 
     def _wrong_revision(self, found: str | None) -> SchemaError:
-        place = self._place
-        named = self._schema is not None and self._schema != config.DEFAULT_SCHEMA
-        option = f" --schema {shlex.quote(self._schema)}" if self._schema and named else ""
+        place = self.place
+        option = self.option
         if found is None:
             text = f"{place} has no sessionstore tables; run `sessionstore migrate upgrade{option}`"
         elif found in REVISIONS:

@@ -17,10 +17,11 @@ from .... import config
 from ....concurrency.loops import PerLoop
 from ....concurrency.sent import noted
 from ....errors import ConfigurationError, SessionStoreError, StorageError
+from ...records import Use
 from ..causes import Stage, clean_cause
 from ..drivers.sqlite_thread import supervise_all
 from ..faults import NOT_PREPARED, Fault, code_of, driver_error, of_one_statement, storage_error
-from ..privileges import Use, may_not_connect
+from ..privileges import may_not_connect
 from ..sqlite_file import trouble_with
 from ..urls.sqlite import file_of
 from .channel import NO_QUEUE, Channel
@@ -32,6 +33,7 @@ from .lease import Lease, to_its_end
 from .limits import Limits
 from .modes import MODES
 from .operation import OF_ITS_CONNECTION, Failure, Operation, operate
+from .readiness import Readiness
 
 R = TypeVar("R")
 
@@ -79,6 +81,7 @@ class Gateway:
         self._backend, self.table, self.statements = database(engine.dialect, self.schema)
         self._first_call = FirstCall(self.table, self._backend, file_of(engine.url) if sqlite else None)
         self._grants = Grants(self.schema, self._backend)
+        self.readiness = Readiness(self.table, self._backend, self._first_call, self._grants)
         self._checked = self._closed = self._advised = False
 
     @property

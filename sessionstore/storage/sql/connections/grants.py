@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 from ....errors import StorageError
+from ...records import Use
 from ..dialects.dialect import Backend
 from ..drivers.prepared import Prepared
-from ..privileges import NEEDS, Use, missing_grants
+from ..privileges import NEEDS, missing_grants
 from .lease import Lease
 
 NEEDED_BY: Final[dict[bool, Use]] = {True: "service", False: "readonly"}

@@ -9,12 +9,11 @@ from typing import Any, Final, TypeVar
 
 from ....errors import StorageError
 from ... import Clock, Key
-from ...records import check_clock, time_of
+from ...records import Use, check_clock, time_of
 from ..connections.gateway import Gateway
 from ..connections.lease import Lease
 from ..drivers.driver import Row
 from ..drivers.prepared import Prepared
-from ..privileges import Use
 from ..statements.compiled import Pair
 from ..statements.rows import Fields, key_of, packed
 from .answers import not_asked_for
