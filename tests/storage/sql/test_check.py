@@ -141,5 +141,5 @@ async def test_a_file_that_may_not_be_written_is_ready_for_reading_only(file: Pa
         await storage.create(draft())
     async with open_storage(f"sqlite+aiosqlite:///file:{file}?mode=ro&uri=true") as storage:
         await storage.check(use="readonly")
-        with pytest.raises(StorageError, match="may not be written"):
+        with pytest.raises(StorageError, match="to be read only"):
             await storage.check()
