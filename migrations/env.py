@@ -1,7 +1,8 @@
 """Runs the migrations: under a lock, in the target's schema, with a version table of their own.
 
 Two callers run this file: `alembic`, through alembic.ini, with the settings of the environment; and
-`sessionstore.migrate`, which puts its target and its connection into `config.attributes`.
+`sessionstore.migrate`, which puts its target and its connection into `config.attributes`. A connection may be one of a
+host, with a transaction on it, of which the migrations become a part. A script may become a part of another one too.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ if config.config_file_name is not None and config.attributes.get("target") is No
     logging.config.fileConfig(config.config_file_name, disable_existing_loggers=False)
 
 target: Target = config.attributes.get("target") or Target.from_environment()
+# Statements before the revisions of a script.
+preparing: list[str] | None = config.attributes.get("preparing")
 
 
 def run(connection: Connection | None) -> None:
@@ -32,16 +35,20 @@ def run(connection: Connection | None) -> None:
         include_name=target.includes,
         compare_type=True,
         # SQLite has transactional DDL too. Alembic's default is False, because old drivers committed before each DDL.
-        transactional_ddl=True,
-        # SQLite's lock ends with a transaction. Between two of them another process would migrate too.
-        transaction_per_migration=target.schema is not None,
+        # False leaves out BEGIN and COMMIT of a script.
+        transactional_ddl=not config.attributes.get("part", False),
+        # SQLite's lock ends with a transaction. Between two of them another process would migrate too. A script is one
+        # transaction, because it looks at the revision in the beginning.
+        transaction_per_migration=target.schema is not None and preparing is None,
         # Read by the revisions: the schema of their tables.
         schema=target.schema,
     )
     with context.begin_transaction():
         if connection is None:
-            for statement in target.preparing():
+            for statement in target.preparing() if preparing is None else ():
                 context.execute(statement)
+            for text in preparing or ():
+                context.get_context().impl.static_output(f"{text};")
         context.run_migrations(schema=target.schema)
 
 

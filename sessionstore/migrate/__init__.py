@@ -4,9 +4,22 @@ from __future__ import annotations
 
 from .alembic_config import HEAD
 from .comparing import check, current
+from .filters import include_name, include_object
 from .granting import grants
 from .scripting import sql
 from .target import Target
 from .upgrading import downgrade, migrating, upgrade
 
-__all__ = ["HEAD", "Target", "check", "current", "downgrade", "grants", "migrating", "sql", "upgrade"]
+__all__ = [
+    "HEAD",
+    "Target",
+    "check",
+    "current",
+    "downgrade",
+    "grants",
+    "include_name",
+    "include_object",
+    "migrating",
+    "sql",
+    "upgrade",
+]

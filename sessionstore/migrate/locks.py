@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from ..storage.sql.faults import DEADLOCK, LOCK_NOT_AVAILABLE, code_of, driver_error
 from .waits import LONGEST, LockWait, shown
 
-_LONGEST_TURN: Final = 10.0
+LONGEST_TURN: Final = 10.0
 """Seconds of one wait for another migration. After each wait the migration logs what it waits for."""
 
 TABLE_TURN: Final = 2.0
@@ -58,7 +58,7 @@ def begin_alone(connection: Connection, schema: str, lock_wait: LockWait) -> Non
     Raises:
         DBAPIError: The lock was not free in time; see LOCK_NOT_AVAILABLE.
     """
-    key = _key(schema)
+    key = key_of(schema)
     while True:
         with connection.begin():
             if connection.scalar(text("SELECT pg_catalog.pg_try_advisory_lock(:key)"), {"key": key}):
@@ -66,7 +66,7 @@ def begin_alone(connection: Connection, schema: str, lock_wait: LockWait) -> Non
             lock_wait.report(f"another migration of schema {schema!r}: {_migrating(connection, schema)}")
         try:
             with connection.begin():
-                connection.execute(text(f"SET LOCAL lock_timeout = {lock_wait.turn(_LONGEST_TURN)}"))
+                connection.execute(text(f"SET LOCAL lock_timeout = {lock_wait.turn(LONGEST_TURN)}"))
                 # lock_timeout limits the wait. A statement_timeout of the role must not end it earlier.
                 connection.execute(text("SET LOCAL statement_timeout = 0"))
                 # A lock of the session, not of the transaction: building an index CONCURRENTLY commits in between.
@@ -122,15 +122,20 @@ def may_go_again(code: str | None) -> bool:
 def holders(connection: Connection, schema: str) -> str:
     """The processes that migrate the schema; if there are none, those that use its tables."""
     with connection.begin():
-        return (
-            _migrating(connection, schema, "")
-            or _described(connection, _USERS, schema=schema)
-            or "a process that has released it since"
-        )
+        return holders_here(connection, schema)
+
+
+def holders_here(connection: Connection, schema: str) -> str:
+    """holders() in a transaction of the caller."""
+    return (
+        _migrating(connection, schema, "")
+        or _described(connection, _USERS, schema=schema)
+        or "a process that has released it since"
+    )
 
 
 def _migrating(connection: Connection, schema: str, nobody: str = "it has just ended") -> str:
-    high, low = divmod(_key(schema) % 2**64, 2**32)
+    high, low = divmod(key_of(schema) % 2**64, 2**32)
     return _described(connection, _MIGRATION, high=high, low=low) or nobody
 
 
@@ -147,7 +152,7 @@ def _who(pid: int | None, role: str | None, application: str | None, kind: str |
     return f"process {pid} of role {role!r}, application {application or ''!r}{since}"
 
 
-def _key(schema: str) -> int:
+def key_of(schema: str) -> int:
     """The key of the schema's advisory lock: a hash, so that no other program uses the same key by chance."""
     digest = hashlib.blake2b(schema.encode(), digest_size=8, person=b"sessionstore").digest()
     return int.from_bytes(digest, signed=True)

@@ -48,7 +48,7 @@ def migrating(target: Target) -> Generator[Connection]:
             begin_alone(connection, target.schema, target.lock_wait)
             limit_waits(connection, target.lock_wait)
             with connection.begin():
-                _ensure_schema(connection, target.schema)
+                ensure_schema(connection, target.schema)
         yield connection
         # Closing the connection releases the lock.
 
@@ -156,7 +156,8 @@ def _done(target: Target, run: Callable[[Config], None]) -> bool:
     return True
 
 
-def _ensure_schema(connection: Connection, schema: str) -> None:
+def ensure_schema(connection: Connection, schema: str) -> None:
+    """Makes the schema if it is missing."""
     # Asks first: CREATE SCHEMA IF NOT EXISTS needs the right to create schemas even if the schema exists.
     found = connection.execute(text("SELECT 1 FROM pg_namespace WHERE nspname = :schema"), {"schema": schema})
     if found.first() is None:

@@ -30,6 +30,9 @@ REVISIONS: Final = ("0001", "0002")
 VERSION_TABLE: Final = "sessionstore_version"
 """The table in which Alembic keeps the revision. Its name differs from Alembic's default, which the service may use."""
 
+SESSIONS: Final = "sessions"
+"""The name of the table of sessions."""
+
 ITEMS: Final = "items"
 """The name of the table of items."""
 
@@ -150,7 +153,7 @@ def is_document(type_: TypeEngine[Any]) -> bool:
 def sessions_table(metadata: MetaData, *, sqlite: bool) -> Table:
     """Defines the table ``sessions`` in the schema of the metadata."""
     table = Table(
-        "sessions",
+        SESSIONS,
         metadata,
         Column("namespace", KEY, primary_key=True),
         Column("session_id", KEY, primary_key=True),
