@@ -127,7 +127,7 @@ def test_no_setting_of_the_host_counts_for_our_tables(postgres: Database, tmp_pa
     host.downgrade("sessionstore@base")
     assert migrate.current(postgres.url) is None
     # What the host's later revisions see is theirs again.
-    host.add("0002", "lines", down="0001", after="op.execute('INSERT INTO lines (total) VALUES (1)')")
+    host.add("0002", "lines", down="0001")
     host.upgrade("app@head")
     assert any(name.endswith(".lines") for name in _tables(postgres))
     assert not any(name == "sessionstore.lines" for name in _tables(postgres))
@@ -186,10 +186,15 @@ _ROW = """
 
 
 def test_a_database_of_a_newer_version_is_left_as_it_is(postgres: Database, tmp_path: Path) -> None:
-    ask(postgres, "UPDATE sessionstore.sessionstore_version SET version_num = '9999'")
+    host = Host.made(tmp_path, postgres.url)
+    ask(postgres, "UPDATE sessionstore.sessionstore_version SET version_num = '9999_needs_9998'")
     with pytest.raises(SchemaError, match="9999"):
-        Host.made(tmp_path, postgres.url).upgrade("sessionstore@head")
+        host.upgrade("sessionstore@head")
     assert not ask(postgres, "SELECT to_regclass('alembic_version')")[0][0]
+    # One that only adds to the tables leaves nothing to do.
+    ask(postgres, "UPDATE sessionstore.sessionstore_version SET version_num = '9999'")
+    host.upgrade()
+    assert (migrate.current(postgres.url), _versions(postgres)) == ("9999", _HOSTED)
 
 
 def test_a_failed_migration_of_the_host_takes_ours_back_with_it(bare_database: Database, tmp_path: Path) -> None:
