@@ -26,17 +26,18 @@ _SHORTEST_WAIT: Final = 50
 
 _AGAIN: Final = frozenset({LOCK_NOT_AVAILABLE, DEADLOCK})
 
-# Without the texts of statements, which may quote data. Only members of pg_read_all_stats see the times of other roles.
+# The oldest transactions first, on which the others wait. Without the texts of statements, which may quote data. Only
+# members of pg_read_all_stats see the times of other roles.
 _HOLDERS: Final = """
     SELECT DISTINCT locks.pid, activity.usename, activity.application_name, activity.backend_type,
-        extract(epoch FROM clock_timestamp() - coalesce(activity.xact_start, activity.backend_start))
+        extract(epoch FROM statement_timestamp() - coalesce(activity.xact_start, activity.backend_start))
     FROM pg_catalog.pg_locks AS locks
     LEFT JOIN pg_catalog.pg_stat_activity AS activity ON activity.pid = locks.pid
     {joined}
     WHERE locks.granted AND locks.pid IS DISTINCT FROM pg_catalog.pg_backend_pid()
     AND locks.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())
     AND {wanted}
-    ORDER BY 1 LIMIT 4
+    ORDER BY 5 DESC NULLS LAST, 1 LIMIT 4
 """
 _MIGRATION: Final = _HOLDERS.format(
     joined="",

@@ -14,25 +14,16 @@ import psycopg
 import pytest
 
 from sessionstore import SchemaError, migrate
-from sessionstore.migrate import alembic_config
 from tests.support.postgres import Database
 from tests.support.sqlite import copied_file, sqlite_url
 
 from ..support.bystander import ask, dsn, until, until_alone, until_blocked
 from ..support.processes import ROOT
-from .later import INDEX, LATER, with_later_revision
+from .later import INDEX, WITH_INDEX
 
 _MADE = "SELECT indisvalid, pg_get_indexdef(indexrelid) FROM pg_index WHERE indexrelid = to_regclass(%s)"
 _WAITS = "wait_event_type = 'Lock' AND datname = current_database()"
 _DEFINITION = f"CREATE INDEX {INDEX} ON sessionstore.sessions USING btree (updated_at) WHERE (version > 0)"
-
-
-@pytest.fixture
-def later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The directory of our migrations, with a later one."""
-    directory = with_later_revision(tmp_path / "migrations")
-    monkeypatch.setattr(alembic_config, "_scripts", lambda: directory)
-    return directory
 
 
 def _made(database: Database, name: str = INDEX) -> list[tuple[bool, str]]:
@@ -49,7 +40,7 @@ def _writing(database: Database) -> Iterator[psycopg.Connection]:
 
 def test_an_index_is_built_and_dropped_by_a_later_revision(postgres: Database, later: Path) -> None:
     for _ in range(2):
-        migrate.upgrade(postgres.url)
+        migrate.upgrade(postgres.url, revision=WITH_INDEX)
         assert _made(postgres) == [(True, _DEFINITION)]
         migrate.downgrade(postgres.url, revision="0002")
         assert _made(postgres) == []
@@ -83,8 +74,8 @@ async def test_an_index_whose_build_was_killed_is_there_after_the_next_upgrade(
         writer.commit()
     await until_alone(postgres)
     assert _made(postgres) == [(not terminated, _DEFINITION)]
-    migrate.upgrade(postgres.url)
-    assert migrate.current(postgres.url) == LATER
+    migrate.upgrade(postgres.url, revision=WITH_INDEX)
+    assert migrate.current(postgres.url) == WITH_INDEX
     assert _made(postgres) == [(True, _DEFINITION)]
 
 
