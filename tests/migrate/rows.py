@@ -19,16 +19,19 @@ _COLUMNS = (
 )
 _READ = f"SELECT {_COLUMNS} FROM {{s}}sessions ORDER BY namespace, session_id"
 _COUNT = 5
+
+NAMESPACE = "chat"
+"""Of the sessions."""
 _POSTGRESQL = f"""
     INSERT INTO sessionstore.sessions ({_COLUMNS})
-    SELECT 'chat', 's' || n, jsonb_build_object('n', n), '{{"by": "web"}}', 'u' || n, n, 'w' || n, 'k' || n,
+    SELECT 'chat', 's' || n, jsonb_build_object('n', n), '{{"by": "web"}}', 'u' || n, n, '', '',
         make_interval(mins => n), '2026-01-01', '2026-01-02', '2026-01-03', '2100-01-01', NULL
     FROM generate_series(1, {_COUNT}) AS n
 """
 _SQLITE = f"""
     WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {_COUNT})
     INSERT INTO sessions ({_COLUMNS})
-    SELECT 'chat', 's' || n, json_object('n', n), '{{"by": "web"}}', 'u' || n, n, 'w' || n, 'k' || n,
+    SELECT 'chat', 's' || n, json_object('n', n), '{{"by": "web"}}', 'u' || n, n, '', '',
         n * 60000000, 1, 2, 3, 4102444800000000 + n, NULL
     FROM numbers
 """
