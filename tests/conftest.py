@@ -15,6 +15,7 @@ from .support import distribution, embedded
 from .support.clock import ManualClock
 from .support.pgbouncer import PGBOUNCER, Bouncer, pgbouncer
 from .support.postgres import Database, PostgresServer, asyncpg_url, postgres_server
+from .support.roles import NO_DDL, Deployment, deployment
 from .support.sqlite import copied_file, migrated_file, sqlite_url
 
 pytest_plugins = ["tests.support.databases"]
@@ -40,6 +41,14 @@ def database(server: PostgresServer, template: Database) -> Iterator[Database]:
     """The session's own migrated database on the server."""
     with server.fresh_database(template) as database:
         yield database
+
+
+@pytest.fixture(scope="session")
+def roles(server: PostgresServer) -> Iterator[Deployment]:
+    """A database with a role for each use, in which nobody changes the tables any more."""
+    with deployment(server) as deployed:
+        deployed.execute(*NO_DDL)
+        yield deployed
 
 
 @pytest.fixture(scope="session")
@@ -83,6 +92,10 @@ def storage_url(provider_kind: str, request: pytest.FixtureRequest, tmp_path: Pa
         return "memory://"
     if provider_kind == "sqlite":
         return sqlite_url(copied_file(request.getfixturevalue("sqlite_template"), tmp_path / "sessions.db"))
+    if provider_kind == "postgresql-roles":
+        roles: Deployment = request.getfixturevalue("roles")
+        roles.database.empty()
+        return roles.url("service")
     database: Database = request.getfixturevalue("database")
     database.empty()
     url = database.url
@@ -93,7 +106,9 @@ def storage_url(provider_kind: str, request: pytest.FixtureRequest, tmp_path: Pa
 
 
 @pytest.fixture
-async def open_another(storage_url: str, clock: ManualClock) -> AsyncIterator[OpenAnother]:
+async def open_another(
+    storage_url: str, clock: ManualClock, request: pytest.FixtureRequest
+) -> AsyncIterator[OpenAnother]:
     """Opens a provider on the test's data: another engine for a database, for memory always the same one."""
     in_memory: list[StorageProvider] = []
     async with AsyncExitStack() as opened:
@@ -102,6 +117,8 @@ async def open_another(storage_url: str, clock: ManualClock) -> AsyncIterator[Op
             if in_memory:
                 return in_memory[0]
             storage = await opened.enter_async_context(open_storage(storage_url, clock=clock))
+            if "postgresql-roles" in distribution.parameters(request.node).values():
+                request.getfixturevalue("roles").divide(storage, clock)
             if storage_url == "memory://":
                 in_memory.append(storage)
             return storage

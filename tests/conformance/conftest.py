@@ -18,7 +18,8 @@ class Managed(Protocol):
     def __call__(self, storage: StorageProvider = ..., **options: Any) -> SessionManager[Any]: ...
 
 
-_KINDS = ["memory", "sqlite", "postgresql", "postgresql-asyncpg"]
+# "postgresql-roles": each call by a role that was granted no more than `migrate grants` prints, and without any DDL.
+_KINDS = ["memory", "sqlite", "postgresql", "postgresql-asyncpg", "postgresql-roles"]
 # Without the program they are not there, and the summary says so.
 _POOLED_KINDS = [] if PGBOUNCER is None else ["pgbouncer", "pgbouncer-asyncpg"]
 

@@ -7,7 +7,7 @@ import pickle
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
-from typing import Any, Protocol, TypeAlias
+from typing import Protocol, TypeAlias
 
 import psycopg
 import pytest
@@ -17,6 +17,7 @@ from sessionstore import MemoryStorageProvider, SessionConflictError, SessionMan
 from sessionstore.storage import Write
 from tests.conftest import OpenAnother
 from tests.support.documents import Chat, append, draft, key, rewrite
+from tests.support.postgres import dsn
 
 from .conftest import Managed
 
@@ -34,8 +35,8 @@ def saved(storage: StorageProvider, storage_url: str) -> Saved:
     if isinstance(storage, MemoryStorageProvider):
         return lambda: _memory(storage)
     if storage_url.startswith("sqlite"):
-        return lambda: _tables(lambda: sqlite3.connect(str(make_url(storage_url).database)), "sessions")
-    return lambda: _tables(lambda: psycopg.connect(_dsn(storage_url)), "sessionstore.sessions")
+        return lambda: _file(str(make_url(storage_url).database))
+    return lambda: _database(dsn(_plain(storage_url)))
 
 
 def _memory(storage: MemoryStorageProvider) -> Restore:
@@ -48,21 +49,35 @@ def _memory(storage: MemoryStorageProvider) -> Restore:
     return restore
 
 
-def _tables(connect: Callable[[], Any], table: str) -> Restore:
+def _file(name: str) -> Restore:
     def run(*statements: str) -> None:
-        with closing(connect()) as connection:
+        with closing(sqlite3.connect(name)) as connection:
             for statement in statements:
                 connection.execute(statement)
             connection.commit()
 
-    copied = f"{table}_saved"
-    run(f"DROP TABLE IF EXISTS {copied}", f"CREATE TABLE {copied} AS SELECT * FROM {table}")
-    return lambda: run(f"DELETE FROM {table}", f"INSERT INTO {table} SELECT * FROM {copied}", f"DROP TABLE {copied}")
+    run("DROP TABLE IF EXISTS saved", "CREATE TABLE saved AS SELECT * FROM sessions")
+    return lambda: run("DELETE FROM sessions", "INSERT INTO sessions SELECT * FROM saved", "DROP TABLE saved")
 
 
-def _dsn(url: str) -> str:
+def _database(conninfo: str) -> Restore:
+    # Without a table of its own, which the role of a service may not make.
+    with psycopg.connect(conninfo) as connection:
+        rows = "SELECT coalesce(json_agg(s), '[]')::text FROM sessionstore.sessions AS s"
+        ((content,),) = connection.execute(rows).fetchall()
+
+    def restore() -> None:
+        with psycopg.connect(conninfo) as connection:
+            connection.execute("DELETE FROM sessionstore.sessions")
+            put_back = "SELECT * FROM json_populate_recordset(NULL::sessionstore.sessions, %s::json)"
+            connection.execute(f"INSERT INTO sessionstore.sessions {put_back}".encode(), [content])
+
+    return restore
+
+
+def _plain(url: str) -> str:
     # An option of the library is none of libpq's.
-    plain = make_url(url).set(drivername="postgresql").difference_update_query(["prepared_statements"])
+    plain = make_url(url).difference_update_query(["prepared_statements"])
     return plain.render_as_string(hide_password=False)
 
 

@@ -35,7 +35,10 @@ _SLOW: Final = (
 # Coverage doubles what Python computes. What these tests run of the library, others run too: tests/storage uses both
 # drivers, and tests/conformance goes on being measured on memory, SQLite and psycopg.
 _UNCOVERED: Final = ("tests/benchmarks/", "tests/input/test_flood.py")
-_REPEATED: Final = ("tests/conformance/", frozenset({"postgresql-asyncpg", "pgbouncer", "pgbouncer-asyncpg"}))
+_REPEATED: Final = (
+    "tests/conformance/",
+    frozenset({"postgresql-asyncpg", "postgresql-roles", "pgbouncer", "pgbouncer-asyncpg"}),
+)
 _SERVERS: Final = frozenset({"server", "cluster"})
 _NAMES: Final = ("postgresql", "psycopg", "asyncpg", "pgbouncer")
 
@@ -45,7 +48,7 @@ def mark_what_is_needed(items: Iterable[pytest.Item]) -> None:
     for item in items:
         if item.nodeid.startswith(_SLOW):
             item.add_marker(SLOW)
-        if _SERVERS.intersection(_fixtures(item)) or any(map(_names_postgresql, _parameters(item).values())):
+        if _SERVERS.intersection(_fixtures(item)) or any(map(_names_postgresql, parameters(item).values())):
             item.add_marker(POSTGRESQL)
 
 
@@ -53,7 +56,7 @@ def leave_uncovered(items: Iterable[pytest.Item]) -> None:
     """Has pytest-cov pause while tests run that add nothing to what is covered."""
     folder, kinds = _REPEATED
     for item in items:
-        repeated = item.nodeid.startswith(folder) and _parameters(item).get("provider_kind") in kinds
+        repeated = item.nodeid.startswith(folder) and parameters(item).get("provider_kind") in kinds
         if repeated or item.nodeid.startswith(_UNCOVERED):
             item.add_marker(pytest.mark.no_cover)
 
@@ -61,7 +64,7 @@ def leave_uncovered(items: Iterable[pytest.Item]) -> None:
 def keep_together_what_shares_a_fixture(items: Iterable[pytest.Item]) -> None:
     """Gives all tests of one instance of a module's fixture to one worker, so that it is made once."""
     for item in items:
-        shared = {name: _parameters(item).get(name) for name in _fixtures(item) if _is_the_modules(item, name)}
+        shared = {name: parameters(item).get(name) for name in _fixtures(item) if _is_the_modules(item, name)}
         if shared:
             instance = [str(parameter) for parameter in shared.values() if parameter is not None]
             item.add_marker(pytest.mark.xdist_group("-".join([item.path.parent.name, item.path.stem, *instance])))
@@ -77,7 +80,8 @@ def _fixtures(item: pytest.Item) -> list[str]:
     return list(getattr(item, "fixturenames", ()))
 
 
-def _parameters(item: pytest.Item) -> dict[str, object]:
+def parameters(item: pytest.Item) -> dict[str, object]:
+    """The parameters of a test, by the names of their fixtures."""
     callspec = getattr(item, "callspec", None)
     return {} if callspec is None else dict(callspec.params)
 

@@ -123,7 +123,8 @@ def _embedded_server(directory: Path) -> Iterator[PostgresServer]:
 
 def dsn(url: str) -> str:
     """The URL as libpq takes it."""
-    return _render(make_url(url).set(drivername="postgresql"))
+    # libpq takes no spaces in the name of a role, and SQLAlchemy writes them as they are.
+    return _render(make_url(url).set(drivername="postgresql")).replace(" ", "%20")
 
 
 def placeless(url: str | URL) -> URL:

@@ -11,13 +11,23 @@ from typing import Any
 import psycopg
 from sqlalchemy.engine import make_url
 
-from sessionstore import migrate
+from sessionstore import StorageProvider, migrate, open_storage
+from sessionstore.storage import Clock
 from sessionstore.storage.sql.privileges import quoted
 
 from .bystander import PASSWORD
 from .postgres import Database, PostgresServer, dsn
 
 SCHEMA = "sessionstore"
+
+NO_DDL = (
+    """
+    CREATE FUNCTION public.refuse_ddl() RETURNS event_trigger LANGUAGE plpgsql AS
+    $$ BEGIN RAISE EXCEPTION 'outside of a migration: %', tg_tag; END $$
+    """,
+    "CREATE EVENT TRIGGER refuse_ddl ON ddl_command_start EXECUTE FUNCTION public.refuse_ddl()",
+)
+"""From then on every statement is refused that makes, alters or drops something, whoever sends it."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +77,26 @@ class Deployment:
         """A connection of a role, which commits each statement; None: of the server's own role."""
         who: dict[str, Any] = {} if use is None else {"user": self.role(use), "password": PASSWORD}
         return psycopg.connect(dsn(self.database.url), autocommit=True, **who)
+
+    def divide(self, storage: StorageProvider, clock: Clock) -> None:
+        """Lets the reaper's role do the reaper's calls of a service's storage, and the one that reads look at it."""
+        reaper, reader = (
+            open_storage(self.url(use), schema=self.schema, clock=clock) for use in ("reaper", "readonly")
+        )
+        for by, names in ((reaper, _REAPING), (reader, _READING)):
+            for name in names:
+                setattr(storage, name, getattr(by, name))
+        close = storage.close
+
+        async def close_all() -> None:
+            for each in (close, reaper.close, reader.close):
+                await each()
+
+        setattr(storage, "close", close_all)  # noqa: B010  # mypy takes no assignment to a method
+
+
+_REAPING = ("purge_batch", "count_expired")
+_READING = ("list", "stats", "find_many", "exists_many")
 
 
 @contextmanager
