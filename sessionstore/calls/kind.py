@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Generic
@@ -110,16 +110,17 @@ class Kind(Generic[T, I]):
             state_version=self._codec.version,
         )
 
-    def _items(self, stored: Iterable[StoredItem], session_id: SessionId) -> tuple[Item[I], ...]:
+    def _items(self, stored: Sequence[StoredItem], session_id: SessionId) -> tuple[Item[I], ...]:
         """Decodes stored items.
 
         Raises:
             CorruptStateError: An item does not fit the item type; with its position.
         """
-        decode = self._item_codec.decode
-        return tuple(
-            Item(it.position, decode(it.text, it.position, session_id, it.version), it.created_at) for it in stored
-        )
+        if not stored:
+            return ()
+        positions, texts, times, versions = zip(*stored, strict=True)
+        items = self._item_codec.decode_all(texts, positions, session_id, versions)
+        return tuple(map(Item, positions, items, times))
 
     def _state(self, document: Document) -> T:
         """Decodes the state of a document.

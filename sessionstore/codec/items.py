@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Generic, TypeVar
 
 from pydantic import TypeAdapter
@@ -12,7 +12,7 @@ from ..ids import SessionId
 from .jsontext import Refused
 from .typed import Typed
 from .upgrades import Upgrade, Upgrades
-from .verbatim import dumps, loads
+from .verbatim import copied, dumps, loads, loads_all
 
 I = TypeVar("I")  # noqa: E741  # as in the contract: SessionManager[T, I]
 
@@ -68,7 +68,7 @@ class ItemCodec(Generic[I]):
             InvalidStateError: The item would not be read back as it is; with the path.
             StateTooLargeError: The text takes more than ``max_bytes``.
         """
-        return self._encode(item, index, session_id)[0]
+        return self._encode(item, index, session_id, copying=False)[0]
 
     def encode_with_copy(self, item: I, index: int, session_id: SessionId) -> tuple[str, I]:
         """Does encode(), and also returns a copy of the item, read back from the text.
@@ -76,9 +76,7 @@ class ItemCodec(Generic[I]):
         Raises:
             InvalidStateError: As encode().
         """
-        text, copy = self._encode(item, index, session_id)
-        # encode() read no item without a type back: dumps() only accepts values that come back unchanged.
-        return text, loads(text) if self._typed is None else copy
+        return self._encode(item, index, session_id, copying=True)
 
     def decode(self, text: str, position: int, session_id: SessionId, version: int = 1) -> I:
         """Returns the item of a stored JSON text.
@@ -110,12 +108,34 @@ class ItemCodec(Generic[I]):
         # Raised outside the except blocks: an error that was caught there holds the text, and would become the context.
         raise CorruptStateError(refused.reason, path=refused.path, session_id=session_id, noun="items")
 
-    def _encode(self, item: I, index: int, session_id: SessionId) -> tuple[str, I]:
+    def decode_all(
+        self, texts: Sequence[str], positions: Sequence[int], session_id: SessionId, versions: Sequence[int]
+    ) -> Sequence[I]:
+        """Returns the items of several stored JSON texts, as decode() does for each of them.
+
+        Raises:
+            ConfigurationError: As decode().
+            CorruptStateError: As decode(); for the first text that has a fault.
+        """
+        if self._typed is None and versions.count(self.version) == len(texts):
+            try:
+                return loads_all(texts)
+            except (Refused, ValueError):
+                pass  # decode() tells which of them it is
+        return [
+            self.decode(text, position, session_id, version)
+            for text, position, version in zip(texts, positions, versions, strict=True)
+        ]
+
+    def _encode(self, item: I, index: int, session_id: SessionId, *, copying: bool) -> tuple[str, I]:
         try:
             encoded = dumps(item if self._typed is None else self._typed.dumped(item))
             if len(encoded) <= self._max_bytes:
                 text = encoded.decode()
-                return text, item if self._typed is None else self._typed.checked(text, item)
+                if self._typed is not None:
+                    return text, self._typed.checked(text, item)
+                # dumps() only accepts values that come back unchanged, so the copy is not compared with the item.
+                return text, copied(encoded) if copying else item
         except Refused as error:
             refused = error
             refused.inside(index)

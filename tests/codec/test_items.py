@@ -114,6 +114,31 @@ def test_a_typed_item_is_stored_by_field_names_and_in_the_order_of_its_keys() ->
     assert ItemCodec(Call, 1000).encode({"a": "x", "zz": 2}, 0, "s") == '{"a":"x","zz":2}'
 
 
+@pytest.mark.parametrize("item_type", [None, dict[str, Any]])
+def test_of_several_texts_the_error_names_the_position_of_the_first_that_has_a_fault(item_type: Any) -> None:
+    codec: ItemCodec[Any] = ItemCodec(item_type, 1000)
+    texts = [codec.encode({"n": n}, n, "s") for n in range(20)]
+    positions = range(7, 27)
+    versions = [1] * 20
+    assert codec.decode_all(texts, positions, "s", versions) == [{"n": n} for n in range(20)]
+    assert codec.decode_all([], [], "s", []) == []
+    texts[17] = texts[18] = '{"n":'
+    with pytest.raises(CorruptStateError) as raised:
+        codec.decode_all(texts, positions, "s", versions)
+    assert raised.value.path == "$[24]"
+    assert raised.value.__cause__ is raised.value.__context__ is None
+
+
+def test_of_several_texts_only_those_of_earlier_versions_are_upgraded() -> None:
+    codec: ItemCodec[Any] = ItemCodec(None, 1000, version=3, upgrades={1: lambda it: [it], 2: lambda it: {"all": it}})
+    texts = ['"a"', '["b"]', '{"all":["c"]}']
+    assert codec.decode_all(texts, [1, 2, 3], "s", [1, 2, 3]) == [{"all": [name]} for name in "abc"]
+    assert codec.decode_all(texts, [1, 2, 3], "s", [3, 3, 3]) == ["a", ["b"], {"all": ["c"]}]
+    with pytest.raises(CorruptStateError) as raised:
+        codec.decode_all(texts, [7, 8, 9], "s", [3, 4, 3])
+    assert raised.value.path == "$[8]"
+
+
 def test_null_is_an_item_also_of_a_type_that_has_it() -> None:
     codec: ItemCodec[Any] = ItemCodec(TypeAdapter(Message | None), 1000)
     assert codec.encode_with_copy(None, 0, "s") == ("null", None)

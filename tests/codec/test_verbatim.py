@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sessionstore.codec.jsontext import Refused
-from sessionstore.codec.verbatim import MAX_DEPTH, dumps, loads
+from sessionstore.codec.verbatim import MAX_DEPTH, copied, dumps, loads, loads_all
 from tests.support.scale import scaled
 
 _HOSTILE: Final = st.characters(categories=["Cs", "Cc"]) | st.sampled_from('\u2028\ufffe\U0001f600"\\/é')
@@ -47,6 +47,10 @@ def assert_verbatim(value: Any) -> None:
     # Also if something on the way took the mark away, or another program wrote the text.
     assert plain(loads(text.strip())) == plain(value)
     assert plain(loads(plain(value))) == plain(value)
+    assert plain(copied(dumps(value))) == plain(value)
+    # Beside ordinary texts, and beside more texts than are read at once.
+    texts = ["[1.0]", text, text.strip(), plain(value), *['{"b":[]}'] * 20, text]
+    assert plain(loads_all(texts)) == plain([[1.0], value, value, value, *[{"b": []}] * 20, value])
     assert re.search("[\0-\x1f]", text) is None
 
 
@@ -153,6 +157,20 @@ def test_one_level_more_than_allowed_is_refused(opened: str, core: str) -> None:
     assert refused.value.path.startswith("$[0]" + ("[0]" if opened == "[" else ".a"))
     with pytest.raises(Refused, match=f"more than {MAX_DEPTH} levels deep"):
         loads(" [" + spelled(opened, core, MAX_DEPTH) + "]")
+
+
+@pytest.mark.parametrize("texts", [("[1", "2]"), ("[1", "2],[3"), ("1,2",), ("",), ("1", "", "2")])
+def test_texts_that_are_json_only_together_are_no_json(texts: tuple[str, ...]) -> None:
+    with pytest.raises(ValueError, match="JSON"):
+        loads_all([*["null"] * 15, *texts])
+
+
+@pytest.mark.parametrize("number", ["18446744073709551616", "-9223372036854775809", "1" * 400])
+def test_a_long_integer_that_another_program_wrote_is_found_beside_ordinary_texts(number: str) -> None:
+    ordinary = ['{"text":"hello"}', "1.5", " [1]"]
+    for at in range(len(ordinary) + 1):
+        texts = [*ordinary[:at], f'{{"n":[{number}]}}', *ordinary[at:]]
+        assert loads_all(texts)[at] == {"n": [int(number)]}
 
 
 def test_neither_writing_nor_reading_needs_more_stack_for_deeper_values() -> None:
