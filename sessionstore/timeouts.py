@@ -18,7 +18,7 @@ _SHORTEST: Final = 1e-6
 """The shortest timeout in seconds: a timedelta counts microseconds, and a timeout has to be positive."""
 
 
-async def in_time(timeout: timedelta | None, call: Coroutine[Any, Any, R], *, writing: bool) -> R:  # noqa: ASYNC109
+def in_time(timeout: timedelta | None, call: Coroutine[Any, Any, R], *, writing: bool) -> Coroutine[Any, Any, R]:
     """Waits for a call of the storage, by this process's monotonic clock.
 
     Args:
@@ -31,8 +31,10 @@ async def in_time(timeout: timedelta | None, call: Coroutine[Any, Any, R], *, wr
         StorageUnavailableError: The timeout is over, and nothing was written.
         UpdateOutcomeUnknownError: The timeout is over in the middle of a write.
     """
-    if timeout is None:
-        return await call
+    return call if timeout is None else _limited(timeout, call, writing=writing)
+
+
+async def _limited(timeout: timedelta, call: Coroutine[Any, Any, R], *, writing: bool) -> R:  # noqa: ASYNC109
     try:
         config.check_duration(timeout, "timeout")
     except ConfigurationError:

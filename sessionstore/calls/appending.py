@@ -108,7 +108,11 @@ class Appending(Creating[T, I]):
         for lost in count():
             if lost:  # under a new id, because the storage settles an append whose answer was lost by its id
                 append = replace(append, id=new_write_id())
-            summary = await self._land(append, time_left(timeout, began))
+            left = time_left(timeout, began)
+            if append.items:
+                summary = await in_time(left, self._storage.append(append), writing=True)
+            else:
+                summary = await self._access(append, left)
             if summary is not None:
                 return _appended(summary, given, created=created)
             looking = self._storage.get_many([key], touch=False, journal=True)
@@ -140,12 +144,6 @@ class Appending(Creating[T, I]):
             # The session has changed since. Random, so that callers do not retry together; no secret.
             await asyncio.sleep(random.uniform(0, min(_FIRST_PAUSE * 2**lost, _LONGEST_PAUSE)))  # noqa: S311
         raise AssertionError("count() ends never")
-
-    async def _land(self, append: Append, timeout: timedelta | None) -> Summary | None:  # noqa: ASYNC109
-        """Appends the items; without items, only accesses the session."""
-        if not append.items:
-            return await self._access(append, timeout)
-        return await in_time(timeout, self._storage.append(append), writing=True)
 
     async def _access(self, append: Append, timeout: timedelta | None) -> Summary | None:  # noqa: ASYNC109
         """Accesses the session; None: it is gone, or the append would not land on it."""

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Generic
+from typing import Generic, NamedTuple
 
 from pydantic import JsonValue
 
@@ -17,8 +16,7 @@ from ..session import I, Item, SessionResult, T
 from ..storage import Document, Draft, Key, NewItem, StorageProvider, StoredItem, Summary
 
 
-@dataclass(frozen=True, slots=True)
-class Given(Generic[I]):
+class Given(NamedTuple, Generic[I]):
     """The items that a caller gave, encoded.
 
     Attributes:
@@ -37,9 +35,11 @@ class Given(Generic[I]):
             created_at: When they were appended.
         """
         return tuple(
-            Item(position, copy, created_at)
-            for position, copy in zip(positions, self.copies, strict=False)
-            if position is not None
+            [
+                Item(position, copy, created_at)
+                for position, copy in zip(positions, self.copies, strict=False)
+                if position is not None
+            ]
         )
 
 

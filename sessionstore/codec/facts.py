@@ -86,6 +86,6 @@ def metadata_of(summary: Summary) -> SessionMetadata:
         last_accessed_at=summary.last_accessed_at,
         expires_at=summary.expires_at,
         ttl=summary.ttl,
-        origin=origin_of(summary),
+        origin=None if summary.origin is None else origin_of(summary),
         owner_id=summary.owner_id,
     )

@@ -11,9 +11,11 @@ from .journal import has_key, new_write_id
 from .records import Key, Summary
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Append:
     """Items to append to a session, all or none, next to each other.
+
+    It is not frozen, because making a frozen one takes three times as long. No code changes it.
 
     Attributes:
         key: The session.

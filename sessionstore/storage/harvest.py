@@ -36,6 +36,18 @@ class Harvest:
 
     def add(self, items: Sequence[NewItem], keep: int | None) -> Sequence[int | None]:
         """Adds the items of a call, and returns the place of each; None: an earlier item has its id."""
+        if items and keep is not None:
+            self.keep = keep if self.keep is None else min(self.keep, keep)
+        first = len(self.items)
+        for item in items:
+            if item.id is not None:
+                return self._add_new(items)
+        self.items += items
+        self.chars += chars_of(items)
+        return range(first, first + len(items))
+
+    def _add_new(self, items: Sequence[NewItem]) -> Sequence[int | None]:
+        """Adds the items except those whose ids earlier items have."""
         slots: list[int | None] = []
         for item in items:
             if item.id is not None:
@@ -46,6 +58,4 @@ class Harvest:
             slots.append(len(self.items))
             self.items.append(item)
             self.chars += len(item.text)
-        if items and keep is not None:
-            self.keep = keep if self.keep is None else min(self.keep, keep)
         return slots

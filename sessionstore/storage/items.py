@@ -8,8 +8,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class NewItem:
+class NewItem(NamedTuple):
     """An item to append to a session.
 
     Attributes:
@@ -27,7 +26,7 @@ class NewItem:
 
 def chars_of(items: Iterable[NewItem | StoredItem]) -> int:
     """Returns the length of the texts of items, in characters."""
-    return sum(len(item.text) for item in items)
+    return sum([len(item.text) for item in items])
 
 
 class StoredItem(NamedTuple):

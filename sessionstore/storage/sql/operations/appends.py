@@ -34,6 +34,13 @@ _MIN_PARALLEL: Final = 4
 """The fewest sessions of a batch that runs beside another one, while that one waits for the disk."""
 
 
+_LAST_POSITION: Final = Summary._fields.index("last_position")
+"""The index of the first of the fields that depend on whose append it was. The others stand before it."""
+
+# Skips _replace() of named tuples, which takes three times as long.
+_new = tuple.__new__
+
+
 class _Missed(Enum):
     """The answer to an append that did not land in its batch."""
 
@@ -201,16 +208,25 @@ class Group(NamedTuple):
         if len(self.calls) == 1:
             self.calls[0].answer(landed)
             return
-        positions = [[None if at is None else landed.appended[at] for at in places] for places in self.places]
-        taken = [sum(position is not None for position in each) for each in positions]
-        later = sum(taken)
-        for call, each, count in zip(self.calls, positions, taken, strict=True):
-            later -= count
-            # Each caller sees the session as its own append left it.
-            count_then = landed.item_count - (0 if self.append.keep is not None else later)
-            call.answer(
-                landed._replace(last_position=landed.last_position - later, item_count=count_then, appended=each)
-            )
+        last, count = landed.last_position, landed.item_count
+        # Backwards, because each caller sees the session as its own append left it, without the later ones.
+        summaries: list[Summary] = []
+        for places in reversed(self.places):
+            each = _chosen(landed.appended, places)
+            summaries.append(_new(Summary, (*landed[:_LAST_POSITION], last, count, each)))
+            taken = len(each) - each.count(None)
+            last -= taken
+            if self.append.keep is None:
+                count -= taken
+        for call, summary in zip(self.calls, reversed(summaries), strict=True):
+            call.answer(summary)
+
+
+def _chosen(appended: Sequence[int | None], places: Sequence[int | None]) -> Sequence[int | None]:
+    """Returns the positions at these places; None: there is no place."""
+    if isinstance(places, range):
+        return appended[places.start : places.stop]
+    return [None if at is None else appended[at] for at in places]
 
 
 def _group(calls: Sequence[_AppendCall]) -> Group | None:
@@ -226,8 +242,9 @@ def _group(calls: Sequence[_AppendCall]) -> Group | None:
     harvest = Harvest()
     for call in open_calls:
         append = call.request.append
-        alike = append.owner_id == first.owner_id and append.keep == first.keep and not _conditional(append)
-        if not (alike and harvest.fits(append.items)):
+        if append.owner_id != first.owner_id or append.keep != first.keep or _conditional(append):
+            break
+        if not harvest.fits(append.items):
             break
         chosen.append(call)
         places.append(harvest.add(append.items, append.keep))
