@@ -121,7 +121,7 @@ class ItemLives(Lives):
     def replace_items(
         self, session: Key, log: str, after: int, items: list[NewItem], expected: int | None, losses: list[Loss]
     ) -> None:
-        items = [replace(item, log=log) for item in items]
+        items = [item._replace(log=log) for item in items]
         self._edit(Edit(session, log, after=after, items=items, expected_position=expected), losses)
 
     @rule(session=keys, log=_logs, keep=st.integers(0, 5), losses=_losses)
