@@ -26,11 +26,11 @@ HEAD: Final = "head"
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Make, upgrade and compare the tables.")
 
 
-def _revision_or(name: str) -> Callable[[str], str]:
+def _revision_or(*words: str) -> Callable[[str], str]:
     """Makes a check of revisions that allows only names: "-1" could mean "base" and delete all sessions."""
 
     def check(revision: str) -> str:
-        names = (name, *_revisions())
+        names = (*words, *_revisions())
         if revision not in names:
             raise typer.BadParameter(f"there is no such revision; this version knows {', '.join(names)}")
         return revision
@@ -136,22 +136,47 @@ def check(database_url: DatabaseUrl = None, schema: Schema = None) -> None:
     typer.echo("ok")
 
 
-@app.command(epilog=examples("migrate sql --database-url postgresql://app@db/app > tables.sql"))
+@app.command(
+    epilog=examples(
+        "migrate sql --database-url postgresql://app@db/app > tables.sql",
+        "migrate sql --from 0001 --to 0002 --database-url postgresql://app@db/app > upgrade.sql",
+        "migrate sql --from 0002 --to 0001 --database-url postgresql://app@db/app > rollback.sql",
+    )
+)
 def sql(
     revision: Annotated[
         str,
-        typer.Argument(metavar="REVISION", callback=_revision_or(HEAD), help="Up to which revision."),
+        typer.Argument(metavar="[REVISION]", callback=_revision_or(HEAD), help="The same as --to."),
+    ] = HEAD,
+    start: Annotated[
+        str,
+        typer.Option(
+            "--from", metavar="REV", callback=_revision_or(BASE, HEAD), help='Where the tables are; "base": none yet.'
+        ),
+    ] = BASE,
+    goal: Annotated[
+        str,
+        typer.Option(
+            "--to",
+            metavar="REV",
+            callback=_revision_or(BASE, HEAD),
+            help="Up to which revision; back to which one, if it is before --from.",
+        ),
     ] = HEAD,
     database_url: DatabaseUrl = None,
     schema: Schema = None,
 ) -> None:
-    """Prints the SQL that makes the tables.
+    """Prints the SQL that makes, upgrades or takes back the tables.
 
-    To be run by hand. Connects to no database: the URL only says for which one the SQL is.
+    To be run by hand, as one transaction. It ends with an error and changes nothing if the tables are not where --from
+    says. Connects to no database: the URL only says for which one the SQL is.
     """
     from .. import migrate
 
-    typer.echo(migrate.sql(database_url, schema=schema, revision=revision), nl=False)
+    if HEAD not in (revision, goal):
+        fail("give the revision once: as --to, or without it", CALL_WAS_WRONG)
+    to = goal if revision == HEAD else revision
+    typer.echo(migrate.sql(database_url, schema=schema, revision=to, from_revision=start), nl=False)
 
 
 def _revisions() -> Sequence[str]:

@@ -99,6 +99,12 @@ def test_at_a_terminal_only_the_answer_yes_deletes(store: Store) -> None:
         ["downgrade", "head"],
         ["downgrade", "-1"],
         ["sql", "nope"],
+        ["sql", "base"],
+        ["sql", "--from", "nope"],
+        ["sql", "--to", "-1"],
+        ["sql", "0001", "--to", "0001"],
+        ["sql", "--from", "head"],
+        ["sql", "--to", "base"],
     ],
 )
 def test_only_known_revisions_are_taken(storage_url: str, arguments: list[str]) -> None:
@@ -127,6 +133,15 @@ def test_the_sql_run_by_hand_is_the_migration(tmp_path: Path) -> None:
     with closing(sqlite3.connect(file)) as connection:
         connection.executescript(script)
     assert call("migrate", "check", "--database-url", sqlite_url(file)).stdout == "ok\n"
+
+
+def test_the_sql_goes_from_one_revision_to_another_and_back(tmp_path: Path) -> None:
+    url = sqlite_url(tmp_path / "by-hand.db")
+    for start, goal in ("base", "0001"), ("0001", HEAD), (HEAD, "0001"), ("0001", "base"), ("base", HEAD):
+        script = call("migrate", "sql", "--from", start, "--to", goal, "--database-url", url).stdout
+        with closing(sqlite3.connect(tmp_path / "by-hand.db")) as connection:
+            connection.executescript(script)
+        assert current(url) == goal
 
 
 def test_a_file_that_cannot_be_opened_ends_with_status_1() -> None:
