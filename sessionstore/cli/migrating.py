@@ -45,7 +45,8 @@ LockTimeout = Annotated[
         metavar="D",
         parser=parse_duration,
         help="How long to wait for other migrations, and for whoever uses the tables: 90s, 15m, 1h30m; a plain number "
-        "is seconds. It says on stderr whom it waits for.  [default: 5m; 30s for a SQLite file]",
+        "is seconds. Each try blocks other users of the tables for 2 seconds at most. It says on stderr whom it waits "
+        "for.  [default: 5m; 30s for a SQLite file]",
     ),
 ]
 
@@ -93,9 +94,9 @@ def downgrade(
     database_url: DatabaseUrl = None,
     schema: Schema = None,
 ) -> None:
-    """Takes the tables back to an earlier revision.
+    """Takes the tables back to an earlier revision, and deletes what later ones added.
 
-    "base" takes back all of them and deletes every session.
+    "0001" deletes every item and keeps the sessions. "base" takes back all of them and deletes every session.
     """
     from .. import migrate
 

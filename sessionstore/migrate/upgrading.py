@@ -91,7 +91,9 @@ def upgrade(
 def downgrade(
     url: str | None = None, *, schema: str | None = None, revision: str, lock_timeout: timedelta | None = None
 ) -> None:
-    """Takes back the revisions after ``revision``. "base" takes back all of them and deletes every session.
+    """Takes back the revisions after ``revision``, and deletes what they added.
+
+    "0001" deletes every item and keeps the sessions. "base" takes back all revisions and deletes every session.
 
     Raises:
         StorageError: As upgrade().
