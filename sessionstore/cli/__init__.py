@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from . import demoing, granting, migrating, reaping, sessions
+from . import checking, demoing, granting, migrating, reaping, sessions
 from .faults import Desk
 from .options import examples
 
@@ -28,6 +28,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(migrating.app, name="migrate")
+migrating.app.command(
+    epilog=examples("migrate check && start-the-service", "migrate check --json", "migrate check --use reaper")
+)(checking.check)
 migrating.app.command(
     epilog=examples(
         "migrate grants --service app --reaper app_reaper --readonly support",

@@ -125,18 +125,6 @@ def current(database_url: DatabaseUrl = None, schema: Schema = None) -> None:
     typer.echo(migrate.current(database_url, schema=schema) or BASE)
 
 
-@app.command(epilog=examples("migrate check && start-the-service"))
-def check(database_url: DatabaseUrl = None, schema: Schema = None) -> None:
-    """Compares the tables with what this version needs.
-
-    Prints ok if they are the same, else ends with status 1.
-    """
-    from .. import migrate
-
-    migrate.check(database_url, schema=schema)
-    typer.echo("ok")
-
-
 @app.command(
     epilog=examples(
         "migrate sql --database-url postgresql://app@db/app > tables.sql",

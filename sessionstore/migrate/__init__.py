@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from .alembic_config import HEAD
-from .comparing import check, current
+from .comparing import check, compare, current
+from .comparison import Comparison
 from .filters import include_name, include_object
 from .granting import grants
 from .scripting import sql
@@ -12,8 +13,10 @@ from .upgrading import downgrade, migrating, upgrade
 
 __all__ = [
     "HEAD",
+    "Comparison",
     "Target",
     "check",
+    "compare",
     "current",
     "downgrade",
     "grants",

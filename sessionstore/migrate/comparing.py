@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Connection, text
 
 from ..errors import SchemaError
+from ..storage.records import Use, check_use
+from ..storage.sql.privileges import LACKING, NEEDS, grants, missing_grants
 from ..storage.sql.revisions import only_adds
+from ..storage.sql.structure import Structure, parts
 from ..storage.sql.tables import REVISIONS
 from .alembic_config import context_of
+from .comparison import Comparison, differences
 from .connection import connected
 from .faults import guarded
 from .indexes import invalid_indexes
@@ -30,48 +35,77 @@ def current(url: str | None = None, *, schema: str | None = None) -> str | None:
     return guarded(target, "reading the revision", read)
 
 
-def check(url: str | None = None, *, schema: str | None = None) -> None:
-    """Compares the tables with those that this version needs. Changes nothing.
+def check(url: str | None = None, *, schema: str | None = None, use: Use = "service") -> None:
+    """Compares the tables with those that this version needs, and the privileges of the role with its use.
 
-    Does not compare the tables of a newer revision that this version works with.
+    Changes nothing. Does not compare the tables of a newer revision that this version works with.
+
+    Args:
+        url: The database; None: ``SESSIONSTORE_DATABASE_URL``, else the default SQLite file.
+        schema: The PostgreSQL schema; None: ``SESSIONSTORE_SCHEMA``, else "sessionstore".
+        use: What the role is for. The reaper and those who only read need fewer privileges.
 
     Raises:
         SchemaError: The database is at another revision, or its tables differ from those of the revision.
+        StorageError: The role lacks a privilege. Or the database failed or could not be reached.
+    """
+    if (error := compare(url, schema=schema, use=use).error) is not None:
+        raise error
+
+
+def compare(url: str | None = None, *, schema: str | None = None, use: Use = "service") -> Comparison:
+    """check() that returns what it found, for programs.
+
+    Raises:
         StorageError: The database failed or could not be reached.
     """
+    check_use(use)
     target = Target.of(url, schema)
-    guarded(target, "comparing the tables", lambda: _compare(target, REVISIONS[-1]))
+
+    def run() -> Comparison:
+        with connected(target) as connection:
+            return _privileges(connection, target, use) or _compared(connection, target)
+
+    return guarded(target, "comparing the tables", run)
 
 
-def _compare(target: Target, wanted: str) -> None:
-    with connected(target) as connection:
-        context = context_of(connection, target)
-        found = revision_of(context, target)
-        if only_adds(found):
-            return
-        if found != wanted:
-            known = found is None or found in REVISIONS
-            remedy = f"run `sessionstore migrate upgrade{target.option}`" if known else "upgrade sessionstore"
-            seen = "has no sessionstore tables" if found is None else f"is at revision {found}"
-            raise SchemaError(
-                f"{target.place} {seen}, and this version of sessionstore wants revision {wanted}; {remedy}",
-                found=found,
-                wanted=wanted,
-            )
-        if invalid := invalid_indexes(connection, target):
-            raise SchemaError(
-                f"{target.place} has indexes that are invalid, because a build did not end: {', '.join(invalid)}; run "
-                f"`sessionstore migrate upgrade{target.option}`",
-                found=found,
-                wanted=wanted,
-            )
-        if differences := compare_metadata(context, target.metadata()):
-            raise SchemaError(
-                f"the tables in {target.place} differ from revision {wanted} in {len(differences)} place(s): another "
-                "program changed them",
-                found=found,
-                wanted=wanted,
-            )
+def _privileges(connection: Connection, target: Target, use: Use) -> Comparison | None:
+    """What the role lacks; None: nothing, so that it may read the revision too."""
+    if target.schema is None:
+        return None
+    rows = connection.execute(text(LACKING), {"schema": target.schema, "use": use}).all()
+    if not rows:
+        return None
+    needs, role = [NEEDS[use][int(row[1])] for row in rows], str(rows[0][0])
+    remedy = "; ".join(grants(needs, schema=target.schema, role=role))
+    return Comparison.failed(missing_grants(needs, schema=target.schema, role=role), command=f"{remedy};")
+
+
+def _compared(connection: Connection, target: Target) -> Comparison:
+    context = context_of(connection, target)
+    found, wanted = revision_of(context, target), REVISIONS[-1]
+    if only_adds(found):
+        return Comparison(found)
+    upgrade = f"sessionstore migrate upgrade{target.option}"
+    if found != wanted:
+        known = found is None or found in REVISIONS
+        remedy = f"run `{upgrade}`" if known else "upgrade sessionstore"
+        seen = "has no sessionstore tables" if found is None else f"is at revision {found}"
+        words = f"{target.place} {seen}, and this version of sessionstore wants revision {wanted}; {remedy}"
+        error = SchemaError(words, found=found, wanted=wanted)
+        return Comparison.failed(error, command=upgrade if known else None)
+    if invalid := invalid_indexes(connection, target):
+        words = f"{target.place} has indexes that are invalid, because a build did not end: {', '.join(invalid)}"
+        error = SchemaError(f"{words}; run `{upgrade}`", found=found, wanted=wanted)
+        return Comparison.failed(error, command=upgrade, problems=[f"invalid index: {name}" for name in invalid])
+    problems = list(differences(compare_metadata(context, target.metadata())))
+    there = connection.execute(parts(target.schema)).all()
+    problems += [problem for problem in Structure(sqlite=target.schema is None).problems(there) if "trigger" in problem]
+    if problems:
+        words = f"the tables in {target.place} differ from revision {wanted}: another program changed them"
+        error = SchemaError(f"{words} ({'; '.join(problems)})", found=found, wanted=wanted)
+        return Comparison.failed(error, problems=problems)
+    return Comparison(found)
 
 
 def revision_of(context: MigrationContext, target: Target) -> str | None:
