@@ -286,7 +286,10 @@ class SchemaError(SessionStoreError):
     Attributes:
         found: The revision of the database; None: it has no tables of sessionstore.
         wanted: The revision that this version of sessionstore needs.
+        refused: Whether only this call needs a newer revision. Then a part of the batch may succeed alone.
     """
+
+    refused = False
 
     def __init__(self, message: str, *, found: str | None, wanted: str) -> None:
         self.found = found

@@ -10,6 +10,7 @@ from typing import TypeAlias
 import pytest
 
 from sessionstore import StorageProvider, open_storage
+from sessionstore.storage.sql.revisions import PREVIOUS
 
 from .support import distribution, embedded
 from .support.clock import ManualClock
@@ -63,6 +64,18 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return migrated_file(tmp_path_factory.mktemp("sqlite") / "template.db")
 
 
+@pytest.fixture(scope="session")
+def previous_database(server: PostgresServer) -> Iterator[Database]:
+    """A database at the previous revision."""
+    with server.fresh_database() as database:
+        yield database.migrate(revision=PREVIOUS)
+
+
+@pytest.fixture(scope="session")
+def previous_sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return migrated_file(tmp_path_factory.mktemp("sqlite") / "previous.db", revision=PREVIOUS)
+
+
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Batches may take as long as they like, so that what goes together does not depend on the machine's speed."""
@@ -90,13 +103,15 @@ def storage_url(provider_kind: str, request: pytest.FixtureRequest, tmp_path: Pa
     """The URL of an empty storage of the kind. Only the kinds that need a server start it."""
     if provider_kind == "memory":
         return "memory://"
-    if provider_kind == "sqlite":
-        return sqlite_url(copied_file(request.getfixturevalue("sqlite_template"), tmp_path / "sessions.db"))
+    previous = "previous_" if provider_kind.endswith("-previous") else ""
+    if provider_kind.startswith("sqlite"):
+        template: Path = request.getfixturevalue(f"{previous}sqlite_template")
+        return sqlite_url(copied_file(template, tmp_path / "sessions.db"))
     if provider_kind == "postgresql-roles":
         roles: Deployment = request.getfixturevalue("roles")
         roles.database.empty()
         return roles.url("service")
-    database: Database = request.getfixturevalue("database")
+    database: Database = request.getfixturevalue(f"{previous}database")
     database.empty()
     url = database.url
     if provider_kind.startswith("pgbouncer"):

@@ -8,6 +8,7 @@ import pytest
 
 from sessionstore import SessionManager, StorageProvider
 
+from ..support.distribution import NEEDS_NEWEST
 from ..support.documents import TTL, Chat, new_chat
 from ..support.pgbouncer import PGBOUNCER
 
@@ -24,9 +25,36 @@ _KINDS = ["memory", "sqlite", "postgresql", "postgresql-asyncpg", "postgresql-ro
 _POOLED_KINDS = [] if PGBOUNCER is None else ["pgbouncer", "pgbouncer-asyncpg"]
 
 
-@pytest.fixture(params=[*_KINDS, *_POOLED_KINDS])
+# Databases at the previous revision, on which all tests run but those that are marked `needs_newest`.
+_PREVIOUS_KINDS = ["sqlite-previous", "postgresql-previous"]
+_OF_TEXTS = {
+    "test_any_type",
+    "test_garbage",
+    "test_ids",
+    "test_own_code",
+    "test_refused_states",
+    "test_returned_values",
+    "test_round_trip",
+    "test_states_that_differ",
+    "test_states_that_stay",
+    "test_typed_states",
+    "test_unstorable_text",
+}
+"""The modules whose tests send many texts through the same statements. The revision makes no difference to them."""
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Gives each test the whole matrix. To add a provider, add it above and to `storage_url`."""
+    if "provider_kind" not in metafunc.fixturenames:
+        return
+    module = metafunc.module.__name__.rpartition(".")[2]
+    newest = module in _OF_TEXTS or metafunc.definition.get_closest_marker(NEEDS_NEWEST) is not None
+    previous = [] if newest else _PREVIOUS_KINDS
+    metafunc.parametrize("provider_kind", [*_KINDS, *_POOLED_KINDS, *previous], indirect=True)
+
+
+@pytest.fixture
 def provider_kind(request: pytest.FixtureRequest) -> str:
-    """The whole matrix. To add a provider, add it here and to `storage_url`."""
     return str(request.param)
 
 

@@ -20,6 +20,8 @@ from tests.support.documents import Chat, increment
 
 from .conftest import Managed
 
+pytestmark = pytest.mark.needs_newest
+
 
 @pytest.fixture
 async def desk(managed: Managed) -> SessionManager[Chat]:

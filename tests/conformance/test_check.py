@@ -7,6 +7,8 @@ import pytest
 from sessionstore import ConfigurationError, StorageProvider
 from tests.support.documents import draft, key
 
+pytestmark = pytest.mark.needs_newest
+
 
 @pytest.mark.parametrize("use", ["service", "reaper", "readonly"])
 async def test_a_storage_that_can_be_used_passes(storage: StorageProvider, use: Any) -> None:

@@ -28,6 +28,7 @@ CALLS: dict[str, Callable[[StorageProvider], Awaitable[object]]] = {
 }
 
 
+@pytest.mark.needs_newest
 @pytest.mark.parametrize("call", list(CALLS.values()), ids=list(CALLS))
 @pytest.mark.parametrize("used", [False, True], ids=["never used", "used"])
 async def test_a_closed_storage_raises(

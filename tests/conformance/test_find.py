@@ -11,6 +11,8 @@ from sessionstore.storage import Append, Fork, Found, NewItem
 from tests.support.clock import ManualClock
 from tests.support.documents import MOMENT, TTL, key, put
 
+pytestmark = pytest.mark.needs_newest
+
 
 async def _say(storage: StorageProvider, session_id: str, *ids: str, namespace: str = "chat", log: str = "") -> None:
     new = [NewItem(json.dumps(f"{session_id}:{item_id}"), item_id, log) for item_id in ids]

@@ -14,6 +14,8 @@ from tests.support.clock import ManualClock
 from tests.support.documents import MOMENT, TTL, draft, key, put, rewrite
 from tests.support.logs import fill, texts, texts_of, window_of
 
+pytestmark = pytest.mark.needs_newest
+
 TEN = [str(n) for n in range(1, 11)]
 
 

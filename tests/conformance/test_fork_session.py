@@ -20,6 +20,8 @@ from tests.support.documents import TTL, Chat, increment, new_chat
 
 from .conftest import Managed
 
+pytestmark = pytest.mark.needs_newest
+
 
 @pytest.fixture
 async def desk(managed: Managed) -> SessionManager[Chat]:

@@ -14,6 +14,8 @@ from sessionstore.storage.journal import Journal, append_entry, key_digest, with
 from tests.support.clock import ManualClock
 from tests.support.documents import MOMENT, TTL, draft, key, put
 
+pytestmark = pytest.mark.needs_newest
+
 _ALL = 1000
 
 

@@ -13,6 +13,8 @@ from tests.support.clock import START, ManualClock
 from tests.support.documents import MOMENT, TTL, draft, key, put, rewrite
 from tests.support.logs import fill, positions, texts, texts_of, window_of
 
+pytestmark = pytest.mark.needs_newest
+
 TEN = [str(n) for n in range(1, 11)]
 
 

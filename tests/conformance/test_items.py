@@ -27,6 +27,8 @@ from tests.support.documents import TTL, Chat, increment, new_chat
 
 from .conftest import Managed
 
+pytestmark = pytest.mark.needs_newest
+
 HOSTILE: list[Any] = [
     None,
     {"z": 1, "a": {"b": [1, 2.0, -0.0, 1e16]}, "A": None},

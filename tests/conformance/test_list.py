@@ -175,6 +175,7 @@ async def _recent_pages(storage: StorageProvider, limit: int, **only: Any) -> li
     return read
 
 
+@pytest.mark.needs_newest
 async def test_the_session_changed_last_comes_first_in_a_list_by_recency(
     storage: StorageProvider, clock: ManualClock
 ) -> None:
@@ -213,6 +214,7 @@ async def test_a_list_by_recency_leaves_expired_sessions_out(storage: StoragePro
     assert await _recent_pages(storage, 1) == [["b"]]
 
 
+@pytest.mark.needs_newest
 async def test_a_session_changed_between_two_pages_by_recency_is_not_repeated(
     storage: StorageProvider, clock: ManualClock
 ) -> None:

@@ -28,6 +28,7 @@ async def all_pages(chats: SessionManager[Chat], limit: int, **only: Any) -> lis
     return pages
 
 
+@pytest.mark.needs_newest
 async def test_a_page_says_what_is_known_of_each_session(chats: SessionManager[Chat]) -> None:
     created = await chats.create_session("s", owner_id="u1", origin={"from": "web"}, items=["a", "b"])
     await chats.append_items("s", ["c"], log="other")
@@ -70,6 +71,7 @@ async def test_the_sessions_of_an_owner_are_listed(chats: SessionManager[Chat]) 
     assert names(await chats.list_sessions(owner_id="u3")) == []
 
 
+@pytest.mark.needs_newest
 async def test_the_latest_change_comes_first(chats: SessionManager[Chat], clock: ManualClock) -> None:
     for name in "abcdef":
         await chats.create_session(name, owner_id="u1")

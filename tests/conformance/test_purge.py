@@ -139,6 +139,7 @@ async def _expired(storage: StorageProvider, clock: ManualClock, **items: int) -
     clock.advance(MINUTE * 2)
 
 
+@pytest.mark.needs_newest
 @pytest.mark.parametrize(
     ("limit", "batches"),
     [
@@ -162,6 +163,7 @@ async def test_items_count_towards_the_limit_of_a_purge(
     assert await texts_of(storage, "live") == ["1", "2"]
 
 
+@pytest.mark.needs_newest
 async def test_a_purge_deletes_at_least_one_session(storage: StorageProvider, clock: ManualClock) -> None:
     await _expired(storage, clock, long=50, short=0)
     first = await storage.purge_batch(limit=10)
@@ -171,6 +173,7 @@ async def test_a_purge_deletes_at_least_one_session(storage: StorageProvider, cl
     assert (await storage.purge_batch(limit=10, since=first.last)).deleted == 1
 
 
+@pytest.mark.needs_newest
 async def test_items_of_a_purged_session_are_gone(storage: StorageProvider, clock: ManualClock) -> None:
     await _expired(storage, clock, a=3)
     assert await storage.purge_expired() == 1
@@ -180,6 +183,7 @@ async def test_items_of_a_purged_session_are_gone(storage: StorageProvider, cloc
     assert await texts_of(storage, "a") == ['"new"']
 
 
+@pytest.mark.needs_newest
 async def test_sessions_that_expire_at_once_are_purged_with_their_items(
     storage: StorageProvider, clock: ManualClock
 ) -> None:
@@ -192,6 +196,7 @@ async def test_sessions_that_expire_at_once_are_purged_with_their_items(
     assert counts == [2, 2, 2, 2, 2, 0]
 
 
+@pytest.mark.needs_newest
 async def test_reapers_at_once_purge_each_session_with_items_once(storage: StorageProvider, clock: ManualClock) -> None:
     await _expired(storage, clock, **{f"s{n}": n % 4 for n in range(30)})
 
@@ -205,6 +210,7 @@ async def test_reapers_at_once_purge_each_session_with_items_once(storage: Stora
     assert await storage.count_expired() == 0
 
 
+@pytest.mark.needs_newest
 async def test_clearing_deletes_the_items(storage: StorageProvider) -> None:
     names = [f"s{n}" for n in range(5)]
     await put(storage, *names)

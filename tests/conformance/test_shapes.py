@@ -17,6 +17,8 @@ from tests.support.logs import window_of
 
 from .conftest import Managed
 
+pytestmark = pytest.mark.needs_newest
+
 
 class Name(BaseModel):
     first: str

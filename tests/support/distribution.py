@@ -13,10 +13,12 @@ import pytest
 
 POSTGRESQL: Final = "postgresql"
 SLOW: Final = "slow"
+NEEDS_NEWEST: Final = "needs_newest"
 
 MARKERS: Final = (
     f"{POSTGRESQL}: needs a PostgreSQL server; given to the tests that do",
     f"{SLOW}: takes seconds, alone or with its fixtures; given to whole folders and modules",
+    f"{NEEDS_NEWEST}: needs the newest revision of the tables, say because it appends items",
     # Its plugin, which declares this, fails with pytest 9.2 and is turned off in pyproject.toml.
     "alembic: given by pytest-alembic to the tests that it brings along",
 )
@@ -37,7 +39,16 @@ _SLOW: Final = (
 _UNCOVERED: Final = ("tests/benchmarks/", "tests/input/test_flood.py")
 _REPEATED: Final = (
     "tests/conformance/",
-    frozenset({"postgresql-asyncpg", "postgresql-roles", "pgbouncer", "pgbouncer-asyncpg"}),
+    frozenset(
+        {
+            "postgresql-asyncpg",
+            "postgresql-roles",
+            "pgbouncer",
+            "pgbouncer-asyncpg",
+            "sqlite-previous",
+            "postgresql-previous",
+        }
+    ),
 )
 _SERVERS: Final = frozenset({"server", "cluster"})
 _NAMES: Final = ("postgresql", "psycopg", "asyncpg", "pgbouncer")

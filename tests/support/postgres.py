@@ -85,8 +85,8 @@ class Database:
     def asyncpg_url(self) -> str:
         return asyncpg_url(self.url)
 
-    def migrate(self, *, schema: str = "sessionstore") -> Database:
-        migrate.upgrade(self.url, schema=schema)
+    def migrate(self, *, schema: str = "sessionstore", revision: str = migrate.HEAD) -> Database:
+        migrate.upgrade(self.url, schema=schema, revision=revision)
         return self
 
     def empty(self, *, schema: str = "sessionstore") -> None:

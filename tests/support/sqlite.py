@@ -12,9 +12,9 @@ def sqlite_url(path: Path) -> str:
     return f"sqlite+aiosqlite:///{path}"
 
 
-def migrated_file(path: Path) -> Path:
+def migrated_file(path: Path, *, revision: str = migrate.HEAD) -> Path:
     """Makes the template."""
-    migrate.upgrade(sqlite_url(path))
+    migrate.upgrade(sqlite_url(path), revision=revision)
     # What is still in a write-ahead log would not come along with the copy.
     assert not path.with_name(f"{path.name}-wal").exists(), "the migration left its connection open"
     return path

@@ -12,6 +12,9 @@ from typing import Final
 
 from .tables import REVISIONS
 
+PREVIOUS: Final = "0001"
+"""The revision on which this version works too, except for the calls that need the newest one."""
+
 _ID: Final = re.compile(r"(?P<number>\d{4})(_needs_(?P<needed>\d{4}))?")
 
 

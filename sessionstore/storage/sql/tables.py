@@ -27,6 +27,10 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 REVISIONS: Final = ("0001", "0002")
 """The schema revisions that this version of the library knows, oldest first. The library needs the last one."""
 
+_SINCE: Final = "since"
+"""The key, in the ``info`` of a column, of the revision that brought the column."""
+_ITEMS_CAME: Final = {_SINCE: "0002"}
+
 VERSION_TABLE: Final = "sessionstore_version"
 """The table in which Alembic keeps the revision. Its name differs from Alembic's default, which the service may use."""
 
@@ -150,11 +154,9 @@ def is_document(type_: TypeEngine[Any]) -> bool:
     return isinstance(type_, JSONB)
 
 
-def sessions_table(metadata: MetaData, *, sqlite: bool) -> Table:
-    """Defines the table ``sessions`` in the schema of the metadata."""
-    table = Table(
-        SESSIONS,
-        metadata,
+def sessions_table(metadata: MetaData, *, sqlite: bool, revision: str = REVISIONS[-1]) -> Table:
+    """Defines the table ``sessions`` in the schema of the metadata, as it is at a revision."""
+    columns: tuple[Column[Any], ...] = (
         Column("namespace", KEY, primary_key=True),
         Column("session_id", KEY, primary_key=True),
         Column("state", DOCUMENT, nullable=False),
@@ -169,20 +171,20 @@ def sessions_table(metadata: MetaData, *, sqlite: bool) -> Table:
         Column("last_accessed_at", Instant(), nullable=False),
         Column("expires_at", Instant()),
         Column("deadline", Instant()),
-        Column("last_position", NUMBER, nullable=False, server_default="0"),
-        Column("item_count", NUMBER, nullable=False, server_default="0"),
-        Column("appends", KEY, nullable=False, server_default=""),
-        Column("lost_appends", KEY, nullable=False, server_default=""),
-        Column("state_version", Integer(), nullable=False, server_default="1"),
-        Column("state_version_at", NUMBER),
-        comment=COMMENT,
-        sqlite_strict=True,
+        Column("last_position", NUMBER, nullable=False, server_default="0", info=_ITEMS_CAME),
+        Column("item_count", NUMBER, nullable=False, server_default="0", info=_ITEMS_CAME),
+        Column("appends", KEY, nullable=False, server_default="", info=_ITEMS_CAME),
+        Column("lost_appends", KEY, nullable=False, server_default="", info=_ITEMS_CAME),
+        Column("state_version", Integer(), nullable=False, server_default="1", info=_ITEMS_CAME),
+        Column("state_version_at", NUMBER, info=_ITEMS_CAME),
     )
-    for name, columns, needed in (
+    there = [column for column in columns if column.info.get(_SINCE, REVISIONS[0]) <= revision]
+    table = Table(SESSIONS, metadata, *there, comment=COMMENT, sqlite_strict=True)
+    for name, indexed, needed in (
         ("ix_sessions_expires_at", [table.c.expires_at], table.c.expires_at),
         ("ix_sessions_namespace_owner_id", [table.c.namespace, table.c.owner_id], table.c.owner_id),
     ):
-        Index(name, *columns, postgresql_where=needed.is_not(None), sqlite_where=needed.is_not(None))
+        Index(name, *indexed, postgresql_where=needed.is_not(None), sqlite_where=needed.is_not(None))
     if sqlite:
         for document, valid in (("state", "json_valid(state)"), ("origin", "origin IS NULL OR json_valid(origin)")):
             table.append_constraint(CheckConstraint(valid, name=f"ck_sessions_{document}_is_json"))

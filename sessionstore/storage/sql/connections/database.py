@@ -12,6 +12,7 @@ from sqlalchemy import Dialect, MetaData, Table
 from ..dialects.dialect import Backend
 from ..dialects.postgresql import PostgreSQL
 from ..dialects.sqlite import SQLite
+from ..revisions import PREVIOUS
 from ..statements.compiled import Statements
 from ..tables import deletions_table, items_table, sessions_table
 
@@ -58,4 +59,11 @@ def _database(kind: _Kind) -> Database:
     table = sessions_table(metadata, sqlite=sqlite)
     items = items_table(metadata)
     deletions = None if sqlite else deletions_table(metadata)
-    return Database(backend, table, Statements(table, items, deletions, backend))
+    before = MetaData(schema=kind.schema)
+    previous = Statements(
+        sessions_table(before, sqlite=sqlite, revision=PREVIOUS),
+        None,
+        None if sqlite else deletions_table(before),
+        backend,
+    )
+    return Database(backend, table, Statements(table, items, deletions, backend, previous))

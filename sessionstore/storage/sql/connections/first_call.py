@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from math import inf
 from pathlib import Path
+from time import monotonic
 from typing import Final, NamedTuple
 
 from sqlalchemy import Column, MetaData, String, Table, select
@@ -13,11 +15,13 @@ from .... import config
 from ....errors import SchemaError
 from ..dialects.dialect import Backend
 from ..drivers.prepared import Prepared
-from ..revisions import only_adds
+from ..revisions import PREVIOUS, only_adds
 from ..tables import DELETIONS, ITEMS, REVISIONS, VERSION_TABLE
 from .lease import Lease
 
 _WANTED: Final = REVISIONS[-1]
+_AGAIN_SECONDS: Final = 5.0
+"""How often a storage on the previous revision looks whether the tables were migrated meanwhile."""
 
 
 class Look(NamedTuple):
@@ -47,6 +51,10 @@ class FirstCall:
         table: The table of sessions.
         backend: The database.
         file: Of SQLite.
+
+    Attributes:
+        settled: Whether no call has to look any more, because the tables have all that this version needs.
+        previous: Whether the tables were at the previous revision at the last look.
     """
 
     def __init__(self, table: Table, backend: Backend, file: Path | None) -> None:
@@ -57,6 +65,8 @@ class FirstCall:
         self.option = f" --schema {shlex.quote(self._schema)}" if self._schema and named else ""
         self._ours = {table.name, ITEMS, DELETIONS, VERSION_TABLE}
         version = Table(VERSION_TABLE, MetaData(schema=self._schema), Column("version_num", String))
+        self.settled = self.previous = False
+        self._next_look = -inf
         self._revision = Prepared(lambda: select(version.c.version_num), backend.driver)
         self._relations = Prepared(lambda: backend.relations(self._schema), backend.driver)
 
@@ -64,13 +74,36 @@ class FirstCall:
         """Reads what is there."""
         # Asked of the catalogue: in SQLite, a missing table has no error code of its own.
         rows = [row for row in await self._relations.fetch(lease.driver, {}) if row[0] in self._ours]
-        gone = [name for name in (self._table.name, ITEMS) if all(row[0] != name for row in rows)]
         hidden = sorted(name for name, hides, _ in rows if hides)
         ruled = sorted(name for name, _, has_rules in rows if has_rules)
         if all(row[0] != VERSION_TABLE for row in rows):
-            return Look(None, gone, hidden, ruled)
+            return Look(None, (), hidden, ruled)
         revisions = await self._revision.fetch(lease.driver, {})
-        return Look(revisions[0][0] if revisions else None, gone, hidden, ruled)
+        revision = revisions[0][0] if revisions else None
+        needed = (self._table.name,) if revision == PREVIOUS else (self._table.name, ITEMS)
+        return Look(revision, [name for name in needed if all(row[0] != name for row in rows)], hidden, ruled)
+
+    @property
+    def due(self) -> bool:
+        """Whether a call has to look before it runs."""
+        return not self.settled and monotonic() >= self._next_look
+
+    def note(self, seen: Look) -> None:
+        """Notes the revision of tables that this version works with, for the calls from now on."""
+        self.previous = seen.revision == PREVIOUS
+        self.settled = not self.previous
+        self._next_look = monotonic() + _AGAIN_SECONDS
+
+    def too_early(self) -> SchemaError:
+        """The error of a call that needs the newest revision, while the tables are at the previous one."""
+        error = SchemaError(
+            f"this call needs revision {_WANTED}, and {self.place} is at revision {PREVIOUS}; run "
+            f"`sessionstore migrate upgrade{self.option}`",
+            found=PREVIOUS,
+            wanted=_WANTED,
+        )
+        error.refused = True
+        return error
 
     def refusal(self, seen: Look) -> SchemaError | None:
         """Why this version cannot work with what is there; None: it can."""
@@ -113,8 +146,7 @@ class FirstCall:
         return SchemaError(text, found=seen.revision, wanted=_WANTED)
 
     def _wrong_revision(self, found: str | None) -> SchemaError:
-        place = self.place
-        option = self.option
+        place, option = self.place, self.option
         if found is None:
             text = f"{place} has no sessionstore tables; run `sessionstore migrate upgrade{option}`"
         elif found in REVISIONS:
@@ -131,7 +163,7 @@ class FirstCall:
 
 
 def _works(revision: str | None) -> bool:
-    return revision == _WANTED or only_adds(revision)
+    return revision in (_WANTED, PREVIOUS) or only_adds(revision)
 
 
 def _listed(names: Sequence[str]) -> str:

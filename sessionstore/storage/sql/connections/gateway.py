@@ -29,7 +29,7 @@ from .database import DATABASES, database
 from .engine_options import check_pool, check_translation
 from .first_call import FirstCall
 from .grants import NEEDED_BY, Grants
-from .lease import Lease, to_its_end
+from .lease import Lease, NeedsNewest, to_its_end
 from .limits import Limits
 from .modes import MODES
 from .operation import OF_ITS_CONNECTION, Failure, Operation, operate
@@ -82,7 +82,7 @@ class Gateway:
         self._first_call = FirstCall(self.table, self._backend, file_of(engine.url) if sqlite else None)
         self._grants = Grants(self.schema, self._backend)
         self.readiness = Readiness(self.table, self._backend, self._first_call, self._grants)
-        self._checked = self._closed = self._advised = False
+        self._closed = self._advised = False
 
     @property
     def channel(self) -> Channel:
@@ -120,7 +120,7 @@ class Gateway:
         if self._closed:
             raise StorageError("the storage is closed; open another one")
         use = use or NEEDED_BY[writing]
-        if not self._checked:
+        if not self._first_call.settled:
             await self._check_schema(use)
         if writing and (sent := noted()) is not None:
             sent.begin()
@@ -165,13 +165,16 @@ class Gateway:
         return Channel(engine, self._backend, self._limits, owned=self._owned, ended=self._channels.end)
 
     async def _check_schema(self, use: Use) -> None:
-        async with self.channel.check_turn:
-            if self._checked:
-                return
-            seen = await self._attempt(self._first_call.look, writing=False, diagnosing=False, use=use)
-            if refusal := self._first_call.refusal(seen):
-                raise refusal
-            self._checked = True
+        if self._first_call.due:
+            async with self.channel.check_turn:
+                if self._first_call.due:
+                    await self._look(use)
+
+    async def _look(self, use: Use | None) -> None:
+        seen = await self._attempt(self._first_call.look, writing=False, diagnosing=False, use=use)
+        if refusal := self._first_call.refusal(seen):
+            raise refusal
+        self._first_call.note(seen)
 
     async def _attempt(
         self,
@@ -186,6 +189,7 @@ class Gateway:
         bound = self._limits.statement_seconds if seconds is None else seconds
         began = monotonic()
         lost = rolled_back = anew = 0
+        reformed = False
         while True:
             try:
                 channel = self._channels.here()
@@ -198,6 +202,7 @@ class Gateway:
                         writing=writing,
                         access=access,
                         new=anew > 0,
+                        previous=self._first_call.previous,
                     )
                     return await (running if self._backend.interruptible else to_its_end(running))
             except Failure as failure:
@@ -217,6 +222,11 @@ class Gateway:
                     longest = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** min(rolled_back, 10))
                     await asyncio.sleep(random.uniform(0, longest))  # noqa: S311
                     continue
+            if isinstance(error, NeedsNewest):
+                await self._look(use)
+                if not self._first_call.previous:
+                    continue  # migrated meanwhile
+                raise self._first_call.too_early()
             if isinstance(error, SessionStoreError):
                 cause = error.__cause__
                 error.__context__ = None  # the driver's own error; the cause is a copy of it
@@ -228,7 +238,11 @@ class Gateway:
             if fault is Fault.DENIED and use is not None:
                 translated = await self._lacking(use) or translated
             if fault in _OF_THE_TABLES and diagnosing and getattr(translated, "refused", True):
-                translated = await self._diagnosed() or translated
+                diagnosis = await self._diagnosed()
+                if diagnosis is None and fault is Fault.SCHEMA and self._first_call.previous and not reformed:
+                    reformed = True
+                    continue  # the tables were taken back to the previous revision
+                translated = diagnosis or translated
             raise translated from clean_cause(error, stage)
 
     def _translated(self, error: Exception, fault: Fault | None, *, writing: bool) -> StorageError:
@@ -249,7 +263,9 @@ class Gateway:
     async def _diagnosed(self) -> SessionStoreError | None:
         """The error where a table or column is missing: its revision is wrong, or it is gone. None: it is a defect."""
         seen = await self._attempt(self._first_call.look, writing=False, diagnosing=False)
-        return self._first_call.missing(seen)
+        if (error := self._first_call.missing(seen)) is None:
+            self._first_call.note(seen)
+        return error
 
     async def _lacking(self, use: Use) -> StorageError | None:
         """The error that names the privileges that the role lacks; None: it lacks none of those that we need."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from traceback import clear_frames
 from typing import Any, TypeVar
 
@@ -12,8 +12,14 @@ from sqlalchemy.util import greenlet_spawn
 
 from ....concurrency.deadline import ended as waited_for
 from ..drivers.driver import Driver, Row
+from ..drivers.prepared import Prepared
+from ..statements.rows import of_first_shape
 
 R = TypeVar("R")
+
+
+class NeedsNewest(Exception):
+    """A statement has no form for the tables of the previous revision. It was not sent."""
 
 
 class Lease:
@@ -27,6 +33,7 @@ class Lease:
         spoilt: Whether the connection must not be used again.
         generation: The generation of the connection, see Connections.discard().
         ending: A query that ends the transaction that may be open, from another connection; None: there is none.
+        previous: Whether statements take their form for the tables of the previous revision.
         rested: When the connection was given back last, by the monotonic clock.
         since: When the connection was taken out of the pool for the first time, by the same clock.
     """
@@ -39,8 +46,22 @@ class Lease:
         self.spoilt = False
         self.generation = 0
         self.ending: str | None = None
+        self.previous = False
         self.rested = 0.0
         self.since = 0.0
+
+    async def fetch(self, statement: Prepared, params: Mapping[str, Any]) -> Sequence[Row]:
+        """Runs a statement in the form for the revision of the tables, and returns its rows.
+
+        Raises:
+            NeedsNewest: The statement has no form for that revision, or a state has a shape version, for which that
+                revision has no column.
+        """
+        if self.previous:
+            if statement.previous is None or not of_first_shape(params):
+                raise NeedsNewest
+            statement = statement.previous
+        return await statement.fetch(self.driver, params)
 
     def close(self) -> None:
         """Gives the connection back to the pool."""

@@ -11,7 +11,7 @@ from ..dialects.dialect import Backend
 from ..faults import Fault, refused_access
 from .bounded import Left, bounded
 from .checkout import Connections
-from .lease import Lease
+from .lease import Lease, NeedsNewest
 
 R = TypeVar("R")
 
@@ -43,6 +43,7 @@ async def operate(
     writing: bool,
     access: bool,
     new: bool,
+    previous: bool,
 ) -> R:
     """Runs an operation on one connection, and gives the connection back, or closes it.
 
@@ -54,6 +55,7 @@ async def operate(
         writing: Whether it writes.
         access: Whether it writes for the sake of a read, see Gateway.run().
         new: Whether an earlier attempt made all connections be replaced.
+        previous: Whether the tables are at the previous revision.
 
     Raises:
         Failure: The operation failed, or there is no connection.
@@ -74,6 +76,7 @@ async def operate(
         except Outdated:
             await connections.give_back(lease)
             raise
+    lease.previous = previous
     try:
         running = operation(lease)
         outcome = await (bounded(running, seconds) if backend.interruptible else running)
@@ -85,7 +88,8 @@ async def operate(
         raise Failure(TimeoutError(), fault, Stage.LOST) from None
     except Exception as error:
         alive = driver.alive(lease.driver)
-        fault = backend.fault(error, connected=True, alive=alive)
+        unsent = isinstance(error, NeedsNewest)
+        fault = None if unsent else backend.fault(error, connected=True, alive=alive)
         if fault is Fault.READ_ONLY and access and connections.readers.keep(lease, new=new):
             await connections.give_back(lease)
             raise Failure(refused_access(backend.name), None, Stage.CONNECTED) from error

@@ -49,6 +49,9 @@ class Prepared:
         range_checked: The range-checked variant, which runs when a row holds a time or a duration that the driver
             cannot represent or that a TTL cannot be added to. The fast path does not pay for these checks.
             None: this statement is the range-checked one.
+
+    Attributes:
+        previous: The same for the tables of the previous revision; None: the statement needs those of the newest one.
     """
 
     def __init__(
@@ -60,7 +63,14 @@ class Prepared:
         self._build = build
         self._driver = driver
         self._range_checked = range_checked
+        self.previous: Prepared | None = None
         self._compiled: Compiled | None = None
+
+    def link(self, previous: Prepared) -> None:
+        """Says what this statement is for the tables of the previous revision."""
+        self.previous = previous
+        if self._range_checked is not None:
+            self._range_checked.previous = previous.range_checked
 
     @property
     def compiled(self) -> Compiled:

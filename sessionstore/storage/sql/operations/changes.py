@@ -122,7 +122,7 @@ class Changes:
             async with self._gateway.transaction(lease):
                 asked = list(map(draft_fields, drafts))
                 statement, params = self._fetching.bound(self._statements.create, asked)
-                rows = await statement.fetch(lease.driver, params)
+                rows = await lease.fetch(statement, params)
                 check_keys(rows, asked)
                 made = {key_of(row): newly_locked(row) for row in rows if row[CREATED]}
                 changes = [
@@ -183,15 +183,15 @@ class Changes:
         if edit.put is not None:
             position, text = edit.put
             fields = log | {"position": position, "item": text, "item_version": edit.put_version}
-            return len(await statements.put_item.fetch(lease.driver, fields)), ()
+            return len(await lease.fetch(statements.put_item, fields)), ()
         if edit.newest is not None:
             fields = log | {"kept": edit.newest, "known": edit.known}
-            rows = await statements.pop_items.fetch(lease.driver, fields)
+            rows = await lease.fetch(statements.pop_items, fields)
             return len(rows), [StoredItem(*row) for row in sorted(rows, key=lambda row: row[0])]
         if edit.keep is not None:
             return len(await self._placing.trim([log], edit.keep, lease)), ()
         if edit.after is not None:
-            return len(await statements.cut_items.fetch(lease.driver, log | {"position": edit.after})), ()
+            return len(await lease.fetch(statements.cut_items, log | {"position": edit.after})), ()
         return 0, ()
 
     async def _unknown(self, edit: Edit, lease: Lease) -> Sequence[StoredItem]:
@@ -199,13 +199,13 @@ class Changes:
         if edit.known is None:
             return ()
         fields = key_fields(edit.key) | {"log": edit.log, "kept": edit.newest, "known": edit.known}
-        rows = await self._statements.unknown_items.fetch(lease.driver, fields)
+        rows = await lease.fetch(self._statements.unknown_items, fields)
         return [StoredItem(*row) for row in rows]
 
     async def _wait(self, keys: Collection[Key], lease: Lease) -> None:
         """Locks the rows as soon as other transactions leave them, within the lock timeout of the transaction."""
         statement, params = self._fetching.bound(self._statements.get_locked, list(unique(keys)))
-        await statement.fetch(lease.driver, params)
+        await lease.fetch(statement, params)
 
     async def _lock(self, keys: Collection[Key], lease: Lease) -> dict[Key, Locked]:
         """Locks the rows of the live sessions that no other transaction holds."""
@@ -219,7 +219,7 @@ class Changes:
     async def _fetch(self, keys: Collection[Key], lease: Lease, *, locking: bool) -> Sequence[Row]:
         asked = list(unique(keys))
         statement, params = self._fetching.bound(self._statements.lock if locking else self._statements.exists, asked)
-        rows = await statement.fetch(lease.driver, params)
+        rows = await lease.fetch(statement, params)
         check_keys(rows, asked)
         return rows
 

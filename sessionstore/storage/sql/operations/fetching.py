@@ -46,7 +46,7 @@ class Fetching:
         """Runs a statement that has no batch: a page, a count, or a deletion of many rows; see Gateway.run()."""
         bound = self._dated(params)
         return await self._gateway.run(
-            lambda lease: statement.fetch(lease.driver, bound), writing=writing, statements=_LONG, use=use
+            lambda lease: lease.fetch(statement, bound), writing=writing, statements=_LONG, use=use
         )
 
     async def batch(
@@ -87,7 +87,7 @@ class Fetching:
                 bound |= shared
 
             def operation(lease: Lease) -> Coroutine[Any, Any, Sequence[Row]]:
-                return _nothing() if unless is not None and unless() else statement.fetch(lease.driver, bound)
+                return _nothing() if unless is not None and unless() else lease.fetch(statement, bound)
 
             rows = await self._gateway.run(operation, writing=writing, access=access, at_most=seconds)
             if keyed:

@@ -98,11 +98,11 @@ class Forking:
 
         async def operation(lease: Lease) -> Sequence[Row]:
             if not statements.one_writer:
-                return await statement.fetch(lease.driver, params)
+                return await lease.fetch(statement, params)
             async with self._gateway.transaction(lease):
-                rows = await statement.fetch(lease.driver, params)
+                rows = await lease.fetch(statement, params)
                 if rows:
-                    await statements.copy_items.fetch(lease.driver, params)
+                    await lease.fetch(statements.copy_items, params)
                 return rows
 
         rows = await self._gateway.run(operation, writing=True, statements=_STATEMENTS)

@@ -24,8 +24,7 @@ class Listing:
         """Reads one page of the live sessions in a scope."""
         check_limit(limit)
         check_filters(namespace=scope.namespace, prefix=scope.prefix, owner_id=scope.owner_id)
-        conditions = scope.conditions(self._gateway.table)
-        page = self._gateway.statements.list(conditions, scope.after, recent=order == "recent", states=states)
+        page = self._gateway.statements.list(scope.conditions, scope.after, recent=order == "recent", states=states)
         # One row more than the limit tells whether there is a next page.
         rows = await self._fetching.rows(page, scope.params() | {"limit": limit + 1}, writing=False)
         sessions = [summary_of(row) for row in rows[:limit]]
@@ -50,7 +49,7 @@ class Listing:
     async def stats(self, scope: Scope) -> Sequence[Stats]:
         """Counts the sessions in a scope for each namespace."""
         check_filters(namespace=scope.namespace)
-        counts = self._gateway.statements.stats(scope.conditions(self._gateway.table))
+        counts = self._gateway.statements.stats(scope.conditions)
         return [Stats(*row) for row in await self._fetching.rows(counts, scope.params(), writing=False)]
 
 

@@ -67,7 +67,7 @@ class LockedUpdates:
     async def _read(self, keys: Sequence[Key], lease: Lease) -> Sequence[Row]:
         asked = list(unique(keys))
         statement, params = self._fetching.bound(self._statements.get_locked, asked)
-        rows = await statement.fetch(lease.driver, params)
+        rows = await lease.fetch(statement, params)
         check_keys(rows, asked)
         return rows
 

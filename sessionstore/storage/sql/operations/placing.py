@@ -94,7 +94,7 @@ class Placing:
         asked = list(map(write_fields, writes))
         statement, params = self._fetching.bound(self._statements.update, asked)
         # Range-checked at once: after a failed statement, the transaction would refuse a second one.
-        rows = await statement.range_checked.fetch(lease.driver, params)
+        rows = await lease.fetch(statement.range_checked, params)
         check_keys(rows, asked)
         by_key = {write.read.key: write for write in writes}
         return {key_of(row): written(by_key[key_of(row)], row) for row in rows}
@@ -151,7 +151,7 @@ class Placing:
     async def trim(self, logs: Collection[Fields], keep: int, lease: Lease) -> Sequence[Row]:
         """Removes all items of the logs except the newest of each, and returns a row for each removed item."""
         statement, params = self._fetching.bound(self._statements.trim_items, logs)
-        return await statement.fetch(lease.driver, params | {"kept": keep})
+        return await lease.fetch(statement, params | {"kept": keep})
 
     async def _count(
         self, changes: Sequence[Change], after: Mapping[Key, Summary], lease: Lease, now: datetime
@@ -178,7 +178,7 @@ class Placing:
         self, pair: Pair, fields: Sequence[Fields], lease: Lease, now: datetime | None = None
     ) -> Sequence[Row]:
         statement, params = self._fetching.bound(pair, fields, now)
-        return await statement.fetch(lease.driver, params)
+        return await lease.fetch(statement, params)
 
 
 def as_read(write: Write, row: Locked) -> bool:

@@ -37,7 +37,7 @@ class Purging:
     async def clear(self, scope: Scope) -> int:
         """Deletes all sessions in a scope, and returns the number of live sessions that were deleted."""
         check_filters(namespace=scope.namespace, prefix=scope.prefix, owner_id=scope.owner_id)
-        batch = self._statements.clear(scope.conditions(self._gateway.table))
+        batch = self._statements.clear(scope.conditions)
         params = scope.params() | {"limit": _CLEAR_BATCH}
         total = 0
         rounds = Rounds(self._held)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
-from sqlalchemy import ColumnElement, Integer, Table, Text, case, func, literal_column
+from sqlalchemy import BigInteger, ColumnElement, Integer, Table, Text, case, func, literal_column
 
 from ...journal import ID_CHARS
 from ..dialects.dialect import Backend
@@ -14,6 +14,13 @@ from .expiry import Sliding, sliding
 
 _Element: TypeAlias = ColumnElement[Any]
 _Reading: TypeAlias = Callable[[_Element], _Element]
+
+
+_WITHOUT_ITEMS: Final[Mapping[str, _Element]] = {
+    "last_position": literal_column("0", BigInteger()),
+    "item_count": literal_column("0", BigInteger()),
+    "appends": literal_column("''", Text()),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +63,20 @@ class Columns:
             backend.text(t.c.origin).label("origin"),
             t.c.owner_id,
             last_write(t).label("last_write"),
-            t.c.last_position,
-            t.c.item_count,
+            of_items(t, "last_position"),
+            of_items(t, "item_count"),
         )
         return cls(summary, (*summary, backend.text(t.c.state).label("state"), state_version(t)), duration)
 
     def sliding(self, rows: Any, now: _Element) -> Sliding:
         """Builds the effect that an access at this time has on the expiry of the rows."""
         return sliding(rows, now, self._duration(rows.c.ttl))
+
+
+def of_items(rows: Any, name: str) -> _Element:
+    """Builds a column that counts the items of a session, or its default where the tables have no items yet."""
+    column = rows.c.get(name)
+    return _WITHOUT_ITEMS[name].label(name) if column is None else column
 
 
 def last_write(rows: Any) -> _Element:
@@ -77,8 +90,11 @@ def state_version(rows: Any) -> _Element:
     A program that knows only the first revision of the tables changes the state and raises the version, and leaves the
     columns of the shape as they are. So they speak of the state only while the version is still the one beside them.
     """
+    first = literal_column("1", Integer())
+    if rows.c.get("state_version") is None:
+        return first.label("state_version")
     known = rows.c.state_version_at == rows.c.version
-    return case((known, rows.c.state_version), else_=literal_column("1", Integer())).label("state_version")
+    return case((known, rows.c.state_version), else_=first).label("state_version")
 
 
 def _unchecked(column: _Element) -> _Element:

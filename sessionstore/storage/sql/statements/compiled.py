@@ -52,6 +52,9 @@ _DELETION: Final[Fields] = {
 }
 
 _Build: TypeAlias = Callable[[Columns], Statement]
+Conditions: TypeAlias = Callable[[Table], Sequence[ColumnElement[bool]]]
+"""Builds conditions on the rows of a table."""
+
 _Wanted: TypeAlias = Callable[[Rows, Rows, Columns], list[ColumnElement[bool]]]
 """Builds the conditions, beside the key, on a row that is to be written: from the row, the batch and the columns."""
 
@@ -71,26 +74,65 @@ class Pair(NamedTuple):
 class Statements:
     """The statements for one table of one database.
 
+    Args:
+        table: The table of sessions.
+        items: The table of items; None: there is none, and so none of the statements that need it.
+        deletions: The table of deletion receipts; None: there is none.
+        backend: The database.
+        previous: The statements for the tables of the previous revision; None: these are the ones.
+
     Attributes:
         one_writer: Whether the database runs one writing statement at a time, whichever rows it writes.
     """
 
-    def __init__(self, table: Table, items: Table, deletions: Table | None, backend: Backend) -> None:
+    def __init__(
+        self,
+        table: Table,
+        items: Table | None,
+        deletions: Table | None,
+        backend: Backend,
+        previous: Statements | None = None,
+    ) -> None:
         self._table = table
         self._backend = backend
         self.one_writer = backend.one_writer
         self._terms = Terms(table, items, deletions, backend)
         reading, writing = Reading(self._terms), Writing(self._terms)
         creating, deleting = Creating(self._terms, reading), Deleting(self._terms)
-        appending, changing = Appending(self._terms, writing), Changing(self._terms, writing)
         self._reading, self._deleting = reading, deleting
-        self._item_reading = ItemReading(self._terms, reading)
-        self._windows: dict[tuple[Shape, bool], Pair] = {}
 
         self.get = self._read(KEY_FIELDS, reading.get)
         self.get_with_journal = self._read(KEY_FIELDS, reading.get_with_journal)
         self.update = self._written(_WRITE, writing.update, writing.as_read)
         self.touch = self._written(KEY_FIELDS, writing.touch, writing.to_move)
+
+        self.get_locked = self._pair(KEY_FIELDS, reading.get_locked)
+        self.exists = self._pair(KEY_FIELDS, reading.exists)
+        self.held = self._pair(KEY_FIELDS, reading.held)
+        self.create = self._pair(_DRAFT, creating.create, creating.create_many)
+        self.set = self._pair(_SETTING, creating.set)
+        self.delete = self._pair(_DELETION, deleting.delete)
+        self.receipts = self._pair({"receipt": Text()}, deleting.noted_receipts)
+        self.use_up_receipts = self._pair({"receipt": Text()}, deleting.use_up_receipts)
+        self.forget_receipts = (
+            None if deletions is None else self._prepare(partial(deleting.forget_receipts, deletions))
+        )
+        self.creations_under_way = None if deletions is None else self._prepare(partial(creating.under_way, deletions))
+        self.purge = self._prepare(deleting.purge)
+        self.count_expired = self._prepare(deleting.count_expired)
+        forking = Forking(self._terms)
+        self.fork = self._pair(FORK, forking.fork)
+        self.copy_items = self._prepare(forking.copy_items)
+        self._previous = previous
+        if items is not None:
+            self._add_those_of_items(reading, writing)
+        if previous is not None:
+            self._link(previous)
+
+    def _add_those_of_items(self, reading: Reading, writing: Writing) -> None:
+        appending, changing = Appending(self._terms, writing), Changing(self._terms, writing)
+        self._item_reading = ItemReading(self._terms, reading)
+        self._windows: dict[tuple[Shape, bool], Pair] = {}
 
         self.append = self._written(APPEND, appending.counted, appending.unappended, appending.appended)
         self.update_with_items = self._written(
@@ -110,25 +152,18 @@ class Statements:
         self.count_items = self._pair(COUNTED, changing.count)
         self.write_with_items = self._pair(WRITTEN, changing.write)
 
-        self.get_locked = self._pair(KEY_FIELDS, reading.get_locked)
-        self.exists = self._pair(KEY_FIELDS, reading.exists)
-        self.held = self._pair(KEY_FIELDS, reading.held)
-        self.create = self._pair(_DRAFT, creating.create, creating.create_many)
-        self.set = self._pair(_SETTING, creating.set)
-        self.delete = self._pair(_DELETION, deleting.delete)
-        self.receipts = self._pair({"receipt": Text()}, deleting.noted_receipts)
-        self.use_up_receipts = self._pair({"receipt": Text()}, deleting.use_up_receipts)
-        self.forget_receipts = (
-            None if deletions is None else self._prepare(partial(deleting.forget_receipts, deletions))
-        )
-        self.creations_under_way = None if deletions is None else self._prepare(partial(creating.under_way, deletions))
-        self.purge = self._prepare(deleting.purge)
-        self.count_expired = self._prepare(deleting.count_expired)
-        forking = Forking(self._terms)
-        self.fork = self._pair(FORK, forking.fork)
-        self.copy_items = self._prepare(forking.copy_items)
         self.find = self._prepare(lambda: self._item_reading.find(owned=False))
         self.find_owned = self._prepare(lambda: self._item_reading.find(owned=True))
+
+    def _link(self, previous: Statements) -> None:
+        """Gives each statement that the previous revision has too its form for the tables of that revision."""
+        mine = vars(self)
+        for name, statement in vars(previous).items():
+            if isinstance(statement, Pair):
+                for one, other in zip(mine[name], statement, strict=True):
+                    one.link(other)
+            elif isinstance(statement, Prepared):
+                mine[name].link(statement)
 
     def get_window(self, shape: Shape, *, journal: bool) -> Pair:
         """Reads sessions with the items of a window of this form."""
@@ -138,23 +173,30 @@ class Statements:
             self._windows[shape, journal] = pair
         return pair
 
-    def list(
-        self, conditions: Sequence[ColumnElement[bool]], after: Key | Place | None, *, recent: bool, states: bool
-    ) -> Prepared:
+    def list(self, conditions: Conditions, after: Key | Place | None, *, recent: bool, states: bool) -> Prepared:
         """Selects one page of the live sessions that meet the conditions."""
-        return self._prepare(lambda: self._reading.list(conditions, after, recent=recent, states=states))
+        return self._made(
+            lambda of: of._reading.list(conditions(of._table), after, recent=recent, states=states)  # noqa: SLF001
+        )
 
-    def clear(self, conditions: Sequence[ColumnElement[bool]]) -> Prepared:
+    def clear(self, conditions: Conditions) -> Prepared:
         """Deletes one batch of the rows that meet the conditions. Skips rows that other transactions hold.
 
         Returns rows of four numbers, each to be summed: the rows deleted; the live ones among them; the rows locked
         for deletion; and whether any row met the conditions.
         """
-        return self._prepare(lambda: self._deleting.clear(conditions))
+        return self._made(lambda of: of._deleting.clear(conditions(of._table)))  # noqa: SLF001
 
-    def stats(self, conditions: Sequence[ColumnElement[bool]]) -> Prepared:
+    def stats(self, conditions: Conditions) -> Prepared:
         """Counts the live and the expired rows of each namespace, with the oldest expiry of the expired ones."""
-        return self._prepare(lambda: self._reading.stats(conditions))
+        return self._made(lambda of: of._reading.stats(conditions(of._table)))  # noqa: SLF001
+
+    def _made(self, build: Callable[[Statements], Statement]) -> Prepared:
+        """Makes a statement for one call, from the parts of these statements or of the previous ones."""
+        made, previous = self._prepare(lambda: build(self)), self._previous
+        if previous is not None:
+            made.link(previous._made(build))  # noqa: SLF001
+        return made
 
     def _prepare(self, build: Callable[[], Statement], range_checked: Prepared | None = None) -> Prepared:
         return Prepared(build, self._backend.driver, range_checked)

@@ -140,11 +140,9 @@ class Creating:
             return {
                 **new,
                 "version": case((live, t.c.version + literal_column("1")), else_=new["version"]),
-                "state_version_at": case((live, t.c.version + literal_column("1")), else_=new["version"]),
                 "writes": case((live, noted(new["writes"], t)), else_=new["writes"]),
                 "keys": case((live, t.c["keys"]), else_=new["keys"]),
-                **{name: case((live, t.c[name]), else_=new[name]) for name in _OF_ITEMS},
-                "lost_appends": t.c.lost_appends,
+                **self._kept(new, live),
                 "created_at": case((live, t.c.created_at), else_=new["created_at"]),
                 "deadline": deadline,
                 "expires_at": first_expiry(new["updated_at"], new["ttl"], deadline),
@@ -160,6 +158,17 @@ class Creating:
         if self._terms.backend.one_writer:
             return self._by_conflict(batch, kind)
         return self._by_steps(batch, kind, t.alias("here"), true())
+
+    def _kept(self, new: _Row, live: ColumnElement[bool]) -> _Row:
+        """Builds the values of a session that is set in the columns that the previous revision lacks."""
+        t = self._table
+        if not self._terms.has_items:
+            return {}
+        return {
+            "state_version_at": case((live, t.c.version + literal_column("1")), else_=new["version"]),
+            **{name: case((live, t.c[name]), else_=new[name]) for name in _OF_ITEMS},
+            "lost_appends": t.c.lost_appends,
+        }
 
     def _by_conflict(self, batch: FromClause, kind: _Kind, *more: Element) -> Statement:
         t = self._table
@@ -223,7 +232,7 @@ class Creating:
         now = batch.c.now
         ttl = self._terms.backend.interval(batch.c.ttl)
         deadline = now + self._terms.backend.interval(batch.c.max_lifetime)
-        return {
+        values = {
             **{name: batch.c[name] for name in ("namespace", "session_id", "state", "origin", "owner_id", "version")},
             "state_version": batch.c.state_version,
             "state_version_at": batch.c.version,
@@ -238,6 +247,7 @@ class Creating:
             "deadline": deadline,
             "expires_at": first_expiry(now, ttl, deadline),
         }
+        return {name: value for name, value in values.items() if name in self._table.c}
 
 
 class Ends:

@@ -33,7 +33,7 @@ from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 
 from ..drivers.prepared import Statement
 from ..tables import Instant
-from .columns import last_write
+from .columns import last_write, of_items
 from .terms import LIMIT, Element, Terms, same_key
 
 EXPIRED, LIVE, HELD, SWALLOWED = range(4)
@@ -164,7 +164,9 @@ class Deleting:
         PostgreSQL locks them, and skips rows that other transactions hold.
         """
         t = self._table
-        rows = select(*columns, t.c.item_count, *(column.label(f"by{at}") for at, column in enumerate(order)))
+        rows = select(
+            *columns, of_items(t, "item_count"), *(column.label(f"by{at}") for at, column in enumerate(order))
+        )
         rows = rows.select_from(t).where(wanted).order_by(*order)
         within = rows.limit(LIMIT)
         if not self._terms.backend.one_writer:

@@ -12,6 +12,7 @@ from sqlalchemy import (
     FromClause,
     Insert,
     Select,
+    Table,
     Text,
     and_,
     bindparam,
@@ -65,7 +66,7 @@ class Forking:
     def __init__(self, terms: Terms) -> None:
         self._terms = terms
         self._table = terms.table
-        self._items = terms.items
+        self._items = terms.items if terms.has_items else None
         self._source = terms.table.alias("origin")
 
     def fork(self, batch: FromClause) -> Statement:
@@ -75,10 +76,10 @@ class Forking:
         """
         return self._row(batch) if self._terms.backend.one_writer else self._row_and_items(batch)
 
-    def copy_items(self) -> Insert:
+    def copy_items(self) -> Statement:
         """Copies the items, after the row."""
         key = [bindparam(name, type_=Text()).label(name) for name in KEY_FIELDS]
-        return self._copied(key, self._items)
+        return select(true()).where(false()) if self._items is None else self._copied(key, self._items, self._items)
 
     def _row(self, batch: FromClause) -> Statement:
         t = self._table
@@ -109,13 +110,16 @@ class Forking:
         written = union_all(
             select(changed.returning(*returned).cte("changed")), select(new.returning(*returned).cte("made"))
         ).cte("written")
-        items = self._copied([written.c.namespace, written.c.session_id], self._items.join(written, true()))
         # The count makes PostgreSQL read the clock after the last row was written.
         ended = select(func.count().label("count"), self._terms.now.label("now")).select_from(written).cte("ended")
         due = func.coalesce(sliding(Ends(written), ended.c.now, written.c.lives).due, false(), type_=Boolean())
         copy = [written.c[str(column.key)] for column in columns]
         answer = select(*copy, ended.c.now, due.label("due"), true().label("created"))
-        return answer.select_from(written.join(ended, true())).add_cte(items.cte("copied"))
+        answer = answer.select_from(written.join(ended, true()))
+        if self._items is None:
+            return answer
+        key = [written.c.namespace, written.c.session_id]
+        return answer.add_cte(self._copied(key, self._items, self._items.join(written, true())).cte("copied"))
 
     def _live_source(self, batch: FromClause, *columns: Element) -> Select[Any]:
         s = self._source
@@ -126,31 +130,38 @@ class Forking:
 
     def _values(self, batch: FromClause) -> dict[str, Element]:
         """Builds the values of the copy's row."""
-        s, i, backend, now = self._source, self._items, self._terms.backend, batch.c.now
+        s, backend, now = self._source, self._terms.backend, batch.c.now
         lifetime = backend.span(backend.readable(s.c.created_at), backend.readable(s.c.deadline))
         deadline = now + lifetime
-        count = select(func.count()).select_from(i).where(*_is_source(i.c), _until(i.c.position)).scalar_subquery()
-        last = case((_until(s.c.last_position), s.c.last_position), else_=batch.c.until)
         return {
             **{name: batch.c[name] for name in KEY_FIELDS},
             **{name: s.c[name] for name in ("state", "origin", "owner_id", "ttl")},
             "version": batch.c.version,
-            "state_version": state_version(s),
-            "state_version_at": batch.c.version,
             "writes": _EMPTY,
             "keys": _EMPTY,
-            "last_position": last,
-            "item_count": count,
-            # Differs from the journal of a session that is replaced, which tells the trigger that the counts are new.
-            "appends": batch.c.entry,
-            "lost_appends": _EMPTY,
+            **self._of_newest(batch),
             **dict.fromkeys(("created_at", "updated_at", "last_accessed_at"), now),
             "deadline": deadline,
             "expires_at": first_expiry(now, backend.bounded(s.c.ttl), deadline),
         }
 
-    def _copied(self, key: Sequence[Element], rows: FromClause) -> Insert:
-        i = self._items
+    def _of_newest(self, batch: FromClause) -> dict[str, Element]:
+        """Builds the values of the copy in the columns that the previous revision lacks."""
+        s, i = self._source, self._items
+        if i is None:
+            return {}
+        count = select(func.count()).select_from(i).where(*_is_source(i.c), _until(i.c.position)).scalar_subquery()
+        return {
+            "last_position": case((_until(s.c.last_position), s.c.last_position), else_=batch.c.until),
+            "item_count": count,
+            # Differs from the journal of a session that is replaced, which tells the trigger that the counts are new.
+            "appends": batch.c.entry,
+            "lost_appends": _EMPTY,
+            "state_version": state_version(s),
+            "state_version_at": batch.c.version,
+        }
+
+    def _copied(self, key: Sequence[Element], i: Table, rows: FromClause) -> Insert:
         copies = select(*key, *(i.c[name] for name in _COPIED)).select_from(rows)
         return insert(i).from_select(
             ["namespace", "session_id", *_COPIED],

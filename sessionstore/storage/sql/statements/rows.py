@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -187,6 +187,12 @@ def fork_fields(fork: Fork, version: int) -> Fields:
 def packed(batch: Iterable[Fields]) -> str:
     """Encodes the fields of several rows as one JSON parameter. Documents are embedded as JSON, not as strings."""
     return orjson.dumps([_embedded(fields) for fields in batch]).decode()
+
+
+def of_first_shape(params: Mapping[str, Any]) -> bool:
+    """Whether all states that the parameters of a statement carry have the shape version 1."""
+    batch = orjson.loads(params["batch"]) if "batch" in params else (params,)
+    return all(fields.get("state_version", 1) == 1 for fields in batch)
 
 
 def _embedded(fields: Fields) -> Fields:

@@ -9,7 +9,7 @@ from sqlalchemy import BigInteger, Boolean, ColumnElement, FromClause, Table, an
 
 from ..dialects.dialect import Backend, Fields
 from ..tables import DOCUMENT, KEY, Instant
-from .columns import Columns
+from .columns import Columns, of_items
 
 Element: TypeAlias = ColumnElement[Any]
 
@@ -33,7 +33,7 @@ class Terms:
 
     Attributes:
         table: The table of sessions.
-        items: The table of items.
+        has_items: Whether the tables have items.
         deletions: The table of deletion receipts; None: this database keeps no receipts.
         backend: The database's own SQL.
         key: The columns of the primary key.
@@ -47,9 +47,10 @@ class Terms:
         journal: The columns of the write journal.
     """
 
-    def __init__(self, table: Table, items: Table, deletions: Table | None, backend: Backend) -> None:
+    def __init__(self, table: Table, items: Table | None, deletions: Table | None, backend: Backend) -> None:
         self.table = table
-        self.items = items
+        self._items = items
+        self.has_items = items is not None
         self.deletions = deletions
         self.backend = backend
         self.key = (table.c.namespace, table.c.session_id)
@@ -62,7 +63,14 @@ class Terms:
         # An UPDATE sets every other timestamp that it returns. The expiry may stay as an operator set it, and a driver
         # error after the write would hide that the write landed.
         self.expires_at = backend.readable(table.c.expires_at).label("expires_at")
-        self.journal = (table.c.writes, table.c["keys"], table.c.appends)
+        self.journal = (table.c.writes, table.c["keys"], of_items(table, "appends"))
+
+    @property
+    def items(self) -> Table:
+        """The table of items, for statements that need one."""
+        if self._items is None:
+            raise LookupError("these tables have no items")
+        return self._items
 
     def live(self, now: Element, rows: Rows | None = None) -> ColumnElement[bool]:
         """Builds the condition that a row is live at this time."""

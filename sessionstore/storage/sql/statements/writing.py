@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, FromClause, Text, func, literal_column, or
 from sqlalchemy.sql.dml import Update
 
 from ...journal import JOURNAL_CHARS
-from .columns import Columns, last_write
+from .columns import Columns, last_write, of_items
 from .terms import Element, Rows, Terms
 
 
@@ -24,7 +24,13 @@ class Writing:
     def written(self) -> Sequence[Element]:
         """The columns that an update returns."""
         t = self._table
-        return (*self._terms.key, t.c.updated_at, self._terms.expires_at, t.c.last_position, t.c.item_count)
+        return (
+            *self._terms.key,
+            t.c.updated_at,
+            self._terms.expires_at,
+            of_items(t, "last_position"),
+            of_items(t, "item_count"),
+        )
 
     def as_read(self, rows: Rows, batch: Rows, columns: Columns) -> list[ColumnElement[bool]]:
         """Builds the optimistic lock: a row still has the version and the last write that the caller read.
@@ -69,7 +75,9 @@ class Writing:
 
 
 def shaped(batch: Rows, rows: Rows) -> dict[str, Element]:
-    """Builds the values that say which shape the state of a write has."""
+    """Builds the values that say which shape the state of a write has, where the tables have columns for them."""
+    if rows.c.get("state_version") is None:
+        return {}
     return {"state_version": batch.c.state_version, "state_version_at": rows.c.version + batch.c["count"]}
 
 
