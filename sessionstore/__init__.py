@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .batching import Batching
+from .calls.reshaping import UpgradeReport
 from .errors import (
     ConfigurationError,
     CorruptStateError,
@@ -72,6 +73,7 @@ __all__ = [
     "StorageProvider",
     "StorageUnavailableError",
     "UpdateOutcomeUnknownError",
+    "UpgradeReport",
     "open_storage",
     "register_storage",
 ]

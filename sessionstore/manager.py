@@ -16,6 +16,7 @@ from .calls.editing import Editing
 from .calls.erasure import Erasure
 from .calls.listing import Listing
 from .calls.reading import Reading
+from .calls.reshaping import Upgrading
 from .codec.facts import encode_origin
 from .codec.items import ItemCodec
 from .codec.states import Codec, UnstorableText
@@ -37,7 +38,7 @@ DEFAULT_MAX_ITEM_BYTES: Final = 1_048_576
 DEFAULT_IDEMPOTENCY_KEYS: Final = 64
 
 
-class SessionManager(Appending[T, I], Reading[T, I], Editing[T, I], Listing[T, I], Erasure[T, I]):
+class SessionManager(Appending[T, I], Reading[T, I], Editing[T, I], Listing[T, I], Erasure[T, I], Upgrading[T, I]):
     """Keeps the states and the items of one kind of session.
 
     A state is small and is written anew at each update. Items are JSON values in the order in which they were appended,

@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from . import checking, demoing, granting, migrating, reaping, sessions
+from . import checking, demoing, granting, migrating, reaping, sessions, upgrading
 from .faults import Desk
 from .options import examples
 
@@ -37,6 +37,9 @@ migrating.app.command(
         "migrate grants --service app | psql -d app -v ON_ERROR_STOP=1",
     )
 )(granting.grants)
+migrating.app.command(
+    epilog=examples("migrate states service.chats:manager", "migrate states app:chats --max-seconds 600")
+)(upgrading.states)
 app.command(epilog=examples("reap", "reap --json --max-seconds 300 --grace 7d"))(reaping.reap)
 app.command("list", epilog=examples("list --namespace chat --owner u1", "list --limit 0 --json"))(
     sessions.list_sessions

@@ -116,6 +116,18 @@ class Documents(dict[Key, Document]):
         self[summary.key] = Document(write.state, summary, journal, state_version=write.state_version)
         return self._append(summary.key, write.items, write.id, now, write.keep) if write.items else summary
 
+    def rewrite(self, write: Write, now: datetime) -> bool:
+        """Writes a state as write() does, and leaves all times as they are."""
+        found = self.live(write.read.key, now)
+        if found is None or self.write(write, now) is None:
+            return False
+        summary, times = self[write.read.key].summary, found.summary
+        kept = summary._replace(
+            updated_at=times.updated_at, last_accessed_at=times.last_accessed_at, expires_at=times.expires_at
+        )
+        self[write.read.key] = self[write.read.key]._replace(summary=kept)
+        return True
+
     def append(self, append: Append, now: datetime) -> Summary | None:
         """Appends items; None: the document is gone, or does not meet the conditions of the append."""
         found = self.live(append.key, now)

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from .. import Edit, Key, NewItem, StoredItem, Window
+from ..reshaping import OutdatedItem, Rewrite
 
 
 class Entry(NamedTuple):
@@ -112,6 +113,18 @@ class Logs:
                 entries[at] = entry._replace(text=text, version=version)
                 return True
         return False
+
+    def outdated(self, key: Key, version: int) -> Sequence[OutdatedItem]:
+        """Returns the items of a session that are of another shape version."""
+        entries = self._entries.get(key, ())
+        return [OutdatedItem(key, entry.log, entry.stored) for entry in entries if entry.version != version]
+
+    def rewrite(self, rewrite: Rewrite) -> bool:
+        """Replaces the text of an item; returns whether the item is there as it was read."""
+        key, log, item = rewrite.found
+        if not any((entry.log, entry.stored) == (log, item) for entry in self._entries.get(key, ())):
+            return False
+        return self.put(key, log, item.position, rewrite.text, rewrite.version)
 
     def copy(self, source: Key, key: Key, until: int | None) -> None:
         """Copies the items of a session up to a position (None: all) to another session."""

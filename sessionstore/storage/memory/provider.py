@@ -40,6 +40,7 @@ from .. import (
     owned,
 )
 from ..records import check_clock, time_of
+from ..reshaping import OutdatedItem, Rewrite
 from .documents import Documents
 from .scans import Scans
 
@@ -220,6 +221,28 @@ class MemoryStorageProvider(StorageProvider):
     @_one_thread_at_a_time
     async def count_expired(self, *, grace: timedelta = timedelta(0), since: datetime | None = None) -> int:
         return self._scans.count_expired(self._open_at() - grace, since)
+
+    @_one_thread_at_a_time
+    async def outdated(
+        self, namespace: str, version: int, *, limit: int, after: Key | None = None
+    ) -> Sequence[Document]:
+        return self._scans.outdated(namespace, version, limit, after, self._open_at())
+
+    @_one_thread_at_a_time
+    async def rewrite_many(self, writes: Sequence[Write]) -> Sequence[bool]:
+        now = self._open_at()
+        return [self._documents.rewrite(write, now) for write in writes]
+
+    @_one_thread_at_a_time
+    async def outdated_items(
+        self, namespace: str, version: int, *, limit: int, after: OutdatedItem | None = None
+    ) -> Sequence[OutdatedItem]:
+        return self._scans.outdated_items(namespace, version, limit, after, self._open_at())
+
+    @_one_thread_at_a_time
+    async def rewrite_items(self, rewrites: Sequence[Rewrite]) -> Sequence[bool]:
+        self._open_at()
+        return [self._documents.logs.rewrite(it) for it in rewrites]
 
     @_one_thread_at_a_time
     async def stats(self, namespace: str | None = None) -> Sequence[Stats]:

@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ...ids import check_filters
-from .. import Found, Key, Order, Page, Place, Purge, Stats, Summary, check_limit, owned
+from .. import Document, Found, Key, Order, Page, Place, Purge, Stats, Summary, check_limit, owned
+from ..reshaping import OutdatedItem
 from .documents import Documents
 
 
@@ -66,6 +67,32 @@ class Scans:
             return Page(summaries, following)
         versions = [document.state_version for document in page]
         return Page(summaries, following, [document.state for document in page], versions)
+
+    def outdated(
+        self, namespace: str, version: int, limit: int, after: Key | None, now: datetime
+    ) -> Sequence[Document]:
+        """Implements Reshaping.outdated()."""
+        check_limit(limit)
+        found = [
+            document._replace(journal=None)
+            for key, document in sorted(self._documents.under(namespace, ""))
+            if self._documents.live(key, now) and document.state_version != version
+        ]
+        return [it for it in found if after is None or it.summary.key > after][:limit]
+
+    def outdated_items(
+        self, namespace: str, version: int, limit: int, after: OutdatedItem | None, now: datetime
+    ) -> Sequence[OutdatedItem]:
+        """Implements Reshaping.outdated_items()."""
+        check_limit(limit)
+        found = [
+            item
+            for key, _ in self._documents.under(namespace, "")
+            if self._documents.live(key, now)
+            for item in self._documents.logs.outdated(key, version)
+        ]
+        found.sort(key=_place_of_item)
+        return [it for it in found if after is None or _place_of_item(it) > _place_of_item(after)][:limit]
 
     def clear(self, namespace: str | None, prefix: str, owner_id: str | None, now: datetime) -> int:
         """Implements StorageProvider.clear()."""
@@ -126,6 +153,10 @@ def _key_of(summary: Summary) -> Key | Place:
 
 def _place_of(summary: Summary) -> Key | Place:
     return Place(summary.updated_at, summary.key)
+
+
+def _place_of_item(found: OutdatedItem) -> tuple[Key, str, int]:
+    return found.key, found.log, found.item.position
 
 
 def _rank(place: Key | Place) -> tuple[Any, ...]:

@@ -37,6 +37,7 @@ from .. import (
     check_use,
     owned,
 )
+from ..reshaping import OutdatedItem, Rewrite
 from .connections.engine import make_bounded_engine
 from .connections.gateway import Gateway
 from .connections.lease import Lease
@@ -55,6 +56,7 @@ from .operations.listing import Listing
 from .operations.locked import LockedUpdates
 from .operations.purging import Purging
 from .operations.reads import Reads, may_access
+from .operations.reshaping import Reshaping
 from .operations.rounds import Rounds
 from .operations.settings import settled
 from .operations.single_reads import SingleReads
@@ -101,6 +103,7 @@ class SqlStorageProvider(StorageProvider):
         self._reads = Reads(self._statements, self._fetching)
         self._changes = Changes(self._gateway, self._fetching)
         self._listing = Listing(self._gateway, self._fetching)
+        self._reshaping = Reshaping(self._statements, self._fetching)
         self._purging = Purging(self._gateway, self._fetching, self._reads.held)
         bounds = batching or _ONE_BY_ONE
         self._single_reads = SingleReads(self.get_many, self.touch_many, batching=bounds)
@@ -215,6 +218,22 @@ class SqlStorageProvider(StorageProvider):
         states: bool = False,
     ) -> Page:
         return await self._listing.page(Scope(namespace, prefix, owner_id, after), limit, order, states=states)
+
+    async def outdated(
+        self, namespace: str, version: int, *, limit: int, after: Key | None = None
+    ) -> Sequence[Document]:
+        return await self._reshaping.outdated(namespace, version, limit, after)
+
+    async def rewrite_many(self, writes: Sequence[Write]) -> Sequence[bool]:
+        return await self._reshaping.rewrite_many(writes)
+
+    async def outdated_items(
+        self, namespace: str, version: int, *, limit: int, after: OutdatedItem | None = None
+    ) -> Sequence[OutdatedItem]:
+        return await self._reshaping.outdated_items(namespace, version, limit, after)
+
+    async def rewrite_items(self, rewrites: Sequence[Rewrite]) -> Sequence[bool]:
+        return await self._reshaping.rewrite_items(rewrites)
 
     async def stats(self, namespace: str | None = None) -> Sequence[Stats]:
         return await self._listing.stats(Scope(namespace))

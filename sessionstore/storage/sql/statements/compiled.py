@@ -22,6 +22,7 @@ from .deleting import Deleting
 from .forking import FORK, Forking
 from .item_reading import ItemReading, Shape
 from .reading import Reading
+from .reshaping import REWRITE, Reshaping
 from .terms import KEY_FIELDS, VERSIONED, Element, Parameters, Rows, Terms, same_key
 from .writing import Writing
 
@@ -151,6 +152,12 @@ class Statements:
         self.put_item = self._prepare(changing.put)
         self.count_items = self._pair(COUNTED, changing.count)
         self.write_with_items = self._pair(WRITTEN, changing.write)
+
+        reshaping = Reshaping(self._terms, writing)
+        self.outdated = self._prepare(reshaping.outdated)
+        self.rewrite = self._written(_WRITE, reshaping.rewrite, writing.as_read)
+        self.outdated_items = self._prepare(reshaping.outdated_items)
+        self.rewrite_items = self._pair(REWRITE, reshaping.rewrite_items)
 
         self.find = self._prepare(lambda: self._item_reading.find(owned=False))
         self.find_owned = self._prepare(lambda: self._item_reading.find(owned=True))
