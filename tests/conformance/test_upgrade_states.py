@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -136,7 +136,7 @@ async def test_a_write_in_between_wins_and_its_state_is_upgraded(
         return await rewrite(writes)
 
     reshaping: Any = storage
-    rewrite: Callable[[Sequence[Write]], Any] = reshaping.rewrite_many
+    rewrite: Callable[[Sequence[Write]], Awaitable[Sequence[bool]]] = reshaping.rewrite_many
     reshaping.rewrite_many = interfered
     try:
         report = await chats.upgrade_states()

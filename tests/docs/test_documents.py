@@ -6,6 +6,7 @@ import contextlib
 import io
 import re
 import shlex
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 _FENCED = re.compile(r"^```(\w*)\n(.*?)^```\n", re.MULTILINE | re.DOTALL)
-_COMMAND = re.compile(r"sessionstore (?:migrate|reap|list|show|delete|stats)\b[\w .-]*")
+_COMMAND = re.compile(r"sessionstore (?:migrate|reap|list|show|delete|stats)\b[\w .:-]*")
 
 
 @dataclass(frozen=True)
@@ -48,12 +49,22 @@ PYTHON = [block for block in _blocks() if block.language == "python"]
 COMMANDS = [block for block in _blocks() if block.language in ("sh", "crontab", "yaml")]
 
 
+# The service that `sessionstore migrate states service:chats` speaks of.
+_SERVICE = """
+from sessionstore import SessionManager, open_storage
+
+chats = SessionManager(lambda session_id: {}, open_storage(), state_version=2, upgrades={1: dict})
+"""
+
+
 @pytest.fixture(autouse=True)
 def in_a_fresh_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the default SQLite file is that a newcomer would have after `sessionstore migrate upgrade`."""
     for name in ("SESSIONSTORE_DATABASE_URL", "SESSIONSTORE_SCHEMA", "SESSION_TTL_SECONDS"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    (tmp_path / "service.py").write_text(_SERVICE, encoding="utf-8")
     migrate.upgrade()
 
 

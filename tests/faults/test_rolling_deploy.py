@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from sessionstore import SessionManager, open_storage
+from tests.support.documents import new_chat
 from tests.support.processes import ROOT
 
 SESSIONS = [f"s{n}" for n in range(12)]
@@ -24,15 +25,17 @@ import asyncio, json, random, sys
 from sessionstore import CorruptStateError, open_storage
 
 async def work(make, update, url, names):
-    done, refused, others, rounds = {name: 0 for name in names}, 0, [], 0
+    done, said, refused, others, rounds = dict.fromkeys(names, 0), dict.fromkeys(names, 0), 0, [], 0
     stopped = asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
     async with open_storage(url, pool_size=4) as storage:
         chats = make(storage)
         async def one(name):
             nonlocal refused
-            result = await chats.update_session(name, update, append=[item], idempotency_key=None)
+            given = [item] if rounds % 4 == 0 else []
+            result = await chats.update_session(name, update, append=given)
             if result.success:
                 done[name] += 1
+                said[name] += len(given)
             elif isinstance(result.error, CorruptStateError) and (result.error.found, result.error.known) == (2, 1):
                 refused += 1
             else:
@@ -45,7 +48,7 @@ async def work(make, update, url, names):
             rounds += 1
             if rounds == 3:
                 print("ready", flush=True)
-    print(json.dumps({"done": done, "refused": refused, "others": others}), flush=True)
+    print(json.dumps({"done": done, "said": said, "refused": refused, "others": others}), flush=True)
 """
 OLD = """
 from sessionstore import SessionManager
@@ -120,22 +123,26 @@ async def test_a_rolling_deploy_of_a_new_shape_loses_no_update(storage_url: str,
             for service in old:
                 new.append(await Service.started(files["new"], storage_url, stack))
                 reports.append(await service.stopped())
-            upgrades: dict[str, Any] = {1: lambda state: {"totals": {"turns": state["n"]}}}
             after: SessionManager[Any] = SessionManager(
-                dict, storage, "chat",
-                state_version=2, upgrades=upgrades, item_version=2, item_upgrades={1: lambda text: {"text": text}},
-            )  # type: ignore[arg-type]  # fmt: skip
+                new_chat,
+                storage,
+                "chat",
+                state_version=2,
+                upgrades={1: lambda state: {"totals": {"turns": state["n"]}}},
+                item_version=2,
+                item_upgrades={1: lambda text: {"text": text}},
+            )
             upgraded = await after.upgrade_states(batch_size=50)
             reports += [await service.stopped() for service in new]
         assert [report["others"] for report in reports] == [[]] * 4
         # Old code met new states, refused them, and changed none.
         assert sum(report["refused"] for report in reports[:2]) > 0
         assert [report["refused"] for report in reports[2:]] == [0, 0]
-        done: Counter[str] = sum((Counter(report["done"]) for report in reports), Counter())
+        done, said = (sum((Counter(report[of]) for report in reports), Counter[str]()) for of in ("done", "said"))
         for name in SESSIONS:
             session = await after.get_session(name, last_items=1_000_000)
             assert session.unwrap() == {"totals": {"turns": done[name]}}
-            assert [item.data for item in session.items] == [{"text": "said"}] * done[name]
+            assert [item.data for item in session.items] == [{"text": "said"}] * said[name]
         assert (upgraded.misfits, upgraded.held, upgraded.complete) == (0, 0, True)
         assert upgraded.items > 0
         assert (await after.upgrade_states()).states == 0

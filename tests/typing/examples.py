@@ -39,6 +39,7 @@ from sessionstore import (
     SqlStorageProvider,
     StateTooLargeError,
     StorageProvider,
+    UpgradeReport,
     open_storage,
     register_storage,
 )
@@ -177,6 +178,7 @@ async def options_go_by_name_and_ids_are_text(chats: SessionManager[Chat], stora
         item_upgrades={1: str},
     )  # fmt: skip
     assert_type(shaped, SessionManager[Chat])
+    assert_type(await shaped.upgrade_states(batch_size=10, on_batch=lambda report: None), UpgradeReport)
     SessionManager(new_chat, state_version="2")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     SessionManager(new_chat, upgrades={"1": dict})  # type: ignore[dict-item]  # pyright: ignore[reportArgumentType]
     SessionManager(new_chat, storage, "chat", Chat)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
