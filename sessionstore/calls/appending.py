@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import timedelta
 from itertools import count
 from time import monotonic
@@ -22,8 +21,8 @@ from ..errors import (
 )
 from ..ids import SessionId, started_at
 from ..session import I, SessionResult, T
-from ..storage import Append, Document, Summary, owned
-from ..storage.journal import has_key, key_digest, new_write_id
+from ..storage import Append, Document, Draft, Summary, owned
+from ..storage.journal import has_key, key_digest
 from ..timeouts import in_time, time_left
 from .creating import Creating
 from .kind import Given
@@ -63,9 +62,8 @@ class Appending(Creating[T, I]):
                 session has already, in any log, is passed over and takes no position. The rule for ids applies.
             log: The name of the log. A session may have several, say of subagents or branches. The positions of all
                 logs are counted together.
-            create: Whether an absent session is created, with the default state and the items in one statement. The
-                call finds out first, in two statements, that the session is absent. With an ``idempotency_key``, the
-                session is created empty, and the items are appended to it.
+            create: Whether an absent session is created, with the default state and the items, in the same statement.
+                ``default_state`` is called first, also if the session turns out to exist.
             owner_id: Only this owner's session is found, and no other is accessed. None: any session. A session that
                 is created belongs to this owner.
             expected_position: Append only if this is the position of the item that was appended last, in any log; 0
@@ -77,8 +75,8 @@ class Appending(Creating[T, I]):
         Returns:
             The new items, without those that were passed over, and the facts about the session; ``data`` is None. Or
             an error in the result: SessionNotFoundError, SessionConflictError (only with ``expected_position``),
-            InvalidSessionIdError, InvalidStateError (an item; with its index), or CorruptStateError (the stored origin;
-            the items were appended).
+            InvalidSessionIdError, InvalidStateError (an item, with its index; or with ``create`` the default state), or
+            CorruptStateError (the stored origin; the items were appended).
 
         Raises:
             ConfigurationError: An argument is invalid.
@@ -93,6 +91,7 @@ class Appending(Creating[T, I]):
         try:
             key = self._key(session_id)
             given = self._given(items, ids, log, key.session_id)
+            draft = self._first(key.session_id, owner_id) if create else None
         except (InvalidSessionIdError, InvalidStateError) as error:
             return results.failure(session_id, error)
         append = Append(
@@ -103,18 +102,18 @@ class Appending(Creating[T, I]):
             digest=None if idempotency_key is None else key_digest(idempotency_key),
             keys=self._idempotency_keys,
             keep=self._keep_items,
+            create=draft,
         )
-        created = False
         for lost in count():
             if lost:  # under a new id, because the storage settles an append whose answer was lost by its id
-                append = replace(append, id=new_write_id())
+                append = append.anew()
             left = time_left(timeout, began)
             if append.items:
                 summary = await in_time(left, self._storage.append(append), writing=True)
             else:
-                summary = await self._access(append, left)
+                summary = await self._append_nothing(append, left)
             if summary is not None:
-                return _appended(summary, given, created=created)
+                return _appended(summary, given)
             looking = self._storage.get_many([key], touch=False, journal=True)
             (found,) = await in_time(time_left(timeout, began), looking, writing=False)
             if found is not None:
@@ -123,27 +122,28 @@ class Appending(Creating[T, I]):
                 if _seen(append, found):
                     seen = await self._access(append, time_left(timeout, began))
                     if seen is not None and started_at(seen.version, found.summary.version):
-                        return _appended(seen, given, created=created)
-            elif (refused := _refused_anew(append, create=create)) is not None:
-                return results.failure(key.session_id, refused)
-            else:
-                state = self._default_state(key.session_id)
-                # A creation keeps no idempotency key. With a key, the items come in an append, which keeps the key.
-                first = given.texts if append.digest is None else ()
-                try:
-                    draft = self._draft(
-                        key.session_id, state, ttl=self._ttl, origin=None, owner_id=append.owner_id, items=first
-                    )
-                except InvalidStateError as error:
-                    return results.failure(key.session_id, error)
-                creation = await in_time(time_left(timeout, began), self._storage.create(draft), writing=True)
-                created = creation.created
-                if created and append.digest is None:
-                    return _appended(creation.document.summary, given, created=True)
-                continue
+                        return _appended(seen, given)
+            elif not append.creates:
+                return results.failure(key.session_id, _absent(append))
             # The session has changed since. Random, so that callers do not retry together; no secret.
             await asyncio.sleep(random.uniform(0, min(_FIRST_PAUSE * 2**lost, _LONGEST_PAUSE)))  # noqa: S311
         raise AssertionError("count() ends never")
+
+    async def _append_nothing(self, append: Append, timeout: timedelta | None) -> Summary | None:  # noqa: ASYNC109
+        """Accesses the session, or creates it; None: it is gone, or the append would not land on it."""
+        if append.create is None or not append.creates:
+            return await self._access(append, timeout)
+        document, created = await in_time(timeout, self._storage.create(append.create), writing=True)
+        return None if _reason(append, document) else document.summary._replace(created=created)
+
+    def _first(self, session_id: SessionId, owner_id: str | None) -> Draft:
+        """Returns the session that an append creates, without its items.
+
+        Raises:
+            InvalidStateError: The default state cannot be stored.
+        """
+        state = self._default_state(session_id)
+        return self._draft(session_id, state, ttl=self._ttl, origin=None, owner_id=owner_id, items=())
 
     async def _access(self, append: Append, timeout: timedelta | None) -> Summary | None:  # noqa: ASYNC109
         """Accesses the session; None: it is gone, or the append would not land on it."""
@@ -163,23 +163,20 @@ def _reason(append: Append, found: Document) -> SessionStoreError | None:
     return SessionConflictError(session_id, expected=expected, actual=actual, of="position")
 
 
-def _refused_anew(append: Append, *, create: bool) -> SessionStoreError | None:
-    """Why the append creates no session; None: it does."""
-    if not create:
+def _absent(append: Append) -> SessionStoreError:
+    """Why the append creates no session."""
+    if append.create is None or append.expected_position is None:
         return SessionNotFoundError(append.key.session_id)
-    if append.expected_position:
-        expected = append.expected_position
-        return SessionConflictError(append.key.session_id, expected=expected, actual=0, of="position")
-    return None
+    return SessionConflictError(append.key.session_id, expected=append.expected_position, actual=0, of="position")
 
 
 def _seen(append: Append, found: Document) -> bool:
     return append.digest is not None and found.journal is not None and has_key(found.journal.keys, append.digest)
 
 
-def _appended(summary: Summary, given: Given[I], *, created: bool) -> SessionResult[None, I]:
+def _appended(summary: Summary, given: Given[I]) -> SessionResult[None, I]:
     items = given.at(summary.appended, summary.updated_at)
     try:
-        return results.success(summary, None, items, created=created, applied=bool(items))
+        return results.success(summary, None, items, created=summary.created, applied=bool(items))
     except CorruptStateError as error:
         return results.corrupt(summary, error, items)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
+from ..ids import first_version
 from .items import NewItem, StoredItem
 from .journal import has_key, new_write_id
-from .records import Key, Summary
+from .records import Draft, Key, Summary
 
 
 @dataclass(slots=True)
@@ -27,6 +28,8 @@ class Append:
             otherwise the row keeps it from now on. None: there is no key.
         keys: How many idempotency keys the row keeps.
         keep: How many items each log in ``items`` keeps; None: all.
+        create: The session to create, with the items, if there is no live one; its owner is ``owner_id``, and it has no
+            items of its own. None: none is created.
     """
 
     key: Key
@@ -37,6 +40,17 @@ class Append:
     digest: str | None = None
     keys: int = 0
     keep: int | None = None
+    create: Draft | None = None
+
+    @property
+    def creates(self) -> bool:
+        """Whether the append creates a session if there is no live one."""
+        return self.create is not None and not self.expected_position
+
+    def anew(self) -> Append:
+        """Returns the append under a new id, and its draft under a new version, so that it may be sent once more."""
+        create = None if self.create is None else replace(self.create, version=first_version())
+        return replace(self, id=new_write_id(), create=create)
 
     def suits(self, summary: Summary, keys: str) -> bool:
         """Whether a live session meets the conditions of the append.

@@ -19,12 +19,13 @@ class Logs(Protocol):
         """Appends items to each session, the items of each append next to each other and in the order given.
 
         Appends conflict with nobody: they need no read, and any number of callers may append at once. Appends of one
-        key land in the order given.
+        key land in the order given. An append with a draft creates the session if there is no live one; of several at
+        once, one creates it.
 
         Returns:
-            For each append, the summary after it, with the positions of its items; None: nothing was appended, because
-            there is no live session, it has another owner, or its last position is not the expected one, or its row
-            keeps the idempotency key. Read the session to learn which.
+            For each append, the summary after it, with the positions of its items, and whether it created the session;
+            None: nothing was appended, because there is no live session, it has another owner, or its last position is
+            not the expected one, or its row keeps the idempotency key. Read the session to learn which.
 
         Raises:
             StorageUnavailableError: Another transaction holds the row for too long.

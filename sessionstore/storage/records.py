@@ -86,8 +86,8 @@ class Summary(NamedTuple):
     identify a state, even after a restore, when versions come back. ``last_position`` is the position of the item that
     was appended last, 0 before the first one; it stays when items are removed. ``item_count`` is the number of items in
     all logs. ``appended`` holds the positions of the items that the call appended, in the order given; None: the item
-    was passed over, because the session has its id. The other fields are as in SessionMetadata, with ``origin`` as JSON
-    text.
+    was passed over, because the session has its id. ``created``: an append created the session. The other fields are as
+    in SessionMetadata, with ``origin`` as JSON text.
     """
 
     key: Key
@@ -104,6 +104,7 @@ class Summary(NamedTuple):
     last_position: int = 0
     item_count: int = 0
     appended: Sequence[int | None] = ()
+    created: bool = False
 
 
 @dataclass(slots=True)

@@ -14,7 +14,7 @@ from sessionstore import StorageProvider
 from sessionstore.storage import Append, Edit, Fork, Key, NewItem, Window
 from sessionstore.storage.journal import key_digest
 
-from .lives import NAMESPACES, Lives, batches, keys, owners, some, states
+from .lives import NAMESPACES, Lives, batches, drafts, keys, owners, some, states
 from .lost_answers import Loss, LostAnswers
 
 R = TypeVar("R")
@@ -48,6 +48,11 @@ _appends = st.builds(
     digest=st.none() | st.sampled_from(["k1", "k2", "k3"]).map(key_digest),
     keys=st.just(_KEPT_KEYS),
     keep=st.none() | st.integers(1, 5),
+)
+_founding = st.builds(
+    lambda append, draft: replace(append, create=replace(draft, key=append.key, owner_id=append.owner_id)),
+    _appends,
+    drafts.map(lambda several: several[0]),
 )
 _windows = st.builds(
     Window,
@@ -98,13 +103,15 @@ class ItemLives(Lives):
 
         return self._both(losing)
 
-    @rule(append=_appends, losses=_losses)
+    @rule(append=_appends | _founding, losses=_losses)
     def append(self, append: Append, losses: list[Loss]) -> None:
+        if append.create is not None and self._reference._documents.live(append.key, self._clock.now) is None:
+            losses = []  # the draft of a second attempt has a version of its own
         self._note([self._losing(losses, [append.key], lambda storage: storage.append(append))])
 
-    @rule(appends=st.lists(_appends, min_size=2, max_size=4), losses=_losses)
-    def append_at_once(self, appends: list[Append], losses: list[Loss]) -> None:
-        self._note(self._losing(losses, [it.key for it in appends], lambda storage: storage.append_many(appends)))
+    @rule(appends=st.lists(_appends | _founding, min_size=2, max_size=4))
+    def append_at_once(self, appends: list[Append]) -> None:
+        self._note(self._both(lambda storage: storage.append_many(appends)))
 
     @rule(
         picks=st.lists(some, min_size=1, max_size=3), state=states, items=_items(), keep=st.none() | st.integers(1, 4)

@@ -31,7 +31,7 @@ states = st.integers(0, 9).map(lambda n: json.dumps({"n": n}))
 # Each can be divided by ten: PostgreSQL rounds a tenth of a TTL to the nearest microsecond, and not down.
 _ttls = st.none() | st.sampled_from([timedelta(minutes=30), timedelta(seconds=1), timedelta(microseconds=70)])
 _lifetimes = st.none() | st.sampled_from([timedelta(minutes=40), timedelta(seconds=1), timedelta(microseconds=3)])
-_drafts = st.lists(
+drafts = st.lists(
     st.builds(
         Draft,
         keys,
@@ -102,11 +102,11 @@ class Lives(RuleBasedStateMachine):
             return write
         return replace(write, read=write.read._replace(last_write=self._write_ids[write.read.last_write]))
 
-    @rule(drafts=_drafts)
+    @rule(drafts=drafts)
     def create(self, drafts: list[Draft]) -> None:
         self._note(self._both(lambda storage: storage.create_many(drafts)))
 
-    @rule(drafts=_drafts)
+    @rule(drafts=drafts)
     def set(self, drafts: list[Draft]) -> None:
         self._note(self._both(lambda storage: storage.set_many(drafts)))
 
@@ -192,7 +192,7 @@ class Lives(RuleBasedStateMachine):
         self._both(lambda storage: storage.purge_batch(grace=grace, since=since))
         self._both(lambda storage: storage.purge_expired(grace=grace))
 
-    @rule(drafts=_drafts, step=_steps)
+    @rule(drafts=drafts, step=_steps)
     def create_and_move_to_expiry(self, drafts: list[Draft], step: timedelta) -> None:
         self.create(drafts)
         self.move_to_expiry(0, step, due=False)

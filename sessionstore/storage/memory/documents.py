@@ -131,6 +131,10 @@ class Documents(dict[Key, Document]):
     def append(self, append: Append, now: datetime) -> Summary | None:
         """Appends items; None: the document is gone, or does not meet the conditions of the append."""
         found = self.live(append.key, now)
+        created = found is None and append.creates
+        if created:
+            assert append.create is not None
+            found = self.insert(append.create, now)
         if found is None:
             return None
         journal = found.journal or Journal("", "")
@@ -139,7 +143,8 @@ class Documents(dict[Key, Document]):
         if append.digest is not None:
             keys = with_key(journal.keys, append.digest, append.keys)
             self[append.key] = found._replace(journal=journal._replace(keys=keys))
-        return self._append(append.key, append.items, append.id, now, append.keep)
+        summary = self._append(append.key, append.items, append.id, now, append.keep)
+        return summary._replace(created=created)
 
     def edit(self, edit: Edit, now: datetime) -> Edited | None:
         """Removes or replaces items; None: the document is gone, or has another owner."""

@@ -116,7 +116,12 @@ class Backend(Protocol):
         ...
 
     def locked(
-        self, batch: FromClause, table: Table, *conditions: ColumnElement[bool], deleting: bool = False
+        self,
+        batch: FromClause,
+        table: Table,
+        *conditions: ColumnElement[bool],
+        deleting: bool = False,
+        name: str = "locked",
     ) -> FromClause:
         """Locks the existing rows of the batch that meet the conditions, and returns that part of the batch.
 

@@ -177,14 +177,19 @@ class PostgreSQL:
         return select(rows, now.label("now")).subquery("batch")
 
     def locked(
-        self, batch: FromClause, table: Table, *conditions: ColumnElement[bool], deleting: bool = False
+        self,
+        batch: FromClause,
+        table: Table,
+        *conditions: ColumnElement[bool],
+        deleting: bool = False,
+        name: str = "locked",
     ) -> FromClause:
         rows = select(batch).join(table, self.among(table, batch)).where(*conditions)
         # FOR UPDATE only for a deletion. It would block inserts of rows that refer to this one by a foreign key.
         return (
             rows.order_by(table.c.namespace, table.c.session_id)
             .with_for_update(of=table, key_share=not deleting, skip_locked=True)
-            .cte("locked")
+            .cte(name)
         )
 
     def lockable(self, rows: FromClause, *conditions: ColumnElement[bool]) -> ColumnElement[bool]:

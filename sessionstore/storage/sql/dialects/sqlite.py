@@ -102,7 +102,12 @@ class SQLite:
         return select(*members, now.label("now")).subquery("batch")
 
     def locked(
-        self, batch: FromClause, table: Table, *conditions: ColumnElement[bool], deleting: bool = False
+        self,
+        batch: FromClause,
+        table: Table,
+        *conditions: ColumnElement[bool],
+        deleting: bool = False,
+        name: str = "locked",
     ) -> FromClause:
         return batch  # a writer has locked the whole file
 

@@ -133,7 +133,9 @@ class Appends:
         """Whether the session is gone, has another owner or position, or keeps the idempotency key."""
         documents = map(document_of, await self._reads.read([append.key], journal=True))
         document = next(documents, None)
-        return document is None or not append.suits(document.summary, document.journal.keys if document.journal else "")
+        if document is None:
+            return not append.creates
+        return not append.suits(document.summary, document.journal.keys if document.journal else "")
 
     async def _send(self, batch: Batch[Key, _Asked, _Answer]) -> None:
         await in_parts(batch, self._do)
@@ -213,13 +215,15 @@ class Group(NamedTuple):
         summaries: list[Summary] = []
         for places in reversed(self.places):
             each = _chosen(landed.appended, places)
-            summaries.append(_new(Summary, (*landed[:_LAST_POSITION], last, count, each)))
+            summaries.append(_new(Summary, (*landed[:_LAST_POSITION], last, count, each, False)))
             taken = len(each) - each.count(None)
             last -= taken
             if self.append.keep is None:
                 count -= taken
+        created = landed.created
         for call, summary in zip(self.calls, reversed(summaries), strict=True):
-            call.answer(summary)
+            call.answer(summary._replace(created=True) if created else summary)
+            created = False
 
 
 def _chosen(appended: Sequence[int | None], places: Sequence[int | None]) -> Sequence[int | None]:
@@ -244,6 +248,8 @@ def _group(calls: Sequence[_AppendCall]) -> Group | None:
         append = call.request.append
         if append.owner_id != first.owner_id or append.keep != first.keep or _conditional(append):
             break
+        if append.creates != first.creates:
+            break
         if not harvest.fits(append.items):
             break
         chosen.append(call)
@@ -258,4 +264,5 @@ def _conditional(append: Append) -> bool:
 
 
 def _chars(group: Group) -> int:
-    return chars_of(group.append.items)
+    append = group.append
+    return chars_of(append.items) + (0 if append.create is None else len(append.create.state))

@@ -84,7 +84,10 @@ class Changes:
                     await self._wait(keys, lease)
                 locked = await self._lock(keys, lease)
                 held = await self._held([key for key in keys if key not in locked], lease)
-                answers: dict[Key, Summary | None] = {key: None for key in keys if key not in held}
+                absent = [append for append in appends if append.key not in locked and append.key not in held]
+                made, found = await self._create([append for append in absent if append.creates], lease)
+                locked |= made
+                answers: dict[Key, Summary | None] = {key: None for key in keys if key not in (*held, *found)}
                 changes: list[Change] = []
                 for append in appends:
                     if (row := locked.get(append.key)) is None:
@@ -94,10 +97,22 @@ class Changes:
                     elif (change := _accepted(append, row)) is not None:
                         changes.append(change)
                 placed = await self._placing.place(changes, lease)
+                placed = {key: summary._replace(created=key in made) for key, summary in placed.items()}
                 sending.update({key: Done(locked[key], summary) for key, summary in placed.items()})
             return answers | placed
 
         return await self._gateway.run(operation, writing=True, longer=LOCKING_SECONDS)
+
+    async def _create(self, appends: Sequence[Append], lease: Lease) -> tuple[dict[Key, Locked], Collection[Key]]:
+        """Creates the sessions of appends, and returns their rows, and the keys that others hold or have taken."""
+        asked = [draft_fields(append.create) for append in appends if append.create is not None]
+        if not asked:
+            return {}, ()
+        statement, params = self._fetching.bound(self._statements.create, asked)
+        rows = await statement.fetch(lease.driver, params)
+        check_keys(rows, asked)
+        made = {key_of(row): newly_locked(row) for row in rows if row[CREATED]}
+        return made, [append.key for append in appends if append.key not in made]
 
     async def update(self, writes: Sequence[Write]) -> Mapping[Key, Summary]:
         """Writes states with their items. Writes without items land as in the statement `update`.

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import TypeAlias
 
 from ....concurrency.call import copy_of
 from ....errors import StorageError, UpdateOutcomeUnknownError
+from ....ids import started_at
 from ... import Append, Key, NewItem, Summary
-from ...journal import MARK, Fate, appended_at, new_write_id
+from ...journal import MARK, Fate, appended_at
 from ..drivers.driver import Row
-from ..faults import DIVISION_BY_ZERO, UNIQUE_VIOLATION
+from ..faults import DIVISION_BY_ZERO, LOCK_NOT_AVAILABLE, UNIQUE_VIOLATION
 from ..statements.compiled import Statements
-from ..statements.rows import append_fields, key_fields, key_of, summary_of
+from ..statements.rows import (
+    APPEND_CREATED,
+    APPEND_DUE,
+    append_fields,
+    founding_fields,
+    key_fields,
+    key_of,
+    summary_of,
+)
 from .changes import Done, fate_of
 from .fetching import Fetching
 from .placing import items_not_kept
+from .receipts import prevent
 
 Sending: TypeAlias = dict[Key, Done[Summary]]
 
@@ -33,7 +42,7 @@ class Landing:
 
     An append whose answer was lost may still land later. So it is settled before it is sent again: either it has
     landed, or its id is entered among the lost ones, with which it cannot land any more. Then it is sent under a new
-    id.
+    id. One that creates a session is settled as a creation too: the version of its draft is used up.
 
     Args:
         appends: The appends.
@@ -75,18 +84,38 @@ class Landing:
         if self._lost:
             await self._settle()
         plain: list[Append] = []
+        creating: list[Append] = []
         others: list[Append] = []
         for append in self._pending.values():
-            (others if self._in_transaction or append.keep is not None else plain).append(append)
-        if plain:
+            if self._in_transaction or append.keep is not None:
+                others.append(append)
+            else:
+                (creating if append.creates else plain).append(append)
+        for appends in (plain, creating):
+            if not appends:
+                continue
             try:
-                await self._send(plain)
+                await self._send(appends)
             except StorageError as error:
-                if not has_id_already(error, *(append.items for append in plain)):
+                if self._waited(error):
+                    continue
+                if not has_id_already(error, *(append.items for append in appends)):
                     raise refusal_of(error) from error.__cause__
-                others += plain
+                others += appends
         if others:
-            await self._send_changes(others)
+            try:
+                await self._send_changes(others)
+            except StorageError as error:
+                if not self._waited(error):
+                    raise
+
+    def _waited(self, error: StorageError) -> bool:
+        """Whether the only append was refused because another transaction is inserting the session. It tries again."""
+        pending = self._pending.values()
+        if error.code != LOCK_NOT_AVAILABLE or len(pending) > 1 or not all(append.creates for append in pending):
+            return False
+        self._land(list(pending), {})
+        return True
 
     async def _send(self, plain: Sequence[Append]) -> None:
         for append in plain:
@@ -121,15 +150,30 @@ class Landing:
 
     async def _append(self, appends: Sequence[Append]) -> Mapping[Key, Summary | None]:
         # Not divisible: the first half might land before the second one is refused.
+        creating = appends[0].creates
         rows = await self._fetching.batch(
-            self._statements.append, map(append_fields, appends), writing=True, divisible=False
+            self._statements.append_or_create if creating else self._statements.append,
+            map(founding_fields if creating else append_fields, appends),
+            writing=True,
+            divisible=False,
         )
         counts = {append.key: len(append.items) for append in appends}
         landed: dict[Key, Summary | None] = {}
-        for summary in map(summary_of, rows):
+        for row in rows:
+            summary = summary_of(row)
             end = summary.last_position + 1
-            landed[summary.key] = _appended(summary, range(end - counts[summary.key], end))
+            created = creating and row[APPEND_CREATED]
+            landed[summary.key] = _appended(summary, range(end - counts[summary.key], end), created=created)
+        if creating and (late := [key_of(row) for row in rows if row[APPEND_DUE]]):
+            await self._make_up(late, landed)
         return landed
+
+    async def _make_up(self, late: Sequence[Key], landed: dict[Key, Summary | None]) -> None:
+        """Moves the expiry of new sessions that waited for another INSERT, so that they live their whole TTL."""
+        moved = await self._fetching.batch(self._statements.touch, map(key_fields, late), writing=True)
+        for row in moved:
+            if (summary := landed[key_of(row)]) is not None:
+                landed[summary.key] = summary._replace(expires_at=row[3])
 
     async def _settle(self) -> None:
         """Finds out which lost appends have landed. The others cannot land from now on, and become pending again.
@@ -142,29 +186,38 @@ class Landing:
             self.results |= {key: copy_of(self._error) for key in self._lost}
             self._lost.clear()
             return
+        drafts = [append.create for append in self._lost.values() if append.creates]
+        if versions := [draft.version for draft in drafts if draft is not None]:
+            await prevent(versions, self._statements, self._fetching)
         fields = [key_fields(key) | {"append_id": append.id} for key, append in self._lost.items()]
         await self._fetching.batch(self._statements.use_up_appends, fields, writing=True)
         rows = await self._fetching.batch(self._statements.settled_appends, fields, writing=False)
         found = {key_of(row): row for row in rows}
         for key, append in list(self._lost.items()):
-            if key not in found:  # the session is gone, and with it every trace of the append
-                self.results[key] = copy_of(self._error)
+            if key not in found:
+                if append.creates:  # the session is created, or once more if it was there and is deleted
+                    self._pending[key] = append.anew()
+                else:  # the session is gone, and with it every trace of the append
+                    self.results[key] = copy_of(self._error)
                 del self._lost[key]
                 continue
             sent = self._sending.get(key)
             fate, result = _fate(append, found[key])
             if sent is not None:
                 result = sent.result
-                if append.keep is not None:  # the items of the append may be removed again, and with them its trace
+                replaced = sent.result.created and summary_of(found[key]).created_at != result.created_at
+                # The items of the append may be removed again, and with them its trace.
+                if append.keep is not None and not replaced:
                     fate = fate_of(sent.row, append.id, found[key])
             if fate is None:
                 continue
             if fate is Fate.UNTOLD:
                 self.results[key] = copy_of(self._error)
             elif fate is Fate.NOT_LANDED:
-                self._pending[key] = replace(append, id=new_write_id())
+                self._pending[key] = append.anew()
             else:
-                self.results[key] = result
+                created = append.create is not None and started_at(result.version, append.create.version)
+                self.results[key] = result._replace(created=created)
             del self._lost[key]
         if self._lost:
             raise copy_of(self._error)
@@ -193,5 +246,5 @@ def refusal_of(error: StorageError) -> StorageError:
     return items_not_kept() if error.code == DIVISION_BY_ZERO else error
 
 
-def _appended(summary: Summary, positions: Sequence[int]) -> Summary:
-    return summary._replace(appended=positions)
+def _appended(summary: Summary, positions: Sequence[int], *, created: bool = False) -> Summary:
+    return summary._replace(appended=positions, created=created)

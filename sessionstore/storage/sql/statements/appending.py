@@ -94,17 +94,17 @@ class Appending:
             batch,
         )
 
-    def appended(self, counted: Update, columns: Columns) -> Select[Any]:
+    def appended(self, counted: Update, _: FromClause, columns: Columns) -> Select[Any]:
         """Builds the whole statement of an append: it inserts the items, and selects the summaries."""
-        return self._inserting(counted, columns.summary)
+        return self.inserting(counted.cte("head"), columns.summary)
 
     def rewritten(self, batch: FromClause, columns: Columns) -> Update:
         """Builds the part of an update with items that changes the session's row."""
         return self._with_items(self._writing.update(batch, columns), batch)
 
-    def updated(self, rewritten: Update, columns: Columns) -> Select[Any]:
+    def updated(self, rewritten: Update, _: FromClause, columns: Columns) -> Select[Any]:
         """Builds the whole statement of an update with items: it selects the columns of the statement `update`."""
-        return self._inserting(rewritten, self._writing.written)
+        return self.inserting(rewritten.cte("head"), self._writing.written)
 
     def _with_items(self, written: Update, batch: FromClause) -> Update:
         """Adds the counters of the items to the change of a row."""
@@ -121,9 +121,13 @@ class Appending:
             t.c.last_position.label("last"), t.c.updated_at.label("at"), *(batch.c[name] for name in names)
         )
 
-    def _inserting(self, written: Update, selected: Sequence[Any]) -> Select[Any]:
-        """Builds the statement that changes rows of sessions, inserts their items, and selects columns of the rows."""
-        head = written.cte("head")
+    def inserting(self, head: CTE, selected: Sequence[Any]) -> Select[Any]:
+        """Builds the statement that inserts the items of rows, and selects columns of the rows.
+
+        Args:
+            head: The rows of the sessions after their change, with their items.
+            selected: The columns to select.
+        """
         members = [column(name, type_) for name, type_ in ELEMENT.items()]
         each = func.jsonb_to_recordset(head.c["items"]).table_valued(*members)
         element = each.render_derived("element", with_types=True).lateral("element")

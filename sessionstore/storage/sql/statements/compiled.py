@@ -20,6 +20,7 @@ from .columns import Columns
 from .creating import Creating
 from .deleting import Deleting
 from .forking import FORK, Forking
+from .founding import Founding
 from .item_reading import ItemReading, Shape
 from .reading import Reading
 from .reshaping import REWRITE, Reshaping
@@ -56,6 +57,7 @@ _Build: TypeAlias = Callable[[Columns], Statement]
 Conditions: TypeAlias = Callable[[Table], Sequence[ColumnElement[bool]]]
 """Builds conditions on the rows of a table."""
 
+_Complete: TypeAlias = Callable[[Update, FromClause, Columns], Statement]
 _Wanted: TypeAlias = Callable[[Rows, Rows, Columns], list[ColumnElement[bool]]]
 """Builds the conditions, beside the key, on a row that is to be written: from the row, the batch and the columns."""
 
@@ -136,6 +138,10 @@ class Statements:
         self._windows: dict[tuple[Shape, bool], Pair] = {}
 
         self.append = self._written(APPEND, appending.counted, appending.unappended, appending.appended)
+        founding = Founding(self._terms, appending, Creating(self._terms, reading))
+        self.append_or_create = self._written(
+            {**_DRAFT, **APPEND}, founding.counted, appending.unappended, founding.appended
+        )
         self.update_with_items = self._written(
             {**_WRITE, **ITEMS}, appending.rewritten, writing.as_read, appending.updated
         )
@@ -244,7 +250,7 @@ class Statements:
         fields: Fields,
         build: Callable[[FromClause, Columns], Update],
         wanted: _Wanted,
-        completed: Callable[[Update, Columns], Statement] = lambda written, _: written,
+        completed: _Complete = lambda written, _batch, _columns: written,
     ) -> Pair:
         """Builds statements that write existing rows. They skip rows that other transactions hold.
 
@@ -252,18 +258,19 @@ class Statements:
             fields: The fields of the batch.
             build: Builds the UPDATE from the batch.
             wanted: Builds the conditions on a row that is to be locked.
-            completed: Builds the statement that the UPDATE is a part of.
+            completed: Builds the statement that the UPDATE is a part of, from the UPDATE and the batch.
         """
 
         def one(columns: Columns) -> Statement:
             row, same = self._table.alias("target"), Parameters(fields)
             lockable = self._backend.lockable(row, same_key(row, same), *wanted(row, same, columns))
-            return completed(build(self._one(fields), columns).where(lockable), columns)
+            batch = self._one(fields)
+            return completed(build(batch, columns).where(lockable), batch, columns)
 
         def many(columns: Columns) -> Statement:
             batch = self._many(fields)
             locked = self._backend.locked(batch, self._table, *wanted(self._table, batch, columns))
-            return completed(build(locked, columns), columns)
+            return completed(build(locked, columns), batch, columns)
 
         return self._fast_path(one, many)
 

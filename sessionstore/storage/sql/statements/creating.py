@@ -92,7 +92,7 @@ class Creating:
         kind = _Kind(
             writes=lambda _: literal_column("''", Text()),
             columns=self._terms.plain.document,
-            allowed=self._allowed,
+            allowed=self.allowed,
             overwrites=lambda now: ~self._terms.live(now),
             # A lost append that this row has settled must not land on the new session either.
             changes=lambda new, _: {name: value for name, value in new.items() if name != "lost_appends"},
@@ -172,7 +172,7 @@ class Creating:
 
     def _by_conflict(self, batch: FromClause, kind: _Kind, *more: Element) -> Statement:
         t = self._table
-        values = self._values(batch, kind)
+        values = self.values(batch, kind.writes(batch))
         rows = select(*(value.label(name) for name, value in values.items())).select_from(batch).where(true())
         insert = sqlite_insert(t).from_select(list(values), rows, include_defaults=False)
         now = self._terms.now_once
@@ -194,9 +194,9 @@ class Creating:
         t = self._table
         returned = (*kind.columns, t.c.expires_at.label("ends"), t.c.deadline.label("until"), t.c.ttl.label("lives"))
         free = self._terms.backend.locked(batch, t, kind.overwrites(batch.c.now), wanted, kind.allowed(batch))
-        new = self._values(free, kind)
+        new = self.values(free, kind.writes(free))
         changed = update(t).where(self._terms.matches(free)).values(_without_key(kind.changes(new, free.c.now)))
-        values = self._values(batch, kind)
+        values = self.values(batch, kind.writes(batch))
         absent = ~select(true()).select_from(here).where(same_key(here, batch)).exists()
         rows = select(*(value.label(name) for name, value in values.items())).select_from(batch)
         rows = rows.where(absent, kind.allowed(batch))
@@ -218,7 +218,7 @@ class Creating:
             written.join(ended, true())
         )
 
-    def _allowed(self, batch: FromClause) -> ColumnElement[bool]:
+    def allowed(self, batch: FromClause) -> ColumnElement[bool]:
         """Builds the condition that the storage did not use up the version of a draft after its answer was lost."""
         deletions = self._terms.deletions
         if deletions is None:
@@ -227,8 +227,8 @@ class Creating:
         # A scalar subquery: the planner makes no join of it, which could read the whole table.
         return select(deletions.c.id).where(deletions.c.id == receipt).scalar_subquery().is_(None)
 
-    def _values(self, batch: FromClause, kind: _Kind) -> dict[str, Element]:
-        """Builds the values of a new row."""
+    def values(self, batch: FromClause, writes: Element) -> dict[str, Element]:
+        """Builds the values of a new row, with this journal of writes."""
         now = batch.c.now
         ttl = self._terms.backend.interval(batch.c.ttl)
         deadline = now + self._terms.backend.interval(batch.c.max_lifetime)
@@ -236,7 +236,7 @@ class Creating:
             **{name: batch.c[name] for name in ("namespace", "session_id", "state", "origin", "owner_id", "version")},
             "state_version": batch.c.state_version,
             "state_version_at": batch.c.version,
-            "writes": kind.writes(batch),
+            "writes": writes,
             "keys": literal_column("''", Text()),
             "last_position": literal_column("0", BigInteger()),
             "item_count": literal_column("0", BigInteger()),

@@ -35,6 +35,9 @@ SET_AT: Final = _SUMMARY_COLUMNS
 FOUND_AT: Final = _SUMMARY_COLUMNS
 """The index, in a row of `find`, of the id of the item. Its position, text, time and version follow."""
 
+APPEND_CREATED, APPEND_DUE = _SUMMARY_COLUMNS, _SUMMARY_COLUMNS + 1
+"""The indexes, in a row of `append_or_create`, of whether the session was created, and of `due`."""
+
 STATE, STATE_VERSION, NOW, DUE, CREATED, _JOURNAL = range(_SUMMARY_COLUMNS, _SUMMARY_COLUMNS + 6)
 """The indexes, in a row that reads a document, of the columns after the summary. The items come last."""
 _ITEMS: Final = _JOURNAL + 3
@@ -129,6 +132,12 @@ def append_fields(append: Append) -> Fields:
     )
 
 
+def founding_fields(append: Append) -> Fields:
+    """Returns the fields of the statement `append_or_create`."""
+    assert append.create is not None
+    return draft_fields(append.create) | append_fields(append)
+
+
 def update_fields(write: Write) -> Fields:
     """Returns the fields of the statement `update_with_items`."""
     return write_fields(write) | _item_fields(write.id, write.items)
@@ -207,16 +216,16 @@ def key_of(row: Row) -> Key:
 
 def summary_of(row: Row) -> Summary:
     """Returns the summary at the start of a row."""
-    return _new(Summary, (_new(Key, row[:2]), *row[2:_SUMMARY_COLUMNS], ()))
+    return _new(Summary, (_new(Key, row[:2]), *row[2:_SUMMARY_COLUMNS], (), False))
 
 
 def written(write: Write, row: Row) -> Summary:
     """Returns the summary after a write, from the write and from the row that `update` returned."""
-    key, version, created_at, _, _, _, deadline, ttl, origin, owner_id, _, _, _, _ = write.read
+    key, version, created_at, _, _, _, deadline, ttl, origin, owner_id, _, _, _, _, _ = write.read
     _, _, now, expires_at, last_position, item_count = row[:6]
     facts = (key, version + write.count, created_at, now, now, expires_at, deadline, ttl, origin, owner_id)
     appended = range(last_position - len(write.items) + 1, last_position + 1) if write.items else ()
-    return _new(Summary, (*facts, write.id, last_position, item_count, appended))
+    return _new(Summary, (*facts, write.id, last_position, item_count, appended, False))
 
 
 def locked_of(row: Row) -> Locked:
@@ -249,7 +258,7 @@ def document_of(row: Row) -> Document:
 def accessed(row: Row) -> Document:
     """Returns the document in a row, with this access as its last access."""
     rest = row[_LAST_ACCESSED_AT + 1 : _SUMMARY_COLUMNS]
-    summary = _new(Summary, (_new(Key, row[:2]), *row[2:_LAST_ACCESSED_AT], row[NOW], *rest, ()))
+    summary = _new(Summary, (_new(Key, row[:2]), *row[2:_LAST_ACCESSED_AT], row[NOW], *rest, (), False))
     return _new(Document, (row[STATE], summary, *_rest_of(row), row[STATE_VERSION]))
 
 
