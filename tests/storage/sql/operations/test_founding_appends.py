@@ -146,7 +146,7 @@ async def test_an_uncommitted_creation_delays_only_its_own_session(
             "last_accessed_at) VALUES ('chat', 's', '{}', 1, now(), now(), now())"
         )
         waiting = asyncio.ensure_future(storage.append(founding()))
-        kept = asyncio.ensure_future(storage.append(replace(founding(), keep=3)))
+        kept = asyncio.ensure_future(storage.append(replace(founding(), keep=9)))
         await until(postgres, "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
         async with asyncio.timeout(20):
             landed = await asyncio.gather(*(storage.append(founding(f"t{n}")) for n in range(5)))
