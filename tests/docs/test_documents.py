@@ -46,6 +46,8 @@ def _named(blocks: list[Block]) -> list[object]:
 
 
 PYTHON = [block for block in _blocks() if block.language == "python"]
+# Of a service with an environment and an Alembic of its own: tests/packaging/test_deploying.py runs them there.
+OF_A_SERVICE = [block for block in _blocks() if block.language in ("bash", "ini", "py")]
 COMMANDS = [block for block in _blocks() if block.language in ("sh", "crontab", "yaml")]
 
 
@@ -71,7 +73,8 @@ def in_a_fresh_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 def test_every_document_has_its_blocks_found() -> None:
     fences = sum(document.read_text(encoding="utf-8").count("\n```") for document in DOCUMENTS)
     assert len(_blocks()) * 2 == fences
-    assert len(PYTHON) + len(COMMANDS) == len(_blocks())
+    assert len(PYTHON) + len(COMMANDS) + len(OF_A_SERVICE) == len(_blocks())
+    assert {block.document for block in OF_A_SERVICE} == {"deploying.md"}
 
 
 @pytest.mark.parametrize("block", _named(PYTHON))
