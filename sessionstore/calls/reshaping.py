@@ -29,7 +29,7 @@ class UpgradeReport:
 
     Attributes:
         states: States that were written in the current shape.
-        items: Items that were written in the current shape.
+        items: Items that were written in the current shape. May be too few if a connection was lost.
         misfits: States and items that could not be upgraded. They stay as they are.
         held: States that other transactions held or kept writing. Their next update, or another run, upgrades them.
         complete: Whether the run came to its end; False: the time was up.
@@ -117,22 +117,24 @@ class Upgrading(Kind[T, I]):
                 except InvalidStateError as error:
                     errors.append(error)
             landed = 0
-            lost: list[Key] = []
+            lost: dict[Key, str] = {}
             for part in divided(writes, _length):
                 try:
                     done = await storage.rewrite_many(part)
                 except UpdateOutcomeUnknownError:
-                    # Those that landed are of the current version when they are read anew.
-                    done = [False] * len(part)
+                    done = [False] * len(part)  # the next read shows which of them landed
                 landed += sum(done)
-                lost += [write.read.key for write, it in zip(part, done, strict=True) if not it]
+                lost |= {write.read.key: write.id for write, it in zip(part, done, strict=True) if not it}
             report = replace(report, states=report.states + landed)
             if not lost:
                 documents = ()
                 break
             await asyncio.sleep(_FIRST_PAUSE * 2**round_)
-            found = await self._storage.get_many(lost, touch=False)
-            documents = [it for it in found if it is not None and it.state_version != self._codec.version]
+            found = await self._storage.get_many(list(lost), touch=False)
+            there = [it for it in found if it is not None]
+            late = sum(it.summary.last_write == lost[it.summary.key] for it in there)
+            report = replace(report, states=report.states + late)
+            documents = [it for it in there if it.state_version != self._codec.version]
         return replace(
             report, held=report.held + len(documents), misfits=report.misfits + len(errors), errors=tuple(errors)
         )

@@ -9,7 +9,14 @@ from typing import Any
 
 import pytest
 
-from sessionstore import ConfigurationError, CorruptStateError, SessionManager, StorageProvider, UpgradeReport
+from sessionstore import (
+    ConfigurationError,
+    CorruptStateError,
+    SessionManager,
+    StorageProvider,
+    UpdateOutcomeUnknownError,
+    UpgradeReport,
+)
 from sessionstore.storage import Append, Key, NewItem, Summary, Window, Write
 from sessionstore.storage.reshaping import OutdatedItem, Reshaping, Rewrite
 from tests.support.clock import ManualClock
@@ -144,6 +151,39 @@ async def test_a_write_in_between_wins_and_its_state_is_upgraded(
         del reshaping.rewrite_many
     assert (report.states, report.held, len(asked)) == (1, 0, 3)
     assert (await chats.get_session("s")).unwrap()["was"]["n"] == 3
+
+
+async def test_a_rewrite_whose_answer_was_lost_is_looked_up(
+    storage: StorageProvider, chats: SessionManager[Chat]
+) -> None:
+    await storage.create_many([draft("s"), draft("t")])
+    await storage.append(Append(key(), [NewItem("1")]))
+    reshaping: Any = storage
+    states, items, lost = reshaping.rewrite_many, reshaping.rewrite_items, []
+
+    async def rewrite_many(writes: Sequence[Write]) -> Sequence[bool]:
+        done: Sequence[bool] = await states(writes)
+        if not lost:
+            lost.append("state")
+            raise UpdateOutcomeUnknownError("the answer was lost")
+        return done
+
+    async def rewrite_items(rewrites: Sequence[Rewrite]) -> Sequence[bool]:
+        done: Sequence[bool] = await items(rewrites)
+        if len(lost) < 2:
+            lost.append("item")
+            raise UpdateOutcomeUnknownError("the answer was lost")
+        return done
+
+    reshaping.rewrite_many, reshaping.rewrite_items = rewrite_many, rewrite_items
+    try:
+        report = await chats.upgrade_states()
+    finally:
+        del reshaping.rewrite_many, reshaping.rewrite_items
+    assert lost == ["state", "item"]
+    assert (report.states, report.misfits, report.held, report.complete) == (2, 0, 0, True)
+    assert (await chats.get_session("s", last_items=1)).items[0].data == {"was": 1}
+    assert [(await chats.get_session(name)).unwrap() for name in "st"] == [{"was": {}}] * 2
 
 
 async def test_an_item_that_was_replaced_or_removed_in_between_stays_as_it_is(
