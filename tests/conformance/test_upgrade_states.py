@@ -159,7 +159,8 @@ async def test_a_rewrite_whose_answer_was_lost_is_looked_up(
     await storage.create_many([draft("s"), draft("t")])
     await storage.append(Append(key(), [NewItem("1")]))
     reshaping: Any = storage
-    states, items, lost = reshaping.rewrite_many, reshaping.rewrite_items, []
+    states, items = reshaping.rewrite_many, reshaping.rewrite_items
+    lost: list[str] = []
 
     async def rewrite_many(writes: Sequence[Write]) -> Sequence[bool]:
         done: Sequence[bool] = await states(writes)
