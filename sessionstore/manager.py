@@ -60,8 +60,8 @@ class SessionManager(Appending[T, I], Reading[T, I], Editing[T, I], Listing[T, I
             the limit that it was created with.
         max_state_bytes: The longest accepted state, as JSON in UTF-8. The same limit applies to an origin.
         max_item_bytes: The longest accepted item, as JSON in UTF-8.
-        keep_items: How many items each log keeps; None: all. Each append, also of an update, removes the oldest items
-            beyond this number from the log that it appends to.
+        keep_items: How many items each log keeps; None: all. Each append, also of an update, and each replacement of
+            items removes the oldest items beyond this number from its log.
         idempotency_keys: How many idempotency keys a session remembers, the newest first, for as long as it lives.
             Each key takes 12 bytes of the row.
         unstorable_text: What to do with NUL characters and lone surrogates (half an emoji) in a state or an origin. No

@@ -92,7 +92,8 @@ class Editing(Kind[T, I]):
     ) -> SessionResult[None, I]:
         """Puts items in the place of all items of a log behind a position, all or nothing.
 
-        The new items get new positions. To clear a log, replace its items by none.
+        The new items get new positions. To clear a log, replace its items by none. A manager with ``keep_items`` then
+        removes the oldest items beyond that number from the log, as an append does.
 
         Args:
             session_id: The id.
@@ -120,7 +121,13 @@ class Editing(Kind[T, I]):
             key = self._key(session_id)
             given = self._given(items, ids, log, key.session_id)
             edit = Edit(
-                key, arguments.log_name(log), after=behind, items=given.texts, **owner, expected_position=expected
+                key,
+                arguments.log_name(log),
+                after=behind,
+                keep=self._keep_items,
+                items=given.texts,
+                **owner,
+                expected_position=expected,
             )
             edited = await self._edit(edit, timeout)
         except (InvalidSessionIdError, InvalidStateError, SessionNotFoundError, SessionConflictError) as error:
@@ -170,7 +177,7 @@ class Editing(Kind[T, I]):
             return results.failure(session_id, error)
         if not edited.changed:
             return results.failure(key.session_id, ItemNotFoundError(key.session_id, position=at))
-        window = Window(name, 1, after=at - 1, before=at + 1)
+        window = Window(name, 1, after=at - 1, before=at + 1, state=False)
         looking = self._storage.get(key, touch=False, window=window)
         found = await in_time(time_left(timeout, began), looking, writing=False)
         stored = () if found is None or found.summary.created_at != edited.summary.created_at else found.items

@@ -161,7 +161,8 @@ def _window(
         if (newest, behind, until) != (None, None, None):
             raise ConfigurationError("get_items() takes ids, or positions (last, after, before), not both")
         wanted = arguments.wanted_ids(ids)
-        return Window(name, max(len(wanted), 1), ids=wanted)
+        return Window(name, max(len(wanted), 1), ids=wanted, state=False)
     if newest is not None:
-        return Window(name, newest, after=behind, before=until)
-    return Window(name, most, newest=until is not None and behind is None, after=behind, before=until)
+        return Window(name, newest, after=behind, before=until, state=False)
+    newer = until is not None and behind is None
+    return Window(name, most, newest=newer, after=behind, before=until, state=False)

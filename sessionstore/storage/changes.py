@@ -68,7 +68,7 @@ class Append:
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """A removal or replacement of items of one log. Exactly one of the first four kinds of change is asked for.
+    """A removal or replacement of items of one log. Asks for one of the first four kinds of change.
 
     Attributes:
         key: The session.
@@ -76,7 +76,7 @@ class Edit:
         newest: Remove this many of the newest items, and return them. If one of them is of a later shape version than
             ``known``, nothing is removed.
         after: Remove all items behind this position, and append ``items``.
-        keep: Remove all items except this many of the newest.
+        keep: Remove all items except this many of the newest; with ``after``, once ``items`` are appended.
         put: Replace the text of the item at this position.
         items: The items to append, with ``after``. Their ids may be those of removed items.
         id: The id of the edit in the journal.

@@ -49,6 +49,7 @@ class Window:
         after: Only items behind this position; None: from the first.
         before: Only items before this position; None: to the last.
         ids: Only items with these ids; None: any.
+        state: Whether the document has the state. False: it is "", and is not read.
     """
 
     log: str = ""
@@ -57,3 +58,4 @@ class Window:
     after: int | None = None
     before: int | None = None
     ids: tuple[str, ...] | None = None
+    state: bool = True

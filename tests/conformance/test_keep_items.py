@@ -65,3 +65,18 @@ async def test_an_id_that_was_removed_may_come_again(desk: SessionManager[Chat])
     await desk.append_items("s", [1, 2, 3, 4], ids=["m1", "m2", "m3", "m4"])
     assert data(await desk.append_items("s", [4, 1], ids=["m4", "m1"])) == [1]
     assert data(await desk.get_items("s")) == [3, 4, 1]
+
+
+async def test_a_replacement_removes_the_oldest_items_too(desk: SessionManager[Chat]) -> None:
+    await desk.append_items("s", [1, 2, 3])
+    await desk.append_items("s", ["x"], log="other")
+    replaced = await desk.replace_items("s", [4, 5], after=2)
+    assert [item.position for item in replaced.items] == [5, 6]
+    assert data(await desk.get_items("s")) == [2, 4, 5]
+    assert data(await desk.replace_items("s", [6, 7, 8, 9])) == [6, 7, 8, 9]
+    assert data(await desk.get_items("s")) == [7, 8, 9]
+    await desk.replace_items("s", [], after=9)
+    assert data(await desk.get_items("s")) == [7, 8]
+    assert data(await desk.get_items("s", log="other")) == ["x"]
+    (info,) = (await desk.list_sessions()).sessions
+    assert info.item_count == 3

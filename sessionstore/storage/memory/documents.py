@@ -159,7 +159,7 @@ class Documents(dict[Key, Document]):
         if unknown := self.logs.unknown(edit):
             return Edited(found.summary, done=False, removed=[unknown.stored])
         removed = self.logs.remove(edit)
-        summary = self._append(edit.key, edit.items, edit.id, now, None)
+        summary = self._append(edit.key, edit.items, edit.id, now, None if edit.after is None else edit.keep)
         popped = [entry.stored for entry in removed] if edit.newest is not None else []
         return Edited(summary, done=True, changed=len(removed), removed=popped)
 

@@ -93,10 +93,9 @@ class Logs:
         of_log = [entry for entry in self._entries.get(edit.key, ()) if entry.log == edit.log]
         if edit.newest is not None:
             return self._remove(edit.key, _newest(of_log, edit.newest))
-        if edit.keep is not None:
-            return self.keep(edit.key, edit.log, edit.keep)
-        after = edit.after
-        return [] if after is None else self._remove(edit.key, [it for it in of_log if it.position > after])
+        if (after := edit.after) is not None:
+            return self._remove(edit.key, [it for it in of_log if it.position > after])
+        return [] if edit.keep is None else self.keep(edit.key, edit.log, edit.keep)
 
     def unknown(self, edit: Edit) -> Entry | None:
         """Returns one of the newest items that the caller of an edit cannot read; None: there is none."""

@@ -118,6 +118,8 @@ class MemoryStorageProvider(StorageProvider):
         found = [self._documents.access(it.summary.key, now) if touch and it is not None else it for it in seen]
         if window is not None:
             found = [it and it._replace(items=self._documents.logs.read(it.summary.key, window)) for it in found]
+            if not window.state:
+                found = [it and it._replace(state="") for it in found]
         return found if journal else [document and document._replace(journal=None) for document in found]
 
     @_one_thread_at_a_time

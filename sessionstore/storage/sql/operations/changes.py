@@ -187,7 +187,8 @@ class Changes:
         if edit.newest and not changed and (unknown := await self._unknown(edit, lease)):
             return Edited(row.summary, done=False, removed=unknown)
         removed = 0 if edit.put is not None else changed
-        change = Change(row, edit.id, edit.items, removed=removed)
+        keep = None if edit.after is None else edit.keep
+        change = Change(row, edit.id, edit.items, keep, removed=removed)
         summary = (await self._placing.place([change], lease))[edit.key]
         return Edited(summary, done=True, changed=changed, removed=popped)
 
@@ -203,10 +204,10 @@ class Changes:
             fields = log | {"kept": edit.newest, "known": edit.known}
             rows = await lease.fetch(statements.pop_items, fields)
             return len(rows), [StoredItem(*row) for row in sorted(rows, key=lambda row: row[0])]
-        if edit.keep is not None:
-            return len(await self._placing.trim([log], edit.keep, lease)), ()
         if edit.after is not None:
             return len(await lease.fetch(statements.cut_items, log | {"position": edit.after})), ()
+        if edit.keep is not None:
+            return len(await self._placing.trim([log], edit.keep, lease)), ()
         return 0, ()
 
     async def _unknown(self, edit: Edit, lease: Lease) -> Sequence[StoredItem]:

@@ -37,7 +37,7 @@ class Reads:
 
     async def read(self, keys: Iterable[Key], *, journal: bool = False, window: Window | None = None) -> Sequence[Row]:
         """Reads the rows of the live sessions among these, with the items of a window. Is no access."""
-        if window is not None and window.limit > 0:
+        if window is not None and (window.limit > 0 or not window.state):
             statement = self._statements.get_window(Shape.of(window), journal=journal)
             return await self._fetching.batch(statement, unique(keys), writing=False, shared=window_fields(window))
         statement = self._statements.get_with_journal if journal else self._statements.get

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, TypeAlias
 
 from sqlalchemy import BigInteger, ColumnElement, Integer, Table, Text, case, func, literal_column
@@ -21,6 +21,9 @@ _WITHOUT_ITEMS: Final[Mapping[str, _Element]] = {
     "item_count": literal_column("0", BigInteger()),
     "appends": literal_column("''", Text()),
 }
+
+
+_NO_STATE: Final = literal_column("''", Text()).label("state")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,11 @@ class Columns:
             of_items(t, "item_count"),
         )
         return cls(summary, (*summary, backend.text(t.c.state).label("state"), state_version(t)), duration)
+
+    def stateless(self) -> Columns:
+        """Returns columns with an empty text in the place of the state, which then is not read."""
+        document = [_NO_STATE if column.key == "state" else column for column in self.document]
+        return replace(self, document=document)
 
     def sliding(self, rows: Any, now: _Element) -> Sliding:
         """Builds the effect that an access at this time has on the expiry of the rows."""

@@ -54,11 +54,13 @@ class Shape(NamedTuple):
     after: bool
     before: bool
     ids: bool
+    state: bool = True
 
     @classmethod
     def of(cls, window: Window) -> Shape:
         """Returns the form of a window."""
-        return cls(window.newest, window.after is not None, window.before is not None, window.ids is not None)
+        bounds = (window.after is not None, window.before is not None, window.ids is not None)
+        return cls(window.newest, *bounds, window.state)
 
 
 class Items(TypeDecorator[Any]):
@@ -110,10 +112,10 @@ class ItemReading:
         self._reading = reading
 
     def get(self, batch: FromClause, columns: Columns, shape: Shape) -> Select[Any]:
-        return self._reading.get(batch, columns).add_columns(self._joined(shape))
+        return self._reading.get(batch, _read(columns, shape)).add_columns(self._joined(shape))
 
     def get_with_journal(self, batch: FromClause, columns: Columns, shape: Shape) -> Select[Any]:
-        return self._reading.get_with_journal(batch, columns).add_columns(self._joined(shape))
+        return self._reading.get_with_journal(batch, _read(columns, shape)).add_columns(self._joined(shape))
 
     def find(self, *, owned: bool) -> Statement:
         """Finds items by their ids. Of several sessions that have an item of an id, the one created first is found."""
@@ -172,3 +174,8 @@ class ItemReading:
         parts = (chosen.position, backend.micros_of(chosen.created_at), version, backend.text(chosen.item))
         joined = select(backend.joined(*parts)).correlate(t).scalar_subquery()
         return type_coerce(joined, Items()).label("items")
+
+
+def _read(columns: Columns, shape: Shape) -> Columns:
+    """Returns the columns without the state, if the window leaves it out."""
+    return columns if shape.state else columns.stateless()

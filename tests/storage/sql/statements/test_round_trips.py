@@ -67,6 +67,19 @@ async def test_an_update_of_a_session_that_was_just_written_takes_one_round_trip
     assert (seen.round_trips, seen.connections) == (3, 0), seen.statements
 
 
+async def test_items_are_read_without_the_state(wired: Wired, postgres: Database) -> None:
+    wire, _, chats = wired
+    await chats.create_session("s", items=["a", "b"])
+    with wire.counting() as seen:
+        for options in ({}, {"last": 1}, {"last": 0}, {"after": 1}, {"before": 2}, {"ids": ["x"]}):
+            assert (await chats.get_items("s", **options)).success
+    assert len(seen.statements) == 6
+    assert not any("sessions.state AS" in statement for statement in seen.statements), seen.statements
+    with wire.counting() as seen:
+        assert (await chats.get_session("s", last_items=1)).unwrap() == new_chat("s")
+    assert "sessions.state AS" in seen.statements[0]
+
+
 async def test_a_read_moves_the_expiry_at_most_once_per_tenth_of_a_ttl(wired: Wired, clock: ManualClock) -> None:
     wire, _, chats = wired
     await _warmed_up_touches(chats, clock)
