@@ -33,7 +33,8 @@ class Block:
     after: str
 
 
-def _blocks() -> list[Block]:
+def blocks() -> list[Block]:
+    """All blocks of all documents."""
     return [
         Block(document.name, block[1], block[2], re.split(r"\.\s", block.string[block.end() :].lstrip())[0])
         for document in DOCUMENTS
@@ -45,10 +46,12 @@ def _named(blocks: list[Block]) -> list[object]:
     return [pytest.param(block, id=f"{block.document}-{number}") for number, block in enumerate(blocks, 1)]
 
 
-PYTHON = [block for block in _blocks() if block.language == "python"]
+PYTHON = [block for block in blocks() if block.language == "python"]
 # Of a service with an environment and an Alembic of its own: tests/packaging/test_deploying.py runs them there.
-OF_A_SERVICE = [block for block in _blocks() if block.language in ("bash", "ini", "py")]
-COMMANDS = [block for block in _blocks() if block.language in ("sh", "crontab", "yaml")]
+OF_A_SERVICE = [block for block in blocks() if block.language in ("bash", "ini", "py")]
+# Of a server of PostgreSQL and its programs: test_deploying.py runs them there.
+ON_A_SERVER = [block for block in blocks() if block.language in ("shell", "sql")]
+COMMANDS = [block for block in blocks() if block.language in ("sh", "crontab", "yaml")]
 
 
 # The service that `sessionstore migrate states service:chats` speaks of.
@@ -72,9 +75,9 @@ def in_a_fresh_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_every_document_has_its_blocks_found() -> None:
     fences = sum(document.read_text(encoding="utf-8").count("\n```") for document in DOCUMENTS)
-    assert len(_blocks()) * 2 == fences
-    assert len(PYTHON) + len(COMMANDS) + len(OF_A_SERVICE) == len(_blocks())
-    assert {block.document for block in OF_A_SERVICE} == {"deploying.md"}
+    assert len(blocks()) * 2 == fences
+    assert len(PYTHON) + len(COMMANDS) + len(OF_A_SERVICE) + len(ON_A_SERVER) == len(blocks())
+    assert {block.document for block in [*OF_A_SERVICE, *ON_A_SERVER]} == {"deploying.md"}
 
 
 @pytest.mark.parametrize("block", _named(PYTHON))
