@@ -7,7 +7,7 @@ from typing import NamedTuple, TypeVar
 
 import pytest
 
-from sessionstore import SessionManager, StorageProvider, UpdateOutcomeUnknownError, open_storage
+from sessionstore import SessionConflictError, SessionManager, StorageProvider, UpdateOutcomeUnknownError, open_storage
 from tests.support.clock import ManualClock
 from tests.support.documents import TTL, Chat, draft, increment, key, new_chat
 from tests.support.postgres import PostgresServer
@@ -89,6 +89,40 @@ async def test_each_of_several_creations_gets_its_own_session(service: Service, 
     assert [creation.created for creation in made] == [True, False, True, False]
     assert made[0].document == made[3].document
     assert await service.storage.exists_many([key("a"), key("b")]) == [True, True]
+
+
+@_LOST
+async def test_an_append_creates_its_session_once(service: Service, fault: Fault) -> None:
+    for created, positions in ((True, [1]), (False, [2])):
+        appended = await service.broken(fault, service.chats.append_items("s", ["a"], create=True))
+        assert (appended.created, [item.position for item in appended.items]) == (created, positions)
+    assert [item.data for item in (await service.others.get_items("s")).items] == ["a", "a"]
+
+
+@_LOST
+@pytest.mark.parametrize("expired", [False, True])
+async def test_a_fork_finds_its_own_copy(service: Service, fault: Fault, expired: bool) -> None:
+    if expired:
+        await service.others.create_session("copy", items=["old"])
+        service.clock.advance(2 * TTL)
+    await service.others.create_session("s", items=["a", "b", "c"], owner_id="u1")
+    forked = await service.broken(fault, service.chats.fork_session("s", "copy", until=2))
+    assert (forked.created, forked.unwrap(), forked.last_position) == (True, new_chat("s"), 2)
+    found = await service.others.get_session("copy", last_items=9)
+    assert found.version == forked.version
+    assert [(item.position, item.data) for item in found.items] == [(1, "a"), (2, "b")]
+    again = await service.chats.fork_session("s", "copy")
+    assert isinstance(again.error, SessionConflictError)
+
+
+@_LOST
+async def test_a_fork_finds_the_session_of_another_call(service: Service, fault: Fault) -> None:
+    await service.others.create_session("s", items=["a"])
+    other = await service.others.create_session("copy", items=["b"])
+    forked = await service.broken(fault, service.chats.fork_session("s", "copy"))
+    assert isinstance(forked.error, SessionConflictError)
+    assert forked.error.actual == other.version
+    assert [item.data for item in (await service.others.get_items("copy")).items] == ["b"]
 
 
 @_LOST
