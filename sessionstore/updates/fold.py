@@ -262,11 +262,7 @@ class Fold:
         return self.keyed or bool(self._attempts)
 
     def document(self, summary: Summary) -> Document:
-        """The document after the write.
-
-        Args:
-            summary: The facts about the session after the write.
-        """
+        """The document after the write, with the facts about the session of then."""
         assert self._read is not None
         assert self.write is not None
         journal = self._read.journal

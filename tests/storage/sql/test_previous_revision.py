@@ -107,6 +107,8 @@ async def test_states_of_another_shape_are_read_and_not_written(old_url: str) ->
             await newer.update_session("a", count)
         with pytest.raises(SchemaError, match="needs revision 0002"):
             await newer.create_session("e")
+        with pytest.raises(SchemaError, match="needs revision 0002"):
+            await newer.upgrade_states()
         outcomes = await asyncio.gather(
             *(newer.update_session(name, count) for name in "ab"),
             *(chats.update_session(name, increment) for name in "cd"),
