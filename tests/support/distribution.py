@@ -32,6 +32,9 @@ _SLOW: Final = (
     "tests/model/",
     "tests/packaging/",
     "tests/migrate/test_alembic.py",
+    "tests/migrate/test_autogenerate.py",
+    "tests/migrate/test_host.py",
+    "tests/migrate/test_scripts.py",
     "tests/storage/sql/operations/test_cancelled_everywhere.py",
 )
 # Coverage doubles what Python computes. What these tests run of the library, others run too: tests/storage uses both
