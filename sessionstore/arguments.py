@@ -192,6 +192,8 @@ def _shown(number: int) -> str:
 
 
 def _check_sequence(given: object, name: str) -> None:
+    if type(given) is list or type(given) is tuple:  # the usual ones, without the look at abstract classes
+        return
     # A text is a sequence of its characters, and a single item given by accident.
     if not isinstance(given, Sequence) or isinstance(given, str | bytes | bytearray | memoryview):
         raise ConfigurationError(f"{name} must be a list or another sequence, not {named(type(given))}")

@@ -24,7 +24,7 @@ from .conversations import Conversations
 _SEEDED: Final = 50
 """How many messages the conversations have that many callers write."""
 
-_GROW_SECONDS: Final = 20.0
+GROW_SECONDS: Final = 90.0
 """How long one may take to make conversations of one length."""
 
 _MOST_TURNS: Final = 40
@@ -175,7 +175,7 @@ class Company:
             async with _opened(keeper):
                 for length in sorted(sessions):
                     try:
-                        async with asyncio.timeout(_GROW_SECONDS):
+                        async with asyncio.timeout(GROW_SECONDS):
                             await keeper.fill(sessions[length], length)
                     except TimeoutError:
                         self._bench.console.print(f"{name}: {length:,} messages take too long")

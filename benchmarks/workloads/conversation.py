@@ -8,7 +8,7 @@ from statistics import median
 from ..bench import Bench
 from ..conversations import reaping
 from ..conversations.conversations import MESSAGE_BYTES, WINDOW
-from ..conversations.playing import JOBS, Company, Cost, Costs, appends, turns
+from ..conversations.playing import GROW_SECONDS, JOBS, Company, Cost, Costs, appends, turns
 from ..figures import NONE, turns_table
 from ..report import Plot, Section, Table
 
@@ -49,9 +49,9 @@ async def run(bench: Bench) -> Section:
         f"{holes} positions are missing. By length, one caller calls; log is the write-ahead log that the server wrote "
         "a call, without full-page images; processor is the time of the client's processor. The last three columns are "
         "in times of the shortest conversation, by the round; there a turn reads what there is, and only from "
-        f"{WINDOW} messages on as many as in the longer ones. Who cannot make conversations of a length in 20 seconds "
-        "has no figures for it. The reaper deletes sessions and their items, in batches of 5,000 rows of both; a "
-        "session is deleted at once, however long."
+        f"{WINDOW} messages on as many as in the longer ones. Who cannot make conversations of a length in "
+        f"{GROW_SECONDS:.0f} seconds has no figures for it. The reaper deletes sessions and their items, in batches of "
+        "5,000 rows of both; a session is deleted at once, however long."
     )
     return Section("Conversations", text, tables, [_plot(conversed, names, lengths)])
 

@@ -81,13 +81,15 @@ class SingleReads:
         self, asked: Sequence[tuple[Key, str | None, Window]], *, touch: bool
     ) -> Sequence[Document | None]:
         """Reads sessions with items for concurrent callers: one statement for each window that they asked for."""
-        found: dict[tuple[Key, str | None, Window], Document | None] = {}
-        for window in dict.fromkeys(window for _, _, window in asked):
-            calls = [call for call in asked if call[2] == window]
-            keys, owners = [key for key, _, _ in calls], [owner_id for _, owner_id, _ in calls]
-            documents = await self._get_many(keys, touch=touch, owners=owners, window=window)
-            found |= dict(zip(calls, documents, strict=True))
-        documents = [found[call] for call in asked]
+        by_window: dict[Window, list[int]] = {}
+        for index, (_, _, window) in enumerate(asked):
+            by_window.setdefault(window, []).append(index)
+        documents: list[Document | None] = [None] * len(asked)
+        for window, indexes in by_window.items():
+            keys, owners = [asked[index][0] for index in indexes], [asked[index][1] for index in indexes]
+            found = await self._get_many(keys, touch=touch, owners=owners, window=window)
+            for index, document in zip(indexes, found, strict=True):
+                documents[index] = document
         self._windows[touch].fit([_length_of(it) for it in documents if it is not None], BATCH_CHARS)
         return documents
 
