@@ -7,7 +7,20 @@ from typing import Final, TypeAlias
 
 from ..bench import Bench
 from ..report import Section
-from . import contended, conversation, fleet, get, growth, held, hot, memory, processes, read_modify_write, reaping
+from . import (
+    contended,
+    conversation,
+    fleet,
+    get,
+    growth,
+    held,
+    hot,
+    memory,
+    migration,
+    processes,
+    read_modify_write,
+    reaping,
+)
 
 Workload: TypeAlias = Callable[[Bench], Awaitable[Section]]
 
@@ -22,6 +35,7 @@ WORKLOADS: Final[Mapping[str, Workload]] = {
     "hot": hot.run,
     "growth": growth.run,
     "reaper": reaping.run,
+    "migration": migration.run,
     "memory": memory.run,
 }
 """In the order of the report."""

@@ -39,6 +39,7 @@ SECTIONS = [
     "HOT updates",
     "Growth",
     "Reaper",
+    "Migration",
     "Client memory",
 ]
 
