@@ -34,7 +34,7 @@ _UPDATE = """
 """
 _READ = "SELECT state::text, version FROM sessionstore.sessions WHERE namespace = %s AND session_id = %s"
 _WAITING = """
-    SELECT FROM pg_stat_activity WHERE application_name = 'sessionstore migrate' AND wait_event_type = 'Lock'
+    SELECT pid FROM pg_stat_activity WHERE application_name = 'sessionstore migrate' AND wait_event_type = 'Lock'
 """
 
 

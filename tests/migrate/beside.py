@@ -90,14 +90,16 @@ class Programs:
             self._turned.set()
 
 
-def of_the_library(storage: StorageProvider) -> Turn:
-    """The turn of a service: an update, an append, and a read of both."""
+def of_the_library(storage: StorageProvider, *, items: bool) -> Turn:
+    """The turn of a service: an update, perhaps an append, and a read."""
     manager: SessionManager[dict[str, Any]] = SessionManager(new_chat, storage)
 
     async def turn(name: str) -> None:
         (await manager.update_session(name, increment)).unwrap()
-        (await manager.append_items(name, [name])).unwrap()
-        assert len((await manager.get_session(name, last_items=1)).items) == 1
+        (await manager.get_session(name)).unwrap()
+        if items:
+            (await manager.append_items(name, [name])).unwrap()
+            assert len((await manager.get_session(name, last_items=1)).items) == 1
 
     return turn
 

@@ -15,6 +15,7 @@ from sessionstore.storage.sql.tables import REVISIONS
 from tests.support.postgres import Database, dsn
 
 from ..support.bystander import ask
+from ..support.databases import driven
 from .beside import Programs, make_sessions, of_sql, of_the_library, states_of
 from .later import WITH_COLUMNS, WITH_INDEX
 
@@ -45,12 +46,28 @@ async def test_a_program_goes_on_while_the_tables_get_items_and_lose_them(bare_d
     assert states_of(bare_database) == programs.written
 
 
+async def test_the_library_goes_on_with_states_while_its_tables_get_items_and_lose_them(
+    bare_database: Database, driver: str
+) -> None:
+    migrate.upgrade(bare_database.url, revision=REVISIONS[0])
+    make_sessions(bare_database)
+    programs = Programs()
+    async with (
+        open_storage(driven(bare_database.url, driver)) as storage,
+        programs.running([of_the_library(storage, items=False)] * _WRITERS),
+    ):
+        for _ in range(2):
+            await _up_and_down(bare_database.url, programs, REVISIONS)
+    assert programs.errors == []
+    assert states_of(bare_database) == programs.written
+
+
 async def test_the_library_goes_on_while_its_tables_get_an_index_and_columns_and_lose_them(
     postgres: Database, url: str, later: Path
 ) -> None:
     make_sessions(postgres)
     programs = Programs()
-    async with open_storage(url) as storage, programs.running([of_the_library(storage)] * _WRITERS):
+    async with open_storage(url) as storage, programs.running([of_the_library(storage, items=True)] * _WRITERS):
         await _up_and_down(postgres.url, programs, [REVISIONS[-1], WITH_INDEX, WITH_COLUMNS])
     assert programs.errors == []
     assert states_of(postgres) == programs.written
