@@ -35,6 +35,7 @@ _SLOW: Final = (
     "tests/migrate/test_autogenerate.py",
     "tests/migrate/test_host.py",
     "tests/migrate/test_scripts.py",
+    "tests/migrate/test_previous_code.py",
     "tests/storage/sql/operations/test_cancelled_everywhere.py",
 )
 # Coverage doubles what Python computes. What these tests run of the library, others run too: tests/storage uses both
