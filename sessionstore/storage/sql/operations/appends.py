@@ -17,7 +17,7 @@ from ....concurrency.loops import PerLoop
 from ....concurrency.retry_window import until_told
 from ....concurrency.sent import Outdated, Sent, SentTogether, noted, noting
 from ....errors import StorageUnavailableError
-from ... import Append, Document, Key, Summary
+from ... import Append, Key, Summary
 from ...harvest import Harvest
 from ...items import chars_of
 from ...journal import new_write_id
@@ -28,8 +28,7 @@ from .reads import Reads
 from .rounds import Rounds
 
 _MISSES: Final = 4
-"""After this many misses, or looks at a row that was held, an append may queue for the lock of the row, so that it does
-not starve."""
+"""After this many misses an append takes the lock of the row, so that it does not starve."""
 
 _MIN_PARALLEL: Final = 4
 """The fewest sessions of a batch that runs beside another one, while that one waits for the disk."""
@@ -97,25 +96,20 @@ class Appends:
         if sent is not None:
             sent.begin()
         rounds: Rounds | None = None
-        seen: Summary | None = None
         misses = 0
         while True:
             answer = await self._combiner.call(append.key, _Asked(append, sent))
             if answer is not _Missed.MISSED:
                 return answer
-            found = next(map(document_of, await self._reads.read([append.key], journal=True)), None)
-            if _refused(append, found):
+            if await self._refused(append):
                 return None
             # Another transaction holds the row, or changed it a moment ago. This caller waits apart from the batches.
+            # Its answer may have been lost before, and then its id is among those that cannot land any more.
+            append = append.anew()
             rounds = rounds or Rounds(self._reads.held)
-            free = await rounds.until_free([append.key], unwritten=True, looks=_MISSES)
+            await rounds.until_free([append.key], unwritten=True)
             misses += 1
-            # A row that changes is held by one caller after the other, and this one might never find it free. A row
-            # that stays as it is is held by one transaction, for which no connection shall wait.
-            now = found and found.summary
-            busy = (seen is not None and now != seen) or (free and not misses % _MISSES)
-            seen = now
-            if busy and (landed := await self._under_lock(append, sent)) is not None:
+            if not misses % _MISSES and (landed := await self._under_lock(append, sent)) is not None:
                 return landed
 
     async def _under_lock(self, append: Append, sent: Sent | None) -> Summary | None:
@@ -136,6 +130,14 @@ class Appends:
         if isinstance(landed, Exception):
             raise landed
         return landed
+
+    async def _refused(self, append: Append) -> bool:
+        """Whether the session is gone, has another owner or position, or keeps the idempotency key."""
+        documents = map(document_of, await self._reads.read([append.key], journal=True))
+        document = next(documents, None)
+        if document is None:
+            return not append.creates
+        return not append.suits(document.summary, document.journal.keys if document.journal else "")
 
     async def _send(self, batch: Batch[Key, _Asked, _Answer]) -> None:
         await in_parts(batch, self._do)
@@ -257,13 +259,6 @@ def _group(calls: Sequence[_AppendCall]) -> Group | None:
     if len(chosen) == 1:
         return Group(first.key, chosen, first, places)
     return Group(first.key, chosen, replace(first, items=harvest.items, id=new_write_id()), places)
-
-
-def _refused(append: Append, found: Document | None) -> bool:
-    """Whether the session is gone, has another owner or position, or keeps the idempotency key."""
-    if found is None:
-        return not append.creates
-    return not append.suits(found.summary, found.journal.keys if found.journal else "")
 
 
 def _conditional(append: Append) -> bool:

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Final
 
 from ....concurrency.retry_window import until_told
 from ....errors import StorageUnavailableError, UpdateOutcomeUnknownError
-from ... import Edit, Edited, Key, Summary
+from ... import Edit, Edited, Key
 from ...journal import Fate, new_write_id
 from ..faults import LOCK_NOT_AVAILABLE
 from ..statements.compiled import Statements
-from ..statements.rows import Locked, document_of, key_fields
+from ..statements.rows import Locked, key_fields
 from .changes import Changes, Done, Held, fate_of
 from .fetching import Fetching
 from .reads import Reads
 from .rounds import Rounds
-
-_LOOKS: Final = 4
-"""After this many looks at a row that was held, an edit finds out whether others keep writing the row."""
 
 
 class Edits:
@@ -44,21 +40,14 @@ class Edits:
 
     async def _edit(self, edit: Edit) -> Edited | None:
         rounds = Rounds(self._reads.held)
-        seen: Sequence[Summary] = ()
         editing = _Editing(edit, self._changes, self._statements, self._fetching)
         while True:
             edited = await until_told(editing.attempt)
             if not isinstance(edited, Held):
                 return edited
-            if await rounds.until_free([edit.key], unwritten=True, looks=_LOOKS):
-                # The row seems free. If other callers keep changing it, the edit queues for its lock.
-                editing.waiting = not editing.waiting
-                continue
-            found = [document_of(row).summary for row in await self._reads.read([edit.key])]
-            # Several callers hold a row that changes, one after the other. The edit queues among them. A row that stays
-            # as it is is held by one transaction, for which no connection shall wait.
-            editing.waiting = found != (seen or found)
-            seen = found
+            await rounds.until_free([edit.key], unwritten=True)
+            # The row seems free. If other callers keep changing it, the edit queues for its lock.
+            editing.waiting = not editing.waiting
 
 
 class _Editing:

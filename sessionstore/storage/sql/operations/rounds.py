@@ -6,7 +6,6 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection
-from math import inf
 from time import monotonic
 from typing import Final, TypeAlias
 
@@ -64,7 +63,7 @@ class Rounds:
             raise not_kept(swallowed)
         return await self.until_free(pending, unwritten=unwritten)
 
-    async def until_free(self, pending: Collection[Key], *, unwritten: bool, looks: float = inf) -> Collection[Key]:
+    async def until_free(self, pending: Collection[Key], *, unwritten: bool) -> Collection[Key]:
         """Pauses until a row of these keys is held by no other transaction.
 
         Only reads are sent meanwhile. A caller whose time is over during the wait is told that nothing was written,
@@ -73,8 +72,6 @@ class Rounds:
         Args:
             pending: The keys.
             unwritten: Whether nothing of the call was written so far.
-            looks: After this many looks it returns in any case. Each look may find a row that other callers keep
-                writing held by another one of them.
 
         Returns:
             The keys whose rows no other transaction holds.
@@ -82,12 +79,10 @@ class Rounds:
         Raises:
             StorageUnavailableError: As pause().
         """
-        looked = 0
         while True:
             await self.pause(pending, unwritten=unwritten)
             held = set(await self._held(pending))
-            looked += 1
-            if (free := [key for key in pending if key not in held]) or looked >= looks:
+            if free := [key for key in pending if key not in held]:
                 return free
 
     async def pause(self, waiting: Collection[Key], *, unwritten: bool = False) -> None:

@@ -15,6 +15,7 @@ from sessionstore import SqlStorageProvider, StorageError, UpdateOutcomeUnknownE
 from sessionstore.concurrency.deadline import within
 from sessionstore.concurrency.sent import Sent, noting
 from sessionstore.storage import Append, Fork, NewItem, Summary, Write
+from sessionstore.storage.sql.operations import rounds
 from tests.support.bystander import ask, dsn, kill_connections, locked
 from tests.support.clock import ManualClock
 from tests.support.documents import draft, key
@@ -196,6 +197,28 @@ async def test_an_append_whose_answers_were_lost_and_that_lands_late_is_there_on
         *(f'"after {n}"' for n in range(20)),
     ]
     assert [text for _, text in log_of(postgres, "t")] == ['"t"', "2"]
+
+
+async def test_an_append_whose_answer_was_lost_lands_although_the_row_is_held_afterwards(
+    storage: SqlStorageProvider, gateway: LateGateway, postgres: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rounds, "HELD_SECONDS", 5.0)
+    plain = storage._fetching.batch
+    with closing(psycopg.connect(dsn(postgres.url))) as holder:
+
+        async def batch(pair: Any, *args: Any, **how: Any) -> Sequence[Any]:
+            rows = await plain(pair, *args, **how)
+            if pair is storage._statements.settled_appends:  # before the append is sent again
+                holder.execute("SELECT FROM sessionstore.sessions WHERE session_id = 's' FOR UPDATE")
+            elif pair is storage._statements.held:
+                holder.rollback()
+            return rows
+
+        monkeypatch.setattr(storage._fetching, "batch", batch)
+        gateway.late = 1
+        assert taken(await storage.append(Append(key("s"), items("1")))) == [1]
+    await gateway.land()
+    assert log_of(postgres) == [(1, "1")]
 
 
 @pytest.mark.parametrize("since", [0, 1, 40])
