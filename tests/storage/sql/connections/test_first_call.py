@@ -142,7 +142,7 @@ _ON_POSTGRES: list[tuple[Callable[[Place], str], type[SessionStoreError], str]] 
     (Place.wrong_password, StorageUnavailableError, "user, password"),
     (Place.no_such_database, StorageUnavailableError, "could not use postgresql"),
     (Place.too_many_connections, StorageUnavailableError, "overloaded"),
-    (Place.no_rights, StorageError, "grant it USAGE"),
+    (Place.no_rights, StorageError, "GRANT USAGE ON SCHEMA sessionstore TO "),
     (Place.no_schema, SchemaError, _UPGRADE),
     (Place.no_revision, SchemaError, _UPGRADE),
     (Place.newer_revision, SchemaError, "upgrade sessionstore"),
