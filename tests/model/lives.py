@@ -269,7 +269,12 @@ def _plain(answer: Any) -> Any:
             )
         )
     if isinstance(answer, Document):
-        return (json.loads(answer.state), _plain(answer.summary), _plain(answer.journal), _plain(answer.items))
+        return (
+            answer.state and json.loads(answer.state),
+            _plain(answer.summary),
+            _plain(answer.journal),
+            _plain(answer.items),
+        )
     if isinstance(answer, Page):
         return (_plain(answer.sessions), answer.next, list(map(json.loads, answer.states)))
     if isinstance(answer, Journal):
