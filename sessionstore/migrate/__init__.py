@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import threading
 import time
 from collections.abc import Callable, Generator
@@ -23,6 +24,7 @@ from sqlalchemy.sql.ddl import CreateSchema
 
 from ..errors import ConfigurationError, SchemaError, StorageUnavailableError
 from ..storage.sql.faults import LOCK_NOT_AVAILABLE
+from ..storage.sql.revisions import only_adds
 from ..storage.sql.tables import REVISIONS
 from .connection import connected
 from .faults import faults, guarded, waited
@@ -32,6 +34,8 @@ from .target import Target
 __all__ = ["HEAD", "Target", "check", "current", "downgrade", "migrating", "sql", "upgrade"]
 
 HEAD: Final = "head"
+
+_LOG: Final = logging.getLogger("sessionstore.migrate")
 
 _PAUSE: Final = 0.5
 """Seconds for which a migration lets other transactions use the tables before it asks for its lock again."""
@@ -75,6 +79,7 @@ def upgrade(
     """Makes or upgrades the tables. May be called again, and from many processes and threads at once.
 
     Waits for other migrations of the same schema and for transactions that use its tables, and logs what it waits for.
+    Leaves tables of a newer revision as they are, if this version works with them.
 
     Args:
         url: The database; None: ``SESSIONSTORE_DATABASE_URL``, else the default SQLite file.
@@ -85,11 +90,13 @@ def upgrade(
     Raises:
         StorageError: The database failed or could not be reached. StorageUnavailableError: also if a lock was not free
             in time.
-        SchemaError: The database is at a revision that this version does not know.
+        SchemaError: The database is at a revision that this version neither knows nor works with.
         ConfigurationError: An argument is invalid, or the encoding of the database is not UTF-8.
     """
     target = Target.of(url, schema, lock_timeout)
-    guarded(target, "a migration", lambda: _migrate(target, lambda config: command.upgrade(config, revision)))
+    guarded(
+        target, "a migration", lambda: _migrate(target, lambda config: command.upgrade(config, revision), upward=True)
+    )
 
 
 def downgrade(
@@ -98,7 +105,8 @@ def downgrade(
     """Takes back the revisions after ``revision``. "base" takes back all of them and deletes every session.
 
     Raises:
-        StorageError, SchemaError: As upgrade().
+        StorageError: As upgrade().
+        SchemaError: The database is at a revision that this version does not know.
     """
     target = Target.of(url, schema, lock_timeout)
     guarded(target, "a migration", lambda: _migrate(target, lambda config: command.downgrade(config, revision)))
@@ -122,6 +130,8 @@ def current(url: str | None = None, *, schema: str | None = None) -> str | None:
 def check(url: str | None = None, *, schema: str | None = None) -> None:
     """Compares the tables with those that this version needs. Changes nothing.
 
+    Does not compare the tables of a newer revision that this version works with.
+
     Raises:
         SchemaError: The database is at another revision, or its tables differ from those of the revision.
         StorageError: The database failed or could not be reached.
@@ -144,6 +154,8 @@ def _compare(target: Target, wanted: str) -> None:
     with connected(target) as connection:
         context = _context(connection, target)
         found = _revision(context, target)
+        if only_adds(found):
+            return
         if found != wanted:
             known = found is None or found in REVISIONS
             remedy = f"run `sessionstore migrate upgrade{target.option}`" if known else "upgrade sessionstore"
@@ -162,19 +174,37 @@ def _compare(target: Target, wanted: str) -> None:
             )
 
 
-def _migrate(target: Target, run: Callable[[Config], None]) -> None:
-    with connected(target) as connection:
-        found = _revision(_context(connection, target), target)
+def _migrate(target: Target, run: Callable[[Config], None], *, upward: bool = False) -> None:
     known = {script.revision for script in ScriptDirectory.from_config(_config(target)).walk_revisions()}
-    if found is not None and found not in known:
-        raise SchemaError(
-            f"{target.place} is at revision {found}, which this version of sessionstore does not know; upgrade "
-            "sessionstore",
-            found=found,
-            wanted=REVISIONS[-1],
-        )
-    while not _done(target, run):
-        time.sleep(_PAUSE)
+    while True:
+        found = _found(target)
+        if upward and only_adds(found):
+            _LOG.info(
+                "the tables are at a newer revision, which this version works with: there is nothing to do",
+                extra={"revision": found, "known": REVISIONS[-1]},
+            )
+            return
+        if found is not None and found not in known:
+            raise SchemaError(
+                f"{target.place} is at revision {found}, which this version of sessionstore does not know; upgrade "
+                "sessionstore",
+                found=found,
+                wanted=REVISIONS[-1],
+            )
+        try:
+            if _done(target, run):
+                return
+        except ConfigurationError:
+            # While this process waited for its lock, another one may have upgraded to a revision that is unknown here.
+            if _found(target) == found:
+                raise
+        else:
+            time.sleep(_PAUSE)
+
+
+def _found(target: Target) -> str | None:
+    with connected(target) as connection:
+        return _revision(_context(connection, target), target)
 
 
 def _done(target: Target, run: Callable[[Config], None]) -> bool:

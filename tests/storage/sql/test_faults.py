@@ -51,9 +51,9 @@ async def test_a_schema_that_moved_on_behind_a_provider_tells_its_revision(url: 
     async with open_storage(url) as storage:
         await secretive(storage).create_session("s")
         ask(postgres, "ALTER TABLE sessionstore.sessions RENAME state TO document")
-        ask(postgres, "UPDATE sessionstore.sessionstore_version SET version_num = '9999'")
+        ask(postgres, "UPDATE sessionstore.sessionstore_version SET version_num = '9999_needs_9998'")
         error = await refusal(SchemaError, lambda: secretive(storage).get_session("s"))
-        assert error.found == "9999"
+        assert error.found == "9999_needs_9998"
         assert "upgrade sessionstore" in str(error)
 
 

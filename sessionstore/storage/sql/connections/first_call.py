@@ -13,6 +13,7 @@ from .... import config
 from ....errors import SchemaError
 from ..dialects.dialect import Backend
 from ..drivers.prepared import Prepared
+from ..revisions import only_adds
 from ..tables import DELETIONS, REVISIONS, VERSION_TABLE
 from .lease import Lease
 
@@ -69,13 +70,13 @@ class FirstCall:
         """Why this version cannot work with what is there; None: it can."""
         if seen.hidden or seen.ruled:
             return self._not_to_be_trusted(seen)
-        return None if seen.revision == _WANTED else self._wrong_revision(seen.revision)
+        return None if _works(seen.revision) else self._wrong_revision(seen.revision)
 
     def missing(self, seen: Look) -> SchemaError | None:
         """Why a call missed a table or a column; None: the tables are as they should be."""
         if seen.hidden or seen.ruled:
             return self._not_to_be_trusted(seen)
-        if seen.revision != _WANTED:
+        if not _works(seen.revision):
             return self._wrong_revision(seen.revision)
         if seen.table:
             return None
@@ -118,6 +119,10 @@ class FirstCall:
                 "newer version"
             )
         return SchemaError(text, found=found, wanted=_WANTED)
+
+
+def _works(revision: str | None) -> bool:
+    return revision == _WANTED or only_adds(revision)
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -88,7 +88,7 @@ class Place:
         return self._at_revision("DELETE FROM sessionstore.sessionstore_version")
 
     def newer_revision(self) -> str:
-        return self._at_revision("UPDATE sessionstore.sessionstore_version SET version_num = '9999'")
+        return self._at_revision("UPDATE sessionstore.sessionstore_version SET version_num = '9999_needs_9998'")
 
     def sqlite_new_file(self) -> str:
         return sqlite_url(self._directory / "new.db")
@@ -97,7 +97,7 @@ class Place:
         return self._file("DELETE FROM sessionstore_version")
 
     def sqlite_newer_revision(self) -> str:
-        return self._file("UPDATE sessionstore_version SET version_num = '9999'")
+        return self._file("UPDATE sessionstore_version SET version_num = '9999_needs_9998'")
 
     def sqlite_no_database(self) -> str:
         path = self._directory / "letter.db"
@@ -208,7 +208,7 @@ async def test_the_default_file_is_named_where_it_has_no_tables(
     assert f"the SQLite file '{tmp_path}/sessionstore.db' has no sessionstore tables" in str(error)
 
 
-@pytest.mark.parametrize("found", [None, "9999"])
+@pytest.mark.parametrize("found", [None, "9999_needs_9998"])
 async def test_a_schema_error_tells_what_was_found_and_what_is_wanted(
     request: pytest.FixtureRequest, driver: str, found: str | None
 ) -> None:
