@@ -19,10 +19,10 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
-import psycopg
-
 from sessionstore import Reaper, SessionManager, migrate, open_storage
 from tests.faults.server import Cluster, clusters
+
+from .rows import execute
 
 _NAMESPACE: Final = "deep"
 _WINDOW: Final = 50
@@ -43,6 +43,10 @@ _ITEMS: Final = """
         json_build_object('role', 'user', 'content', repeat(md5(n::text || '{position}'), 8)), now()
     FROM generate_series(1, {sessions}) AS n
 """
+_EXPIRE: Final = f"""
+    UPDATE sessionstore.sessions SET expires_at = now() - interval '1 h'
+    WHERE ctid = ANY (ARRAY(SELECT ctid FROM sessionstore.sessions LIMIT {_REAPED}))
+"""
 
 
 class Deep:
@@ -57,14 +61,20 @@ class Deep:
     def fill(self) -> None:
         migrate.upgrade(self._cluster.url)
         began = time.monotonic()
-        self._run(_SESSIONS.format(namespace=_NAMESPACE, length=self._length, sessions=self._sessions))
+        execute(self._cluster.url, _SESSIONS.format(namespace=_NAMESPACE, length=self._length, sessions=self._sessions))
         for position in range(1, self._length + 1):
-            self._run(_ITEMS.format(namespace=_NAMESPACE, position=position, sessions=self._sessions))
-        self._run("VACUUM (ANALYZE) sessionstore.sessions", "VACUUM (ANALYZE) sessionstore.items", "CHECKPOINT")
+            execute(self._cluster.url, _ITEMS.format(namespace=_NAMESPACE, position=position, sessions=self._sessions))
+        execute(
+            self._cluster.url,
+            "VACUUM (ANALYZE) sessionstore.sessions",
+            "VACUUM (ANALYZE) sessionstore.items",
+            "CHECKPOINT",
+        )
         seconds = time.monotonic() - began
-        [(size, index)] = self._run(
+        [(size, index)] = execute(
+            self._cluster.url,
             "SELECT pg_size_pretty(pg_table_size('sessionstore.items')), "
-            "pg_size_pretty(pg_indexes_size('sessionstore.items'))"
+            "pg_size_pretty(pg_indexes_size('sessionstore.items'))",
         )
         self._tell("items, of sessions", f"{self._sessions * self._length:,} of {self._sessions:,}")
         self._tell("table and its indexes", f"{size} and {index}, filled in {seconds:.0f} s")
@@ -95,15 +105,14 @@ class Deep:
         await self._each("newest 50, cold", self._some(), _read)
 
     async def reap(self) -> None:
-        self._run(f"UPDATE sessionstore.sessions SET expires_at = now() - interval '1 h' WHERE ctid = ANY (ARRAY("
-                  f"SELECT ctid FROM sessionstore.sessions LIMIT {_REAPED}))")  # fmt: skip
+        execute(self._cluster.url, _EXPIRE)
         async with open_storage(self._cluster.url) as storage:
             report = await Reaper(storage).run_once()
         rows = report.deleted * (self._length + 1)
         rate = rows / report.duration.total_seconds()
         self._tell("reaper", f"{report.deleted:,} sessions, {rate:,.0f} rows/s, items counted")
         began = time.monotonic()
-        self._run("VACUUM sessionstore.items")
+        execute(self._cluster.url, "VACUUM sessionstore.items")
         self._tell("vacuum of items afterwards", f"{time.monotonic() - began:.1f} s")
 
     def report(self) -> str:
@@ -127,15 +136,6 @@ class Deep:
     def _tell(self, name: str, value: str) -> None:
         self._rows.append((name, value))
         sys.stderr.write(f"{name}: {value}\n")
-
-    def _run(self, *statements: str) -> list[tuple[Any, ...]]:
-        rows: list[tuple[Any, ...]] = []
-        dsn = self._cluster.url.replace("+psycopg", "", 1)
-        with psycopg.connect(dsn, autocommit=True) as connection:
-            for statement in statements:
-                cursor = connection.execute(statement.encode())
-                rows = cursor.fetchall() if cursor.description else []
-        return rows
 
 
 async def _read(manager: SessionManager[Any], name: str) -> float:

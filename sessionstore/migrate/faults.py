@@ -75,13 +75,24 @@ def faults(target: Target, doing: str) -> Generator[None]:
         raise _translated(error, target, doing)  # noqa: B904  # _translated() sets the cause
 
 
-def waited(target: Target, whom: str) -> StorageUnavailableError:
+def _waited(target: Target, whom: str) -> StorageUnavailableError:
     """The error of a migration that got no lock in time."""
     return StorageUnavailableError(
         f"a migration waited {shown(target.lock_wait.timeout)} for a lock in {target.place}, held by {whom}, and "
         f"nothing was changed; {_LONGER}",
         code=LOCK_NOT_AVAILABLE,
     )
+
+
+def keep_waiting(target: Target, whom: str, cause: BaseException | None) -> None:
+    """Reports whose lock a migration waits for, before its next try.
+
+    Raises:
+        StorageUnavailableError: There is no time for another try.
+    """
+    if target.lock_wait.over:
+        raise _waited(target, whom) from cause
+    target.lock_wait.report(f"a lock in {target.place}, held by {whom}")
 
 
 def _translated(error: Exception, target: Target, doing: str) -> SessionStoreError:

@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 
 from ..errors import ConfigurationError
 from ..storage.sql.faults import code_of, driver_error
-from .faults import waited
+from .faults import keep_waiting
 from .locks import LONGEST_TURN, TABLE_TURN, holders_here, key_of, may_go_again
 from .target import Target
 
@@ -96,10 +96,7 @@ class _OnPostgresql(Part):
         except DBAPIError as error:
             if not may_go_again(_code(error)):
                 raise
-            whom = holders_here(self._connection, self._schema)
-            if self._target.lock_wait.over:
-                raise waited(self._target, whom) from error
-            self._target.lock_wait.report(f"a lock in {self._target.place}, held by {whom}")
+            keep_waiting(self._target, holders_here(self._connection, self._schema), error)
             return False
         return True
 

@@ -6,10 +6,9 @@ import io
 from typing import Final
 
 from alembic import command
-from sqlalchemy.dialects.postgresql.base import PGDialect
-from sqlalchemy.sql.compiler import IdentifierPreparer
 
 from ..errors import ConfigurationError
+from ..storage.sql.privileges import quoted
 from ..storage.sql.tables import REVISIONS
 from .alembic_config import HEAD, alone_with_alembic, config_of
 from .faults import guarded
@@ -108,7 +107,7 @@ def _make_schema(schema: str) -> str:
 DO $sessionstore$
 BEGIN
     IF NOT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = {_literal(schema)}) THEN
-        EXECUTE {_literal(f"CREATE SCHEMA {_quoted(schema)}")};
+        EXECUTE {_literal(f"CREATE SCHEMA {quoted(schema)}")};
     END IF;
 END
 $sessionstore$
@@ -122,7 +121,7 @@ def _check_sqlite(target: Target, start: str, goal: str) -> list[str]:
     else:
         found = f"SELECT max(version_num) FROM {target.version_table}"  # noqa: S608  # the name is ours
         wanted = f"'{start}'"
-    name = _quoted(f"this script goes from revision {start} to {goal}, but the tables are at another revision")
+    name = quoted(f"this script goes from revision {start} to {goal}, but the tables are at another revision")
     return [
         f"CREATE TEMP TABLE sessionstore_start (found CONSTRAINT {name} CHECK (found IS {wanted}))",
         f"INSERT INTO sessionstore_start {found}",
@@ -131,13 +130,7 @@ def _check_sqlite(target: Target, start: str, goal: str) -> list[str]:
 
 
 def _version_table(target: Target) -> str:
-    return target.version_table if target.schema is None else f"{_quoted(target.schema)}.{target.version_table}"
-
-
-def _quoted(name: str) -> str:
-    """A name as both databases take it."""
-    preparer: IdentifierPreparer = PGDialect().identifier_preparer  # type: ignore[no-untyped-call]
-    return preparer.quote(name)
+    return target.version_table if target.schema is None else f"{quoted(target.schema)}.{target.version_table}"
 
 
 def _literal(text: str) -> str:

@@ -21,7 +21,7 @@ from ..storage.sql.tables import REVISIONS
 from .alembic_config import HEAD, alone_with_alembic, config_of, context_of
 from .comparing import revision_of
 from .connection import connected
-from .faults import faults, guarded, waited
+from .faults import faults, guarded, keep_waiting
 from .indexes import rebuild_invalid
 from .locks import begin_alone, holders, limit_waits, may_go_again
 from .target import Target
@@ -151,9 +151,7 @@ def _done(target: Target, run: Callable[[Config], None]) -> bool:
             raise
         with connected(target) as connection:
             whom = holders(connection, target.schema)
-        if target.lock_wait.over:
-            raise waited(target, whom) from error.__cause__
-        target.lock_wait.report(f"a lock in {target.place}, held by {whom}")
+        keep_waiting(target, whom, error.__cause__)
         return False
     return True
 

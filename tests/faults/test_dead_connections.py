@@ -21,7 +21,7 @@ from sessionstore import (
 from sessionstore.storage import Document, Key, Write
 from sessionstore.storage.sql.dialects.postgresql import IDLE_IN_TRANSACTION, PostgreSQL
 from tests.support.bystander import ask, until
-from tests.support.opening import in_use, pool_of
+from tests.support.opening import all_given_back, pool_of
 from tests.support.postgres import Database, PostgresServer
 
 from .proxy import Proxy, Silence
@@ -50,13 +50,6 @@ async def _fill_pool(storage: StorageProvider, database: Database) -> SessionMan
     return manager
 
 
-async def _all_given_back(storage: SqlStorageProvider) -> None:
-    """What was left in the middle of a statement gives its place back soon, whatever the server says."""
-    async with asyncio.timeout(_HEALED):
-        while in_use(storage):  # noqa: ASYNC110  # there is no event to wait for
-            await asyncio.sleep(0.05)
-
-
 def _mark(state: State) -> None:
     state["marks"]["n"] = state["marks"].get("n", 0) + 1
 
@@ -77,7 +70,7 @@ async def test_silently_dead_connections_cost_at_most_one_timeout(server: Postgr
                 failed += 1
         assert failed <= 1
         assert isinstance(storage, SqlStorageProvider)
-        await _all_given_back(storage)
+        await all_given_back(storage, _HEALED)
 
 
 async def test_callers_at_once_lose_one_timeout_each_at_most(server: PostgresServer, driver: str) -> None:
@@ -207,7 +200,7 @@ async def test_a_statement_that_nobody_waits_for_is_cancelled_on_the_server(
         await asyncio.to_thread(ask, database, "DROP TRIGGER hang ON sessionstore.sessions")
         assert (await manager.update_session("s0", _mark)).success
         assert isinstance(storage, SqlStorageProvider)
-        await _all_given_back(storage)
+        await all_given_back(storage, _HEALED)
 
 
 async def test_a_connection_that_was_idle_for_too_long_is_replaced(server: PostgresServer, driver: str) -> None:

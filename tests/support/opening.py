@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -49,6 +50,13 @@ def pool_of(storage: SqlStorageProvider) -> QueuePool:
 def in_use(storage: SqlStorageProvider) -> int:
     """How many connections are neither in the pool nor kept for the next operation."""
     return pool_of(storage).checkedout() - storage._gateway.channel.connections.idle
+
+
+async def all_given_back(storage: SqlStorageProvider, seconds: float = 20) -> None:
+    """Waits until no connection is in use. What was cancelled or left ends soon, and signals nothing."""
+    async with asyncio.timeout(seconds):
+        while in_use(storage):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
 
 
 async def disconnect(storage: SqlStorageProvider) -> None:

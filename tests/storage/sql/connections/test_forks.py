@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.postgres import Database, asyncpg_url
 from tests.support.processes import python
 from tests.support.sqlite import copied_file, sqlite_url
+
+from .silence import empty_place
 
 KINDS = ("psycopg", "asyncpg", "sqlite", "memory")
 WAYS = ("open_storage", "service-engine")
@@ -21,14 +22,7 @@ QUIET = ("-W", "ignore::DeprecationWarning")
 
 @pytest.fixture(params=KINDS)
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URL of an empty storage."""
-    if request.param == "memory":
-        return "memory://"
-    if request.param == "sqlite":
-        return sqlite_url(copied_file(request.getfixturevalue("sqlite_template"), tmp_path / "sessions.db"))
-    database: Database = request.getfixturevalue("database")
-    database.empty()
-    return asyncpg_url(database.url) if request.param == "asyncpg" else database.url
+    return empty_place(request, tmp_path)
 
 
 @pytest.mark.parametrize("way", WAYS)

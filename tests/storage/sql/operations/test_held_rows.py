@@ -24,7 +24,7 @@ from sessionstore.storage import Creation
 from sessionstore.storage.sql.operations import rounds
 from tests.support.bystander import ask, dsn, locked, set_for_everybody, until, until_blocked, until_quiet, unwritable
 from tests.support.documents import TTL, Chat, draft, increment, key, new_chat, rewrite
-from tests.support.opening import in_use
+from tests.support.opening import all_given_back, in_use
 from tests.support.postgres import Database
 
 Call: TypeAlias = Callable[[SqlStorageProvider], Awaitable[Any]]
@@ -161,9 +161,7 @@ async def test_held_rows_delay_no_other_session(
     assert (await deleting).success
     await asyncio.wait(waiting)
     await until_quiet(postgres)
-    async with asyncio.timeout(20):
-        while in_use(storage):  # noqa: ASYNC110  # an access that is made up for may be under way, and signals nothing
-            await asyncio.sleep(0.01)
+    await all_given_back(storage)  # an access that is made up for may be under way
 
 
 _WRITES: Final[dict[str, Call]] = {

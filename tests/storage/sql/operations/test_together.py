@@ -21,7 +21,7 @@ from sessionstore import (
 from sessionstore.storage.sql.operations import rounds
 from tests.support.bystander import ask, dsn, locked, until_blocked
 from tests.support.documents import TTL, Chat, draft, key, new_chat
-from tests.support.opening import in_use
+from tests.support.opening import all_given_back, in_use
 from tests.support.postgres import Database
 from tests.support.wire import WireCounter
 
@@ -166,9 +166,7 @@ async def test_a_call_for_a_held_row_that_is_out_of_time_says_that_nothing_was_w
         results = await asyncio.gather(*calls, return_exceptions=True)
     assert [type(result) for result in results if isinstance(result, BaseException)] == [StorageUnavailableError]
     assert "nothing was written" in str(results[1])
-    async with asyncio.timeout(10):
-        while in_use(storage):  # noqa: ASYNC110  # a look may be under way, is cancelled, and signals nothing
-            await asyncio.sleep(0.01)
+    await all_given_back(storage)  # a look may be under way, and is cancelled
 
 
 @pytest.mark.parametrize("method", ["create_session", "delete_session", "set"])
