@@ -9,6 +9,7 @@ from copy import copy
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from ..errors import SessionStoreError, StorageError
+from .tasks import Lazy, quiet
 
 K = TypeVar("K", bound=Hashable)
 Q = TypeVar("Q")
@@ -77,8 +78,9 @@ class Call(Generic[Q, R]):
         self._answer = answer
         if self.flight is not None and not self._withdrawn:
             self.flight.open -= 1
-        if self.future is not None and not self.future.done():
-            self.future.set_result(None)
+        future = self.future
+        if future is not None and not (future.done() or future.get_loop().is_closed()):
+            future.set_result(None)
 
     async def told(self) -> R:
         """Waits for the answer, and returns or raises it."""
@@ -106,7 +108,7 @@ class Call(Generic[Q, R]):
 
     def give_up(self) -> None:
         """Cancels the wait of a caller that cannot be answered any more."""
-        if self.future is not None:
+        if self.future is not None and not self.future.get_loop().is_closed():
             self.future.cancel()
 
     def _withdraw(self) -> None:
@@ -148,7 +150,7 @@ def tell(calls: Iterable[Call[Any, Any]], error: Exception) -> None:
             call.answer(error if len(failed) == 1 else copy_of(error))
 
 
-def spawn(loop: asyncio.AbstractEventLoop, running: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+def spawn(loop: asyncio.AbstractEventLoop, make: Callable[[], Coroutine[Any, Any, None]]) -> asyncio.Task[None]:
     """Runs a coroutine in a new task with an empty context, because a batch has several callers.
 
     Raises:
@@ -156,9 +158,8 @@ def spawn(loop: asyncio.AbstractEventLoop, running: Coroutine[Any, Any, None]) -
     """
     try:
         # A task copies the current context. The context is no argument, because not every task factory takes one.
-        return Context().run(lambda: loop.create_task(running))
+        return quiet(Context().run(lambda: loop.create_task(Lazy(make))))
     except Exception as error:
-        running.close()
         raise StorageError(
             f"the event loop's task factory raised {type(error).__name__}, so the call was not "
             "started; give loop.set_task_factory() one that returns tasks"

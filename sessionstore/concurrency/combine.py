@@ -248,7 +248,7 @@ class _Queue(Generic[K, Q, R]):
             call.flight = flight
         self._leave(flight, batch)
         try:
-            task = spawn(self._loop, self._fly(flight, batch, calls))
+            task = spawn(self._loop, partial(self._fly, flight, batch, calls))
         except StorageError as error:
             self._land(flight)
             tell(calls, error)

@@ -10,6 +10,8 @@ from datetime import timedelta
 from typing import Any, Final, TypeVar
 
 from ..errors import StorageUnavailableError, UpdateOutcomeUnknownError
+from .forks import born
+from .tasks import quiet
 
 R = TypeVar("R")
 
@@ -34,12 +36,14 @@ async def within(
         StorageUnavailableError: The time is up, and nothing was written.
         UpdateOutcomeUnknownError: The time is up in the middle of a write.
     """
-    task = asyncio.ensure_future(call)
+    process = born()
+    task = quiet(asyncio.ensure_future(call))
     try:
         done, _ = await asyncio.wait([task], timeout=timeout.total_seconds())
     except asyncio.CancelledError:
         task.cancel()
-        await ended(task)
+        if born() == process:  # else a child ends its parent's loop
+            await ended(task)
         raise
     if done:
         return task.result()
@@ -69,8 +73,9 @@ async def while_wanted(running: Coroutine[Any, Any, None], wanted: Callable[[], 
     Returns:
         Whether the coroutine ended by itself; False: its task was cancelled.
     """
+    process = born()
     try:
-        task = asyncio.ensure_future(running)
+        task = quiet(asyncio.ensure_future(running))
     except Exception:  # a task factory may raise anything
         running.close()
         raise
@@ -80,7 +85,8 @@ async def while_wanted(running: Coroutine[Any, Any, None], wanted: Callable[[], 
     finally:
         if not task.done():
             task.cancel()
-            await ended(task)
+            if born() == process:  # as above
+                await ended(task)
     if task.cancelled():
         return False
     task.result()

@@ -26,6 +26,11 @@ def was_made_by_parent(moment: float) -> bool:
     return moment < _born
 
 
+def born() -> float:
+    """When this process was forked, by `time.time()`; 0.0: it was not. Changes within a coroutine that is forked."""
+    return _born
+
+
 def is_child() -> bool:
     """Whether this process was forked from a process that had loaded this module."""
     return _born > 0

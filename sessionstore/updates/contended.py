@@ -63,7 +63,7 @@ class Contended:
             self._keys.add(fold.key)
         if self._poller is None:
             try:
-                self._poller = self._start(self._poll(), self._polled)
+                self._poller = self._start(self._poll, self._polled)
             except SessionStoreError as error:
                 self._abandon(error)
                 return
@@ -72,10 +72,10 @@ class Contended:
         self._wake()
 
     def _start(
-        self, running: Coroutine[Any, Any, None], ended: Callable[[asyncio.Task[None]], None]
+        self, make: Callable[[], Coroutine[Any, Any, None]], ended: Callable[[asyncio.Task[None]], None]
     ) -> asyncio.Task[None]:
         # A callback, because a task that is cancelled before its first step runs no code of its coroutine.
-        task = spawn(self._loop, running)
+        task = spawn(self._loop, make)
         task.add_done_callback(ended)
         return task
 
@@ -226,7 +226,7 @@ class Contended:
         if not chosen:
             return
         try:
-            self._locker = self._start(self._lock(chosen), partial(self._unlocked, chosen))
+            self._locker = self._start(partial(self._lock, chosen), partial(self._unlocked, chosen))
         except SessionStoreError as error:
             for entry in chosen:
                 tell(entry.fold.calls, error)

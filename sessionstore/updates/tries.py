@@ -37,7 +37,7 @@ class Tries:
 
         If the caller is cancelled, all tries are.
         """
-        task = spawn(self._loop, self._timed(running, entries))
+        task = spawn(self._loop, partial(self._timed, running, entries))
         task.add_done_callback(partial(self._done, entries))
         self._tasks.add(task)
         for entry in entries:

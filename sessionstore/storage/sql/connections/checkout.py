@@ -54,13 +54,10 @@ class Connections:
     ) -> None:
         self._file = None if file is None else OpenedFile(file)
         self._returned = asyncio.Event()
-        self._mode = mode
+        self._mode, self._driver, self._limits = mode, driver, limits
         self._remains = Remains(self, pool, mode)
         self._idle = self._remains.leases
-        self._driver = driver
-        self._limits = limits
-        self._generation = 0
-        self._suspected = -inf
+        self._generation, self._suspected = 0, -inf
         self._endings = Endings(pool, mode, driver)
         self._maker = Maker(pool, mode, driver, self._endings, owned=owned)
         self.readers = Readers(driver)
@@ -127,6 +124,8 @@ class Connections:
 
     async def give_back(self, lease: Lease) -> None:
         """Takes a connection back that can be used again."""
+        if self.inherited:
+            return
         lease.rested = monotonic()
         try:
             await self._put(lease)
@@ -163,6 +162,8 @@ class Connections:
             lost: Whether the connection broke. Then idle connections may be broken too, and are replaced.
             others: Whether connections in use have the same fault. They are replaced when they are given back.
         """
+        if self.inherited:
+            return
         self._scarce.used -= 1
         # Only once: connections of one generation fail together.
         others = others and lease.generation == self._generation

@@ -11,6 +11,8 @@ from typing import Any, Final
 
 from sqlalchemy.util import greenlet_spawn
 
+from ....concurrency.forks import born
+from ....concurrency.tasks import quiet
 from ..drivers.driver import Driver
 from .bounded import Left, ended
 from .engine import CONNECT_SECONDS
@@ -18,6 +20,7 @@ from .lease import Lease, ask_beside
 from .modes import Mode
 from .pools import LoopPool
 
+_INHERITED: Final[list[Lease]] = []
 _LOG: Final = logging.getLogger("sessionstore.storage")
 
 
@@ -34,6 +37,7 @@ class Endings:
         self._pool = pool
         self._mode = mode
         self._driver = driver
+        self._process = born()
         self._tasks: set[asyncio.Task[bool]] = set()
 
     async def give_back(self, lease: Lease) -> None:
@@ -91,7 +95,7 @@ class Endings:
 
     def beside(self, running: Coroutine[Any, Any, bool]) -> asyncio.Task[bool]:
         """Runs a coroutine that no call waits for, in a task that ends with the connections."""
-        task = asyncio.get_running_loop().create_task(running, context=Context())
+        task = quiet(asyncio.get_running_loop().create_task(running, context=Context()))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
@@ -111,6 +115,9 @@ class Endings:
 
     async def _part_with(self, lease: Lease, part: Callable[[], None]) -> None:
         """Closes a connection or gives it back. An error of the service's own events does not end the operation."""
+        if born() != self._process:
+            _INHERITED.append(lease)  # this is a child, and the connection belongs to its parent
+            return
         try:
             await greenlet_spawn(part)
         except Exception as error:  # noqa: BLE001  # an event may raise anything

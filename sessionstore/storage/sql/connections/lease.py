@@ -11,6 +11,8 @@ from sqlalchemy import PoolProxiedConnection, QueuePool
 from sqlalchemy.util import greenlet_spawn
 
 from ....concurrency.deadline import ended as waited_for
+from ....concurrency.forks import born
+from ....concurrency.tasks import quiet
 from ..drivers.driver import Driver, Row
 from ..drivers.prepared import Prepared
 from ..statements.rows import of_first_shape
@@ -137,9 +139,11 @@ def most_idle(pool: Any) -> int:
 
 async def to_its_end(running: Coroutine[Any, Any, R]) -> R:
     """Waits for the end of a coroutine also if the caller is cancelled, and raises the cancellation afterwards."""
-    task = asyncio.ensure_future(running)
+    process = born()
+    task = quiet(asyncio.ensure_future(running))
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
-        await waited_for(task)
+        if born() == process:  # else a child ends its parent's loop, and would wait for a thread of the parent
+            await waited_for(task)
         raise

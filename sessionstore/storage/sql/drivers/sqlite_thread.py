@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import Callable
 from functools import partial
@@ -50,7 +51,8 @@ class _Calls:
 
     def put_nowait(self, call: tuple[Any, Callable[[], Any]]) -> None:
         future, function = call
-        self._queue.put_nowait((future, partial(self._behind_the_gate, function)))
+        answer = None if future is None else _Answer(future)
+        self._queue.put_nowait((answer, partial(self._behind_the_gate, function)))
 
     def get(self, *arguments: Any, **options: Any) -> Any:
         return self._queue.get(*arguments, **options)
@@ -65,6 +67,26 @@ class _Calls:
                 self._opened.close()
                 self._opened = None
             return done
+
+
+class _Answer:
+    """Stands for the future of a caller in the thread. The answer is dropped if the caller's loop is closed."""
+
+    __slots__ = ("_future", "_loop")
+
+    def __init__(self, future: Any) -> None:
+        self._future = future
+        self._loop: asyncio.AbstractEventLoop = future.get_loop()
+
+    def get_loop(self) -> _Answer:
+        return self
+
+    def call_soon_threadsafe(self, callback: Callable[..., object], _: object, outcome: object) -> None:
+        try:
+            self._loop.call_soon_threadsafe(callback, self._future, outcome)
+        except RuntimeError:
+            if not self._loop.is_closed():
+                raise
 
 
 def _stopped() -> object:

@@ -10,6 +10,8 @@ from itertools import islice
 from typing import Any, Final, TypeAlias, TypeVar
 
 from ....concurrency.deadline import ended
+from ....concurrency.forks import born
+from ....concurrency.tasks import quiet
 from ....errors import SessionStoreError, StorageUnavailableError, UpdateOutcomeUnknownError
 from ... import Key
 from ..faults import READ_ONLY
@@ -87,14 +89,16 @@ class LateAccesses:
             None if the coroutine takes longer than 50 ms, and then goes on in the background, or if the storage is
             unavailable.
         """
-        task = asyncio.ensure_future(moving)
+        process = born()
+        task = quiet(asyncio.ensure_future(moving))
         self._moving.add(task)
         task.add_done_callback(self._moved)
         try:
             await asyncio.wait([task], timeout=_MOMENT)
         except asyncio.CancelledError:
             task.cancel()
-            await ended(task)
+            if born() == process:  # else a child ends its parent's loop
+                await ended(task)
             raise
         if not task.done():
             return None
@@ -127,7 +131,7 @@ class LateAccesses:
     def _start(self, loop: asyncio.AbstractEventLoop) -> None:
         self._timer = None
         if not self._closed:
-            self._attempt = loop.create_task(self._try(loop))
+            self._attempt = quiet(loop.create_task(self._try(loop)))
 
     async def _try(self, loop: asyncio.AbstractEventLoop) -> None:
         tried = list(islice(self._until, _AT_ONCE))

@@ -6,6 +6,7 @@ python -m tests.storage.sql.connections.dropping MODE WAY URL
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import gc
 import os
 import sys
@@ -126,6 +127,62 @@ def child_exits(way: str, url: str) -> None:
         runner.run(storage.close())
 
 
+def child_exits_in_calls(way: str, url: str) -> None:
+    """Children are forked while calls are under way, and close the loop of their parent."""
+    storage, _ = opened(way, url)
+    sessions = SessionManager(new_chat, storage, "drops")
+
+    async def caller(at: int) -> None:
+        session_id = f"s{at % 7}"
+        (await sessions.create_session(session_id)).unwrap()
+        while True:
+            (await sessions.update_session(session_id, increment)).unwrap()
+
+    async def children() -> None:
+        callers = [asyncio.create_task(caller(at)) for at in range(CALLERS)]
+        await asyncio.wait(callers, timeout=0.2)
+        for _ in range(TURNS):
+            if (child := os.fork()) == 0:
+                faulthandler.dump_traceback_later(20, exit=True)
+                sys.exit(0)
+            assert os.waitpid(child, 0)[1] == 0  # noqa: ASYNC222  # nothing else is to run
+        os._exit(0)  # the children closed this loop in the selector that they share with it
+
+    with asyncio.Runner() as runner:
+        runner.run(children())
+
+
+def in_calls(*, closed: bool) -> Callable[[str, str], None]:
+    """A loop that is stopped, or closed, while calls are under way. The storage is used in another loop then."""
+
+    def ends(way: str, url: str) -> None:
+        storage, engine = opened(way, url)
+        sessions = SessionManager(new_chat, storage, "drops")
+
+        async def caller(at: int) -> None:
+            while True:
+                (await sessions.create_session(f"s{at % 7}")).unwrap()
+                (await sessions.update_session(f"s{at % 7}", increment)).unwrap()
+
+        for seconds in (0.01, 0.05, 0.2):
+            loop = asyncio.new_event_loop()
+            callers = [loop.create_task(caller(at)) for at in range(CALLERS)]
+            loop.run_until_complete(asyncio.wait(callers, timeout=seconds))
+            for task in callers:  # those of the caller itself, of which asyncio tells
+                task._log_destroy_pending = False  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+            if closed:
+                loop.close()
+            del loop, callers, task
+            gc.collect()
+            asyncio.run(traffic(storage))
+            gc.collect()
+        asyncio.run(storage.close())
+        if engine is not None:
+            asyncio.run(engine.dispose())
+
+    return ends
+
+
 _KEPT: Final[list[object]] = []
 
 MODES: Final[Mapping[str, Callable[[str, str], None]]] = {
@@ -135,6 +192,9 @@ MODES: Final[Mapping[str, Callable[[str, str], None]]] = {
     "after_closed": after_closed,
     "at_exit": at_exit,
     "child_exits": child_exits,
+    "closed_in_calls": in_calls(closed=True),
+    "stopped_in_calls": in_calls(closed=False),
+    "child_exits_in_calls": child_exits_in_calls,
 }
 
 
