@@ -19,10 +19,10 @@ PIP_INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check --editab
 unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick check bench soak format clean
+.PHONY: help demo test quick check frameworks bench soak format clean
 
 help: ## List what can be made
-	@awk 'BEGIN { FS = ":.*## " } /^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
 demo: $(VENV)/.run-time ## Replay conversations against a store and show what came of them
 	$(VENV)/bin/sessionstore demo $(ARGS)
@@ -42,6 +42,9 @@ check: $(VENV)/.dev ## Run what CI runs: lint, types, import rules, all tests wi
 	$(PY) -m basedpyright --warnings
 	$(PYTEST) --cov $(ARGS)
 
+frameworks: $(VENV)/.dev ## Run the adapters' tests and the frameworks' own, each in an environment of its own
+	$(PY) -m tests.integrations $(ARGS)
+
 bench: $(VENV)/.bench ## Measure the library beside others and write docs/benchmarks.md; or with ARGS=--full at length
 	$(PY) -m benchmarks $(ARGS)
 
@@ -54,7 +57,7 @@ format: $(VENV)/.dev ## Sort imports and format the code
 
 clean: ## Remove the virtual environment, caches and build results
 	@if [ -f "$(VENV)/pyvenv.cfg" ]; then rm -rf "$(VENV)"; fi
-	rm -rf build dist htmlcov .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .frameworks build dist htmlcov .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
 
 # A stamp per set of packages, inside the environment, so that it is gone when the environment is.

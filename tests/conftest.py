@@ -99,25 +99,35 @@ def provider_kind(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def storage_url(provider_kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URL of an empty storage of the kind. Only the kinds that need a server start it."""
-    if provider_kind == "memory":
-        return "memory://"
-    previous = "previous_" if provider_kind.endswith("-previous") else ""
-    if provider_kind.startswith("sqlite"):
-        template: Path = request.getfixturevalue(f"{previous}sqlite_template")
-        return sqlite_url(copied_file(template, tmp_path / "sessions.db"))
-    if provider_kind == "postgresql-roles":
-        roles: Deployment = request.getfixturevalue("roles")
-        roles.database.empty()
-        return roles.url("service")
-    database: Database = request.getfixturevalue(f"{previous}database")
-    database.empty()
-    url = database.url
-    if provider_kind.startswith("pgbouncer"):
-        bouncer: Bouncer = request.getfixturevalue("bouncer")
-        url = bouncer.url(database)
-    return asyncpg_url(url) if provider_kind.endswith("asyncpg") else url
+def url_of_kind(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str], str]:
+    """Gives the URL of an empty storage of a kind. Only the kinds that need a server start it."""
+
+    def url_of_kind(kind: str) -> str:
+        if kind == "memory":
+            return "memory://"
+        previous = "previous_" if kind.endswith("-previous") else ""
+        if kind.startswith("sqlite"):
+            template: Path = request.getfixturevalue(f"{previous}sqlite_template")
+            return sqlite_url(copied_file(template, tmp_path / "sessions.db"))
+        if kind == "postgresql-roles":
+            roles: Deployment = request.getfixturevalue("roles")
+            roles.database.empty()
+            return roles.url("service")
+        database: Database = request.getfixturevalue(f"{previous}database")
+        database.empty()
+        url = database.url
+        if kind.startswith("pgbouncer"):
+            bouncer: Bouncer = request.getfixturevalue("bouncer")
+            url = bouncer.url(database)
+        return asyncpg_url(url) if kind.endswith("asyncpg") else url
+
+    return url_of_kind
+
+
+@pytest.fixture
+def storage_url(provider_kind: str, url_of_kind: Callable[[str], str]) -> str:
+    """The URL of an empty storage of the kind."""
+    return url_of_kind(provider_kind)
 
 
 @pytest.fixture

@@ -14,9 +14,10 @@ from sqlalchemy.engine import make_url
 
 from sessionstore import migrate
 from tests.support.embedded import own_runtime
+from tests.support.pages import Block
 from tests.support.postgres import Database, PostgresServer, dsn
 
-from .test_documents import Block, blocks
+from .test_documents import blocks
 
 _ROLES = ("app_owner", "app", "app_reaper", "app_readonly")
 _URLS = {"ADMIN_URL": None, "OWNER_URL": "app_owner", "SERVICE_URL": "app", "READONLY_URL": "app_readonly"}

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import re
 import shlex
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -15,31 +12,16 @@ from typer.testing import CliRunner
 
 from sessionstore import migrate
 from sessionstore.cli import app
+from tests.support.pages import ROOT, Block, blocks_of, run
 
-ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
-_FENCED = re.compile(r"^```(\w*)\n(.*?)^```\n", re.MULTILINE | re.DOTALL)
 _COMMAND = re.compile(r"sessionstore (?:migrate|reap|list|show|delete|stats)\b[\w .:-]*")
-
-
-@dataclass(frozen=True)
-class Block:
-    """A fenced code block, and the sentence after it."""
-
-    document: str
-    language: str
-    code: str
-    after: str
 
 
 def blocks() -> list[Block]:
     """All blocks of all documents."""
-    return [
-        Block(document.name, block[1], block[2], re.split(r"\.\s", block.string[block.end() :].lstrip())[0])
-        for document in DOCUMENTS
-        for block in _FENCED.finditer(document.read_text(encoding="utf-8"))
-    ]
+    return [block for document in DOCUMENTS for block in blocks_of(document)]
 
 
 def _named(blocks: list[Block]) -> list[object]:
@@ -82,13 +64,7 @@ def test_every_document_has_its_blocks_found() -> None:
 
 @pytest.mark.parametrize("block", _named(PYTHON))
 def test_code_runs_and_prints_what_the_text_says(block: Block) -> None:
-    printed = io.StringIO()
-    with contextlib.redirect_stdout(printed):
-        exec(compile(block.code, block.document, "exec", dont_inherit=True), {"__name__": "__main__"})  # noqa: S102
-    lines = printed.getvalue().splitlines()
-    assert lines
-    if block.after.startswith("It prints"):
-        assert list(dict.fromkeys(lines)) == re.findall(r"`([^`]*)`", block.after)
+    run(block)
 
 
 @pytest.mark.parametrize("block", _named(COMMANDS))
@@ -101,7 +77,9 @@ def test_commands_end_well(block: Block) -> None:
         assert outcome.exit_code == 0, outcome.output
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
+@pytest.mark.parametrize(
+    "document", [*DOCUMENTS, *sorted((ROOT / "docs" / "frameworks").glob("*.md"))], ids=lambda document: document.name
+)
 def test_what_a_document_names_is_there(document: Path) -> None:
     text = document.read_text(encoding="utf-8")
     paths = re.findall(r"`((?:tests|docs|migrations|sessionstore)/[\w./-]*)`", text)

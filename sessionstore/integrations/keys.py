@@ -1,0 +1,50 @@
+"""Session ids made of the names that a framework uses, which may be of any length and hold any character."""
+
+from __future__ import annotations
+
+import base64
+import re
+from hashlib import sha256
+from typing import Final
+
+from ..ids import SessionId
+
+_MOST_PARTS: Final = 3
+_LONGEST: Final = 84
+"""Three parts of this length and two separators make 254 characters; an id has at most 255."""
+_KEPT: Final = 32
+_EMPTY: Final = "~"
+
+# The separator, the sign of an escape, the sign of a digest, and what no session id may hold.
+_ESCAPED: Final = re.compile(r"[/%~\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+def joined(*parts: str) -> SessionId:
+    """One session id, owner id or namespace for up to three strings of any text.
+
+    Different strings make different ids. Short strings without control characters, ``/``, ``%`` and ``~`` stay as
+    they are, joined by ``/``. A character that an id cannot hold is escaped as in a URL. A part that is too long is
+    cut, and a SHA-256 digest of the whole part follows (FIPS 180-4); the part cannot be read from the id any more.
+
+    Args:
+        *parts: One to three strings, which may be empty.
+    """
+    assert 1 <= len(parts) <= _MOST_PARTS
+    return "/".join(map(_escaped, parts))
+
+
+def prefix_of(*parts: str) -> str:
+    """What the ids of ``joined(*parts, another)`` begin with, and no other id of that many parts does."""
+    return f"{joined(*parts)}/"
+
+
+def _escaped(part: str) -> str:
+    escaped = _ESCAPED.sub(
+        lambda found: f"%{ord(found[0]):02X}" if found[0] < "\x80" else f"%u{ord(found[0]):04X}", part
+    )
+    if not escaped:
+        return _EMPTY
+    if len(escaped) <= _LONGEST:
+        return escaped
+    digest = base64.urlsafe_b64encode(sha256(part.encode("utf-8", "surrogatepass")).digest()).rstrip(b"=")
+    return f"{escaped[:_KEPT]}~{digest.decode()}"
