@@ -90,14 +90,15 @@ class ItemNotFoundError(SessionNotFoundError):
 
 
 class SessionConflictError(SessionStoreError):
-    """The session is not at the version or position that the caller expected. Nothing was written.
+    """The session is not at the version or position that the caller expected, or has other items. Nothing was written.
 
     Or another write made that version, or a fork would have replaced a live session.
 
     Attributes:
-        expected: What the caller passed as ``expected_version`` or ``expected_position``; 0 for a fork.
-        actual: The version or last position that the session had when the write was refused.
-        of: What was expected: "version"; "position"; "absence", if a fork found a live session.
+        expected: What the caller passed as ``expected_version`` or ``expected_position``, or the number of items that
+            the caller saw (``unchanged_since``); 0 for a fork.
+        actual: The version, last position or number of items that the session had when the write was refused.
+        of: What was expected: "version"; "position"; "items"; "absence", if a fork found a live session.
     """
 
     def __init__(
@@ -107,7 +108,7 @@ class SessionConflictError(SessionStoreError):
         expected: int,
         actual: int,
         rewritten: bool = False,
-        of: Literal["version", "position", "absence"] = "version",
+        of: Literal["version", "position", "items", "absence"] = "version",
     ) -> None:
         self.session_id = session_id
         self.expected = expected
@@ -116,6 +117,12 @@ class SessionConflictError(SessionStoreError):
         if of == "absence":
             super().__init__(
                 f"session {shown_id(session_id)} exists; fork to another id, or delete that session before"
+            )
+            return
+        if of == "items":
+            super().__init__(
+                f"items of session {shown_id(session_id)} were added or removed, or it is another session by now; "
+                "read its items again and decide anew, or call without unchanged_since"
             )
             return
         if of == "position":

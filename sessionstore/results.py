@@ -39,6 +39,7 @@ def corrupt(summary: Summary, error: CorruptStateError, items: tuple[Item[Any], 
         metadata=readable_metadata(summary),
         items=items,
         last_position=summary.last_position,
+        item_count=summary.item_count,
     )
 
 
@@ -60,6 +61,7 @@ def success(
         metadata=metadata_of(summary),
         items=items,
         last_position=summary.last_position,
+        item_count=summary.item_count,
     )
 
 

@@ -112,6 +112,7 @@ class SessionResult(Generic[T, I]):
             ``expires_at`` may be those of the later writes.
         items: The items that the call read, appended or removed, oldest first.
         last_position: The position of the item that was appended last, also if it was removed since; 0: none was.
+        item_count: The number of items in all logs of the session.
     """
 
     session_id: SessionId
@@ -124,6 +125,7 @@ class SessionResult(Generic[T, I]):
     metadata: SessionMetadata | None = None
     items: tuple[Item[I], ...] = ()
     last_position: int | None = None
+    item_count: int | None = None
 
     def __init__(
         self,
@@ -137,6 +139,7 @@ class SessionResult(Generic[T, I]):
         metadata: SessionMetadata | None = None,
         items: tuple[Item[I], ...] = (),
         last_position: int | None = None,
+        item_count: int | None = None,
     ) -> None:
         fields = self.__dict__
         fields["session_id"] = session_id
@@ -149,6 +152,7 @@ class SessionResult(Generic[T, I]):
         fields["metadata"] = metadata
         fields["items"] = items
         fields["last_position"] = last_position
+        fields["item_count"] = item_count
 
     def unwrap(self) -> T:
         """Returns the data of a success, or raises the error of a failure."""

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 from time import monotonic
+from typing import Any
 
 from .. import arguments, results
+from ..codec.jsontext import named
 from ..errors import (
+    ConfigurationError,
     CorruptStateError,
     InvalidSessionIdError,
     InvalidStateError,
@@ -17,7 +20,7 @@ from ..errors import (
 )
 from ..ids import SessionId
 from ..session import I, Item, SessionResult, T
-from ..storage import Edit, Edited, Window
+from ..storage import Edit, Edited, SeenItems, Window
 from ..timeouts import in_time, time_left
 from .kind import Kind
 
@@ -88,6 +91,7 @@ class Editing(Kind[T, I]):
         log: str = "",
         owner_id: str | None = None,
         expected_position: int | None = None,
+        unchanged_since: SessionResult[Any, Any] | None = None,
         timeout: timedelta | None = None,  # noqa: ASYNC109
     ) -> SessionResult[None, I]:
         """Puts items in the place of all items of a log behind a position, all or nothing.
@@ -103,12 +107,14 @@ class Editing(Kind[T, I]):
             log: The name of the log. Items of other logs stay.
             owner_id: Only this owner's session is found, and no other is accessed. None: any session.
             expected_position: Replace only if this is the position of the item that was appended last, in any log.
+            unchanged_since: Replace only if no item of any log was added or removed since this result, say of
+                get_items(), and the session is still the same one. An item that replace_item() replaced does not count.
             timeout: How long to wait for the storage; None: for as long as it takes.
 
         Returns:
             The new items, without those that were passed over because an item that stays has their id. Or an error in
-            the result: SessionNotFoundError, SessionConflictError (only with ``expected_position``),
-            InvalidSessionIdError, or InvalidStateError (an item; with its index).
+            the result: SessionNotFoundError, SessionConflictError (only with ``expected_position`` or
+            ``unchanged_since``), InvalidSessionIdError, or InvalidStateError (an item; with its index).
 
         Raises:
             ConfigurationError: An argument is invalid.
@@ -116,6 +122,7 @@ class Editing(Kind[T, I]):
         """
         behind = arguments.position(after, "after")
         expected = arguments.position_or_none(expected_position, "expected_position")
+        seen = _seen(unchanged_since)
         owner = arguments.owner_filter(owner_id)
         try:
             key = self._key(session_id)
@@ -128,6 +135,7 @@ class Editing(Kind[T, I]):
                 items=given.texts,
                 **owner,
                 expected_position=expected,
+                seen=seen,
             )
             edited = await self._edit(edit, timeout)
         except (InvalidSessionIdError, InvalidStateError, SessionNotFoundError, SessionConflictError) as error:
@@ -229,7 +237,25 @@ class Editing(Kind[T, I]):
         if edited is None:
             raise SessionNotFoundError(session_id)
         if not edited.done and edit.newest is None:
-            assert edit.expected_position is not None
-            actual = edited.summary.last_position
-            raise SessionConflictError(session_id, expected=edit.expected_position, actual=actual, of="position")
+            summary, expected = edited.summary, edit.expected_position
+            if expected not in (None, summary.last_position):
+                raise SessionConflictError(session_id, expected=expected, actual=summary.last_position, of="position")
+            assert edit.seen is not None
+            seen = edit.seen.item_count
+            raise SessionConflictError(session_id, expected=seen, actual=summary.item_count, of="items")
         return edited
+
+
+def _seen(result: SessionResult[Any, Any] | None) -> SeenItems | None:
+    """Returns what the caller of an earlier call saw of the items.
+
+    Raises:
+        ConfigurationError: The result is not of a session that was found.
+    """
+    if result is None:
+        return None
+    if not isinstance(result, SessionResult):
+        raise ConfigurationError(f"unchanged_since must be the result of a call, not {named(type(result))}")
+    if result.version is None or result.last_position is None or result.item_count is None:
+        raise ConfigurationError("unchanged_since must be the result of a call that found the session")
+    return SeenItems(int(result.version), result.last_position, result.item_count)

@@ -32,7 +32,7 @@ from __future__ import annotations
 from typing import Any, Protocol, SupportsIndex, runtime_checkable
 
 from ..batching import Batching
-from .changes import Append, Edit, Edited, Found
+from .changes import Append, Edit, Edited, Found, SeenItems
 from .documents import Documents
 from .items import NewItem, StoredItem, Window
 from .logs import Logs
@@ -79,6 +79,7 @@ __all__ = [
     "Page",
     "Place",
     "Purge",
+    "SeenItems",
     "Stats",
     "StorageProvider",
     "StoredItem",

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from ..ids import first_version
+from ..ids import first_version, started_at
 from .items import NewItem, StoredItem
 from .journal import has_key, new_write_id
 from .records import Draft, Key, Summary
@@ -66,6 +66,25 @@ class Append:
         )
 
 
+class SeenItems(NamedTuple):
+    """What a caller saw of the items of a session. It differs from what is there once items were added or removed.
+
+    Attributes:
+        version: A version of the session, which tells it from a later session of the same key.
+        last_position: The position of the item that was appended last.
+        item_count: The number of items in all logs.
+    """
+
+    version: int
+    last_position: int
+    item_count: int
+
+    def still(self, summary: Summary) -> bool:
+        """Whether the session is the same one and has had no item added or removed since."""
+        there = (summary.last_position, summary.item_count)
+        return there == (self.last_position, self.item_count) and started_at(summary.version, self.version)
+
+
 @dataclass(frozen=True, slots=True)
 class Edit:
     """A removal or replacement of items of one log. Asks for one of the first four kinds of change.
@@ -82,6 +101,7 @@ class Edit:
         id: The id of the edit in the journal.
         owner_id: Only a session of this owner; None: of any.
         expected_position: Only if the last position of the session is this; None: whatever it is.
+        seen: Only if no item was added or removed since the caller saw the items; None: whatever happened.
         known: The latest shape version of items that the caller can read; None: any. For ``newest``.
         put_version: The shape version of the text of ``put``.
     """
@@ -96,8 +116,15 @@ class Edit:
     id: str = field(default_factory=new_write_id)
     owner_id: str | None = None
     expected_position: int | None = None
+    seen: SeenItems | None = None
     known: int | None = None
     put_version: int = 1
+
+    def suits(self, summary: Summary) -> bool:
+        """Whether a live session of the owner meets the other conditions of the edit."""
+        return self.expected_position in (None, summary.last_position) and (
+            self.seen is None or self.seen.still(summary)
+        )
 
 
 class Edited(NamedTuple):
@@ -105,8 +132,8 @@ class Edited(NamedTuple):
 
     Attributes:
         summary: The session after the edit.
-        done: Whether the edit was done. False: the last position is not the expected one, or ``newest`` found an item
-            that the caller cannot read. Nothing was changed.
+        done: Whether the edit was done. False: the session does not suit the edit, or ``newest`` found an item that the
+            caller cannot read. Nothing was changed.
         changed: How many items were removed, or replaced by ``put``.
         removed: The items that ``newest`` removed, oldest first; if it was not done, an item of a later version.
     """

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from sessionstore import SqlStorageProvider, StorageProvider
-from sessionstore.storage import Append, Document, Edit, Edited, NewItem, StoredItem, Summary, Window, Write
+from sessionstore.storage import Append, Document, Edit, Edited, NewItem, SeenItems, StoredItem, Summary, Window, Write
 from sessionstore.storage.journal import Journal, append_entry, key_digest, with_key
 from tests.support.clock import ManualClock
 from tests.support.documents import MOMENT, TTL, draft, key, put
@@ -271,6 +271,24 @@ async def test_an_edit_that_does_not_meet_its_conditions_changes_nothing(
     assert missed == Edited(before.summary, done=False)
     assert await read(storage, "t") == before
     assert (await edit(storage, "t", owner_id="ann", expected_position=1, **change)).changed == 1
+
+
+@pytest.mark.parametrize("change", [{"newest": 1}, {"after": 0}, {"keep": 0}, {"put": (1, "0")}], ids=str)
+async def test_an_edit_of_items_that_have_changed_since_changes_nothing(
+    storage: StorageProvider, change: dict[str, Any], clock: ManualClock
+) -> None:
+    version, last, count = (await read(storage)).summary.version, 3, 2
+    await append(storage, *texts(1, 2, 3))
+    await edit(storage, newest=1)
+    before = await read(storage)
+    clock.advance(MOMENT)
+    for other in ((version, last, count + 1), (version, last + 1, count), (version - 1_000_000_000, last, count)):
+        assert await storage.edit(Edit(key(), seen=SeenItems(*other), **change)) == Edited(before.summary, done=False)
+    assert await read(storage) == before
+    wrong = Edit(key(), expected_position=last - 1, seen=SeenItems(version, last, count), **change)
+    assert await storage.edit(wrong) == Edited(before.summary, done=False)
+    await storage.update(Write(before.summary, "[1]", count=5))  # a write of the state changes no item
+    assert (await edit(storage, seen=SeenItems(version, last, count), **change)).done
 
 
 async def test_edits_of_a_batch_go_one_after_the_other(storage: StorageProvider) -> None:

@@ -316,6 +316,48 @@ async def test_items_behind_a_position_are_replaced(desk: SessionManager[Chat]) 
     assert data(await desk.get_items("s", log="other")) == ["x"]
 
 
+@pytest.mark.parametrize("change", ["append", "pop", "swap", "another log", "trim", "replace", "clear", "new session"])
+async def test_items_that_have_changed_since_are_not_replaced(desk: SessionManager[Chat], change: str) -> None:
+    await desk.append_items("s", ["a", "b"])
+    seen = await desk.get_items("s")
+    assert (seen.last_position, seen.item_count) == (2, 2)
+    match change:
+        case "append":
+            await desk.append_items("s", ["c"])
+        case "pop":
+            await desk.pop_items("s")
+        case "swap":
+            await desk.pop_items("s")
+            await desk.append_items("s", ["c"])
+        case "another log":
+            await desk.append_items("s", ["c"], log="other")
+        case "trim":
+            await desk.trim_items("s", 1)
+        case "replace":
+            await desk.replace_items("s", ["A", "B"])
+        case "clear":
+            await desk.replace_items("s", [])
+        case _:
+            await desk.delete_session("s")
+            await desk.create_session("s", items=["a", "b"])
+    before = await desk.get_items("s")
+    conflict = await desk.replace_items("s", ["summary"], unchanged_since=seen)
+    assert isinstance(conflict.error, SessionConflictError)
+    assert (conflict.error.of, conflict.error.expected, conflict.error.actual) == ("items", 2, before.item_count)
+    assert (await desk.get_items("s")).items == before.items
+
+
+async def test_items_that_have_not_changed_since_are_replaced(desk: SessionManager[Chat]) -> None:
+    await desk.append_items("s", ["a", "b", "c"])
+    seen = await desk.get_items("s", last=1)
+    await desk.update_session("s", increment)
+    await desk.append_items("s", [])
+    replaced = await desk.replace_items("s", ["summary"], after=1, unchanged_since=seen)
+    assert (data(replaced), replaced.item_count) == (["summary"], 2)
+    again = await desk.replace_items("s", ["another"], after=1, unchanged_since=replaced)
+    assert data(await desk.get_items("s")) == ["a", *data(again)] == ["a", "another"]
+
+
 async def test_one_item_is_replaced_in_its_place(desk: SessionManager[Chat]) -> None:
     appended = await desk.append_items("s", ["a", "secret", "c"], ids=[None, "m2", None])
     replaced = await desk.replace_item("s", 2, "[redacted]")

@@ -194,3 +194,12 @@ async def test_an_exception_of_the_default_state_reaches_the_caller() -> None:
     with pytest.raises(LookupError, match="no template"):
         await desk.append_items("s", ["a"], create=True)
     assert not (await desk.append_items("s", ["a"])).success
+
+
+@pytest.mark.parametrize("bad", [1, "result", (1, 2, 3)])
+async def test_only_a_result_tells_what_was_seen(desk: Desk, bad: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"^unchanged_since must be the result of a call, not"):
+        await desk.replace_items("s", [], unchanged_since=bad)
+    absent = await desk.get_items("t")
+    with pytest.raises(ConfigurationError, match=r"^unchanged_since must be the result of a call that found"):
+        await desk.replace_items("s", [], unchanged_since=absent)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import invariant, rule
 
 from sessionstore import StorageProvider
-from sessionstore.storage import Append, Edit, Fork, Key, NewItem, Window
+from sessionstore.storage import Append, Edit, Fork, Key, NewItem, SeenItems, Window
 from sessionstore.storage.journal import key_digest
 
 from .lives import NAMESPACES, Lives, batches, drafts, keys, owners, some, states
@@ -131,6 +131,22 @@ class ItemLives(Lives):
     ) -> None:
         items = [item._replace(log=log) for item in items]
         self._edit(Edit(session, log, after=after, items=items, expected_position=expected), losses)
+
+    @rule(
+        session=keys,
+        log=_logs,
+        items=_items(),
+        apart=st.just((0, 0)) | st.tuples(st.integers(-1, 1), st.integers(-1, 1)),
+        losses=_losses,
+    )
+    def replace_seen_items(
+        self, session: Key, log: str, items: list[NewItem], apart: tuple[int, int], losses: list[Loss]
+    ) -> None:
+        found = self._reference._documents.live(session, self._clock.now)
+        if found is not None:
+            summary, items = found.summary, [item._replace(log=log) for item in items]
+            seen = SeenItems(summary.version, summary.last_position + apart[0], summary.item_count + apart[1])
+            self._edit(Edit(session, log, after=0, items=items, seen=seen), losses)
 
     @rule(session=keys, log=_logs, keep=st.integers(0, 5), losses=_losses)
     def trim(self, session: Key, log: str, keep: int, losses: list[Loss]) -> None:

@@ -206,6 +206,8 @@ async def a_manager_carries_the_type_of_its_items(storage: StorageProvider, text
     assert_type((await chats.find_item("m1", owner_id="u1")).items[0].data, Profile)
     assert_type((await chats.pop_items("s", 2)).items, tuple[Item[Profile], ...])
     assert_type(await chats.replace_items("s", [], after=5, expected_position=7), SessionResult[None, Profile])
+    assert_type(await chats.replace_items("s", [], unchanged_since=appended), SessionResult[None, Profile])
+    assert_type(appended.item_count, int | None)
     assert_type(await chats.replace_item("s", 1, me), SessionResult[None, Profile])
     assert_type((await chats.trim_items("s", 5)).unwrap(), int)
     assert_type(await chats.fork_session("s", until=5), SessionResult[Chat, Profile])

@@ -151,7 +151,7 @@ class Documents(dict[Key, Document]):
         found = owned(self.live(edit.key, now), edit.owner_id)
         if found is None:
             return None
-        if edit.expected_position not in (None, found.summary.last_position):
+        if not edit.suits(found.summary):
             return Edited(found.summary, done=False)
         if edit.put is not None:
             changed = int(self.logs.put(edit.key, edit.log, *edit.put, edit.put_version))

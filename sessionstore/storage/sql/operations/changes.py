@@ -174,7 +174,7 @@ class Changes:
                     return Held.HELD if await self._held([edit.key], lease) else None
                 if edit.owner_id not in (None, row.summary.owner_id):
                     return None
-                if edit.expected_position not in (None, row.summary.last_position):
+                if not edit.suits(row.summary):
                     return Edited(row.summary, done=False)
                 edited = await self._edit(edit, row, lease)
                 sending[edit.key] = Done(row, edited)
