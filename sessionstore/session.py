@@ -101,7 +101,8 @@ class SessionResult(Generic[T, I]):
         session_id: The id of the session, also if the call made it.
         success: Whether the call succeeded. Exactly then ``error`` is None.
         data: A copy of the state, which the caller may change; for a deletion, whether a live session was deleted; for
-            a trim, the number of removed items. None for the other calls on items.
+            a trim, the number of removed items; for list_logs(), the names of the logs. None for the other calls on
+            items.
         error: Why the call did not succeed; None: it did.
         created: Whether this call created the session.
         applied: Whether this call changed the state or the items. False for an update or an append whose idempotency

@@ -118,6 +118,40 @@ class Reading(Kind[T, I]):
             return results.failure(key.session_id, SessionNotFoundError(key.session_id))
         return self._of_items(document.summary, document.items)
 
+    async def list_logs(
+        self,
+        session_id: SessionId,
+        *,
+        owner_id: str | None = None,
+        timeout: timedelta | None = None,  # noqa: ASYNC109
+    ) -> SessionResult[tuple[str, ...], I]:
+        """Names the logs of a session that have items, in order by code point; ``data`` is the names. Is no access.
+
+        The cost depends on the number of logs, and not on the number of items. The log without a name is "".
+
+        Args:
+            session_id: The id.
+            owner_id: Only this owner's session is found. None: any session.
+            timeout: How long to wait for the storage; None: for as long as it takes.
+
+        Returns:
+            The names, or an error in the result: SessionNotFoundError (absent or expired) or InvalidSessionIdError.
+
+        Raises:
+            ConfigurationError: ``owner_id`` or ``timeout`` is invalid.
+            StorageError: The storage failed.
+        """
+        owner = arguments.owner_filter(owner_id)
+        try:
+            key = self._key(session_id)
+        except InvalidSessionIdError as error:
+            return results.failure(session_id, error)
+        found = await in_time(timeout, self._storage.list_logs(key, **owner), writing=False)
+        if found is None:
+            return results.failure(key.session_id, SessionNotFoundError(key.session_id))
+        names = tuple(found.names)
+        return results.read(found.summary, lambda: (names, ()))
+
     async def find_item(
         self,
         item_id: str,

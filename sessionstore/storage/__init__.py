@@ -32,7 +32,7 @@ from __future__ import annotations
 from typing import Any, Protocol, SupportsIndex, runtime_checkable
 
 from ..batching import Batching
-from .changes import Append, Edit, Edited, Found, SeenItems
+from .changes import Append, Edit, Edited, Found, LogNames, SeenItems
 from .documents import Documents
 from .items import NewItem, StoredItem, Window
 from .logs import Logs
@@ -73,6 +73,7 @@ __all__ = [
     "Fork",
     "Found",
     "Key",
+    "LogNames",
     "NewItem",
     "Order",
     "Owners",

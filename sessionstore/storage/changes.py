@@ -144,6 +144,13 @@ class Edited(NamedTuple):
     removed: Sequence[StoredItem] = ()
 
 
+class LogNames(NamedTuple):
+    """The names of the logs of a session that have items, in order by code point, and the session."""
+
+    summary: Summary
+    names: Sequence[str]
+
+
 class Found(NamedTuple):
     """An item that was found by its id, and the session that has it."""
 

@@ -6,14 +6,14 @@ The package's docstring has the rules that hold for every method.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
-from .changes import Append, Edit, Edited, Found
-from .records import Summary
+from .changes import Append, Edit, Edited, Found, LogNames
+from .records import Key, Owners, Summary
 
 
 class Logs(Protocol):
-    """Stores the items of sessions, and finds them by their ids."""
+    """Stores the items of sessions, finds them by their ids, and names the logs of a session."""
 
     async def append_many(self, appends: Sequence[Append]) -> Sequence[Summary | None]:
         """Appends items to each session, the items of each append next to each other and in the order given.
@@ -58,6 +58,17 @@ class Logs(Protocol):
         """
         ...
 
+    async def list_logs_many(self, keys: Sequence[Key], *, owners: Owners = None) -> Sequence[LogNames | None]:
+        """Names the logs of each session that have items; None: there is no live session. Is no access.
+
+        The cost depends on the number of logs, and not on the number of items.
+
+        Args:
+            keys: The sessions.
+            owners: An owner for each key. If the session has another owner, or none, the answer is None.
+        """
+        ...
+
     async def append(self, append: Append) -> Summary | None:
         """append_many() of one."""
         return (await self.append_many([append]))[0]
@@ -65,3 +76,8 @@ class Logs(Protocol):
     async def edit(self, edit: Edit) -> Edited | None:
         """edit_many() of one."""
         return (await self.edit_many([edit]))[0]
+
+    async def list_logs(self, key: Key, *, owner_id: str | None = None) -> LogNames | None:
+        """list_logs_many() of one."""
+        wanted: dict[str, Any] = {} if owner_id is None else {"owners": [owner_id]}
+        return (await self.list_logs_many([key], **wanted))[0]

@@ -120,6 +120,7 @@ async def test_what_is_no_name_of_a_log_is_refused(desk: Desk, call: Call, bad: 
 WITH_OWNER: list[Call] = [
     lambda desk, bad: desk.append_items("s", ["b"], owner_id=bad),
     lambda desk, bad: desk.get_items("s", owner_id=bad),
+    lambda desk, bad: desk.list_logs("s", owner_id=bad),
     lambda desk, bad: desk.find_item("m", owner_id=bad),
     lambda desk, bad: desk.pop_items("s", owner_id=bad),
     lambda desk, bad: desk.replace_items("s", [], owner_id=bad),
@@ -140,6 +141,7 @@ async def test_what_is_no_owner_is_refused(desk: Desk, call: Call, bad: Any) -> 
 WITH_TIMEOUT: list[Call] = [
     lambda desk, bad: desk.append_items("s", ["b"], timeout=bad),
     lambda desk, bad: desk.get_items("s", timeout=bad),
+    lambda desk, bad: desk.list_logs("s", timeout=bad),
     lambda desk, bad: desk.find_item("m", timeout=bad),
     lambda desk, bad: desk.pop_items("s", timeout=bad),
     lambda desk, bad: desk.replace_items("s", [], timeout=bad),

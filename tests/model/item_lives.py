@@ -185,6 +185,11 @@ class ItemLives(Lives):
         self._both(lambda storage: storage.get_many(sessions, touch=touch, owners=owners, window=window))
         self._both(lambda storage: storage.get(sessions[0], touch=touch, owner_id=owner, window=window))
 
+    @rule(sessions=batches, owner=owners | st.none())
+    def name_logs(self, sessions: list[Key], owner: str | None) -> None:
+        self._both(lambda storage: storage.list_logs_many(sessions, owners=[owner] * len(sessions)))
+        self._both(lambda storage: storage.list_logs(sessions[0], owner_id=owner))
+
     @rule(owner=owners | st.none(), limit=st.integers(1, 3))
     def list_recent(self, owner: str | None, limit: int) -> None:
         after: Any = None

@@ -204,6 +204,7 @@ async def a_manager_carries_the_type_of_its_items(storage: StorageProvider, text
     assert_type(await chats.get_items("s", after=5, before=9, limit=2, touch=False), SessionResult[None, Profile])
     assert_type(await chats.get_items("s", ids=["m1"]), SessionResult[None, Profile])
     assert_type((await chats.find_item("m1", owner_id="u1")).items[0].data, Profile)
+    assert_type((await chats.list_logs("s", owner_id="u1")).unwrap(), tuple[str, ...])
     assert_type((await chats.pop_items("s", 2)).items, tuple[Item[Profile], ...])
     assert_type(await chats.replace_items("s", [], after=5, expected_position=7), SessionResult[None, Profile])
     assert_type(await chats.replace_items("s", [], unchanged_since=appended), SessionResult[None, Profile])

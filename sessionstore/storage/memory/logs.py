@@ -58,6 +58,10 @@ class Logs:
             return found[: window.limit]
         return found[-window.limit :] if window.limit else []
 
+    def names(self, key: Key) -> Sequence[str]:
+        """Names the logs of a session that have items, in order."""
+        return sorted({entry.log for entry in self._entries.get(key, ())})
+
     def find(self, key: Key, item_id: str) -> StoredItem | None:
         """Finds the item of a session that has an id."""
         return next((entry.stored for entry in self._entries.get(key, ()) if entry.id == item_id), None)

@@ -23,6 +23,7 @@ from .. import (
     Fork,
     Found,
     Key,
+    LogNames,
     Order,
     Owners,
     Page,
@@ -150,6 +151,13 @@ class MemoryStorageProvider(StorageProvider):
     ) -> Sequence[Found | None]:
         now = self._open_at()
         return self._scans.find(namespace, ids, owner_id, now)
+
+    @_one_thread_at_a_time
+    async def list_logs_many(self, keys: Sequence[Key], *, owners: Owners = None) -> Sequence[LogNames | None]:
+        now = self._open_at()
+        asked = zip(keys, owners or [None] * len(keys), strict=True)
+        found = [owned(self._documents.live(key, now), owner_id) for key, owner_id in asked]
+        return [it and LogNames(it.summary, self._documents.logs.names(it.summary.key)) for it in found]
 
     @_one_thread_at_a_time
     async def fork(self, fork: Fork) -> Creation | None:

@@ -22,6 +22,7 @@ from .. import (
     Fork,
     Found,
     Key,
+    LogNames,
     Order,
     Owners,
     Page,
@@ -179,6 +180,12 @@ class SqlStorageProvider(StorageProvider):
         self, namespace: str, ids: Sequence[str], *, owner_id: str | None = None
     ) -> Sequence[Found | None]:
         return await self._listing.find(namespace, ids, owner_id)
+
+    async def list_logs_many(self, keys: Sequence[Key], *, owners: Owners = None) -> Sequence[LogNames | None]:
+        found = await self._listing.logs(keys)
+        anybody: Sequence[str | None] = owners or [None] * len(keys)
+        asked = [(found.get(key), owner_id) for key, owner_id in zip(keys, anybody, strict=True)]
+        return [it if it is not None and owner_id in (None, it.summary.owner_id) else None for it, owner_id in asked]
 
     async def fork(self, fork: Fork) -> Creation | None:
         return await Forking(fork, self._gateway, self._fetching, self._reads).made()

@@ -47,6 +47,7 @@ _NEED_ITEMS: dict[str, Call] = {
     "get with items": lambda chats: chats.get_session("s", last_items=1),
     "get items": lambda chats: chats.get_items("s"),
     "get items by id": lambda chats: chats.get_items("s", ids=["i"]),
+    "list logs": lambda chats: chats.list_logs("s"),
     "find": lambda chats: chats.find_item("i"),
     "pop": lambda chats: chats.pop_items("s"),
     "replace": lambda chats: chats.replace_items("s", ["x"]),

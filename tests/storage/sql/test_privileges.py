@@ -37,6 +37,7 @@ async def _update(storage: StorageProvider, *items: NewItem) -> None:
 _READS: Final[dict[str, Call]] = {
     "get": lambda storage: storage.get(key(), touch=False),
     "get with items": lambda storage: storage.get(key(), touch=False, window=Window(limit=3)),
+    "list logs": lambda storage: storage.list_logs(key()),
     "find": lambda storage: storage.find_many("chat", ["i"]),
     "exists": lambda storage: storage.exists(key()),
     "list": lambda storage: storage.list(states=True),

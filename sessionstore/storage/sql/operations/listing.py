@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ....ids import check_filters
-from ... import Found, Key, Order, Page, Place, Stats, StoredItem, Summary, check_limit
+from ... import Found, Key, LogNames, Order, Page, Place, Stats, StoredItem, Summary, check_limit
 from ..connections.gateway import Gateway
 from ..statements.item_reading import packed_ids
-from ..statements.rows import FOUND_AT, STATE, STATE_VERSION, summary_of
+from ..statements.rows import FOUND_AT, LOG, STATE, STATE_VERSION, key_of, summary_of, unique
 from ..statements.scope import Scope
 from .fetching import Fetching
 
@@ -45,6 +45,16 @@ class Listing:
         rows = await self._fetching.rows(find, params, writing=False)
         found = {row[FOUND_AT]: Found(summary_of(row), StoredItem(*row[FOUND_AT + 1 :])) for row in rows}
         return [found.get(item_id) for item_id in ids]
+
+    async def logs(self, keys: Sequence[Key]) -> dict[Key, LogNames]:
+        """Names the logs of the live sessions among these."""
+        rows = await self._fetching.batch(self._gateway.statements.logs, unique(keys), writing=False)
+        found = {key_of(row): LogNames(summary_of(row), []) for row in rows}
+        names: dict[Key, list[str]] = {key: [] for key in found}
+        for row in rows:
+            if row[LOG] is not None:
+                names[key_of(row)].append(row[LOG])
+        return {key: it._replace(names=sorted(names[key])) for key, it in found.items()}
 
     async def stats(self, scope: Scope) -> Sequence[Stats]:
         """Counts the sessions in a scope for each namespace."""

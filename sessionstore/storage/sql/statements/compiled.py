@@ -165,6 +165,7 @@ class Statements:
         self.outdated_items = self._prepare(reshaping.outdated_items)
         self.rewrite_items = self._pair(REWRITE, reshaping.rewrite_items)
 
+        self.logs = self._pair(KEY_FIELDS, self._item_reading.logs)
         self.find = self._prepare(lambda: self._item_reading.find(owned=False))
         self.find_owned = self._prepare(lambda: self._item_reading.find(owned=True))
 

@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 import orjson
 from sqlalchemy import (
     BigInteger,
+    ColumnElement,
     Dialect,
     FromClause,
     Select,
@@ -28,7 +29,7 @@ from ..tables import FIRST_READ, instant_of_micros
 from .columns import Columns
 from .reading import Reading
 from .rows import LAST_POSITION, Fields
-from .terms import Element, Terms
+from .terms import Element, Terms, same_key
 
 _SEPARATOR: Final = "\x1e"
 """Joins items. JSON text has no raw control characters, so no item contains it."""
@@ -116,6 +117,22 @@ class ItemReading:
 
     def get_with_journal(self, batch: FromClause, columns: Columns, shape: Shape) -> Select[Any]:
         return self._reading.get_with_journal(batch, _read(columns, shape)).add_columns(self._joined(shape))
+
+    def logs(self, batch: FromClause) -> Statement:
+        """Names the logs that have items: a row for each log of each live session, and one whose log is null.
+
+        Each step looks up the next name in the primary key, so the cost does not depend on the number of items.
+        """
+        t, i = self._terms.table, self._terms.items
+
+        def next_of(rows: FromClause, *behind: ColumnElement[bool]) -> Element:
+            return select(func.min(i.c.log, type_=Text())).where(same_key(i, rows), *behind).scalar_subquery()
+
+        names = select(batch.c.namespace, batch.c.session_id, next_of(batch).label("log")).cte("names", recursive=True)
+        more = select(names.c.namespace, names.c.session_id, next_of(names, i.c.log > names.c.log))
+        names = names.union_all(more.where(names.c.log.is_not(None)))
+        found = select(*self._terms.range_checked.summary, names.c.log).select_from(t.join(names, same_key(t, names)))
+        return found.where(self._terms.live(self._terms.now_once))
 
     def find(self, *, owned: bool) -> Statement:
         """Finds items by their ids. Of several sessions that have an item of an id, the one created first is found."""

@@ -35,6 +35,9 @@ SET_AT: Final = _SUMMARY_COLUMNS
 FOUND_AT: Final = _SUMMARY_COLUMNS
 """The index, in a row of `find`, of the id of the item. Its position, text, time and version follow."""
 
+LOG: Final = _SUMMARY_COLUMNS
+"""The index, in a row of `logs`, of the name of a log."""
+
 APPEND_CREATED, APPEND_DUE = _SUMMARY_COLUMNS, _SUMMARY_COLUMNS + 1
 """The indexes, in a row of `append_or_create`, of whether the session was created, and of `due`."""
 

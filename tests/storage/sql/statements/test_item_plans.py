@@ -19,6 +19,9 @@ _ITEMS = """
 """
 
 
+_READ = "SELECT coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0) FROM pg_stat_user_tables WHERE relname = 'items'"
+
+
 @pytest.mark.parametrize(
     ("window", "found"),
     [
@@ -36,10 +39,7 @@ async def test_a_window_of_a_long_session_reads_only_its_items(
     ask(postgres, "VACUUM (ANALYZE) sessionstore.items")  # the planner takes all sessions for short ones
     ask(postgres, _ITEMS.format(session="'s'", count=20_000))
     await until_alone(postgres)
-    read = """
-        SELECT coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0) FROM pg_stat_user_tables WHERE relname = 'items'
-    """
-    ((before,),) = ask(postgres, read)
+    ((before,),) = ask(postgres, _READ)
     async with open_storage(driven(postgres.url, driver)) as storage:
         await put(storage, "s")
         for _ in range(10):  # so that the server also makes a generic plan
@@ -47,5 +47,22 @@ async def test_a_window_of_a_long_session_reads_only_its_items(
             assert document is not None
             assert positions(document.items) == found
     await until_alone(postgres)
-    ((after,),) = ask(postgres, read)
+    ((after,),) = ask(postgres, _READ)
     assert after - before <= 10 * len(found)
+
+
+async def test_the_logs_of_a_long_session_are_named_without_its_items(postgres: Database, driver: str) -> None:
+    ask(postgres, _ITEMS.format(session="n::text", count=5_000))
+    ask(postgres, "VACUUM (ANALYZE) sessionstore.items")
+    ask(postgres, _ITEMS.format(session="'s'", count=20_000))
+    await until_alone(postgres)
+    ((before,),) = ask(postgres, _READ)
+    async with open_storage(driven(postgres.url, driver)) as storage:
+        await put(storage, "s")
+        for _ in range(10):
+            found = await storage.list_logs(key())
+            assert found is not None
+            assert list(found.names) == [""]
+    await until_alone(postgres)
+    ((after,),) = ask(postgres, _READ)
+    assert after - before <= 10 * 2
