@@ -6,30 +6,60 @@ An access moves the expiry to 1.1 TTL from now, but only if the expiry is less t
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from typing import Final
 
 SLACK = 10
 """An access adds TTL / SLACK to the TTL."""
 
+FIRST_TIME: Final = datetime(1, 1, 3, tzinfo=UTC)
+LAST_TIME: Final = datetime(9999, 12, 29, tzinfo=UTC)
+"""The range of the times of a session. Databases store more times than Python has, and drivers lose some hours at both
+ends of Python's range to the time zone."""
+LONGEST: Final = timedelta(days=2_000_000)
+"""The longest TTL that is computed with, in both directions."""
+LONGEST_GRACE: Final = timedelta(days=1_500_000)
+"""The longest grace that is computed with. Before FIRST_TIME, PostgreSQL has 4,713 years."""
+
+
+def readable(time: datetime) -> datetime:
+    """Returns a time, or the nearest end of the range if the time lies outside."""
+    if FIRST_TIME <= time <= LAST_TIME:
+        return time
+    return FIRST_TIME if time < FIRST_TIME else LAST_TIME
+
+
+def shifted(time: datetime, by: timedelta) -> datetime:
+    """Returns a time that lies later by a duration, or the end of the range if the range has no such time."""
+    try:
+        found = time + by
+    except OverflowError:
+        return LAST_TIME if by > timedelta(0) else FIRST_TIME
+    return readable(found)
+
 
 def deadline_of(created_at: datetime, max_lifetime: timedelta | None) -> datetime | None:
     """Returns the time at which a session expires even if it is accessed; None: no such time."""
-    return None if max_lifetime is None else created_at + max_lifetime
+    return None if max_lifetime is None else shifted(created_at, max_lifetime)
 
 
 def first_expiry(now: datetime, ttl: timedelta | None, deadline: datetime | None) -> datetime | None:
     """Returns the expiry of a session that is created now; None: the session never expires."""
-    return deadline if ttl is None else _capped(now + ttl + ttl // SLACK, deadline)
+    return deadline if ttl is None else _capped(_far(now, ttl), deadline)
 
 
 def slid_expiry(
     now: datetime, expires_at: datetime | None, ttl: timedelta | None, deadline: datetime | None
 ) -> datetime | None:
     """Returns the expiry of a session after an access now; None: the session never expires."""
-    if ttl is None or expires_at is None or expires_at >= _capped(now + ttl, deadline):
+    if ttl is None or expires_at is None or expires_at >= _capped(shifted(now, ttl), deadline):
         return expires_at
-    return _capped(now + ttl + ttl // SLACK, deadline)
+    return _capped(_far(now, ttl), deadline)
 
 
 def _capped(expires_at: datetime, deadline: datetime | None) -> datetime:
     return expires_at if deadline is None or expires_at < deadline else deadline
+
+
+def _far(now: datetime, ttl: timedelta) -> datetime:
+    return shifted(shifted(now, ttl), ttl // SLACK)

@@ -11,13 +11,17 @@ from ..errors import ConfigurationError
 from ..ids import Version, first_version
 from .items import NewItem, StoredItem
 from .journal import Journal, new_write_id
+from .lifetime import FIRST_TIME, LAST_TIME
+
+_FIRST_CLOCK: Final = FIRST_TIME + timedelta(days=1)
+_LAST_CLOCK: Final = LAST_TIME - timedelta(days=1)
 
 Clock: TypeAlias = Callable[[], datetime]
 """Returns the current time as an aware datetime in UTC. Tests pass one to control time."""
 
 
 def time_of(clock: Clock) -> datetime:
-    """Returns the time of a clock that the service gave.
+    """Returns the time of a clock that the service gave, a day within the range of the times of a session.
 
     Raises:
         ConfigurationError: The clock does not return an aware datetime.
@@ -26,7 +30,7 @@ def time_of(clock: Clock) -> datetime:
     if not isinstance(now, datetime) or now.utcoffset() is None:
         given = "datetime without a time zone" if isinstance(now, datetime) else type(now).__name__
         raise ConfigurationError(f"clock must return an aware datetime, say datetime.now(UTC), not a {given}")
-    return now
+    return max(_FIRST_CLOCK, min(now, _LAST_CLOCK))
 
 
 def check_clock(clock: object) -> None:

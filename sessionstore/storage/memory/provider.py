@@ -40,6 +40,7 @@ from .. import (
     check_use,
     owned,
 )
+from ..lifetime import LONGEST_GRACE, shifted
 from ..records import check_clock, time_of
 from ..reshaping import OutdatedItem, Rewrite
 from .documents import Documents
@@ -226,11 +227,11 @@ class MemoryStorageProvider(StorageProvider):
     async def purge_batch(
         self, *, limit: int = 5000, grace: timedelta = timedelta(0), since: datetime | None = None
     ) -> Purge:
-        return self._scans.purge(limit, self._open_at() - grace, since)
+        return self._scans.purge(limit, shifted(self._open_at(), -min(grace, LONGEST_GRACE)), since)
 
     @_one_thread_at_a_time
     async def count_expired(self, *, grace: timedelta = timedelta(0), since: datetime | None = None) -> int:
-        return self._scans.count_expired(self._open_at() - grace, since)
+        return self._scans.count_expired(shifted(self._open_at(), -min(grace, LONGEST_GRACE)), since)
 
     @_one_thread_at_a_time
     async def outdated(

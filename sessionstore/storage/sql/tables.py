@@ -24,6 +24,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSON, JSONB
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
+from ..lifetime import FIRST_TIME, LAST_TIME
+
 REVISIONS: Final = ("0001", "0002")
 """The schema revisions that this version of the library knows, oldest first. The library needs the last one."""
 
@@ -61,12 +63,6 @@ _FIRST_BOUND: Final[dict[str, datetime | int | str]] = {
     "psycopg": "-infinity",
     "asyncpg": datetime.min,  # noqa: DTZ901  # which asyncpg takes for -infinity, and only without a time zone
 }
-# Databases store timestamps that Python cannot represent, and drivers lose some hours to the session's time zone. A
-# timestamp out of this range is read as the nearest end of the range.
-FIRST_READ: Final = datetime(1, 1, 3, tzinfo=UTC)
-LAST_READ: Final = datetime(9999, 12, 29, tzinfo=UTC)
-LONGEST: Final = timedelta(days=2_000_000)
-"""The longest TTL that is computed with, in both directions."""
 
 
 class Instant(TypeDecorator[datetime]):
@@ -95,7 +91,7 @@ def instant_of_micros(value: int) -> datetime:
     try:
         return _EPOCH + timedelta(microseconds=value)
     except OverflowError:
-        return FIRST_READ if value < 0 else LAST_READ
+        return FIRST_TIME if value < 0 else LAST_TIME
 
 
 def _instant_of_micros(value: int | None) -> datetime | None:

@@ -29,11 +29,11 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSON, JSONB
 from sqlalchemy.sql.dml import Delete
 
+from ...lifetime import FIRST_TIME, LAST_TIME, LONGEST
 from ..drivers.driver import Asyncpg, Driver, Psycopg
 from ..drivers.prepared import Statement
 from ..faults import READ_ONLY, Fault, code_of, driver_error, fault_without_code, source_of
 from ..privileges import LACKING, MISSING_GRANT
-from ..tables import FIRST_READ, LAST_READ, LONGEST
 from .dialect import Fields, batch_parameter, between
 
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
@@ -158,7 +158,7 @@ class PostgreSQL:
         return between(ttl, literal_column(first, ttl.type), literal_column(last, ttl.type))
 
     def readable(self, instant: ColumnElement[Any]) -> ColumnElement[Any]:
-        first, last = (f"timestamptz '{end.isoformat()}'" for end in (FIRST_READ, LAST_READ))
+        first, last = (f"timestamptz '{end.isoformat()}'" for end in (FIRST_TIME, LAST_TIME))
         return between(instant, literal_column(first, instant.type), literal_column(last, instant.type))
 
     def json(self, text: ColumnElement[Any]) -> ColumnElement[Any]:

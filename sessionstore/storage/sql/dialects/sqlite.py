@@ -26,10 +26,11 @@ from sqlalchemy import (
 from sqlalchemy.sql.dml import Delete
 from sqlalchemy.types import TypeEngine
 
+from ...lifetime import LONGEST
 from ..drivers.driver import Aiosqlite, Driver
 from ..drivers.prepared import Statement
 from ..faults import Fault, code_of, driver_error, fault_without_code
-from ..tables import LONGEST, is_document, micros
+from ..tables import is_document, micros
 from .dialect import Fields, batch_parameter, between
 
 # https://www.sqlite.org/rescode.html. The names of extended codes begin with those of their primary code.

@@ -7,6 +7,7 @@ from typing import Final
 
 from ....ids import check_filters
 from ... import Purge, check_limit
+from ...lifetime import LONGEST_GRACE
 from ..connections.gateway import Gateway
 from ..statements.scope import Scope
 from ..tables import FIRST_INSTANT, micros
@@ -59,7 +60,7 @@ class Purging:
         check_limit(limit)
         if since is None:
             await self._forget_receipts(limit)
-        params = {"limit": limit, "grace": micros(grace), "since": since or FIRST_INSTANT}
+        params = {"limit": limit, "grace": micros(min(grace, LONGEST_GRACE)), "since": since or FIRST_INSTANT}
         rows = [
             row
             for row in await self._fetching.rows(self._statements.purge, params, writing=True, use="reaper")
@@ -70,7 +71,7 @@ class Purging:
 
     async def count(self, grace: timedelta, since: datetime | None) -> int:
         """Counts the rows that a purge would delete."""
-        params = {"grace": micros(grace), "since": since or FIRST_INSTANT}
+        params = {"grace": micros(min(grace, LONGEST_GRACE)), "since": since or FIRST_INSTANT}
         ((count,),) = await self._fetching.rows(self._statements.count_expired, params, writing=False, use="reaper")
         return int(count)
 

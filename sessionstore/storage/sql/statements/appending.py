@@ -90,7 +90,7 @@ class Appending:
                 updated_at=now,
                 last_accessed_at=now,
                 expires_at=columns.sliding(t, now).slid,
-            ).returning(*columns.summary),
+            ).returning(*self._terms.range_checked.summary),  # an error of the driver would come after the write
             batch,
         )
 

@@ -166,7 +166,8 @@ class Changing:
 
     def _stored(self, rows: Any) -> tuple[Element, ...]:
         text = self._terms.backend.text(rows.c.item).label("item")
-        return rows.c.position, text, rows.c.created_at, rows.c.item_version
+        created_at = self._terms.backend.readable(rows.c.created_at).label("created_at")
+        return rows.c.position, text, created_at, rows.c.item_version
 
     def _behind_newest(self, log: Rows) -> Element:
         """Builds the position of the newest item of a log behind its newest ``kept`` ones; 0: there is none."""

@@ -91,7 +91,7 @@ class Creating:
     def create(self, batch: FromClause, *, short_lock_timeout: bool = False) -> Statement:
         kind = _Kind(
             writes=lambda _: literal_column("''", Text()),
-            columns=self._terms.plain.document,
+            columns=self._terms.range_checked.document,
             allowed=self.allowed,
             overwrites=lambda now: ~self._terms.live(now),
             # A lost append that this row has settled must not land on the new session either.

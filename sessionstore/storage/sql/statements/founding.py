@@ -64,7 +64,7 @@ class Founding:
         summary = [str(column.key) for column in columns.summary]
         changed = counted.cte("changed")
         returned = (
-            *columns.summary,
+            *self._terms.range_checked.summary,
             t.c.last_position.label("last"),
             t.c.updated_at.label("at"),
             t.c.expires_at.label("ends"),

@@ -24,8 +24,9 @@ from sqlalchemy import (
 from sqlalchemy.types import TypeDecorator
 
 from ... import StoredItem, Window
+from ...lifetime import FIRST_TIME
 from ..drivers.prepared import Statement
-from ..tables import FIRST_READ, instant_of_micros
+from ..tables import instant_of_micros
 from .columns import Columns
 from .reading import Reading
 from .rows import LAST_POSITION, Fields
@@ -78,7 +79,7 @@ def _split(joined: str | None) -> tuple[StoredItem, ...]:
     if not joined:
         return ()
     items: list[StoredItem] = []
-    last, instant, version = "", FIRST_READ, 1
+    last, instant, version = "", FIRST_TIME, 1
     for entry in joined.split(_SEPARATOR):
         position, made, text = entry.split(":", 2)
         if made != last:  # the items of one append have the same time and version
