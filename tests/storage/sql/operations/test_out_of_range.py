@@ -30,7 +30,7 @@ async def place(
 
     def in_file(table: str, column: str) -> None:
         with sqlite3.connect(file) as connection:
-            connection.execute(f"UPDATE {table} SET {column} = 568971820800000000")  # noqa: S608
+            connection.execute(f"UPDATE {table} SET {column} = 568971820800000000")
         connection.close()
 
     if request.param == "sqlite":
