@@ -27,14 +27,17 @@ class Lazy(Coroutine[Any, Any, R]):
     """
 
     def __init__(self, make: Callable[[], Coroutine[Any, Any, R]]) -> None:
-        self._make = make
+        self._make: Callable[[], Coroutine[Any, Any, R]] | None = make
         self._made: Coroutine[Any, Any, R] | None = None
         function = make.func if isinstance(make, partial) else make
         self.__qualname__: str = getattr(function, "__qualname__", type(self).__qualname__)  # asyncio shows it
 
     def send(self, value: Any, /) -> Any:
         if self._made is None:
+            assert self._make is not None
             self._made = self._make()
+            # A task keeps its coroutine after it has ended. Its arguments lead back to the task, say through a batch.
+            self._make = None
         return self._made.send(value)
 
     def throw(self, kind: Any, value: Any = None, traceback: Any = None, /) -> Any:
