@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from inspect import isclass
 from typing import Any, Final
 
-from sqlalchemy import Pool, QueuePool
+from sqlalchemy import Dialect, Pool, QueuePool
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from ....errors import ConfigurationError
@@ -124,3 +124,21 @@ def check_translation(engine: AsyncEngine, schema: str | None) -> None:
             f"schema_translate_map of the engine translates the schema {schema!r}, which sessionstore does not follow; "
             "name the schema with SqlStorageProvider(schema=), and give an engine without this entry"
         )
+
+
+def unusable(dialect: Dialect) -> str | None:
+    """Names the option of an engine with which SQLAlchemy cannot connect; None: these options are usable."""
+    # There is no public name for the level that an engine was given.
+    level: object = getattr(dialect, "_on_connect_isolation_level", None)
+    if level is not None:
+        of_no_connection: Any = None
+        known = [name.replace("_", " ").upper() for name in dialect.get_isolation_level_values(of_no_connection)]
+        if not isinstance(level, str) or level.replace("_", " ").upper() not in known:
+            return (
+                f"isolation_level {level!r} of the engine is no level of {dialect.driver}, which has "
+                f"{', '.join(sorted(known))}; give the engine another one, or none"
+            )
+    label, longest = (getattr(dialect, name, None) for name in ("label_length", "max_identifier_length"))
+    if isinstance(label, int) and isinstance(longest, int) and label > longest:
+        return f"label_length {label} of the engine is longer than a name may be, {longest} (max_identifier_length)"
+    return None

@@ -15,6 +15,7 @@ from ..drivers.driver import Driver
 from ..drivers.fork_gate import GATE
 from ..faults import Errors
 from .endings import Endings
+from .engine_options import unusable
 from .lease import Lease, of_pool, to_its_end
 from .modes import Mode
 from .pools import LoopPool, belongs_to, died_with_its_loop, idle, made_in
@@ -63,12 +64,14 @@ class Maker:
                 return await self.make()
         except ArgumentError as error:
             raise ConfigurationError(
-                "SQLAlchemy could not connect with the options of the engine; see its label_length, "
-                "max_identifier_length and isolation_level, and its events"
+                unusable(self._pool.dialect)
+                or "SQLAlchemy could not connect with the options of the engine; see its events"
             ) from error
         except self.known:
             raise
         except Exception as error:
+            if (reason := unusable(self._pool.dialect)) is not None:
+                raise ConfigurationError(reason) from error
             raise StorageError(
                 "the engine could not make a connection: its pool, its creator, its events or its connect_args "
                 f"(say row_factory or cursor_factory) raised {type(error).__name__}; the cause has the details"

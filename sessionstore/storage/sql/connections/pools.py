@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import Engine, Pool, QueuePool
+from sqlalchemy import Dialect, Engine, Pool, QueuePool
 
 from ....concurrency.forks import is_child, was_made_by_parent
 
@@ -45,6 +45,11 @@ class LoopPool:
         if not self._owned and self._engine.pool is not self._engines_own:
             self._choose(self._engine.pool)
         return self._used
+
+    @property
+    def dialect(self) -> Dialect:
+        """The dialect of the engine."""
+        return self._engine.dialect
 
     @property
     def last(self) -> Any:

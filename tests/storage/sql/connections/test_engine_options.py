@@ -177,6 +177,19 @@ async def test_a_service_engine_commits_with_levels_from_its_own_options(place: 
     await engine.dispose()
 
 
+@pytest.mark.parametrize("level", ["READ UNCOMMITTED", "READ COMMITTED", "nonsense", 5])
+async def test_a_level_that_a_driver_does_not_have_is_refused_by_its_name(place: Place, level: Any) -> None:
+    known = {"psycopg": ("READ UNCOMMITTED", "READ COMMITTED"), "asyncpg": ("READ COMMITTED",)}
+    engine = create_async_engine(place.url, isolation_level=level)
+    storage = SqlStorageProvider(engine)
+    if level in known.get(place.driver, ("READ UNCOMMITTED",)):
+        await assert_committed(storage, place)
+    else:
+        with pytest.raises(ConfigurationError, match=f"isolation_level {level!r} of the engine .*AUTOCOMMIT"):
+            await storage.check()
+    await engine.dispose()
+
+
 REFUSED: dict[str, Given] = {
     "isolation_level": LEVELS["SERIALIZABLE"],
     "execution_options": LEVELS["execution_options"],
