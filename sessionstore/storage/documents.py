@@ -87,12 +87,20 @@ class Documents(Protocol):
         """
         ...
 
-    async def set_many(self, drafts: Sequence[Draft]) -> Sequence[Summary]:
+    async def set_many(self, drafts: Sequence[Draft], *, renew: bool = False) -> Sequence[Summary]:
         """Creates each session, or overwrites the live session of the key.
 
-        An overwritten session keeps its ``created_at``, and its version grows by one. Its state, TTL, deadline
-        (counted from ``created_at``), origin and owner become the draft's. If a key comes twice, only its last draft
-        is written.
+        An overwritten session keeps its ``created_at`` and its items, and its version grows by one. Its state, TTL,
+        deadline, origin and owner become the draft's. If a key comes twice, only its last draft is written.
+
+        A draft whose answer was lost lands once: the provider finds out whether it landed, and sends it again if it
+        did not. It never lands later, when another state may have been set. If that cannot be told, the call raises
+        UpdateOutcomeUnknownError.
+
+        Args:
+            drafts: The sessions to set.
+            renew: Whether the deadline of an overwritten session counts from now, and not from its ``created_at``. A
+                session without a TTL then expires exactly ``max_lifetime`` after the call.
         """
         ...
 
@@ -144,9 +152,9 @@ class Documents(Protocol):
             wanted["versions"] = [version]
         return (await self.delete_many([key], **wanted))[0]
 
-    async def set(self, draft: Draft) -> Summary:
+    async def set(self, draft: Draft, *, renew: bool = False) -> Summary:
         """set_many() of one."""
-        return (await self.set_many([draft]))[0]
+        return (await self.set_many([draft], renew=renew))[0]
 
     async def exists(self, key: Key) -> bool:
         """exists_many() of one."""

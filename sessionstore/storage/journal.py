@@ -92,6 +92,11 @@ def entry(write_id: str, count: int) -> str:
     return f"{write_id}{count:04x}"
 
 
+def lists(writes: str, write_id: str) -> bool:
+    """Whether a journal of writes has an entry of this write."""
+    return any(writes[at : at + ID_CHARS] == write_id for at in range(0, len(writes), _ENTRY_CHARS))
+
+
 def fate(write_id: str, read: int, version: int, writes: str | None) -> Fate:
     """Returns the fate of a write.
 

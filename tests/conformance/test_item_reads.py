@@ -228,5 +228,6 @@ async def test_a_write_of_the_state_leaves_the_items(storage: StorageProvider) -
     written = await storage.update(rewrite(document, '{"n":1}'))
     assert written is not None
     assert (written.last_position, written.item_count) == (10, 10)
-    await storage.set(draft("s"))
-    assert await texts_of(storage) == TEN
+    for renew in (False, True):
+        await storage.set(draft("s"), renew=renew)
+        assert await texts_of(storage) == TEN

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from sessionstore import StorageProvider
 from sessionstore.storage import Write
 from tests.support.clock import ManualClock
-from tests.support.documents import TTL, draft, key
+from tests.support.documents import MOMENT, TTL, draft, key
 
 
 async def test_set_creates_an_absent_session(storage: StorageProvider, clock: ManualClock) -> None:
@@ -79,3 +80,39 @@ async def test_set_ends_a_session_that_is_older_than_its_new_lifetime(
     assert (summary.version, summary.created_at) == (created.version + 1, created.created_at)
     assert summary.expires_at == created.created_at + timedelta(minutes=40)
     assert not await storage.exists(key())
+
+
+async def test_a_renewed_lifetime_counts_from_the_set_and_no_access_extends_it(
+    storage: StorageProvider, clock: ManualClock
+) -> None:
+    lifetime = timedelta(minutes=10, microseconds=1)
+    lasting = draft(ttl=None, max_lifetime=lifetime)
+    old = await storage.set(lasting, renew=True)
+    assert old.expires_at == clock() + lifetime
+    clock.advance(lifetime - MOMENT)
+    new = await storage.set(lasting, renew=True)
+    assert (new.created_at, new.version) == (old.created_at, old.version + 1)
+    assert new.deadline == new.expires_at == clock() + lifetime
+    clock.advance(lifetime - MOMENT)
+    read = await storage.get(key())
+    assert read is not None
+    assert read.summary == new._replace(last_accessed_at=clock())
+    assert await storage.touch(key())
+    clock.advance(MOMENT)
+    assert not await storage.exists(key())
+
+
+async def test_a_renewed_lifetime_caps_the_ttl(storage: StorageProvider, clock: ManualClock) -> None:
+    await storage.create(draft())
+    clock.advance(TTL)
+    lifetime = 2 * TTL
+    (summary,) = await storage.set_many([draft(max_lifetime=lifetime)], renew=True)
+    assert (summary.deadline, summary.expires_at) == (clock() + lifetime, clock() + TTL * 1.1)
+
+
+async def test_of_concurrent_sets_of_a_key_the_last_one_stays(storage: StorageProvider) -> None:
+    drafts = [draft(f"s{n % 3}", f'{{"n":{n}}}') for n in range(12)]
+    summaries = await asyncio.gather(*(storage.set(it, renew=True) for it in drafts))
+    assert [it.version - summaries[n % 3].version for n, it in enumerate(summaries)] == [n // 3 for n in range(12)]
+    read = await storage.get_many([key(f"s{n}") for n in range(3)])
+    assert [it and it.state.replace(" ", "") for it in read] == [f'{{"n":{n}}}' for n in (9, 10, 11)]

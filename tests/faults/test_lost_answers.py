@@ -7,7 +7,7 @@ from typing import NamedTuple, TypeVar
 
 import pytest
 
-from sessionstore import SessionConflictError, SessionManager, StorageProvider, UpdateOutcomeUnknownError, open_storage
+from sessionstore import SessionConflictError, SessionManager, StorageProvider, open_storage
 from tests.support.clock import ManualClock
 from tests.support.documents import TTL, Chat, draft, increment, key, new_chat
 from tests.support.postgres import PostgresServer
@@ -151,8 +151,21 @@ async def test_each_of_several_deletions_gets_its_own_result(service: Service, f
 
 
 @_LOST
-async def test_a_lost_set_is_reported_as_unknown_and_lands_whole_or_not_at_all(service: Service, fault: Fault) -> None:
-    with pytest.raises(UpdateOutcomeUnknownError):
-        await service.broken(fault, service.storage.set(draft("s", '{"n": 1}')))
-    assert await service.storage.exists(key("s")) is (fault is Fault.DROP)
-    assert (await service.storage.set(draft("s", '{"n": 2}'))).key == key("s")
+@pytest.mark.parametrize("renew", [False, True])
+async def test_a_lost_set_lands_once(service: Service, fault: Fault, renew: bool) -> None:
+    created = await service.broken(fault, service.storage.set(draft("s", '{"n": 1}'), renew=renew))
+    overwritten = await service.broken(fault, service.storage.set(draft("s", '{"n": 2}'), renew=renew))
+    assert (overwritten.created_at, overwritten.version) == (created.created_at, created.version + 1)
+    read = await service.storage.get(key("s"), touch=False)
+    assert read is not None
+    assert (read.state, read.summary) == ('{"n": 2}', overwritten)
+
+
+@_LOST
+async def test_each_of_several_sets_lands_once(service: Service, fault: Fault) -> None:
+    before = await service.storage.set_many([draft("a"), draft("b")])
+    drafts = [draft(name, '{"n": 1}') for name in ("a", "new", "b")]
+    summaries = await service.broken(fault, service.storage.set_many(drafts))
+    assert [summaries[0].version, summaries[2].version] == [summary.version + 1 for summary in before]
+    read = await service.storage.get_many([it.key for it in drafts], touch=False)
+    assert [it and (it.state, it.summary) for it in read] == [('{"n": 1}', summary) for summary in summaries]

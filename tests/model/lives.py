@@ -106,9 +106,9 @@ class Lives(RuleBasedStateMachine):
     def create(self, drafts: list[Draft]) -> None:
         self._note(self._both(lambda storage: storage.create_many(drafts)))
 
-    @rule(drafts=drafts)
-    def set(self, drafts: list[Draft]) -> None:
-        self._note(self._both(lambda storage: storage.set_many(drafts)))
+    @rule(drafts=drafts, renew=st.booleans())
+    def set(self, drafts: list[Draft], renew: bool) -> None:
+        self._note(self._both(lambda storage: storage.set_many(drafts, renew=renew)))
 
     @rule(keys=batches, touch=st.booleans(), journal=st.booleans())
     def get(self, keys: list[Key], touch: bool, journal: bool) -> None:

@@ -198,7 +198,7 @@ class Documents(dict[Key, Document]):
         self[key] = document._replace(summary=summary, journal=journal._replace(appends=appends))
         return summary._replace(appended=positions)
 
-    def overwrite(self, draft: Draft, now: datetime) -> Summary:
+    def overwrite(self, draft: Draft, now: datetime, *, renew: bool) -> Summary:
         """Writes a draft over the document of its key; without a live one, inserts a new document."""
         found = self.live(draft.key, now)
         if found is None:
@@ -207,7 +207,7 @@ class Documents(dict[Key, Document]):
         summary = made.summary._replace(last_write=new_write_id())
         if found is not None:
             created_at = found.summary.created_at
-            deadline = deadline_of(created_at, draft.max_lifetime)
+            deadline = deadline_of(now if renew else created_at, draft.max_lifetime)
             summary = summary._replace(
                 version=found.summary.version + 1,
                 created_at=created_at,

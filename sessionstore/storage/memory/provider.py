@@ -186,10 +186,11 @@ class MemoryStorageProvider(StorageProvider):
         return deleted
 
     @_one_thread_at_a_time
-    async def set_many(self, drafts: Sequence[Draft]) -> Sequence[Summary]:
+    async def set_many(self, drafts: Sequence[Draft], *, renew: bool = False) -> Sequence[Summary]:
         now = self._open_at()
         summaries = {
-            key: self._documents.overwrite(draft, now) for key, draft in {draft.key: draft for draft in drafts}.items()
+            key: self._documents.overwrite(draft, now, renew=renew)
+            for key, draft in {draft.key: draft for draft in drafts}.items()
         }
         return [summaries[draft.key] for draft in drafts]
 

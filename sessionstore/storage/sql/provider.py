@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final
@@ -43,7 +43,6 @@ from .connections.engine import make_bounded_engine
 from .connections.gateway import Gateway
 from .connections.lease import Lease
 from .connections.limits import Limits
-from .drivers.driver import Row
 from .operations.appends import Appends
 from .operations.changes import Changes
 from .operations.creating import Creating
@@ -58,11 +57,10 @@ from .operations.locked import LockedUpdates
 from .operations.purging import Purging
 from .operations.reads import Reads, may_access
 from .operations.reshaping import Reshaping
-from .operations.rounds import Rounds
-from .operations.settings import settled
+from .operations.setting import Setting
 from .operations.single_reads import SingleReads
 from .operations.updates import Updates
-from .statements.rows import document_of, key_of, set_fields
+from .statements.rows import document_of, key_of
 from .statements.scope import Scope
 
 _BATCHING: Final = Batching()
@@ -111,6 +109,7 @@ class SqlStorageProvider(StorageProvider):
         self._updates = Updates(self._statements, self._fetching, self._changes)
         self._appends = Appends(self._landed, self._reads, batching=bounds)
         self._creating = Creating(self._statements, self._fetching, self._reads, self._changes, batching=bounds)
+        self._setting = Setting(self._statements, self._fetching, self._reads, batching=bounds)
         self._deleting = Deleting(self._statements, self._fetching, self._reads, batching=bounds)
 
     @classmethod
@@ -198,12 +197,11 @@ class SqlStorageProvider(StorageProvider):
     async def delete(self, key: Key, *, owner_id: str | None = None, version: int | None = None) -> bool:
         return await self._deleting.delete(key, Deletion(owner_id, version))
 
-    async def set_many(self, drafts: Sequence[Draft]) -> Sequence[Summary]:
-        async def write(pending: Iterable[Draft]) -> Sequence[Row]:
-            return await self._fetching.batch(self._statements.set, map(set_fields, pending), writing=True)
+    async def set_many(self, drafts: Sequence[Draft], *, renew: bool = False) -> Sequence[Summary]:
+        return await self._setting.set_many(drafts, renew=renew)
 
-        summaries = await settled(drafts, write, self._reads.move, Rounds(self._reads.held))
-        return [summaries[draft.key] for draft in drafts]
+    async def set(self, draft: Draft, *, renew: bool = False) -> Summary:
+        return await self._setting.set(draft, renew=renew)
 
     async def exists_many(self, keys: Sequence[Key]) -> Sequence[bool]:
         found = await self._reads.due(keys)

@@ -1,53 +1,125 @@
-"""Setting sessions: creates each session, or overwrites the one that is there."""
+"""Settings of sessions. Each draft is written once, also if the answer of an attempt is lost."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import TypeAlias
 
-from ....errors import StorageError
+from ....errors import StorageError, UpdateOutcomeUnknownError
+from ....ids import first_version
 from ... import Draft, Key, Summary
+from ...journal import lists, new_write_id
 from ..drivers.driver import Row
-from ..statements.rows import SET_AT, expired, key_of, summary_of
-from .rounds import Rounds
+from ..statements.compiled import Statements
+from ..statements.rows import SET_AT, document_of, expired, key_of, set_fields, summary_of
+from .attempts import Attempts, Told, Wanted
+from .fetching import Fetching
+from .reads import Reads
+from .receipts import prevent
 
-Set: TypeAlias = Callable[[Iterable[Draft]], Awaitable[Sequence[Row]]]
-"""Runs the statement `set`, which skips rows that other transactions hold. Returns the written rows."""
-
-Move: TypeAlias = Callable[[Collection[Key]], Awaitable[Mapping[Key, tuple[datetime, datetime | None]]]]
-"""Moves the expiry of sessions. Returns the time of the access and the new expiry of each moved session."""
+_Expiry: TypeAlias = tuple[datetime, datetime | None]
 
 
-async def settled(drafts: Sequence[Draft], write: Set, move: Move, rounds: Rounds) -> Mapping[Key, Summary]:
-    """Sets each session to its draft, and returns the summaries. If a key comes twice, its last draft wins.
+class Settings(Attempts[Draft, Summary]):
+    """The settings of one call, or of several concurrent calls. See Attempts for the other arguments.
 
-    Retries rows that other transactions hold.
+    Args:
+        drafts: The sessions to set. If a key comes twice, its last draft is sent.
+        renew: Whether the longest lifetime of an overwritten session counts anew.
     """
-    pending = {draft.key: draft for draft in drafts}
-    summaries: dict[Key, Summary] = {}
-    free: Collection[Key] = list(pending)
-    while pending:
-        sending = {key: pending[key] for key in free}
-        try:
-            rows = await write(sending.values())
-        except StorageError as error:
-            await rounds.refused(error)
-            continue
-        # If the INSERT waited for a concurrent INSERT, its times are from before the wait. The session may have expired
-        # during the wait, or its expiry has to be moved.
-        moved = await move([key_of(row) for row in rows if row[SET_AT + 1]])
-        for row in rows:
-            key = key_of(row)
-            summary = summary_of(row)
-            # A new session that has expired already is set again. An overwritten session keeps its age, so the draft's
-            # max_lifetime may end it at once, and rightly.
-            made = summary.created_at == summary.updated_at
-            if not (made and expired(row, now=SET_AT)):
-                summaries[key] = summary
-                pending.pop(key, None)
-            if key in summaries and key in moved:
-                summaries[key] = summaries[key]._replace(last_accessed_at=moved[key][0], expires_at=moved[key][1])
-        if pending:
-            free = await rounds.again([key for key in sending if key in pending], pending)
-    return summaries
+
+    def __init__(
+        self,
+        drafts: Sequence[Draft],
+        statements: Statements,
+        fetching: Fetching,
+        reads: Reads,
+        told: Told[Summary] | None = None,
+        wanted: Wanted | None = None,
+        *,
+        renew: bool,
+    ) -> None:
+        super().__init__({draft.key: draft for draft in drafts}, statements, fetching, reads, told, wanted)
+        self._drafts = drafts
+        self._renew = renew
+        self._write_ids = {draft.key: new_write_id() for draft in drafts}
+        # The drafts of the lost attempt, until it is known whether they landed.
+        self._lost: dict[Key, Draft] = {}
+        self._was_lost = False
+
+    async def made(self) -> Sequence[Summary]:
+        """Sets the sessions, and returns the summary of each draft."""
+        await self.run()
+        return [self._results[draft.key] for draft in self._drafts]
+
+    async def _attempt(self) -> None:
+        if self._lost:
+            await self._look_up_lost()
+        while sending := await self._next():
+            try:
+                rows = await self._set(sending)
+            except UpdateOutcomeUnknownError:
+                self._lost, self._was_lost = dict(sending), True
+                raise
+            except StorageError as error:
+                # "Refused" tells the caller that a retry is safe. It is not if an earlier attempt may have landed.
+                error.refused = error.refused and not self._was_lost
+                await self._rounds.refused(error)
+                continue
+            # If the INSERT waited for a concurrent INSERT, its times are from before the wait. The session may have
+            # expired during the wait, or its expiry has to be moved.
+            moved = await self._reads.move([key_of(row) for row in rows if row[SET_AT + 1]])
+            self._settle({key_of(row): _as_moved(row, moved) for row in rows if not self._expired_too_early(row)})
+            if self._pending:
+                left = [key for key in sending if key in self._pending]
+                self._free = await self._rounds.again(left, self._pending, unwritten=self._unwritten)
+
+    async def _set(self, drafts: Mapping[Key, Draft]) -> Sequence[Row]:
+        of = self._statements
+        if self._one_call:
+            statement = of.renew if self._renew else of.set
+        else:
+            statement = of.renew_together if self._renew else of.set_together
+        fields = [set_fields(draft, self._write_ids[key]) for key, draft in drafts.items()]
+        return await self._fetching.batch(statement, fields, writing=True, divisible=self._one_call)
+
+    def _expired_too_early(self, row: Row) -> bool:
+        """Whether a new session has expired already, and is to be set again.
+
+        An overwritten session keeps its age, so the draft's ``max_lifetime`` may end it at once, and rightly. A session
+        without a TTL lives as long as its draft says, from the time of the statement.
+        """
+        summary = summary_of(row)
+        made = summary.created_at == summary.updated_at
+        return made and summary.ttl is not None and expired(row, now=SET_AT)
+
+    async def _look_up_lost(self) -> None:
+        """Finds out which drafts of the lost attempt landed. The others are sent again, under new versions.
+
+        A lost attempt must not land after the look-up, because it could then overwrite what was set later.
+        """
+        await prevent([draft.version for draft in self._lost.values()], self._statements, self._fetching)
+        rows = await self._reads.read(self._lost, journal=True)
+        documents = {key_of(row): document_of(row) for row in rows}
+        landed = {
+            key: document.summary
+            for key, document in documents.items()
+            if document.journal is not None and lists(document.journal.writes, self._write_ids[key])
+        }
+        self._pending |= {key: replace(draft, version=first_version()) for key, draft in self._lost.items()}
+        self._lost = {}
+        self._settle(landed)
+
+    @property
+    def _unwritten(self) -> bool:
+        return super()._unwritten and not self._was_lost
+
+
+def _as_moved(row: Row, moved: Mapping[Key, _Expiry]) -> Summary:
+    """Returns the summary in a row, with the access that moved its expiry."""
+    summary = summary_of(row)
+    if (access := moved.get(summary.key)) is None:
+        return summary
+    return summary._replace(last_accessed_at=access[0], expires_at=access[1])

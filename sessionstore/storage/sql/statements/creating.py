@@ -130,13 +130,36 @@ class Creating:
         return found.having(locked(self._table, "RowExclusiveLock"), locked(deletions, "AccessShareLock"))
 
     def set(self, batch: FromClause) -> Statement:
+        """Creates or overwrites sessions."""
+        return self._set(batch)
+
+    def set_together(self, batch: FromClause) -> Statement:
+        """Sets for several callers, with a short lock timeout: the key of one caller must not delay the others."""
+        return self._set(batch, short_lock_timeout=True)
+
+    def renew(self, batch: FromClause) -> Statement:
+        """Sets sessions; the longest lifetime counts from now."""
+        return self._set(batch, renew=True)
+
+    def renew_together(self, batch: FromClause) -> Statement:
+        """Does what renew() does, for several callers."""
+        return self._set(batch, renew=True, short_lock_timeout=True)
+
+    def _set(self, batch: FromClause, *, renew: bool = False, short_lock_timeout: bool = False) -> Statement:
+        """Creates or overwrites sessions.
+
+        Args:
+            batch: The drafts.
+            renew: Whether the longest lifetime of an overwritten session counts from now.
+            short_lock_timeout: Whether an INSERT waits only briefly for another one of the same key.
+        """
         t = self._table
 
         def kept(new: _Row, now: Element) -> _Row:
             live = self._terms.live(now)
             lifetime = self._terms.backend.span(new["created_at"], new["deadline"])
             since = self._terms.backend.readable(t.c.created_at)
-            deadline = case((live, since + lifetime), else_=new["deadline"])
+            deadline = new["deadline"] if renew else case((live, since + lifetime), else_=new["deadline"])
             return {
                 **new,
                 "version": case((live, t.c.version + literal_column("1")), else_=new["version"]),
@@ -151,13 +174,13 @@ class Creating:
         kind = _Kind(
             writes=lambda rows: rows.c.write,
             columns=self._terms.range_checked.summary,
-            allowed=lambda _: true(),
+            allowed=self.allowed,
             overwrites=lambda _: true(),
             changes=kept,
         )
         if self._terms.backend.one_writer:
             return self._by_conflict(batch, kind)
-        return self._by_steps(batch, kind, t.alias("here"), true())
+        return self._by_steps(batch, kind, t.alias("here"), true(), short_lock_timeout=short_lock_timeout)
 
     def _kept(self, new: _Row, live: ColumnElement[bool]) -> _Row:
         """Builds the values of a session that is set in the columns that the previous revision lacks."""

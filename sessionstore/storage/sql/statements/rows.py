@@ -30,7 +30,7 @@ _SUMMARY_COLUMNS: Final = 14
 """The number of columns of a summary. The key takes the first two."""
 
 SET_AT: Final = _SUMMARY_COLUMNS
-"""The index, in a row of `set`, of the time at the end of the statement. The next column is `due`."""
+"""The index, in a row of `set` or `renew`, of the time at the end of the statement. The next column is `due`."""
 
 FOUND_AT: Final = _SUMMARY_COLUMNS
 """The index, in a row of `find`, of the id of the item. Its position, text, time and version follow."""
@@ -116,9 +116,9 @@ def deletion_fields(key: Key, receipt: str, owner_id: str | None, version: int |
     return key_fields(key) | {"receipt": receipt, "owner_id": owner_id, "version": version, "last_write": write}
 
 
-def set_fields(draft: Draft) -> Fields:
-    """Returns the fields of the statement `set`."""
-    return draft_fields(draft) | {"write": entry(new_write_id(), 1)}
+def set_fields(draft: Draft, write_id: str) -> Fields:
+    """Returns the fields of the statements `set` and `renew`."""
+    return draft_fields(draft) | {"write": entry(write_id, 1)}
 
 
 def append_fields(append: Append) -> Fields:
