@@ -172,6 +172,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         distribution.longest_first(items)
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    if getattr(session.config.option, "loadgroup", False):
+        distribution.see_that_groups_are_known(session.items)
+
+
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Says below the counts what was not tested, since tests that are not there are not counted."""
     if PGBOUNCER is None and not config.option.collectonly and not _is_worker(config):

@@ -4,7 +4,7 @@ from tests.support.postgres import PostgresServer
 
 from .flood import pour
 
-_DOCUMENTS = 4000
+_DOCUMENTS = 2000
 """`python -m tests.input` pours as many as it is told."""
 
 

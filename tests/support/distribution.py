@@ -40,7 +40,7 @@ _SLOW: Final = (
 )
 # Coverage doubles what Python computes. What these tests run of the library, others run too: tests/storage uses both
 # drivers, and tests/conformance goes on being measured on memory, SQLite and psycopg.
-_UNCOVERED: Final = ("tests/benchmarks/", "tests/input/test_flood.py")
+_UNCOVERED: Final = ("tests/benchmarks/", "tests/input/test_flood.py", "tests/model/")
 _REPEATED: Final = (
     "tests/conformance/",
     frozenset(
@@ -83,6 +83,15 @@ def keep_together_what_shares_a_fixture(items: Iterable[pytest.Item]) -> None:
         if shared:
             instance = [str(parameter) for parameter in shared.values() if parameter is not None]
             item.add_marker(pytest.mark.xdist_group("-".join([item.path.parent.name, item.path.stem, *instance])))
+
+
+def see_that_groups_are_known(items: Iterable[pytest.Item]) -> None:
+    """Fails where pytest-xdist does not tell the scheduler of the groups: each worker would make what is shared."""
+    unknown = [item for item in items if item.get_closest_marker("xdist_group") and "@" not in item.nodeid]
+    if unknown:
+        raise pytest.UsageError(
+            f"pytest-xdist does not know the group of {unknown[0].nodeid}: does it know pytest {pytest.__version__}?"
+        )
 
 
 def longest_first(items: list[pytest.Item]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import socket
+import sqlite3
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -138,7 +139,10 @@ def _with_cause(error: Exception) -> Exception:
     return error
 
 
-def _every_error() -> list[Exception]:
+_ERRORS = {"psycopg": vars(psycopg.errors), "asyncpg": vars(asyncpg.exceptions), "aiosqlite": vars(sqlite3)}
+
+
+def _every_error(driver: str) -> list[Exception]:
     """One of each class that may come up out of a driver, all with the secret in them."""
     errors: list[Exception] = [
         UnicodeEncodeError("latin-1", SECRET, 0, 1, "ordinal not in range"),
@@ -162,9 +166,7 @@ def _every_error() -> list[Exception]:
     ]
     plain = (
         *(getattr(__import__("builtins"), name) for name in dir(__import__("builtins"))),
-        *vars(psycopg.errors).values(),
-        *vars(asyncpg.exceptions).values(),
-        *vars(__import__("sqlite3")).values(),
+        *_ERRORS[driver].values(),
         *vars(sqlalchemy.exc).values(),
     )
     for class_ in dict.fromkeys(filter(inspect.isclass, plain)):
@@ -224,7 +226,7 @@ async def test_whatever_is_raised_in_a_call_is_one_of_our_errors_and_quotes_noth
     assert write is not None
     asked: Call = (lambda storage: storage.update(write)) if call is _update else call
     wrong: list[str] = []
-    for error in _every_error():
+    for error in _every_error(storage._gateway._async_engine.dialect.driver):
         with _raising(storage, error, sent=sent, method=method):
             came = await _came_out(asked(storage))
         if isinstance(came, str):
@@ -246,7 +248,7 @@ async def test_whatever_is_raised_while_it_connects_is_one_of_our_errors_and_quo
             raise raised[0]
 
     wrong: list[str] = []
-    for error in _every_error():
+    for error in _every_error(storage._gateway._async_engine.dialect.driver):
         if code_of(error) is not None or isinstance(driver_error(error), psycopg.OperationalError):
             continue  # of the server or of libpq, before they know any state
         raised[:] = [error]
