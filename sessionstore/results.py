@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 from .codec.facts import metadata_of
@@ -13,7 +14,11 @@ from .storage import Summary
 
 
 def read(
-    summary: Summary, decode: Callable[[], tuple[T, tuple[Item[I], ...]]], *, created: bool = False
+    summary: Summary,
+    decode: Callable[[], tuple[T, tuple[Item[I], ...]]],
+    *,
+    created: bool = False,
+    read_at: datetime | None = None,
 ) -> SessionResult[T, I]:
     """The result of a call that read a session; a failure if what is stored does not fit its type.
 
@@ -21,10 +26,11 @@ def read(
         summary: The facts about the session.
         decode: Decodes the state and the items.
         created: Whether the call created the session.
+        read_at: When the session was read; None: the result does not tell.
     """
     try:
         state, items = decode()
-        return success(summary, state, items, created=created)
+        return success(summary, state, items, created=created, read_at=read_at)
     except CorruptStateError as error:
         return corrupt(summary, error)
 
@@ -44,7 +50,13 @@ def corrupt(summary: Summary, error: CorruptStateError, items: tuple[Item[Any], 
 
 
 def success(
-    summary: Summary, state: T, items: tuple[Item[I], ...], *, created: bool = False, applied: bool = False
+    summary: Summary,
+    state: T,
+    items: tuple[Item[I], ...],
+    *,
+    created: bool = False,
+    applied: bool = False,
+    read_at: datetime | None = None,
 ) -> SessionResult[T, I]:
     """The result of a call that succeeded.
 
@@ -62,6 +74,7 @@ def success(
         items=items,
         last_position=summary.last_position,
         item_count=summary.item_count,
+        read_at=read_at,
     )
 
 

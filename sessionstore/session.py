@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Generic
 
@@ -114,6 +114,8 @@ class SessionResult(Generic[T, I]):
         items: The items that the call read, appended or removed, oldest first.
         last_position: The position of the item that was appended last, also if it was removed since; 0: none was.
         item_count: The number of items in all logs of the session.
+        read_at: When get_session() read the session, by the storage's clock: ``metadata.expires_at - read_at`` is how
+            long the session lived on, whatever the clock of this machine says. None for other calls.
     """
 
     session_id: SessionId
@@ -127,6 +129,7 @@ class SessionResult(Generic[T, I]):
     items: tuple[Item[I], ...] = ()
     last_position: int | None = None
     item_count: int | None = None
+    read_at: datetime | None = field(default=None, compare=False)
 
     def __init__(
         self,
@@ -141,6 +144,7 @@ class SessionResult(Generic[T, I]):
         items: tuple[Item[I], ...] = (),
         last_position: int | None = None,
         item_count: int | None = None,
+        read_at: datetime | None = None,
     ) -> None:
         fields = self.__dict__
         fields["session_id"] = session_id
@@ -154,6 +158,7 @@ class SessionResult(Generic[T, I]):
         fields["items"] = items
         fields["last_position"] = last_position
         fields["item_count"] = item_count
+        fields["read_at"] = read_at
 
     def unwrap(self) -> T:
         """Returns the data of a success, or raises the error of a failure."""

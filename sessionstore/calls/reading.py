@@ -63,6 +63,7 @@ class Reading(Kind[T, I]):
         return results.read(
             document.summary,
             lambda: (self._state(document), self._items(document.items, key.session_id)),
+            read_at=document.read_at,
         )
 
     async def get_items(

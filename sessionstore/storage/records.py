@@ -165,7 +165,9 @@ class Document(NamedTuple):
     """A stored session: its state as JSON text and its summary; its journal and items, if the caller asked for them.
 
     ``state_version`` is the shape version that the state was written under. It is 1 for a state that a program wrote
-    which does not know shape versions.
+    which does not know shape versions. ``read_at`` is the time of the storage's clock at which a read found the
+    session; None: the provider does not tell. It is no part of what is stored, so it does not count when documents are
+    compared.
     """
 
     state: str
@@ -173,6 +175,16 @@ class Document(NamedTuple):
     journal: Journal | None = None
     items: Sequence[StoredItem] = ()
     state_version: int = 1
+    read_at: datetime | None = None
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Document) and self[:-1] == other[:-1]
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def __hash__(self) -> int:
+        return hash(self[:-1])
 
 
 class Creation(NamedTuple):

@@ -125,3 +125,24 @@ async def test_a_long_batch_is_read_like_a_short_one(storage: StorageProvider) -
     await put(storage, *names)
     read = await storage.get_many([key(name) for name in reversed(names)])
     assert [document and document.summary.key.session_id for document in read] == names[::-1]
+
+
+@pytest.mark.parametrize("touch", [False, True])
+async def test_a_read_tells_when_the_storage_read_the_session(
+    chats: SessionManager[Chat], clock: ManualClock, touch: bool
+) -> None:
+    created = await chats.create_session("s")
+    clock.advance(TTL / 2)
+    read = await chats.get_session("s", touch=touch)
+    assert (created.read_at, read.read_at) == (None, clock())
+
+
+async def test_documents_are_equal_if_what_is_stored_is(storage: StorageProvider, clock: ManualClock) -> None:
+    await put(storage, "s")
+    first = await storage.get(key(), touch=False)
+    clock.advance(TTL / 2)
+    second = await storage.get(key(), touch=False)
+    assert first is not None
+    assert second is not None
+    assert (first == second, first != second, second.read_at) == (True, False, clock())
+    assert first != first._replace(state="[]")

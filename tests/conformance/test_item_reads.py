@@ -231,3 +231,15 @@ async def test_a_write_of_the_state_leaves_the_items(storage: StorageProvider) -
     for renew in (False, True):
         await storage.set(draft("s"), renew=renew)
         assert await texts_of(storage) == TEN
+
+
+async def test_a_read_of_items_tells_when_the_storage_read_the_session(
+    storage: StorageProvider, clock: ManualClock
+) -> None:
+    await put(storage, "s")
+    await fill(storage, "s", *TEN)
+    clock.advance(TTL / 2)
+    for touch in (False, True):
+        read = await storage.get(key(), touch=touch, window=Window("", 3))
+        assert read is not None
+        assert read.read_at == clock()

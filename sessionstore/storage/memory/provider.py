@@ -122,7 +122,9 @@ class MemoryStorageProvider(StorageProvider):
             found = [it and it._replace(items=self._documents.logs.read(it.summary.key, window)) for it in found]
             if not window.state:
                 found = [it and it._replace(state="") for it in found]
-        return found if journal else [document and document._replace(journal=None) for document in found]
+        if not journal:
+            found = [it and it._replace(journal=None) for it in found]
+        return [it and it._replace(read_at=now) for it in found]
 
     @_one_thread_at_a_time
     async def update_many(self, writes: Sequence[Write]) -> Sequence[Summary | None]:

@@ -255,14 +255,14 @@ def with_summary(row: Row, summary: Summary) -> Row:
 
 def document_of(row: Row) -> Document:
     """Returns the document in a row."""
-    return _new(Document, (row[STATE], summary_of(row), *_rest_of(row), row[STATE_VERSION]))
+    return _new(Document, (row[STATE], summary_of(row), *_rest_of(row), row[STATE_VERSION], row[NOW]))
 
 
 def accessed(row: Row) -> Document:
     """Returns the document in a row, with this access as its last access."""
     rest = row[_LAST_ACCESSED_AT + 1 : _SUMMARY_COLUMNS]
     summary = _new(Summary, (_new(Key, row[:2]), *row[2:_LAST_ACCESSED_AT], row[NOW], *rest, (), False))
-    return _new(Document, (row[STATE], summary, *_rest_of(row), row[STATE_VERSION]))
+    return _new(Document, (row[STATE], summary, *_rest_of(row), row[STATE_VERSION], row[NOW]))
 
 
 def expired(row: Row, *, now: int = NOW) -> bool:
