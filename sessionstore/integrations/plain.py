@@ -1,0 +1,81 @@
+"""Plain: values of a framework's pydantic types as plain JSON values, and back."""
+
+from __future__ import annotations
+
+import re
+from base64 import urlsafe_b64decode
+from collections.abc import Sequence
+from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar
+
+from pydantic import ConfigDict, TypeAdapter
+
+from ..codec.verbatim import dumps
+from ..errors import CorruptStateError, InvalidStateError
+from ..ids import SessionId
+
+V = TypeVar("V")
+
+Noun: TypeAlias = Literal["state", "items"]
+
+_SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
+"""An escaped surrogate in JSON. Only lone ones are escaped."""
+
+
+class Plain(Generic[V]):
+    """Makes plain JSON of values of one type, and reads them again. Bytes become base64.
+
+    The values that are read need not equal those that were written: a datetime in a field that takes anything is read
+    as a string.
+
+    Args:
+        kind: A list of the type.
+        noun: Whether the values are states or items, for errors.
+    """
+
+    def __init__(self, kind: type[list[V]], noun: Noun) -> None:
+        # The configuration of the list is that of its members too, unless they have their own.
+        config = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64", defer_build=True)
+        self._adapter: TypeAdapter[list[V]] = TypeAdapter(kind, config=config)
+        self._noun: Noun = noun
+
+    def write(self, values: Sequence[V], session_id: SessionId) -> list[dict[str, Any]]:
+        """Returns the values as JSON objects.
+
+        Raises:
+            InvalidStateError: A value could not be read again.
+        """
+        written: list[dict[str, Any]] = self._adapter.dump_python([*values], mode="json")
+        try:
+            self.read(written, session_id)
+        except CorruptStateError as error:
+            reason = "would not be read back as they are written"
+            raise InvalidStateError(reason, session_id=session_id, noun=self._noun) from error.__cause__
+        return written
+
+    def read(self, written: Sequence[Any], session_id: SessionId) -> list[V]:
+        """Returns the values of JSON objects.
+
+        Raises:
+            CorruptStateError: They do not fit the type.
+        """
+        text = dumps([*written])
+        try:
+            # pydantic reads no lone surrogates in JSON, and no base64 in anything else.
+            if _SURROGATE.search(text):
+                return self._adapter.validate_python(_with_bytes([*written]))
+            return self._adapter.validate_json(text)
+        except ValueError as error:
+            reason = "does not fit the framework's types"
+            raise CorruptStateError(reason, session_id=session_id, noun=self._noun) from error
+
+
+def _with_bytes(value: Any) -> Any:
+    """Returns a JSON value in which the contents of images and files are bytes."""
+    if isinstance(value, list):
+        return [*map(_with_bytes, value)]
+    if not isinstance(value, dict):
+        return value
+    made = {key: _with_bytes(member) for key, member in value.items()}
+    if made.get("kind") == "binary" and isinstance(made.get("data"), str):
+        made["data"] = urlsafe_b64decode(made["data"])
+    return made

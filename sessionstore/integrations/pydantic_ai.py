@@ -1,0 +1,286 @@
+"""pydantic-ai's conversations in any storage of this library: `StoredConversationStore`.
+
+A conversation is a session. Its record is the state, its entries are the items, and its scope is the owner. A fork gets
+copies of the entries that it shares, so that it lives on when the other conversation expires or is deleted.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+from functools import partial
+from typing import Final, TypeAlias
+
+from ..errors import (
+    CorruptStateError,
+    ItemNotFoundError,
+    SessionConflictError,
+    SessionNotFoundError,
+    SessionOwnerError,
+)
+from ..ids import SessionId
+from ..manager import DEFAULT_TTL, SessionManager
+from ..storage import Order, StorageProvider
+from .chain import Link, chain_to, links_of
+from .keys import joined
+from .missing import missing_extra
+from .plain import Plain
+
+try:
+    from pydantic_ai.conversation_store import (
+        ConversationConflict,
+        ConversationEntry,
+        ConversationRecord,
+        ConversationStore,
+    )
+    from pydantic_ai.exceptions import UserError
+except ModuleNotFoundError as error:
+    raise missing_extra("pydantic-ai", error) from error
+
+__all__ = ["StoredConversationStore"]
+
+_Saved: TypeAlias = dict[str, str]
+"""The state of a session: the record, and the revision that it replaced, each as JSON text in ASCII."""
+
+_RECORDS: Final = Plain(list[ConversationRecord], "state")
+_ENTRIES: Final = Plain(list[ConversationEntry], "items")
+
+_PAGE: Final = 1000
+_FEWEST_LISTED: Final = 500
+
+
+class StoredConversationStore(ConversationStore):
+    """A `ConversationStore` of pydantic-ai that keeps conversations in PostgreSQL, SQLite or memory.
+
+    Of several writers with one revision, also in several processes, one succeeds and the others get a
+    `ConversationConflict`. A save is atomic: the record and the new entries land together, or neither. The very same
+    write, sent once more after it landed, succeeds and changes nothing.
+
+    Entries never change. Deleting a conversation deletes its entries, except the copies that its forks have. A
+    conversation that expired is one that the store does not have.
+
+    Args:
+        storage: Where conversations are kept; the caller closes it.
+        namespace: Separates these conversations from other sessions in the same storage.
+        ttl: How long a conversation lives after it was loaded or saved; None: it does not expire. If the argument is
+            missing, ``SESSION_TTL_SECONDS`` decides, then 30 minutes.
+        max_message_bytes: The longest accepted message, as JSON in UTF-8; images and files count in base64.
+
+    Raises:
+        ConfigurationError: An argument is invalid.
+    """
+
+    def __init__(
+        self,
+        storage: StorageProvider,
+        *,
+        namespace: str = "pydantic-ai",
+        ttl: timedelta | None = DEFAULT_TTL,
+        max_message_bytes: int = 32 * 1024 * 1024,
+    ) -> None:
+        self._storage = storage
+        self._namespace = namespace
+        self._ttl = ttl
+        self._max_message_bytes = max_message_bytes
+        self._chats = self._manager({})
+
+    def _manager(self, first: _Saved) -> SessionManager[_Saved]:
+        """Returns a manager whose new sessions have this state."""
+        return SessionManager(
+            lambda session_id: first,
+            self._storage,
+            self._namespace,
+            ttl=self._ttl,
+            max_state_bytes=self._max_message_bytes,
+            max_item_bytes=self._max_message_bytes,
+        )
+
+    async def read_record(self, conversation_id: str) -> ConversationRecord | None:
+        """The record of a conversation; None: there is none, or it expired. This is an access: it moves the expiry."""
+        found = await self._chats.get_session(joined(conversation_id))
+        if isinstance(found.error, SessionNotFoundError):
+            return None
+        return _record(found.unwrap(), found.session_id)
+
+    async def read_records(self, *, scope: str | None = None, limit: int | None = None) -> Sequence[ConversationRecord]:
+        """The records, or those of a scope, newest `updated_at` first, and at most `limit` of them.
+
+        With a limit, only the conversations that were saved last by the storage's clock are looked at: as many as the
+        limit, and at least 500. So a record whose `updated_at` lies far from the time of its save may be missed.
+        """
+        order: Order = "key" if limit is None else "recent"
+        most = _PAGE if limit is None else max(limit, _FEWEST_LISTED)
+        listing = partial(self._chats.list_sessions, owner_id=_owner(scope), limit=most, order=order, states=True)
+        page = await listing()
+        found = [*page.sessions]
+        while limit is None and page.next is not None:
+            page = await listing(after=page.next)
+            found += page.sessions
+        # Both sorts are stable: of two with the same `updated_at`, the one that was created first comes first.
+        found.sort(key=lambda info: info.metadata.created_at)
+        records = [_record(info.state, info.session_id) for info in found]
+        return sorted(records, key=lambda record: record.updated_at, reverse=True)[:limit]
+
+    async def write_record(
+        self,
+        record: ConversationRecord,
+        *,
+        new_entries: Sequence[ConversationEntry] = (),
+        expected_revision: str | None,
+    ) -> None:
+        """Stores a record with the new entries of its history, all or nothing.
+
+        Raises:
+            ConversationConflict: The stored record has another revision than `expected_revision`, there is no record,
+                or there is one and `expected_revision` is None; or nobody has the entry `record.head_id`.
+            UserError: The record has another `scope` than the stored one. A conversation keeps its owner.
+            InvalidStateError: A message is too long, or would not be read back.
+            StorageError: The storage failed. UpdateOutcomeUnknownError: it is unknown whether the record was stored.
+        """
+        session_id = joined(record.conversation_id)
+        saved = _saved(record, expected_revision)
+        new = {link["id"]: link for link in _ENTRIES.write(new_entries, session_id)}
+        named = {record.head_id, *record.branches, *(link["parent_id"] for link in new.values())}
+        before = {entry_id for entry_id in named if entry_id is not None and entry_id not in new}
+        if expected_revision is None:
+            await self._create(record, saved, await self._copied(before, record) | new)
+        else:
+            await self._replace(record, expected_revision, saved, new, before)
+
+    async def _create(self, record: ConversationRecord, saved: _Saved, links: dict[str, Link]) -> None:
+        made = await self._manager(saved).create_session(
+            joined(record.conversation_id),
+            items=[*links.values()],
+            ids=[*map(joined, links)],
+            owner_id=_owner(record.scope),
+        )
+        if isinstance(made.error, SessionOwnerError) or made.unwrap() != saved:
+            raise ConversationConflict(record.conversation_id)
+
+    async def _replace(
+        self, record: ConversationRecord, expected: str, saved: _Saved, new: dict[str, Link], before: set[str]
+    ) -> None:
+        """Replaces the record of a revision. ``before`` are the entries that ``record`` and ``new`` follow."""
+        session_id = joined(record.conversation_id)
+        seen: set[str] = set()
+        links = new
+
+        def replaced(stored: _Saved) -> _Saved:
+            if stored == saved:
+                raise _LandedError
+            now = _record(stored, session_id)
+            if now.revision != expected:
+                raise ConversationConflict(record.conversation_id)
+            if now.scope != record.scope:
+                raise UserError(f"The scope of conversation {record.conversation_id!r} cannot be changed.")
+            if unknown := before - seen - {now.head_id, *now.branches}:
+                raise _UnknownError(unknown)
+            return saved
+
+        while True:
+            try:
+                written = await self._chats.update_session(
+                    session_id, replaced, append=[*links.values()], ids=[*map(joined, links)]
+                )
+            except _LandedError:
+                return
+            except _UnknownError as error:
+                own = await self._chats.get_items(session_id, ids=[*map(joined, error.entries)], touch=False)
+                links = await self._copied(error.entries - {link["id"] for link in links_of(own)}, record) | new
+                seen |= error.entries
+                continue
+            if isinstance(written.error, SessionNotFoundError):
+                raise ConversationConflict(record.conversation_id)
+            written.unwrap()
+            return
+
+    async def _copied(self, entries: Iterable[str], record: ConversationRecord) -> dict[str, Link]:
+        """Reads the histories of entries that other conversations have.
+
+        Raises:
+            ConversationConflict: The head of the record is one of the entries, and nobody has it.
+        """
+        copied: dict[str, Link] = {}
+        for entry_id in sorted(entries):
+            chain, _ = await chain_to(self._chats, entry_id)
+            copied |= {link["id"]: link for link in chain}
+            if entry_id == record.head_id and entry_id not in copied:
+                raise ConversationConflict(record.conversation_id)
+        return copied
+
+    async def delete_record(self, conversation_id: str, *, expected_revision: str) -> None:
+        """Deletes a conversation with its entries. Forks keep the copies that they have.
+
+        Raises:
+            ConversationConflict: There is no record, or it has another revision.
+            StorageError: The storage failed. UpdateOutcomeUnknownError: it is unknown whether the record was deleted.
+        """
+        session_id = joined(conversation_id)
+        while True:
+            found = await self._chats.get_session(session_id, touch=False)
+            if isinstance(found.error, SessionNotFoundError):
+                raise ConversationConflict(conversation_id)
+            if _record(found.unwrap(), session_id).revision != expected_revision:
+                raise ConversationConflict(conversation_id)
+            deleted = await self._chats.delete_session(session_id, expected_version=found.version)
+            if isinstance(deleted.error, SessionConflictError):
+                continue
+            if not deleted.unwrap():
+                raise ConversationConflict(conversation_id)
+            return
+
+    async def read_entry(self, entry_id: str) -> ConversationEntry:
+        """The entry with this id, of whichever conversation has it.
+
+        Raises:
+            ItemNotFoundError: No conversation has it. This is a LookupError.
+        """
+        (entry,) = await self.read_history(entry_id, limit=1)
+        return entry
+
+    async def read_history(self, head_id: str | None, *, limit: int | None = None) -> list[ConversationEntry]:
+        """The entries from the first one to `head_id`, or the last `limit` of them; in pages, not one by one.
+
+        Raises:
+            ItemNotFoundError: No conversation has one of the entries. This is a LookupError.
+        """
+        chain, missing = await chain_to(self._chats, head_id, limit)
+        if missing is not None:
+            raise ItemNotFoundError(item_id=missing)
+        return _ENTRIES.read(chain, "")
+
+
+class _LandedError(Exception):
+    """This very write has landed before."""
+
+
+class _UnknownError(Exception):
+    """It is not known whether the session has these entries."""
+
+    def __init__(self, entries: set[str]) -> None:
+        super().__init__()
+        self.entries = entries
+
+
+def _owner(scope: str | None) -> str | None:
+    return None if scope is None else joined(scope)
+
+
+def _saved(record: ConversationRecord, replaced: str | None) -> _Saved:
+    # ASCII, because a state can hold neither NUL nor lone surrogates, and ids and tool calls may.
+    (fields,) = _RECORDS.write([record], joined(record.conversation_id))
+    return {"record": json.dumps(fields), "replaced": json.dumps(replaced)}
+
+
+def _record(saved: _Saved | None, session_id: SessionId) -> ConversationRecord:
+    """Returns the record of a session.
+
+    Raises:
+        CorruptStateError: Another program wrote the state.
+    """
+    try:
+        fields = json.loads((saved or {})["record"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise CorruptStateError("holds no record of a conversation", session_id=session_id) from error
+    return _RECORDS.read([fields], session_id)[0]

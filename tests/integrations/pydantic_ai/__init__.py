@@ -1,0 +1,1 @@
+"""The adapter for pydantic-ai. Its in-memory store is the oracle: the same program on both comes to the same."""
