@@ -51,7 +51,8 @@ bench: $(VENV)/.bench ## Measure the library beside others and write docs/benchm
 soak: $(VENV)/.dev ## Break servers, connections and clients under load, for half an hour; see ARGS=--help
 	$(PY) -m tests.faults $(ARGS)
 
-format: $(VENV)/.dev ## Sort imports and format the code
+format: $(VENV)/.dev ## Write the faces of sessionstore.sync, sort imports and format the code
+	$(PY) -m tests.sync
 	$(PY) -m ruff check --select I --fix
 	$(PY) -m ruff format
 

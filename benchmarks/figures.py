@@ -5,13 +5,22 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 from .bench import Bench, Results, Summary
-from .contestant import Contestant
 from .contestants import BASELINE
 from .report import Table
 
 NONE = "-"
+
+
+class Described(Protocol):
+    """A contestant, as a table shows it."""
+
+    @property
+    def job(self) -> str:
+        """How its job differs from the library's."""
+        ...
 
 
 def rate(value: float) -> str:
@@ -51,7 +60,7 @@ def turns_table(
     title: str,
     unit: str,
     writes: bool,
-    of: Mapping[str, Contestant] | None = None,
+    of: Mapping[str, Described] | None = None,
 ) -> Table:
     """One row for each contestant: how many, how long it took, what was lost, and how its job differs.
 
@@ -64,7 +73,7 @@ def turns_table(
         writes: Whether there is something to lose; only what was kept is counted then.
         of: The contestants; None: those of the run. Beside them stands who failed.
     """
-    contestants = bench.contestants if of is None else of
+    contestants: Mapping[str, Described] = bench.contestants if of is None else of
     columns = ["contestant", unit, f"x {BASELINE}", "p50 ms", "p95 ms", "p99 ms", *(["lost"] if writes else [])]
     rows = []
     names = bench.options.contestants if of is None else dict.fromkeys([*of, *results.failures])

@@ -20,6 +20,7 @@ from . import (
     processes,
     read_modify_write,
     reaping,
+    threads,
 )
 
 Workload: TypeAlias = Callable[[Bench], Awaitable[Section]]
@@ -32,6 +33,7 @@ WORKLOADS: Final[Mapping[str, Workload]] = {
     "held": held.run,
     "processes": processes.run,
     "fleet": fleet.run,
+    "threads": threads.run,
     "hot": hot.run,
     "growth": growth.run,
     "reaper": reaping.run,

@@ -36,15 +36,24 @@ def is_child() -> bool:
     return _born > 0
 
 
+def notice_fork() -> None:
+    """Does what a fork does in the child, if the fork itself did not: uWSGI forks without the hooks of Python."""
+    if os.getpid() != _process:
+        _forget()
+
+
 def _forget() -> None:
-    global _born  # noqa: PLW0603
-    _born = time.time()
+    global _born, _process
+    _born, _process = time.time(), os.getpid()
     for bound in list(_BOUND):
         bound.forget_parent()
 
 
 _born = 0.0
 """When this process was forked, by `time.time()`; 0.0: it was not."""
+
+_process = os.getpid()
+"""This process, when it last looked."""
 
 _BOUND: Final[WeakSet[BoundToProcess]] = WeakSet()
 

@@ -36,6 +36,7 @@ SECTIONS = [
     "Held rows",
     "Several processes",
     "Fleet",
+    "Threads",
     "HOT updates",
     "Growth",
     "Reaper",

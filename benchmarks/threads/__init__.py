@@ -1,0 +1,18 @@
+"""Those who take part in `workloads/threads.py`: without asyncio, called from threads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from ..contestants import BASELINE
+from .library import Library, LibraryOnAsyncio
+from .raw import RawPsycopg
+from .threaded import Threaded
+
+THREADED: Final[Mapping[str, type[Threaded]]] = {
+    "sessionstore.sync": Library,
+    "sessionstore.sync-asyncio": LibraryOnAsyncio,
+    BASELINE: RawPsycopg,
+}
+"""In the order of the tables. The last one is what ratios are to."""

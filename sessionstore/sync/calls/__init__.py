@@ -1,0 +1,1 @@
+"""The synchronous calls of SessionManager, by what they do."""

@@ -1,0 +1,131 @@
+"""The synchronous calls that read a session and its items.
+
+Written by `python -m tests.sync`, from `sessionstore/calls/reading.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from ...ids import SessionId
+from ...session import I, SessionResult, T
+from .kind import Kind
+
+
+class Reading(Kind[T, I]):
+    """Reads the sessions of one kind."""
+
+    def get_session(
+        self,
+        session_id: SessionId,
+        *,
+        last_items: int = 0,
+        log: str = "",
+        touch: bool = True,
+        owner_id: str | None = None,
+        timeout: timedelta | None = None,
+    ) -> SessionResult[T, I]:
+        """Reads a session: the state, and the newest items if they are asked for, in one round trip.
+
+        Args:
+            session_id: The id.
+            last_items: How many of the newest items to read, as ``result.items``, oldest first. State and items are
+                those of one moment.
+            log: The log whose items are read.
+            touch: Whether the read is an access, which moves the expiry. Neither kind of read changes the version. If
+                another transaction holds the row, the read is answered at once, and the expiry is moved afterwards.
+            owner_id: Only this owner's session is found, and no other is accessed. None: any session.
+            timeout: How long to wait for the storage; None: for as long as it takes.
+
+        Returns:
+            The session, or an error in the result: SessionNotFoundError (absent or expired), InvalidSessionIdError, or
+            CorruptStateError (the stored state or an item does not fit its type; the path of an item begins with its
+            position).
+
+        Raises:
+            ConfigurationError: ``last_items``, ``log``, ``owner_id`` or ``timeout`` is invalid.
+            StorageError: The storage failed.
+        """
+        return self._run(
+            self.asynchronous.get_session(
+                session_id, last_items=last_items, log=log, touch=touch, owner_id=owner_id, timeout=timeout
+            )
+        )
+
+    def get_items(
+        self,
+        session_id: SessionId,
+        *,
+        last: int | None = None,
+        after: int | None = None,
+        before: int | None = None,
+        ids: Sequence[str] | None = None,
+        log: str = "",
+        limit: int = 100,
+        touch: bool = True,
+        owner_id: str | None = None,
+        timeout: timedelta | None = None,
+    ) -> SessionResult[None, I]:
+        """Reads items of one log of a session by position, or by id; oldest first.
+
+        Without ``last``, ``before`` and ``ids``, reads the first ``limit`` items behind ``after``. To read a log page
+        by page, pass the position of the last item of a page as ``after``, or of the first item as ``before``.
+
+        Args:
+            session_id: The id.
+            last: Read this many of the newest items, behind ``after`` and before ``before`` if they are given.
+            after: Read only items behind this position; None: from the first item.
+            before: Read only items before this position, and of these the newest; the oldest if ``after`` is given too.
+            ids: Read the items that have these ids, however many; with none of the arguments above. Ids that no item
+                has are passed over.
+            log: The name of the log.
+            limit: The largest number of items, except with ``last`` and ``ids``.
+            touch: Whether the read is an access.
+            owner_id: Only this owner's session is found, and no other is accessed. None: any session.
+            timeout: How long to wait for the storage; None: for as long as it takes.
+
+        Returns:
+            ``result.items``, empty if no item is asked for, and the facts about the session; ``data`` is None. Or an
+            error in the result: SessionNotFoundError (absent or expired), InvalidSessionIdError, or CorruptStateError
+            (an item does not fit the item type; the path begins with its position).
+
+        Raises:
+            ConfigurationError: An argument is invalid, or ``ids`` is given with a position.
+            StorageError: The storage failed.
+        """
+        return self._run(
+            self.asynchronous.get_items(
+                session_id,
+                last=last,
+                after=after,
+                before=before,
+                ids=ids,
+                log=log,
+                limit=limit,
+                touch=touch,
+                owner_id=owner_id,
+                timeout=timeout,
+            )
+        )
+
+    def find_item(
+        self, item_id: str, *, owner_id: str | None = None, timeout: timedelta | None = None
+    ) -> SessionResult[None, I]:
+        """Finds the item that has an id, in whichever session and log of this namespace it is. This is no access.
+
+        Args:
+            item_id: The id that the item was appended with.
+            owner_id: Only sessions of this owner. None: all sessions.
+            timeout: How long to wait for the storage; None: for as long as it takes.
+
+        Returns:
+            The item, as the only one of ``result.items``, and the id and the facts of its session; ``data`` is None. If
+            several sessions have it, which forks do, that of the session that was created first. Or an error in the
+            result: ItemNotFoundError (no live session has it), or CorruptStateError (it does not fit the item type).
+
+        Raises:
+            ConfigurationError: ``item_id``, ``owner_id`` or ``timeout`` is invalid.
+            StorageError: The storage failed.
+        """
+        return self._run(self.asynchronous.find_item(item_id, owner_id=owner_id, timeout=timeout))

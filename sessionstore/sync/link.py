@@ -1,0 +1,96 @@
+"""Link: what a storage reaches the event loop of its process through."""
+
+from __future__ import annotations
+
+import os
+from asyncio import Runner, new_event_loop
+from asyncio.events import _get_running_loop
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from ..errors import ConfigurationError
+from . import refusals
+from .bridge import Bridge, Ended
+from .process import PROCESS
+
+R = TypeVar("R")
+
+
+class Link:
+    """Runs the calls of one storage. Connects to the bridge of the process at the first call in each process."""
+
+    __slots__ = ("__weakref__", "_bridge", "_closed")
+
+    def __init__(self) -> None:
+        self._bridge: Bridge | None = None
+        self._closed = False
+
+    def run(self, coroutine: Coroutine[Any, Any, R]) -> R:
+        """Runs a coroutine, and waits for its result.
+
+        Raises:
+            ConfigurationError: An event loop runs in this thread, or none can run in another thread here.
+        """
+        try:
+            if _get_running_loop() is not None:
+                raise refusals.running_loop(PROCESS.bridge)
+            bridge = self._bridge
+            if bridge is None or bridge.process != os.getpid():
+                bridge = self._connected()
+            if bridge is not None:
+                return bridge.run(coroutine)
+        except Ended:
+            if PROCESS.ended:
+                coroutine.close()
+                raise refusals.shut_down() from None
+        except ConfigurationError:
+            coroutine.close()
+            raise
+        # The storage is closed. Its own error says so.
+        return _run_alone(coroutine)
+
+    def close(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Runs the coroutine that closes the storage, and leaves the bridge.
+
+        Raises:
+            ConfigurationError: An event loop runs in this thread.
+        """
+        bridge = self._bridge
+        if _get_running_loop() is not None:
+            coroutine.close()
+            raise refusals.running_loop(PROCESS.bridge)
+        try:
+            if bridge is None or bridge.process != os.getpid():
+                self._closed = True
+                _run_alone(coroutine)
+            else:
+                bridge.run(coroutine)
+        except Ended:
+            _run_alone(coroutine)
+        finally:
+            self._closed, self._bridge = True, None
+            PROCESS.leave(self)
+
+    def _connected(self) -> Bridge | None:
+        if self._closed:
+            return None
+        self._bridge = PROCESS.enter(self)
+        if self._closed:  # by another thread
+            PROCESS.leave(self)
+            self._bridge = None
+        return self._bridge
+
+
+def _run_alone(coroutine: Coroutine[Any, Any, R]) -> R:
+    """Runs a coroutine in this thread, for what needs no bridge: a storage that is closed, or that was never used."""
+    with Runner(loop_factory=new_event_loop) as runner:
+        return runner.run(coroutine)
+
+
+class Linked:
+    """An object without asyncio, before one of the asynchronous API that does the work."""
+
+    _link: Link
+
+    def _run(self, coroutine: Coroutine[Any, Any, R]) -> R:
+        return self._link.run(coroutine)

@@ -1,0 +1,65 @@
+"""The items of a synchronous storage.
+
+Written by `python -m tests.sync`, from `sessionstore/storage/logs.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ...storage.changes import Append, Edit, Edited, Found
+from ...storage.records import Summary
+from .stored import Stored
+
+
+class Logs(Stored):
+    """Stores the items of sessions, and finds them by their ids."""
+
+    def append_many(self, appends: Sequence[Append]) -> Sequence[Summary | None]:
+        """Appends items to each session, the items of each append next to each other and in the order given.
+
+        Appends conflict with nobody: they need no read, and any number of callers may append at once. Appends of one
+        key land in the order given. An append with a draft creates the session if there is no live one; of several at
+        once, one creates it.
+
+        Returns:
+            For each append, the summary after it, with the positions of its items, and whether it created the session;
+            None: nothing was appended, because there is no live session, it has another owner, or its last position is
+            not the expected one, or its row keeps the idempotency key. Read the session to learn which.
+
+        Raises:
+            StorageUnavailableError: Another transaction holds the row for too long.
+        """
+        return self._run(self.asynchronous.append_many(appends))
+
+    def edit_many(self, edits: Sequence[Edit]) -> Sequence[Edited | None]:
+        """Removes or replaces items of each session, one session after the other, under an exclusive lock.
+
+        Of several callers that remove the newest items at once, each gets different items.
+
+        Returns:
+            For each edit, its result; None: there is no live session, or it has another owner.
+
+        Raises:
+            StorageUnavailableError: Another transaction holds the row for too long.
+        """
+        return self._run(self.asynchronous.edit_many(edits))
+
+    def find_many(self, namespace: str, ids: Sequence[str], *, owner_id: str | None = None) -> Sequence[Found | None]:
+        """Finds the item that has each id, in any live session of the namespace; None: there is none. Is no access.
+
+        Args:
+            namespace: The namespace of the sessions.
+            ids: The ids of the items.
+            owner_id: Only sessions of this owner; None: of any. If several sessions have an item of the id, which forks
+                have, the session that was created first is found.
+        """
+        return self._run(self.asynchronous.find_many(namespace, ids, owner_id=owner_id))
+
+    def append(self, append: Append) -> Summary | None:
+        """append_many() of one."""
+        return self._run(self.asynchronous.append(append))
+
+    def edit(self, edit: Edit) -> Edited | None:
+        """edit_many() of one."""
+        return self._run(self.asynchronous.edit(edit))

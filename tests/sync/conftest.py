@@ -1,0 +1,37 @@
+"""Storages of every kind, without asyncio."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from sessionstore.sync import SessionManager, StorageProvider, open_storage
+
+from .counting import Counted, new_count
+
+
+def threads() -> list[str]:
+    """The names of the threads of `sessionstore.sync` that run."""
+    return [thread.name for thread in threading.enumerate() if thread.name == "sessionstore"]
+
+
+@pytest.fixture(autouse=True)
+def _no_thread_is_left() -> Iterator[None]:
+    assert threads() == []
+    yield
+    assert threads() == []
+
+
+@pytest.fixture
+def storage(storage_url: str) -> Iterator[StorageProvider]:
+    """An open, empty storage of each kind."""
+    with open_storage(storage_url) as storage:
+        yield storage
+
+
+@pytest.fixture
+def counts(storage: StorageProvider) -> SessionManager[Counted]:
+    """A manager of counters."""
+    return SessionManager(new_count, storage)
