@@ -68,7 +68,7 @@ def test_a_call_from_inside_other_functions_of_a_service_is_refused(storage: Sto
 def _with_uwsgi(monkeypatch: pytest.MonkeyPatch, **options: Any) -> None:
     # As uWSGI's plugin for Python 3 makes it: names as text, values as bytes, True for an option without a value.
     named = {name.replace("_", "-"): value for name, value in options.items()}
-    monkeypatch.setitem(sys.modules, "uwsgi", SimpleNamespace(opt=named))  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "uwsgi", SimpleNamespace(opt=named))
 
 
 @pytest.mark.parametrize("options", [{}, {"master": True}, {"enable_threads": b"0"}, {"enable_threads": b"false"}])

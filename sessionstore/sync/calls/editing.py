@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 
 from ...ids import SessionId
 from ...session import I, SessionResult, T
@@ -62,6 +63,7 @@ class Editing(Kind[T, I]):
         log: str = "",
         owner_id: str | None = None,
         expected_position: int | None = None,
+        unchanged_since: SessionResult[Any, Any] | None = None,
         timeout: timedelta | None = None,
     ) -> SessionResult[None, I]:
         """Puts items in the place of all items of a log behind a position, all or nothing.
@@ -77,12 +79,14 @@ class Editing(Kind[T, I]):
             log: The name of the log. Items of other logs stay.
             owner_id: Only this owner's session is found, and no other is accessed. None: any session.
             expected_position: Replace only if this is the position of the item that was appended last, in any log.
+            unchanged_since: Replace only if no item of any log was added or removed since this result, say of
+                get_items(), and the session is still the same one. An item that replace_item() replaced does not count.
             timeout: How long to wait for the storage; None: for as long as it takes.
 
         Returns:
             The new items, without those that were passed over because an item that stays has their id. Or an error in
-            the result: SessionNotFoundError, SessionConflictError (only with ``expected_position``),
-            InvalidSessionIdError, or InvalidStateError (an item; with its index).
+            the result: SessionNotFoundError, SessionConflictError (only with ``expected_position`` or
+            ``unchanged_since``), InvalidSessionIdError, or InvalidStateError (an item; with its index).
 
         Raises:
             ConfigurationError: An argument is invalid.
@@ -97,6 +101,7 @@ class Editing(Kind[T, I]):
                 log=log,
                 owner_id=owner_id,
                 expected_position=expected_position,
+                unchanged_since=unchanged_since,
                 timeout=timeout,
             )
         )

@@ -109,6 +109,27 @@ class Reading(Kind[T, I]):
             )
         )
 
+    def list_logs(
+        self, session_id: SessionId, *, owner_id: str | None = None, timeout: timedelta | None = None
+    ) -> SessionResult[tuple[str, ...], I]:
+        """Names the logs of a session that have items, in order by code point; ``data`` is the names. Is no access.
+
+        The cost depends on the number of logs, and not on the number of items. The log without a name is "".
+
+        Args:
+            session_id: The id.
+            owner_id: Only this owner's session is found. None: any session.
+            timeout: How long to wait for the storage; None: for as long as it takes.
+
+        Returns:
+            The names, or an error in the result: SessionNotFoundError (absent or expired) or InvalidSessionIdError.
+
+        Raises:
+            ConfigurationError: ``owner_id`` or ``timeout`` is invalid.
+            StorageError: The storage failed.
+        """
+        return self._run(self.asynchronous.list_logs(session_id, owner_id=owner_id, timeout=timeout))
+
     def find_item(
         self, item_id: str, *, owner_id: str | None = None, timeout: timedelta | None = None
     ) -> SessionResult[None, I]:

@@ -84,14 +84,22 @@ class Documents(Stored):
         """
         return self._run(self.asynchronous.delete_many(keys, owners=owners, versions=versions))
 
-    def set_many(self, drafts: Sequence[Draft]) -> Sequence[Summary]:
+    def set_many(self, drafts: Sequence[Draft], *, renew: bool = False) -> Sequence[Summary]:
         """Creates each session, or overwrites the live session of the key.
 
-        An overwritten session keeps its ``created_at``, and its version grows by one. Its state, TTL, deadline
-        (counted from ``created_at``), origin and owner become the draft's. If a key comes twice, only its last draft
-        is written.
+        An overwritten session keeps its ``created_at`` and its items, and its version grows by one. Its state, TTL,
+        deadline, origin and owner become the draft's. If a key comes twice, only its last draft is written.
+
+        A draft whose answer was lost lands once: the provider finds out whether it landed, and sends it again if it
+        did not. It never lands later, when another state may have been set. If that cannot be told, the call raises
+        UpdateOutcomeUnknownError.
+
+        Args:
+            drafts: The sessions to set.
+            renew: Whether the deadline of an overwritten session counts from now, and not from its ``created_at``. A
+                session without a TTL then expires exactly ``max_lifetime`` after the call.
         """
-        return self._run(self.asynchronous.set_many(drafts))
+        return self._run(self.asynchronous.set_many(drafts, renew=renew))
 
     def exists_many(self, keys: Sequence[Key]) -> Sequence[bool]:
         """Returns whether each session is live. Is no access."""
@@ -135,9 +143,9 @@ class Documents(Stored):
         """delete_many() of one."""
         return self._run(self.asynchronous.delete(key, owner_id=owner_id, version=version))
 
-    def set(self, draft: Draft) -> Summary:
+    def set(self, draft: Draft, *, renew: bool = False) -> Summary:
         """set_many() of one."""
-        return self._run(self.asynchronous.set(draft))
+        return self._run(self.asynchronous.set(draft, renew=renew))
 
     def exists(self, key: Key) -> bool:
         """exists_many() of one."""

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ...storage.changes import Append, Edit, Edited, Found
-from ...storage.records import Summary
+from ...storage.changes import Append, Edit, Edited, Found, LogNames
+from ...storage.records import Key, Owners, Summary
 from .stored import Stored
 
 
 class Logs(Stored):
-    """Stores the items of sessions, and finds them by their ids."""
+    """Stores the items of sessions, finds them by their ids, and names the logs of a session."""
 
     def append_many(self, appends: Sequence[Append]) -> Sequence[Summary | None]:
         """Appends items to each session, the items of each append next to each other and in the order given.
@@ -56,6 +56,17 @@ class Logs(Stored):
         """
         return self._run(self.asynchronous.find_many(namespace, ids, owner_id=owner_id))
 
+    def list_logs_many(self, keys: Sequence[Key], *, owners: Owners = None) -> Sequence[LogNames | None]:
+        """Names the logs of each session that have items; None: there is no live session. Is no access.
+
+        The cost depends on the number of logs, and not on the number of items.
+
+        Args:
+            keys: The sessions.
+            owners: An owner for each key. If the session has another owner, or none, the answer is None.
+        """
+        return self._run(self.asynchronous.list_logs_many(keys, owners=owners))
+
     def append(self, append: Append) -> Summary | None:
         """append_many() of one."""
         return self._run(self.asynchronous.append(append))
@@ -63,3 +74,7 @@ class Logs(Stored):
     def edit(self, edit: Edit) -> Edited | None:
         """edit_many() of one."""
         return self._run(self.asynchronous.edit(edit))
+
+    def list_logs(self, key: Key, *, owner_id: str | None = None) -> LogNames | None:
+        """list_logs_many() of one."""
+        return self._run(self.asynchronous.list_logs(key, owner_id=owner_id))
