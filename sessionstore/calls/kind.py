@@ -14,6 +14,7 @@ from ..codec.states import Codec
 from ..ids import SessionId, check_session_id
 from ..session import I, Item, SessionResult, T
 from ..storage import Document, Draft, Key, NewItem, StorageProvider, StoredItem, Summary
+from ..updates.loop import UpdateLoop
 
 
 class Given(NamedTuple, Generic[I]):
@@ -56,6 +57,7 @@ class Kind(Generic[T, I]):
     _max_lifetime: timedelta | None
     _idempotency_keys: int
     _keep_items: int | None
+    _updates: UpdateLoop
 
     def _key(self, session_id: SessionId) -> Key:
         """Returns the key of a session.

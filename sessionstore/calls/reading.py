@@ -23,8 +23,10 @@ class Reading(Kind[T, I]):
         session_id: SessionId,
         *,
         last_items: int = 0,
+        ids: Sequence[str] | None = None,
         log: str = "",
         touch: bool = True,
+        remember: bool = False,
         owner_id: str | None = None,
         timeout: timedelta | None = None,  # noqa: ASYNC109  # as in all calls, see concurrency/deadline.py
     ) -> SessionResult[T, I]:
@@ -34,9 +36,14 @@ class Reading(Kind[T, I]):
             session_id: The id.
             last_items: How many of the newest items to read, as ``result.items``, oldest first. State and items are
                 those of one moment.
+            ids: Read the items that have these ids instead, however many; not with ``last_items``. Ids that no item has
+                are passed over.
             log: The log whose items are read.
             touch: Whether the read is an access, which moves the expiry. Neither kind of read changes the version. If
                 another transaction holds the row, the read is answered at once, and the expiry is moved afterwards.
+            remember: Whether the next update of the session begins with this state instead of reading it again, if it
+                comes within ``Batching(remember)``. Say so before an update with ``expected_version``. If another
+                process writes in between, the update reads the session anyway.
             owner_id: Only this owner's session is found, and no other is accessed. None: any session.
             timeout: How long to wait for the storage; None: for as long as it takes.
 
@@ -46,12 +53,17 @@ class Reading(Kind[T, I]):
             position).
 
         Raises:
-            ConfigurationError: ``last_items``, ``log``, ``owner_id`` or ``timeout`` is invalid.
+            ConfigurationError: An argument is invalid, or ``ids`` is given with ``last_items``.
             StorageError: The storage failed.
         """
         wanted = arguments.owner_filter(owner_id)
         newest, name = arguments.count(last_items, "last_items"), arguments.log_name(log)
-        if newest:
+        if ids is not None:
+            if newest:
+                raise ConfigurationError("get_session() takes ids or last_items, not both")
+            chosen = arguments.wanted_ids(ids)
+            wanted["window"] = Window(name, max(len(chosen), 1), ids=chosen)
+        elif newest:
             wanted["window"] = Window(name, newest)
         try:
             key = self._key(session_id)
@@ -60,6 +72,8 @@ class Reading(Kind[T, I]):
         document = await in_time(timeout, self._storage.get(key, touch=touch, **wanted), writing=False)
         if document is None:
             return results.failure(key.session_id, SessionNotFoundError(key.session_id))
+        if remember:
+            self._updates.remember(document)
         return results.read(
             document.summary,
             lambda: (self._state(document), self._items(document.items, key.session_id)),

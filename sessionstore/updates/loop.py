@@ -12,7 +12,7 @@ from ..concurrency.call import Batch, Call
 from ..concurrency.combine import Combiner
 from ..concurrency.deadline import within
 from ..concurrency.loops import PerLoop
-from ..storage import Key, NewItem, StorageProvider
+from ..storage import Document, Key, NewItem, StorageProvider
 from ..storage.journal import key_digest
 from .attempt import UpdateCall
 from .contended import Contended
@@ -104,6 +104,10 @@ class UpdateLoop:
         update = Update(make, expected_version, digest, keys, owner_id, items, keep)
         running = self._alone(key, update) if self._combiner is None else self._combiner.call(key, update)
         return await (running if timeout is None else within(timeout, running, update.written))
+
+    def remember(self, document: Document) -> None:
+        """Puts a document that was just read into the write cache, for an update that its reader is about to make."""
+        self._here.here().write_cache.read_for_update(document)
 
     async def _alone(self, key: Key, update: Update) -> Updated:
         call: UpdateCall = Call(update)

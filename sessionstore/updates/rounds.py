@@ -40,6 +40,7 @@ class Rounds:
 
     Attributes:
         landing: Applies and writes the updates of a round.
+        write_cache: What this process wrote or read a moment ago.
 
     Args:
         storage: Where the documents are.
@@ -59,9 +60,9 @@ class Rounds:
         held: Callable[[Key], bool],
     ) -> None:
         self._storage = storage
-        self._write_cache = WriteCache(remember)
+        self.write_cache = WriteCache(remember)
         self._fit = fit
-        self.landing = Landing(storage, self._write_cache, fit)
+        self.landing = Landing(storage, self.write_cache, fit)
         self._hand_over = hand_over
         self._held = held
 
@@ -133,7 +134,7 @@ class Rounds:
         writing: list[Fold] = []
         held: list[Fold] = []
         for fold, document in zip(folds, documents, strict=True):
-            self._write_cache.read(fold.key, document)
+            self.write_cache.read(fold.key, document)
             if document is None:
                 fold.missing()
             elif fold.losses and fold.fits(document):
@@ -156,7 +157,7 @@ class Rounds:
 
     async def _guess(self, folds: Sequence[Fold]) -> bool:
         """Applies updates to the documents of the write cache; returns whether all can be written without a read."""
-        documents = self._write_cache.guesses([fold.key for fold in folds])
+        documents = self.write_cache.guesses([fold.key for fold in folds])
         if not documents or not all(map(Fold.may_guess, folds, documents)):
             return False
         for fold, document in zip(folds, documents, strict=True):

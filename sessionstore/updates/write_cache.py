@@ -1,4 +1,7 @@
-"""The write cache: documents that this process wrote a moment ago, so that the next update needs no read."""
+"""The write cache: documents that this process wrote a moment ago, so that the next update needs no read.
+
+Documents that were read for an update that follows are in it too.
+"""
 
 from __future__ import annotations
 
@@ -72,6 +75,17 @@ class WriteCache:
         self.guessed(
             key, right=found is not None and (found.version, found.last_write) == (known.version, known.last_write)
         )
+
+    def read_for_update(self, document: Document) -> None:
+        """Puts a document that was read into the cache, unless this process has written a later one since."""
+        key, read = document.summary.key, document.summary
+        self.read(key, document)
+        session = self._sessions.get(key)
+        known = None if session is None else session.document
+        if known is None or known.summary.version < read.version:
+            self.wrote(document)
+        elif (known.summary.version, known.summary.last_write) == (read.version, read.last_write):
+            self.wrote(known)  # it may have a journal
 
     def wrote(self, document: Document) -> None:
         """Puts a document into the cache and removes old ones."""

@@ -154,6 +154,19 @@ async def test_what_is_delivered_twice_is_appended_once(desk: SessionManager[Cha
     assert other.items == ()
 
 
+async def test_a_session_is_read_with_the_items_of_some_ids(desk: SessionManager[Chat]) -> None:
+    await desk.update_session("s", increment, append=["a", "b", "c"], ids=["m1", "m2", "m3"])
+    read = await desk.get_session("s", ids=["m3", "m1", "m9"], touch=False)
+    assert (read.unwrap()["n"], data(read), positions(read), read.last_position) == (1, ["a", "c"], [1, 3], 3)
+    none = await desk.get_session("s", ids=["m9"])
+    assert (none.unwrap()["n"], none.items) == (1, ())
+    nothing = await desk.get_session("s", ids=[], remember=True)
+    assert (nothing.unwrap()["n"], nothing.items) == (1, ())
+    assert (await desk.update_session("s", increment, expected_version=nothing.version)).unwrap()["n"] == 2
+    with pytest.raises(ConfigurationError, match="ids or last_items"):
+        await desk.get_session("s", ids=["m1"], last_items=1)
+
+
 async def test_of_equal_ids_in_one_call_the_first_wins(desk: SessionManager[Chat]) -> None:
     appended = await desk.append_items("s", ["a", "b", "c"], ids=["m1", "m1", "m2"])
     assert (data(appended), positions(appended)) == (["a", "c"], [1, 2])

@@ -131,6 +131,42 @@ async def test_an_expected_version_is_compared_with_the_stored_version(
     assert (await another.get_session("s")).unwrap()["n"] == 3
 
 
+async def test_a_session_that_was_read_for_an_update_is_not_read_again(
+    storage: GatedStorage, chats: SessionManager[Chat], another: SessionManager[Chat]
+) -> None:
+    await another.update_session("s", increment)
+    read = await chats.get_session("s", touch=False, remember=True)
+    storage.reads.clear()
+    updated = await chats.update_session("s", increment, expected_version=read.version)
+    assert updated.unwrap()["n"] == 3
+    assert storage.reads == []
+
+
+async def test_a_state_that_was_read_for_an_update_is_not_written_on_over_another_process(
+    chats: SessionManager[Chat], another: SessionManager[Chat]
+) -> None:
+    read = await chats.get_session("s", remember=True)
+    await another.update_session("s", increment)
+    late = await chats.update_session("s", increment, expected_version=read.version)
+    assert isinstance(late.error, SessionConflictError)
+    assert (await chats.update_session("s", increment)).unwrap()["n"] == 3
+
+
+def test_a_read_for_an_update_keeps_what_was_written_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    turn_time(monkeypatch, now)
+    cache = WriteCache(1.0)
+    cache.wrote(document("s", "later", version=2))
+    cache.read_for_update(document("s", "earlier", version=1))
+    assert [it.state for it in cache.guesses([key("s")]) or ()] == ["later"]
+    now[0] = 0.9
+    cache.read_for_update(document("s", "later", version=2))
+    now[0] = 1.8
+    assert [it.state for it in cache.guesses([key("s")]) or ()] == ["later"]
+    cache.read_for_update(document("s", "latest", version=3))
+    assert [it.state for it in cache.guesses([key("s")]) or ()] == ["latest"]
+
+
 @pytest.mark.parametrize("again", [False, True], ids=["deleted", "deleted and created again"])
 async def test_a_later_session_of_the_same_id_is_not_written_from_the_write_cache(
     chats: SessionManager[Chat], another: SessionManager[Chat], *, again: bool
