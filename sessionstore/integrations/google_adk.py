@@ -1,0 +1,351 @@
+"""Google ADK: `StoredSessionService` keeps sessions, events and states, behind ADK's `BaseSessionService`."""
+
+from __future__ import annotations
+
+import asyncio
+from asyncio import gather
+from datetime import timedelta
+from typing import Any, Final
+from weakref import WeakValueDictionary
+
+from ..errors import SessionConflictError
+from ..errors import SessionNotFoundError as AbsentError
+from ..ids import SessionId, Version
+from ..manager import DEFAULT_TTL, SessionManager
+from ..session import SessionResult
+from ..storage import StorageProvider
+from .copies import Copies
+from .google_adk_records import (
+    NEVER,
+    Deltas,
+    Place,
+    deltas_of,
+    document_of,
+    item_ids,
+    json_of,
+    known,
+    mark,
+    marked,
+    merged,
+    named,
+    once,
+    place_of,
+    session_of,
+    shown,
+)
+from .keys import joined, prefix_of
+from .missing import missing_extra
+from .sealed import MOST_BYTES, Seal, State, changed, listed, opened, written
+from .shared import Change, SharedStates
+
+try:
+    from google.adk.errors._stale_session_error import StaleSessionError
+    from google.adk.errors.already_exists_error import AlreadyExistsError
+    from google.adk.errors.session_not_found_error import SessionNotFoundError
+    from google.adk.events import Event
+    from google.adk.platform import time as platform_time
+    from google.adk.platform import uuid as platform_uuid
+    from google.adk.sessions import BaseSessionService, Session
+    from google.adk.sessions import State as Prefixes
+    from google.adk.sessions.base_session_service import GetSessionConfig, ListSessionsResponse
+except ModuleNotFoundError as error:
+    raise missing_extra("google-adk", error) from error
+
+_NAMESPACE: Final = "google-adk"
+_ALL: Final = 2**31 - 1
+_STALE: Final = (
+    "The session has been modified in storage since it was loaded. "
+    "Please reload the session before appending more events."
+)
+
+
+class StoredSessionService(BaseSessionService):
+    """Keeps ADK's sessions in a storage: events as items, and each session's own state beside them.
+
+    An event and its change of the session's state land in one write or not at all. Changes of ``app:`` and ``user:``
+    state are noted in the same write, and applied before append_event() returns; if the process dies in between, by the
+    next call that reads the session. An event that is delivered again, with the same id, is appended once.
+
+    A session that somebody else appended to since it was loaded is refused with ADK's StaleSessionError. What counts is
+    the position of its last event, and no clock.
+
+    Faults of the storage are raised as StorageError, so an outage never reads as a session that does not exist.
+
+    Args:
+        storage: Where the sessions are kept; the caller closes it.
+        ttl: How long a session lives after it was read or written; None: for ever. If the argument is missing,
+            ``SESSION_TTL_SECONDS`` decides, then 30 minutes. A session keeps the TTL that it was created with. States
+            of apps and users do not expire; delete_user() deletes those of a user.
+
+    Raises:
+        ConfigurationError: The TTL is invalid.
+    """
+
+    def __init__(self, storage: StorageProvider, *, ttl: timedelta | None = DEFAULT_TTL) -> None:
+        self._storage = storage
+        self._ttl = ttl
+        self._sessions = self._beginning_with({})
+        self._shared = SharedStates(storage, f"{_NAMESPACE}-state")
+        self._events = Copies(Event)
+        self._turns: WeakValueDictionary[tuple[SessionId, int], asyncio.Lock] = WeakValueDictionary()
+
+    async def create_session(
+        self,
+        *,
+        app_name: str,
+        user_id: str,
+        state: dict[str, Any] | None = None,
+        session_id: str | None = None,
+    ) -> Session:
+        """Creates a session.
+
+        Args:
+            app_name: The name of the app.
+            user_id: The id of the user.
+            state: The first state. Keys that begin with ``app:`` and ``user:`` are set for the app and for the user.
+            session_id: The id, without the white space around it; None or empty: a new one.
+
+        Raises:
+            AlreadyExistsError: The user has a session of this id. Nothing was written.
+            InvalidStateError: The state holds NaN or an infinity, or is too long. Nothing was written.
+            StorageError: The storage failed.
+        """
+        name = (session_id or "").strip() or platform_uuid.new_uuid()
+        new = Session(app_name=app_name, user_id=user_id, id=name, state=state or {})
+        new.last_update_time = platform_time.get_time()
+        return await self.import_session(new)
+
+    async def import_session(self, session: Session) -> Session:
+        """Stores a session as it is, with its state and events, say one that another service of ADK gave.
+
+        Its ``app:`` and ``user:`` state is set for the app and the user. Changes of the state in its events are not
+        applied: its state has them.
+
+        Raises:
+            AlreadyExistsError: The user has a session of this id. Nothing was written.
+            InvalidStateError: The state or an event holds NaN or an infinity, or is too long. Nothing was written.
+            StorageError: The storage failed.
+        """
+        place = place_of(session.app_name, session.user_id, session.id)
+        deltas = deltas_of(session.state)
+        noted = await self._noted(place, deltas)
+        document = document_of(deltas.session, len(session.events), session.last_update_time, noted)
+        origin = {"app_name": session.app_name, "user_id": session.user_id, "session_id": session.id}
+        facts: dict[str, Any] = {
+            "items": list(map(json_of, session.events)),
+            "ids": item_ids(session.events),
+            "origin": {name: shown(text) for name, text in origin.items()},
+            "owner_id": place.owner,
+        }
+
+        def create(seal: Seal) -> Any:
+            return self._beginning_with(seal(document)).create_session(place.session, **facts)
+
+        created = await written(create, place.session)
+        created.unwrap()
+        if not created.created:
+            raise AlreadyExistsError(f"Session with id {session.id} already exists.")
+        state = merged(place, document, await self._settled(place, document))
+        stored = session_of(session.app_name, session.user_id, session.id, document, created.version, state)
+        stored.events = [event.model_copy(deep=True) for event in session.events]
+        return stored
+
+    async def get_session(
+        self, *, app_name: str, user_id: str, session_id: str, config: GetSessionConfig | None = None
+    ) -> Session | None:
+        """Reads a session, with the newest ``config.num_recent_events`` of its events, or with all.
+
+        With ``config.after_timestamp``, events of before are left out.
+
+        Returns:
+            None: there is no such session, or it has expired.
+
+        Raises:
+            StorageError: The storage failed.
+        """
+        place = place_of(app_name, user_id, session_id.strip())
+        newest = None if config is None else config.num_recent_events
+        found, shared = await gather(
+            self._sessions.get_session(place.session, last_items=_ALL if newest is None else newest, remember=True),
+            self._shared.read([place.app, place.user]),
+        )
+        if isinstance(found.error, AbsentError):
+            return None
+        document = opened(found.unwrap())
+        shared = await self._shared.settled(document["changes"], shared)
+        after = None if config is None else config.after_timestamp
+        events = [item.data for item in found.items if after is None or item.data["timestamp"] >= after]
+        state = merged(place, document, shared)
+        session = session_of(app_name, user_id, session_id.strip(), document, found.version, state)
+        session.events = [self._events.read(data["id"], data) for data in events]
+        return session
+
+    async def list_sessions(self, *, app_name: str, user_id: str | None = None) -> ListSessionsResponse:
+        """Lists the sessions of an app, or of one of its users, without events; first that whose last event is oldest.
+
+        Raises:
+            StorageError: The storage failed.
+        """
+        prefix = prefix_of(app_name) if user_id is None else prefix_of(app_name, user_id)
+        found = [each async for each in listed(self._sessions, prefix)]
+        if not found:
+            return ListSessionsResponse()
+        app = joined(app_name)
+        if user_id is None:
+            shared = await self._shared.read([app]) | await self._shared.list(prefix)
+        else:
+            shared = await self._shared.read([app, joined(app_name, user_id)])
+        shared = await self._shared.settled((it for _, document in found for it in document["changes"]), shared)
+        sessions: list[Session] = []
+        for info, document in found:
+            origin = info.metadata.origin or {}
+            user, name = named(origin["user_id"]), named(origin["session_id"])
+            state = merged(place_of(app_name, user, name), document, shared)
+            sessions.append(session_of(app_name, user, name, document, info.version, state))
+        sessions.sort(key=lambda session: (session.last_update_time, session.user_id, session.id))
+        return ListSessionsResponse(sessions=sessions)
+
+    async def delete_session(self, *, app_name: str, user_id: str, session_id: str) -> None:
+        """Deletes a session with its events. States of the app and of the user stay.
+
+        Raises:
+            StorageError: The storage failed.
+        """
+        (await self._sessions.delete_session(joined(app_name, user_id, session_id.strip()))).unwrap()
+
+    async def delete_user(self, *, user_id: str, app_name: str | None = None) -> None:
+        """Erases a user: all sessions with their events, and the user's state. It is in ADK's protocol of no version.
+
+        Args:
+            user_id: The id of the user.
+            app_name: Only in this app; None: in all.
+
+        Raises:
+            StorageError: The storage failed, and a part may be deleted. Call again.
+        """
+        owner = joined(user_id)
+        prefix = "" if app_name is None else prefix_of(app_name, user_id)
+        await self._sessions.delete_sessions(owner_id=owner, prefix=prefix)
+        await self._shared.deleted(owner, None if app_name is None else joined(app_name, user_id))
+
+    async def get_user_state(self, *, app_name: str, user_id: str) -> dict[str, Any]:
+        """Reads the state of a user, without the prefix ``user:``; empty if there is none.
+
+        Raises:
+            StorageError: The storage failed.
+        """
+        name = joined(app_name, user_id)
+        state = (await self._shared.read([name])).get(name)
+        return {} if state is None else dict(state["values"])
+
+    async def append_event(self, session: Session, event: Event) -> Event:
+        """Appends an event to a session, and applies its changes of states. A partial event is not stored.
+
+        An event of an id that the session has, and of the same content, is appended already: nothing is written.
+
+        Args:
+            session: A session as this service gave it. It gets the event too.
+            event: The event. Changes of ``temp:`` state go to ``session`` only, and are removed from the event.
+
+        Raises:
+            StaleSessionError: The session was appended to since it was loaded. Load it again.
+            SessionNotFoundError: There is no such session, or it has expired.
+            AlreadyExistsError: The session has another event of this id.
+            InvalidStateError: The event holds NaN or an infinity, or is too long. Nothing was written.
+            StorageError: The storage failed. Append the event again, with the same id: it is appended once.
+        """
+        if event.partial:
+            return event
+        place = place_of(session.app_name, session.user_id, session.id)
+        # Tasks may append to one session object at once, as parallel agents do. Each goes on from the one before.
+        key = (place.session, id(asyncio.get_running_loop()))
+        turn = self._turns.get(key)
+        if turn is None:
+            turn = self._turns[key] = asyncio.Lock()
+        async with turn:
+            return await self._append(session, event, place)
+
+    async def _append(self, session: Session, event: Event, place: Place) -> Event:
+        temporary = {
+            key: value for key, value in event.actions.state_delta.items() if key.startswith(Prefixes.TEMP_PREFIX)
+        }
+        event = self._trim_temp_delta_state(event)
+        data = json_of(event)
+        position, version = await self._loaded(session, place)
+        if position > len(session.events):  # not all events were loaded
+            if await self._has(session, place, event, data):
+                return event
+        elif same := [other for other in session.events if other.id == event.id]:
+            return once(event, data, json_of(same[0]))
+        session.state.update(temporary)
+        deltas = deltas_of(event.actions.state_delta)
+        noted = await self._noted(place, deltas)
+
+        def append(document: State) -> State:
+            return document_of(document["state"] | deltas.session, position + 1, event.timestamp, noted)
+
+        def update(seal: Seal) -> Any:
+            items: dict[str, Any] = {"append": [data], "ids": [joined(event.id)]}
+            change = changed(append, seal)
+            return self._sessions.update_session(place.session, change, **items, expected_version=version)
+
+        result = await written(update, place.session)
+        if isinstance(result.error, SessionConflictError):
+            if not await self._has(session, place, event, data):
+                raise StaleSessionError(_STALE)
+            # The event was appended before, and its caller did not learn it.
+            result = await self._sessions.get_session(place.session)
+            document = opened(_present(result, session.id))
+            await self._settled(place, document)
+            if (document["events"], result.version) != (position + 1, version + 1):
+                return event
+        else:
+            document = opened(_present(result, session.id))
+            await self._shared.applied(noted)
+        self._update_session_state(session, event)
+        session.events.append(event)
+        mark(session, document, result.version)
+        return event
+
+    async def _loaded(self, session: Session, place: Place) -> tuple[int, Version]:
+        """Returns the position of the last event when the session was loaded, and its version."""
+        if session._storage_update_marker is not None:  # noqa: SLF001  # ADK's place for it
+            return marked(session._storage_update_marker)  # noqa: SLF001
+        # Somebody else made the object. It is current if it ends with the event that was appended last.
+        found = await self._sessions.get_session(place.session, last_items=1)
+        document = opened(_present(found, session.id))
+        await self._settled(place, document)
+        current = [item.data["id"] for item in found.items] == [event.id for event in session.events[-1:]]
+        return document["events"], known(found.version) if current else NEVER
+
+    async def _has(self, session: Session, place: Place, event: Event, data: dict[str, Any]) -> bool:
+        """Whether the session has the event."""
+        found = await self._sessions.get_session(place.session, ids=[joined(event.id)], touch=False, remember=True)
+        _present(found, session.id)
+        for item in found.items:
+            once(event, data, item.data)
+        return bool(found.items)
+
+    async def _noted(self, place: Place, deltas: Deltas) -> list[Change]:
+        wanted = {place.app: (deltas.app, None), place.user: (deltas.user, place.owner)}
+        return await self._shared.noted({name: change for name, change in wanted.items() if change[0]})
+
+    async def _settled(self, place: Place, document: State) -> dict[SessionId, State]:
+        """Returns the states of the app and the user, after the changes that the session has noted."""
+        return await self._shared.settled(document["changes"], await self._shared.read([place.app, place.user]))
+
+    def _beginning_with(self, state: State) -> SessionManager[State, Any]:
+        return SessionManager(
+            lambda _: state,
+            self._storage,
+            _NAMESPACE,
+            ttl=self._ttl,
+            max_state_bytes=MOST_BYTES,
+            max_item_bytes=MOST_BYTES,
+        )
+
+
+def _present(result: SessionResult[State, Any], session_id: str) -> State:
+    if isinstance(result.error, AbsentError):
+        raise SessionNotFoundError(f"Session {session_id} not found.")
+    return result.unwrap()

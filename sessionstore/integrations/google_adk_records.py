@@ -1,0 +1,149 @@
+"""ADK's sessions, events and states as the storage keeps them, and back."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterable, Mapping
+from copy import deepcopy
+from typing import Any, Final, NamedTuple
+
+from pydantic import JsonValue
+from pydantic_core import to_jsonable_python
+
+from ..ids import SessionId, Version
+from .keys import joined
+from .missing import missing_extra
+from .sealed import State
+from .shared import Change
+
+try:
+    from google.adk.errors.already_exists_error import AlreadyExistsError
+    from google.adk.events import Event
+    from google.adk.sessions import Session
+    from google.adk.sessions import State as Prefixes
+except ModuleNotFoundError as error:
+    raise missing_extra("google-adk", error) from error
+
+logger = logging.getLogger(__name__)
+
+_UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
+NEVER: Final = Version(0)
+"""No session is at this version."""
+
+
+class Place(NamedTuple):
+    """Where a session, the state of its app and the state of its user are kept."""
+
+    session: SessionId
+    app: SessionId
+    user: SessionId
+    owner: str
+
+
+class Deltas(NamedTuple):
+    """Changes of states, as JSON, without the prefixes of their keys."""
+
+    app: dict[str, Any]
+    user: dict[str, Any]
+    session: dict[str, Any]
+
+
+def place_of(app_name: str, user_id: str, session_id: str) -> Place:
+    """Returns where a session is kept."""
+    app, user = joined(app_name), joined(app_name, user_id)
+    return Place(joined(app_name, user_id, session_id), app, user, joined(user_id))
+
+
+def document_of(state: dict[str, Any], events: int, updated: float, changes: list[Change]) -> State:
+    """Returns what is stored beside the events."""
+    return {"state": state, "events": events, "updated": updated, "changes": changes}
+
+
+def session_of(
+    app_name: str, user_id: str, session_id: str, document: State, version: int | None, state: dict[str, Any]
+) -> Session:
+    """Returns a session object without events."""
+    session = Session(app_name=app_name, user_id=user_id, id=session_id, state=state)
+    mark(session, document, version)
+    return session
+
+
+def mark(session: Session, document: State, version: int | None) -> None:
+    """Notes in a session object what it was loaded from."""
+    at = known(version)
+    session.last_update_time = float(document["updated"])
+    session._storage_update_marker = f"{document['events']}@{int(at)}@{at.write}"  # noqa: SLF001
+
+
+def marked(marker: str) -> tuple[int, Version]:
+    """Returns what mark() noted. A marker of another service is that of no version."""
+    try:
+        position, number, write = marker.split("@")
+        return int(position), Version(int(number), write)
+    except ValueError:
+        return 0, NEVER
+
+
+def known(version: int | None) -> Version:
+    """Returns the version of a session that was read."""
+    assert isinstance(version, Version)
+    return version
+
+
+def merged(place: Place, document: State, shared: Mapping[SessionId, State]) -> dict[str, Any]:
+    """Returns the state that agents see: that of the session, of the app and of the user."""
+    state = dict(document["state"])
+    for name, prefix in ((place.app, Prefixes.APP_PREFIX), (place.user, Prefixes.USER_PREFIX)):
+        for key, value in shared[name]["values"].items() if name in shared else ():
+            state[prefix + key] = deepcopy(value)
+    return state
+
+
+def deltas_of(state: dict[str, Any]) -> Deltas:
+    """Divides a change of the state by the prefixes of its keys. What JSON has no form for becomes its repr()."""
+    deltas = Deltas({}, {}, {})
+    for key, value in state.items():
+        if key.startswith(Prefixes.APP_PREFIX):
+            deltas.app[key.removeprefix(Prefixes.APP_PREFIX)] = value
+        elif key.startswith(Prefixes.USER_PREFIX):
+            deltas.user[key.removeprefix(Prefixes.USER_PREFIX)] = value
+        elif not key.startswith(Prefixes.TEMP_PREFIX):
+            deltas.session[key] = value
+    try:
+        return Deltas(*to_jsonable_python(tuple(deltas)))
+    except (ValueError, TypeError):
+        logger.warning("a change of the state holds values that JSON cannot; their repr() is stored")
+        return Deltas(*to_jsonable_python(tuple(deltas), serialize_unknown=True))
+
+
+def json_of(event: Event) -> dict[str, Any]:
+    """Returns an event as it is stored."""
+    return event.model_dump(mode="json", exclude_none=True)
+
+
+def item_ids(events: Iterable[Event]) -> list[str | None]:
+    """Returns the ids of items for events. Only the first of several events of one id gets it."""
+    first: dict[str, Event] = {}
+    return [joined(event.id) if first.setdefault(event.id, event) is event else None for event in events]
+
+
+def once(event: Event, data: dict[str, Any], stored: dict[str, Any]) -> Event:
+    """Returns an event that is stored already.
+
+    Raises:
+        AlreadyExistsError: What is stored is another event.
+    """
+    if data != stored:
+        raise AlreadyExistsError(f"The session has another event with the id {event.id}.")
+    return event
+
+
+def shown(text: str) -> JsonValue:
+    """The text in a form that an origin can hold."""
+    return {"escaped": text.encode("unicode_escape").decode()} if _UNSTORABLE.search(text) else text
+
+
+def named(shown: Any) -> str:
+    """The text that shown() was given."""
+    return shown if isinstance(shown, str) else str(shown["escaped"]).encode().decode("unicode_escape")
