@@ -21,8 +21,10 @@ class Reading(Kind[T, I]):
         session_id: SessionId,
         *,
         last_items: int = 0,
+        ids: Sequence[str] | None = None,
         log: str = "",
         touch: bool = True,
+        remember: bool = False,
         owner_id: str | None = None,
         timeout: timedelta | None = None,
     ) -> SessionResult[T, I]:
@@ -32,9 +34,14 @@ class Reading(Kind[T, I]):
             session_id: The id.
             last_items: How many of the newest items to read, as ``result.items``, oldest first. State and items are
                 those of one moment.
+            ids: Read the items that have these ids instead, however many; not with ``last_items``. Ids that no item has
+                are passed over.
             log: The log whose items are read.
             touch: Whether the read is an access, which moves the expiry. Neither kind of read changes the version. If
                 another transaction holds the row, the read is answered at once, and the expiry is moved afterwards.
+            remember: Whether the next update of the session begins with this state instead of reading it again, if it
+                comes within ``Batching(remember)``. Say so before an update with ``expected_version``. If another
+                process writes in between, the update reads the session anyway.
             owner_id: Only this owner's session is found, and no other is accessed. None: any session.
             timeout: How long to wait for the storage; None: for as long as it takes.
 
@@ -44,12 +51,19 @@ class Reading(Kind[T, I]):
             position).
 
         Raises:
-            ConfigurationError: ``last_items``, ``log``, ``owner_id`` or ``timeout`` is invalid.
+            ConfigurationError: An argument is invalid, or ``ids`` is given with ``last_items``.
             StorageError: The storage failed.
         """
         return self._run(
             self.asynchronous.get_session(
-                session_id, last_items=last_items, log=log, touch=touch, owner_id=owner_id, timeout=timeout
+                session_id,
+                last_items=last_items,
+                ids=ids,
+                log=log,
+                touch=touch,
+                remember=remember,
+                owner_id=owner_id,
+                timeout=timeout,
             )
         )
 
