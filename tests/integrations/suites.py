@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
@@ -29,10 +30,13 @@ class NoNetworkError(Exception):
 
 
 def suite(package: str) -> Path:
-    """The folder of the unpacked source distribution, in a test of the framework that names it."""
+    """The folder of the unpacked source distribution, in a test of the framework that names it.
+
+    If the framework names several of the package, that of the installed version, else the last one.
+    """
     (framework,) = [one for one in frameworks() if one.name == os.environ[FRAMEWORK]]
-    (found,) = [one for one in framework.suites if one.package == package]
-    return found.folder
+    named = {one.version: one for one in framework.suites if one.package == package}
+    return named.get(version(package), [*named.values()][-1]).folder
 
 
 def pip(python: Path | str, *arguments: str) -> None:

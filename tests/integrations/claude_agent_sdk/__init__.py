@@ -1,0 +1,1 @@
+"""The store of the Claude Agent SDK's transcripts."""
