@@ -18,10 +18,10 @@ class Outdated(Exception):
 class Sent:
     """Whether a call has sent a write."""
 
-    __slots__ = ("_given_up", "_maybe")
+    __slots__ = ("_given_up", "_open")
 
     def __init__(self) -> None:
-        self._maybe: bool | None = None
+        self._open: int | None = None
         self._given_up = False
 
     def written(self) -> bool:
@@ -29,7 +29,7 @@ class Sent:
 
         A caller asks when it gives up. If the answer is False, nothing of the call is sent from then on.
         """
-        self._given_up = self._maybe is False
+        self._given_up = self._open == 0
         return not self._given_up
 
     @property
@@ -39,8 +39,8 @@ class Sent:
 
     def begin(self) -> None:
         """For storages that report what they send: nothing was sent so far, unless a write was reported before."""
-        if self._maybe is None:
-            self._maybe = False
+        if self._open is None:
+            self._open = 0
 
     def send(self) -> None:
         """Reports a write: from now on something may be written.
@@ -50,11 +50,16 @@ class Sent:
         """
         if self.given_up:
             raise Outdated
-        self._maybe = True
+        self._open = (self._open or 0) + 1
+
+    def take_back(self) -> None:
+        """Reports that the last write is not written: the database refused it."""
+        if self._open:
+            self._open -= 1
 
     def refuse(self) -> None:
         """Reports that nothing of what was sent is written."""
-        self._maybe = False
+        self._open = 0
 
 
 class SentTogether(Sent):
@@ -83,6 +88,10 @@ class SentTogether(Sent):
             raise Outdated
         for sent in self._each:
             sent.send()
+
+    def take_back(self) -> None:
+        for sent in self._each:
+            sent.take_back()
 
     def refuse(self) -> None:
         for sent in self._each:

@@ -11,7 +11,7 @@ from ..concurrency.call import copy_of, spawn, tell
 from ..concurrency.deadline import while_wanted
 from ..concurrency.halves import divisible
 from ..concurrency.pace import SLICE
-from ..concurrency.sent import Sent, noting
+from ..concurrency.sent import Outdated, Sent, noting
 from ..errors import SessionHeldError, SessionStoreError, StorageUnavailableError, UpdateOutcomeUnknownError, shown_id
 from ..storage import Document, Key, StorageProvider, Write
 from .fold import Fold
@@ -228,8 +228,7 @@ class Contended:
         try:
             self._locker = self._start(partial(self._lock, chosen), partial(self._unlocked, chosen))
         except SessionStoreError as error:
-            for entry in chosen:
-                tell(entry.fold.calls, error)
+            tell([call for entry in chosen for call in entry.fold.calls], error)
             self._clear_away()
             return
         for entry in chosen:
@@ -259,6 +258,10 @@ class Contended:
                 entry.moving = False
                 entry.locks = 2 if len(entries) == 1 else 1
                 entry.due = now
+        except Outdated:  # a caller gave up; the others come again
+            for entry in entries:
+                entry.fold.refused()
+                entry.due = self._loop.time()
         except UpdateOutcomeUnknownError as error:
             for entry in entries:
                 entry.fold.lose(error)
@@ -276,10 +279,8 @@ class Contended:
         def in_time() -> bool:
             nonlocal end
             now = self._loop.time()
-            if end is None:  # the first function always runs
-                end = now + SLICE
-                return True
-            return now <= end
+            first, end = end is None, now + SLICE if end is None else end
+            return first or now <= end  # the first function always runs
 
         def apply(document: Document) -> Write | None:
             key = document.summary.key

@@ -270,7 +270,7 @@ class SqlStorageProvider(StorageProvider):
         async with self._gateway.transaction(lease):
             await self._gateway.readiness.try_to_write(lease)
 
-    def _landed(self, appends: Mapping[Key, Append], *, waiting: bool = False) -> Landing:
+    def _landed(self, appends: Mapping[Key, Append], *, waiting: bool = False, in_transaction: bool = False) -> Landing:
         changing = partial(self._changes.append, waiting=waiting)
-        in_transaction = waiting or self._statements.one_writer
+        in_transaction = in_transaction or self._statements.one_writer
         return Landing(appends, self._statements, self._fetching, changing, in_transaction=in_transaction)

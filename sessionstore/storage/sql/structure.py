@@ -1,15 +1,17 @@
-"""What the tables consist of by name: columns, indexes and triggers, as they are needed and as they are there."""
+"""What the tables consist of: columns with their types, indexes and triggers, as needed and as they are there."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
-from sqlalchemy import MetaData, TextClause, bindparam, text
+from sqlalchemy import BigInteger, Integer, MetaData, Table, TextClause, bindparam, text
+from sqlalchemy.dialects.postgresql import JSON, JSONB
 from sqlalchemy.sql.selectable import TextualSelect
 from sqlalchemy.types import Text
 
-from .tables import deletions_table, items_table, sessions_table
+from ...errors import SchemaError
+from .tables import REVISIONS, Duration, Instant, deletions_table, items_table, sessions_table
 
 Part: TypeAlias = tuple[str, str, str]
 """The table, the kind and the name of a column, an index or a trigger."""
@@ -63,10 +65,8 @@ class Structure:
     """
 
     def __init__(self, *, sqlite: bool) -> None:
-        metadata = MetaData()
-        tables = [sessions_table(metadata, sqlite=sqlite), items_table(metadata)]
-        if not sqlite:
-            tables.append(deletions_table(metadata))
+        self._sqlite = sqlite
+        self._tables = tables = _tables(REVISIONS[-1], sqlite=sqlite)
         self._needed: list[Part] = [
             *((table.name, "column", column.name) for table in tables for column in table.columns),
             *((table.name, "index", str(index.name)) for table in tables for index in table.indexes),
@@ -84,5 +84,63 @@ class Structure:
             if place in tables and (place, kind, name) not in there:
                 yield f"the {kind} {name!r} of {place!r} is {_HOW[kind]}"
 
+    def altered(self, found: Mapping[str, str], revision: str | None) -> Iterator[str]:
+        """Names the columns of tables that are missing or have a type with which our statements do not work.
 
+        Args:
+            found: The columns of each table, as "name type" with commas between.
+            revision: The revision of the tables.
+        """
+        tables = _tables(revision, sqlite=self._sqlite) if revision in REVISIONS[:-1] else self._tables
+        for table in tables:
+            if table.name not in found:
+                continue
+            parted = (column.partition(" ") for column in found[table.name].split(","))
+            there = {name: type_ for name, _, type_ in parted}
+            for column in table.columns:
+                fitting = _fitting(column.type, sqlite=self._sqlite)
+                type_ = there.get(column.name)
+                if type_ is None:
+                    yield f"the column {column.name!r} of {table.name!r} is missing"
+                elif type_ not in fitting:
+                    yield f"the column {column.name!r} of {table.name!r} has the type {type_}, and not {fitting[0]}"
+
+
+def not_whole(numbers: Mapping[str, object]) -> SchemaError:
+    """Makes the error for columns of a row that hold no whole numbers, as another program made them."""
+    name, value = next((name, value) for name, value in numbers.items() if type(value) is not int)
+    return SchemaError(
+        f"the column {name!r} of 'sessions' holds no whole numbers but {type(value).__name__}: another program changed "
+        "its type; put that right (ALTER TABLE), and run `sessionstore migrate check`",
+        found=REVISIONS[-1],
+        wanted=REVISIONS[-1],
+    )
+
+
+def _tables(revision: str | None, *, sqlite: bool) -> Sequence[Table]:
+    metadata = MetaData()
+    tables = [sessions_table(metadata, sqlite=sqlite, revision=revision or REVISIONS[-1])]
+    if revision == REVISIONS[-1]:
+        tables.append(items_table(metadata))
+    if not sqlite:
+        tables.append(deletions_table(metadata))
+    return tables
+
+
+def _fitting(type_: object, *, sqlite: bool) -> Sequence[str]:
+    """The names of the types that a column may have. The first one is that of the migrations."""
+    if sqlite:
+        return ("INTEGER", "INT") if isinstance(type_, (Integer, Instant, Duration)) else ("TEXT",)
+    return next(names for kind, names in _TYPES.items() if isinstance(type_, kind))
+
+
+_TYPES: Final[Mapping[type[Any], Sequence[str]]] = {
+    JSONB: ("jsonb",),
+    JSON: ("json",),
+    Instant: ("timestamp with time zone",),
+    Duration: ("interval",),
+    BigInteger: ("bigint",),
+    Integer: ("integer", "bigint"),
+    Text: ("text", "character varying"),
+}
 _HOW: Final = {"column": "missing", "index": "missing or invalid", "trigger": "missing or disabled"}

@@ -16,6 +16,7 @@ from ....errors import SchemaError
 from ..dialects.dialect import Backend
 from ..drivers.prepared import Prepared
 from ..revisions import PREVIOUS, only_adds
+from ..structure import Structure
 from ..tables import DELETIONS, ITEMS, REVISIONS, VERSION_TABLE
 from .lease import Lease
 
@@ -32,12 +33,14 @@ class Look(NamedTuple):
         gone: Those of the tables of sessions and items that are not there.
         hidden: Our tables of which row level security may hide rows from this role.
         ruled: Our tables that have rules.
+        altered: What is the matter with columns that another program altered, in words.
     """
 
     revision: str | None
     gone: Sequence[str]
     hidden: Sequence[str] = ()
     ruled: Sequence[str] = ()
+    altered: Sequence[str] = ()
 
 
 class FirstCall:
@@ -67,6 +70,7 @@ class FirstCall:
         version = Table(VERSION_TABLE, MetaData(schema=self._schema), Column("version_num", String))
         self.settled = self.previous = False
         self._next_look = -inf
+        self._structure = Structure(sqlite=backend.one_writer)
         self._revision = Prepared(lambda: select(version.c.version_num), backend.driver)
         self._relations = Prepared(lambda: backend.relations(self._schema), backend.driver)
 
@@ -74,14 +78,16 @@ class FirstCall:
         """Reads what is there."""
         # Asked of the catalogue: in SQLite, a missing table has no error code of its own.
         rows = [row for row in await self._relations.fetch(lease.driver, {}) if row[0] in self._ours]
-        hidden = sorted(name for name, hides, _ in rows if hides)
-        ruled = sorted(name for name, _, has_rules in rows if has_rules)
+        hidden = sorted(row[0] for row in rows if row[1])
+        ruled = sorted(row[0] for row in rows if row[2])
         if all(row[0] != VERSION_TABLE for row in rows):
             return Look(None, (), hidden, ruled)
         revisions = await self._revision.fetch(lease.driver, {})
         revision = revisions[0][0] if revisions else None
         needed = (self._table.name,) if revision == PREVIOUS else (self._table.name, ITEMS)
-        return Look(revision, [name for name in needed if all(row[0] != name for row in rows)], hidden, ruled)
+        gone = [name for name in needed if all(row[0] != name for row in rows)]
+        altered = list(self._structure.altered({row[0]: row[3] for row in rows}, revision))
+        return Look(revision, gone, hidden, ruled, altered)
 
     @property
     def due(self) -> bool:
@@ -109,7 +115,9 @@ class FirstCall:
         """Why this version cannot work with what is there; None: it can."""
         if seen.hidden or seen.ruled:
             return self._not_to_be_trusted(seen)
-        return None if _works(seen.revision) else self._wrong_revision(seen.revision)
+        if not _works(seen.revision):
+            return self._wrong_revision(seen.revision)
+        return None if seen.gone or not seen.altered else self._altered(seen)
 
     def missing(self, seen: Look) -> SchemaError | None:
         """Why a call missed a table or a column; None: the tables are as they should be."""
@@ -118,7 +126,7 @@ class FirstCall:
         if not _works(seen.revision):
             return self._wrong_revision(seen.revision)
         if not seen.gone:
-            return None
+            return self._altered(seen) if seen.altered else None
         return SchemaError(
             f"{self.place} is at revision {seen.revision}, but its table {seen.gone[0]!r} is gone: restore it, or "
             f"drop {VERSION_TABLE!r} too and run `sessionstore migrate upgrade`",
@@ -144,6 +152,15 @@ class FirstCall:
                 "place of what is written; run `DROP RULE ... ON ...`, and use a trigger for what is to be done besides"
             )
         return SchemaError(text, found=seen.revision, wanted=_WANTED)
+
+    def _altered(self, seen: Look) -> SchemaError:
+        more = f", and {len(seen.altered) - 1} more columns" if len(seen.altered) > 1 else ""
+        return SchemaError(
+            f"another program changed the tables in {self.place}, which are at revision {seen.revision}: "
+            f"{seen.altered[0]}{more}; put that right (ALTER TABLE), and run `sessionstore migrate check{self.option}`",
+            found=seen.revision,
+            wanted=_WANTED,
+        )
 
     def _wrong_revision(self, found: str | None) -> SchemaError:
         place, option = self.place, self.option

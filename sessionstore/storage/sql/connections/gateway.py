@@ -48,8 +48,8 @@ ROLLED_BACK_SECONDS: Final = 5.0
 _FIRST_PAUSE: Final = 0.005
 _LONGEST_PAUSE: Final = 0.2
 
-_OF_THE_TABLES: Final = {Fault.SCHEMA, Fault.DENIED}
-"""Faults after which the tables are looked at again: for their revision, rules, and row level security."""
+_OF_THE_TABLES: Final = {Fault.SCHEMA, Fault.DENIED, Fault.UNREAD, None}
+"""Faults after which the tables are looked at again: for their revision, columns, rules, and row level security."""
 
 
 class Gateway:
@@ -133,9 +133,12 @@ class Gateway:
         driver = self._backend.driver
         mark = random.getrandbits(63)  # as good as unique; no secret
         lease.ending = self._backend.end_marked(mark)
+        sent, lease.sent = lease.sent, None
         await driver.command(lease.driver, self._backend.begin_marked(mark))
         try:
             yield
+            lease.sent = sent
+            lease.report()  # a caller whose time was up before is told that nothing was written
         except Exception:
             lease.spoilt = True  # until the transaction is known to have ended
             # If ROLLBACK fails too, the first error says more.
@@ -189,8 +192,11 @@ class Gateway:
         bound = self._limits.statement_seconds if seconds is None else seconds
         began = monotonic()
         lost = rolled_back = anew = 0
-        reformed = False
+        reformed = changed = False
         while True:
+            if changed and diagnosing:
+                changed = False
+                await self._look(use)
             try:
                 channel = self._channels.here()
                 async with channel.write_queue if writing else NO_QUEUE, channel.queue:
@@ -214,6 +220,7 @@ class Gateway:
                     continue
                 if fault in OF_ITS_CONNECTION and anew == 1:
                     self._advise(error)
+                    changed = fault is Fault.STALE
                     continue  # on another connection; the server refused the statement and wrote nothing
                 if fault is Fault.ROLLED_BACK and (
                     rolled_back < ROLLED_BACK_ATTEMPTS or monotonic() < began + ROLLED_BACK_SECONDS

@@ -12,6 +12,7 @@ from sqlalchemy.util import greenlet_spawn
 
 from ....concurrency.deadline import ended as waited_for
 from ....concurrency.forks import born
+from ....concurrency.sent import Sent
 from ....concurrency.tasks import quiet
 from ..drivers.driver import Driver, Row
 from ..drivers.prepared import Prepared
@@ -37,6 +38,9 @@ class Lease:
         ending: A query that ends the transaction that may be open, from another connection; None: there is none.
         previous: Whether statements take their form for the tables of the previous revision.
         rested: When the connection was given back last, by the monotonic clock.
+        sent: Where the operation is going to report its write: just before a statement that commits by itself, or
+            before the COMMIT of a transaction. None: nobody asks, or the write was reported.
+        reported: Where the operation has reported its write; None: nowhere.
         since: When the connection was taken out of the pool for the first time, by the same clock.
     """
 
@@ -50,6 +54,8 @@ class Lease:
         self.ending: str | None = None
         self.previous = False
         self.rested = 0.0
+        self.sent: Sent | None = None
+        self.reported: Sent | None = None
         self.since = 0.0
 
     async def fetch(self, statement: Prepared, params: Mapping[str, Any]) -> Sequence[Row]:
@@ -58,12 +64,26 @@ class Lease:
         Raises:
             NeedsNewest: The statement has no form for that revision, or a state has a shape version, for which that
                 revision has no column.
+            Outdated: A caller was told that nothing is written, and nothing was sent.
         """
         if self.previous:
             if statement.previous is None or not of_first_shape(params):
                 raise NeedsNewest
             statement = statement.previous
+        if self.sent is not None:
+            self.report()
         return await statement.fetch(self.driver, params)
+
+    def report(self) -> None:
+        """Reports that the operation is about to write.
+
+        Raises:
+            Outdated: A caller was told that nothing is written. Nothing must be sent.
+        """
+        sent, self.sent = self.sent, None
+        if sent is not None:
+            sent.send()
+            self.reported = sent
 
     def close(self) -> None:
         """Gives the connection back to the pool."""

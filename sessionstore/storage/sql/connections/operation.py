@@ -24,6 +24,8 @@ _INHERITED: Final[list[Coroutine[Any, Any, Any]]] = []
 
 _ENDED: Final = {Fault.LOST, Fault.ENDED, Fault.UNREAD}
 """After these, a connection is not used again."""
+_UNTOLD: Final = {Fault.LOST, Fault.UNREAD}
+"""After these, the write may have landed. With any other fault, the server has undone it."""
 OF_ITS_CONNECTION: Final = {Fault.READ_ONLY, Fault.STALE}
 """Faults of a connection. All open connections may have the fault and are replaced. A new one may not have it."""
 
@@ -74,13 +76,11 @@ async def operate(
     if access and connections.readers.has(lease):
         await connections.give_back(lease)
         raise Failure(refused_access(backend.name), None, Stage.CONNECTED)
-    if writing and (sent := noted()) is not None:
-        try:
-            sent.send()
-        except Outdated:
-            await connections.give_back(lease)
-            raise
     lease.previous = previous
+    lease.sent, lease.reported = noted() if writing else None, None
+    if lease.sent is not None and lease.sent.given_up:
+        await connections.give_back(lease)
+        raise Outdated
     try:
         running = operation(lease)
         outcome = await (bounded(running, seconds) if backend.interruptible else running)
@@ -93,6 +93,9 @@ async def operate(
             raise left.cancelled from None
         fault = Fault.SLOW if answered else Fault.SILENT
         raise Failure(TimeoutError(), fault, Stage.LOST) from None
+    except Outdated:
+        await (connections.discard(lease, lost=False) if lease.spoilt else connections.give_back(lease))
+        raise
     except Exception as error:
         alive = driver.alive(lease.driver)
         unsent = isinstance(error, NeedsNewest)
@@ -100,6 +103,8 @@ async def operate(
         if fault is Fault.READ_ONLY and access and connections.readers.keep(lease, new=new):
             await connections.give_back(lease)
             raise Failure(refused_access(backend.name), None, Stage.CONNECTED) from error
+        if lease.reported is not None and alive and fault not in _UNTOLD:
+            lease.reported.take_back()
         if fault in OF_ITS_CONNECTION:
             await connections.discard(lease, lost=False, others=True)
         elif fault in _ENDED or lease.spoilt or not driver.at_rest(lease.driver):

@@ -72,7 +72,11 @@ SELECT CAST(c.relname AS text) AS name,
             )
         )
     END AS hides,
-    c.relkind IN ('r', 'p') AND EXISTS (SELECT FROM pg_catalog.pg_rewrite WHERE ev_class = c.oid) AS ruled
+    c.relkind IN ('r', 'p') AND EXISTS (SELECT FROM pg_catalog.pg_rewrite WHERE ev_class = c.oid) AS ruled,
+    (
+        SELECT string_agg(CAST(attname AS text) || ' ' || format_type(atttypid, NULL), ',')
+        FROM pg_catalog.pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped
+    ) AS columns
 FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
 WHERE n.nspname = :schema
 """
@@ -128,7 +132,8 @@ class PostgreSQL:
 
     def relations(self, schema: str | None) -> Statement:
         found = text(_RELATIONS).bindparams(bindparam("schema", schema, type_=Text()))
-        return found.columns(column("name", Text()), column("hides", Boolean()), column("ruled", Boolean()))
+        flags = (column("hides", Boolean()), column("ruled", Boolean()))
+        return found.columns(column("name", Text()), *flags, column("columns", Text()))
 
     def lacking(self, schema: str | None) -> Statement | None:
         bound = (bindparam("schema", schema, type_=Text()), bindparam("use", type_=Text()))

@@ -61,7 +61,9 @@ class SQLite:
         return None
 
     def relations(self, schema: str | None) -> Statement:
-        return select(column("name", Text()), false(), false()).select_from(table("sqlite_master"))
+        typed = "(SELECT group_concat(name || ' ' || type, ',') FROM pragma_table_info(sqlite_master.name))"
+        columns = literal_column(typed, Text())
+        return select(column("name", Text()), false(), false(), columns).select_from(table("sqlite_master"))
 
     def lacking(self, schema: str | None) -> Statement | None:
         return None

@@ -16,6 +16,7 @@ from typing import Any, Final, Protocol, TypeAlias
 from sqlalchemy import Dialect
 
 from ..faults import Errors, code_of
+from .asyncpg_upgrade import retrieve_errors
 from .refused import note_code
 
 Row: TypeAlias = Sequence[Any]
@@ -151,6 +152,7 @@ class Asyncpg:
 
     def __init__(self, dialect: Dialect) -> None:
         asyncpg = import_module("asyncpg")
+        retrieve_errors()
         self.dialect = _own_dialect(dialect, "numeric_dollar")
         self._record = asyncpg.Record
         # SQLAlchemy raises its own error classes for failures while it connects.

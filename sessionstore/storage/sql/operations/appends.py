@@ -17,7 +17,7 @@ from ....concurrency.loops import PerLoop
 from ....concurrency.retry_window import until_told
 from ....concurrency.sent import Outdated, Sent, SentTogether, noted, noting
 from ....errors import StorageUnavailableError
-from ... import Append, Key, Summary
+from ... import Append, Document, Key, Summary
 from ...harvest import Harvest
 from ...items import chars_of
 from ...journal import new_write_id
@@ -97,47 +97,52 @@ class Appends:
             sent.begin()
         rounds: Rounds | None = None
         misses = 0
+        absent = False
         while True:
-            answer = await self._combiner.call(append.key, _Asked(append, sent))
+            # A wait for somebody's uncommitted INSERT of the session comes before a COMMIT, where nothing has landed.
+            alone = self._alone(append, sent) if absent else None
+            answer = await (alone or self._combiner.call(append.key, _Asked(append, sent)))
             if answer is not _Missed.MISSED:
                 return answer
-            if await self._refused(append):
+            document = next(map(document_of, await self._reads.read([append.key], journal=True)), None)
+            if _refuses(append, document):
                 return None
+            absent = document is None
             # Another transaction holds the row, or changed it a moment ago. This caller waits apart from the batches.
             # Its answer may have been lost before, and then its id is among those that cannot land any more.
             append = append.anew()
             rounds = rounds or Rounds(self._reads.held)
             await rounds.until_free([append.key], unwritten=True)
             misses += 1
-            if not misses % _MISSES and (landed := await self._under_lock(append, sent)) is not None:
-                return landed
+            if not (absent or misses % _MISSES):
+                # Under the lock of the row, behind which waiters queue, so that no append starves.
+                async with self._lock.here():
+                    answer = await self._alone(append, sent, waiting=True)
+                if answer is not _Missed.MISSED:
+                    return answer
 
-    async def _under_lock(self, append: Append, sent: Sent | None) -> Summary | None:
-        """Appends under the lock of the row, behind which waiters queue, so that no append starves.
+    async def _alone(self, append: Append, sent: Sent | None, *, waiting: bool = False) -> _Answer:
+        """Appends in a transaction of its own.
+
+        Args:
+            append: The append.
+            sent: The record of whether it was sent; None: the caller needs no record.
+            waiting: Whether the transaction waits for the lock of the row.
 
         Returns:
-            None: the lock was not free in time, or the append does not land on the session.
+            MISSED: the lock was not free in time, or the append does not land on the session.
         """
-        async with self._lock.here():
-            landing = self._landing({append.key: append}, waiting=True)
-            try:
-                with noting(sent or Sent()):
-                    await until_told(landing.attempt)
-            except StorageUnavailableError as error:
-                if error.code != LOCK_NOT_AVAILABLE:
-                    raise
+        landing = self._landing({append.key: append}, waiting=waiting, in_transaction=True)
+        try:
+            with noting(sent or Sent()):
+                await until_told(landing.attempt)
+        except StorageUnavailableError as error:
+            if error.code != LOCK_NOT_AVAILABLE:
+                raise
         landed = landing.results.get(append.key)
         if isinstance(landed, Exception):
             raise landed
-        return landed
-
-    async def _refused(self, append: Append) -> bool:
-        """Whether the session is gone, has another owner or position, or keeps the idempotency key."""
-        documents = map(document_of, await self._reads.read([append.key], journal=True))
-        document = next(documents, None)
-        if document is None:
-            return not append.creates
-        return not append.suits(document.summary, document.journal.keys if document.journal else "")
+        return _Missed.MISSED if landed is None else landed
 
     async def _send(self, batch: Batch[Key, _Asked, _Answer]) -> None:
         await in_parts(batch, self._do)
@@ -180,6 +185,13 @@ class Appends:
                 raise
         for group in groups:
             group.tell(landing.results.get(group.key))
+
+
+def _refuses(append: Append, document: Document | None) -> bool:
+    """Whether the session is gone, has another owner or position, or keeps the idempotency key."""
+    if document is None:
+        return not append.creates
+    return not append.suits(document.summary, document.journal.keys if document.journal else "")
 
 
 class Group(NamedTuple):

@@ -48,6 +48,7 @@ class Creations(Attempts[Draft, Creation]):
         self._lost: dict[Key, list[int]] = {}
         # Those of them that may still land.
         self._afloat: list[int] = []
+        self._transact = False
 
     async def made(self) -> Sequence[Creation]:
         """Creates the sessions, and returns the result of each draft. If a key comes twice, its first draft creates."""
@@ -73,10 +74,10 @@ class Creations(Attempts[Draft, Creation]):
             except StorageError as error:
                 # "Refused" tells the caller that a retry is safe. It is not if an earlier attempt may have landed.
                 error.refused = error.refused and not self._lost
-                # A transaction waits for a lock for a second at most, so single creations with items try again.
-                alone = self._one_call or (len(sending) == 1 and self._with_items)
-                if alone and error.code == LOCK_NOT_AVAILABLE:
-                    await self._rounds.pause(sending)  # waited for an uncommitted INSERT of the same key
+                if (self._one_call or len(sending) == 1) and error.code == LOCK_NOT_AVAILABLE:
+                    # It waited for an uncommitted INSERT of the same key. The next wait is before a COMMIT.
+                    self._transact = len(sending) == 1
+                    await self._rounds.pause(sending, unwritten=self._unwritten)
                 else:
                     await self._rounds.refused(error)
                 continue
@@ -103,7 +104,7 @@ class Creations(Attempts[Draft, Creation]):
 
     async def _insert(self, pending: Iterable[Draft]) -> Sequence[Row]:
         """Inserts drafts whose keys have no live session. Returns rows of the created and of the found sessions."""
-        if self._with_items:
+        if self._with_items or self._transact:
             return await in_halves(list(pending), self._changes.create, divisible=self._one_call)
         fields = map(draft_fields, pending)
         return await self._fetching.batch(self._statements.create, fields, writing=True, divisible=self._one_call)

@@ -41,6 +41,7 @@ class Forking:
         self._version = fork.version
         # The first versions of the copies of lost attempts. A copy that such an attempt made starts with one.
         self._lost: list[int] = []
+        self._transact = False
 
     async def made(self) -> Creation | None:
         """Implements StorageProvider.fork()."""
@@ -61,7 +62,9 @@ class Forking:
                 # "Refused" tells the caller that a retry is safe. It is not if an earlier attempt may have landed.
                 error.refused = error.refused and not self._lost
                 if error.code == LOCK_NOT_AVAILABLE:
-                    await self._rounds.pause([key])  # waited for an uncommitted INSERT of the same key
+                    # It waited for an uncommitted INSERT of the same key. The next wait is before a COMMIT.
+                    self._transact = True
+                    await self._rounds.pause([key], unwritten=not self._lost)
                 else:
                     await self._rounds.refused(error)
                 continue
@@ -97,11 +100,11 @@ class Forking:
         statement, params = self._fetching.bound(statements.fork, [fields])
 
         async def operation(lease: Lease) -> Sequence[Row]:
-            if not statements.one_writer:
+            if not (statements.one_writer or self._transact):
                 return await lease.fetch(statement, params)
             async with self._gateway.transaction(lease):
                 rows = await lease.fetch(statement, params)
-                if rows:
+                if rows and statements.one_writer:
                     await lease.fetch(statements.copy_items, params)
                 return rows
 

@@ -112,7 +112,7 @@ class Statements:
         self.get_locked = self._pair(KEY_FIELDS, reading.get_locked)
         self.exists = self._pair(KEY_FIELDS, reading.exists)
         self.held = self._pair(KEY_FIELDS, reading.held)
-        self.create = self._pair(_DRAFT, creating.create, creating.create_many)
+        self.create = self._pair(_DRAFT, creating.create)
         self.set = self._pair(_SETTING, creating.set)
         self.set_together = self._pair(_SETTING, creating.set, creating.set_together)
         self.renew = self._pair(_SETTING, creating.renew)

@@ -84,11 +84,8 @@ class Creating:
         self._table = terms.table
         self._reading = reading
 
-    def create_many(self, batch: FromClause) -> Statement:
-        """Creates for several callers, with a short lock timeout: the key of one caller must not delay the others."""
-        return self.create(batch, short_lock_timeout=True)
-
-    def create(self, batch: FromClause, *, short_lock_timeout: bool = False) -> Statement:
+    def create(self, batch: FromClause) -> Statement:
+        """Creates sessions, with a short lock timeout: the key of one caller must not delay the others."""
         kind = _Kind(
             writes=lambda _: literal_column("''", Text()),
             columns=self._terms.range_checked.document,
@@ -106,9 +103,7 @@ class Creating:
         found = here.select_from(self._table.join(batch, self._terms.matches(batch))).cte("found")
         # Most batches meet no expired row. This subquery is evaluated once and then skips the search for one.
         expired = select(func.bool_or(~found.c.live)).scalar_subquery()
-        made = self._by_steps(
-            batch, kind, found, expired, true().label("created"), short_lock_timeout=short_lock_timeout
-        )
+        made = self._by_steps(batch, kind, found, expired, true().label("created"), short_lock_timeout=True)
         live: Any = select(*[column for column in found.c if column.key != "live"], false().label("created"))
         return union_all(made, live.where(found.c.live))
 

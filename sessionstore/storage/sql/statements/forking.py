@@ -105,7 +105,7 @@ class Forking:
         changed = update(t).where(self._terms.matches(free)).values(changes)
         here = t.alias("here")
         absent = ~select(true()).select_from(here).where(same_key(here, source)).exists()
-        missing = select(*(source.c[name] for name in names)).where(absent)
+        missing = select(*(source.c[name] for name in names)).where(absent, self._terms.backend.short_lock_timeout())
         new = postgresql_insert(t).from_select(names, missing, include_defaults=False).on_conflict_do_nothing()
         written = union_all(
             select(changed.returning(*returned).cte("changed")), select(new.returning(*returned).cte("made"))

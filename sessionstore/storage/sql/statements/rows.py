@@ -12,6 +12,7 @@ from ....ids import LAST_VERSION, Version
 from ... import Append, Document, Draft, Fork, Key, NewItem, StoredItem, Summary, Write
 from ...journal import KEY_CHARS, Journal, append_entry, entry, new_write_id
 from ..drivers.driver import Row
+from ..structure import not_whole
 from ..tables import micros
 
 Fields: TypeAlias = dict[str, Any]
@@ -23,9 +24,12 @@ _NO_VERSION: Final = -1
 LAST_POSITION: Final = (1 << 63) - 1
 """The largest position that the database can hold."""
 
+_VERSION: Final = 2
 _LAST_ACCESSED_AT: Final = 5
 _EXPIRES_AT: Final = 6
 OWNER_ID: Final = 10
+_LAST_POSITION: Final = 12
+_ITEM_COUNT: Final = 13
 _SUMMARY_COLUMNS: Final = 14
 """The number of columns of a summary. The key takes the first two."""
 
@@ -218,7 +222,12 @@ def key_of(row: Row) -> Key:
 
 
 def summary_of(row: Row) -> Summary:
-    """Returns the summary at the start of a row."""
+    """Returns the summary at the start of a row.
+
+    Raises:
+        SchemaError: A column holds no whole number, because another program changed its type.
+    """
+    _check_numbers(row)
     return _new(Summary, (_new(Key, row[:2]), *row[2:_SUMMARY_COLUMNS], (), False))
 
 
@@ -226,6 +235,8 @@ def written(write: Write, row: Row) -> Summary:
     """Returns the summary after a write, from the write and from the row that `update` returned."""
     key, version, created_at, _, _, _, deadline, ttl, origin, owner_id, _, _, _, _, _ = write.read
     _, _, now, expires_at, last_position, item_count = row[:6]
+    if not (type(last_position) is type(item_count) is int):
+        raise not_whole({"last_position": last_position, "item_count": item_count})
     facts = (key, version + write.count, created_at, now, now, expires_at, deadline, ttl, origin, owner_id)
     appended = range(last_position - len(write.items) + 1, last_position + 1) if write.items else ()
     return _new(Summary, (*facts, write.id, last_position, item_count, appended, False))
@@ -260,6 +271,7 @@ def document_of(row: Row) -> Document:
 
 def accessed(row: Row) -> Document:
     """Returns the document in a row, with this access as its last access."""
+    _check_numbers(row)
     rest = row[_LAST_ACCESSED_AT + 1 : _SUMMARY_COLUMNS]
     summary = _new(Summary, (_new(Key, row[:2]), *row[2:_LAST_ACCESSED_AT], row[NOW], *rest, (), False))
     return _new(Document, (row[STATE], summary, *_rest_of(row), row[STATE_VERSION], row[NOW]))
@@ -269,6 +281,12 @@ def expired(row: Row, *, now: int = NOW) -> bool:
     """Whether the session in a row had expired by the time in column `now` of the same row."""
     expires_at = row[_EXPIRES_AT]
     return expires_at is not None and expires_at <= row[now]
+
+
+def _check_numbers(row: Row) -> None:
+    if not (type(row[_VERSION]) is type(row[_LAST_POSITION]) is type(row[_ITEM_COUNT]) is int):
+        names = {"version": _VERSION, "last_position": _LAST_POSITION, "item_count": _ITEM_COUNT}
+        raise not_whole({name: row[index] for name, index in names.items()})
 
 
 def _rest_of(row: Row) -> tuple[Journal | None, Sequence[StoredItem]]:
