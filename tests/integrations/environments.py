@@ -60,7 +60,7 @@ def run(framework: Framework, bound: Bound, arguments: list[str]) -> Outcome:
     lenient = ["-o", "filterwarnings=default", "-p", "no:cacheprovider", f"--junitxml={report}"]
     commands = [["pytest", tests, "-q", *lenient, *arguments]]
     if bound == "newest" and not arguments:
-        own = (ROOT / "sessionstore" / "integrations").glob(f"{framework.name}*.py") if framework.extra else ()
+        own = (ROOT / "sessionstore" / "integrations").glob(f"{framework.name}*") if framework.extra else ()
         adapter = [str(module.relative_to(ROOT)) for module in sorted(own)]
         commands.insert(0, ["mypy", "--config-file", str(HERE / "mypy.ini"), *adapter, tests])
     for command in commands:

@@ -23,7 +23,8 @@ def test_an_adapter_without_its_framework_names_the_extra(framework: Framework) 
 
 def test_every_adapter_has_a_folder_of_tests_and_an_extra() -> None:
     names = {framework.name for framework in _ADAPTERS}
-    modules = (ROOT / "sessionstore" / "integrations").glob("*.py")
-    needy = {file.stem for file in modules if " missing_extra\n" in file.read_text(encoding="utf-8")}
+    modules = (ROOT / "sessionstore" / "integrations").rglob("*.py")
+    needing = [file for file in modules if " missing_extra\n" in file.read_text(encoding="utf-8")]
+    needy = {file.stem if file.parent.name == "integrations" else file.parent.name for file in needing}
     # Parts of an adapter begin with its name.
     assert {name for name in needy if not any(name.startswith(f"{adapter}_") for adapter in names)} == names

@@ -1,0 +1,119 @@
+"""A storage that cannot be reached: never an empty session, and an answer for requests that do not need it."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+
+from sessionstore import (
+    CorruptStateError,
+    ReplaceState,
+    SessionManager,
+    StorageProvider,
+    StorageUnavailableError,
+    open_storage,
+)
+from sessionstore.integrations.starlette import install_error_handlers
+from tests.integrations.starlette.browsing import NAMESPACE, Handler, application, browser, sessions
+from tests.support.entrance import Entrance
+from tests.support.postgres import Database, PostgresServer
+
+SECOND = timedelta(seconds=1)
+
+
+def handled_application(
+    storage: StorageProvider, handlers: dict[str, Handler] | None = None, **options: Any
+) -> Starlette:
+    app = application(storage, handlers, **options)
+    install_error_handlers(app)
+    return app
+
+
+async def test_an_outage_is_no_empty_session(postgres: Database) -> None:
+    async with Entrance(postgres.url) as entrance:
+        url = f"postgresql://postgres@127.0.0.1:{entrance.closed_port}/x"
+        async with open_storage(url) as storage:
+            async with browser(application(storage)) as one:
+                one.cookies.set("session", "a" * 32)
+                with pytest.raises(StorageUnavailableError):
+                    await one.get("/show")
+                response = await one.get("/plain")
+                assert (response.text, "set-cookie" in response.headers) == ("plain", False)
+            async with browser(handled_application(storage)) as one:
+                one.cookies.set("session", "a" * 32)
+                response = await one.get("/show")
+                assert (response.status_code, response.headers["retry-after"]) == (503, "1")
+                assert response.headers["content-type"] == "application/problem+json"
+                assert "127.0.0.1" not in response.text
+
+
+@pytest.mark.parametrize("handled", [False, True])
+async def test_a_session_that_cannot_be_stored_is_a_503_and_no_cookie(postgres: Database, handled: bool) -> None:
+    async with open_storage(postgres.url) as storage:
+        gone = asyncio.Event()
+
+        async def loses(request: Request) -> Response:
+            request.session["a"] = "new"
+            await storage.close()
+            gone.set()
+            return Response("stored")
+
+        make = handled_application if handled else application
+        async with browser(make(storage, {"loses": loses})) as one:
+            await one.get("/set?a=1")
+            response = await one.get("/loses")
+            assert gone.is_set()
+            assert (response.status_code, response.headers["content-type"]) == (503, "application/problem+json")
+            assert "set-cookie" not in response.headers
+            assert "stored" not in response.text
+    async with open_storage(postgres.url) as storage, browser(application(storage)) as other:
+        other.cookies = one.cookies
+        assert (await other.get("/show")).json() == {"a": "1"}
+
+
+async def test_a_storage_that_does_not_answer_costs_no_more_than_the_timeout(postgres: Database) -> None:
+    async with Entrance(postgres.url) as entrance:
+        url = f"postgresql://postgres@127.0.0.1:{entrance.silent_port}/x"
+        async with open_storage(url) as storage, browser(application(storage, timeout=SECOND / 10)) as one:
+            one.cookies.set("session", "a" * 32)
+            with pytest.raises(StorageUnavailableError, match=r"within 0.1 s"):
+                await one.get("/show")
+            assert (await one.get("/plain")).status_code == 200
+
+
+async def test_a_read_is_answered_if_only_the_expiry_cannot_be_moved(postgres: Database) -> None:
+    async with open_storage(postgres.url) as storage:
+
+        async def loses(request: Request) -> Response:
+            seen = str(request.session["a"])
+            await storage.close()
+            return Response(seen)
+
+        async with browser(application(storage, {"loses": loses}, ttl=SECOND * 60)) as one:
+            await one.get("/set?a=1")
+            await _make_due(postgres)
+            response = await one.get("/loses")
+            assert (response.text, "set-cookie" in response.headers) == ("1", False)
+
+
+async def _make_due(database: Database) -> None:
+    move = "UPDATE sessionstore.sessions SET expires_at = expires_at - interval '30 seconds'"
+    await asyncio.to_thread(PostgresServer(database.url).execute, move)
+
+
+async def test_a_row_that_holds_no_session_is_an_error_and_stays(storage: StorageProvider) -> None:
+    async with browser(application(storage)) as one:
+        await one.get("/set?a=1")
+        (info,) = (await sessions(storage).list_sessions()).sessions
+        anything: SessionManager[list[int]] = SessionManager(lambda _: [], storage, NAMESPACE)
+        (await anything.update_session(info.session_id, lambda _: ReplaceState([1]))).unwrap()
+        with pytest.raises(CorruptStateError):
+            await one.get("/show")
+        assert (await one.get("/plain")).status_code == 200
+        assert (await anything.get_session(info.session_id)).data == [1]
