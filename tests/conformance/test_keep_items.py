@@ -80,3 +80,15 @@ async def test_a_replacement_removes_the_oldest_items_too(desk: SessionManager[C
     assert data(await desk.get_items("s", log="other")) == ["x"]
     (info,) = (await desk.list_sessions()).sessions
     assert info.item_count == 3
+
+
+async def test_a_replacement_by_nothing_removes_the_oldest_items_too(managed: Managed) -> None:
+    unbounded, bounded = managed(), managed(keep_items=2)
+    await unbounded.create_session("s", items=[1, 2, 3, 4, 5])
+    await unbounded.append_items("s", ["x", "y", "z"], log="other")
+    replaced = await bounded.replace_items("s", [], after=4)
+    assert (replaced.items, replaced.item_count) == ((), 5)
+    assert data(await bounded.get_items("s")) == [3, 4]
+    assert data(await bounded.get_items("s", log="other")) == ["x", "y", "z"]
+    (info,) = (await bounded.list_sessions()).sessions
+    assert info.item_count == 5

@@ -136,17 +136,26 @@ class ItemLives(Lives):
         session=keys,
         log=_logs,
         items=_items(),
+        after=_positions,
+        keep=st.none() | st.integers(1, 5),
         apart=st.just((0, 0)) | st.tuples(st.integers(-1, 1), st.integers(-1, 1)),
         losses=_losses,
     )
     def replace_seen_items(
-        self, session: Key, log: str, items: list[NewItem], apart: tuple[int, int], losses: list[Loss]
+        self,
+        session: Key,
+        log: str,
+        items: list[NewItem],
+        after: int,
+        keep: int | None,
+        apart: tuple[int, int],
+        losses: list[Loss],
     ) -> None:
         found = self._reference._documents.live(session, self._clock.now)
         if found is not None:
             summary, items = found.summary, [item._replace(log=log) for item in items]
             seen = SeenItems(summary.version, summary.last_position + apart[0], summary.item_count + apart[1])
-            self._edit(Edit(session, log, after=0, items=items, seen=seen), losses)
+            self._edit(Edit(session, log, after=after, keep=keep, items=items, seen=seen), losses)
 
     @rule(session=keys, log=_logs, keep=st.integers(0, 5), losses=_losses)
     def trim(self, session: Key, log: str, keep: int, losses: list[Loss]) -> None:

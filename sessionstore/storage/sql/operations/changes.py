@@ -205,7 +205,10 @@ class Changes:
             rows = await lease.fetch(statements.pop_items, fields)
             return len(rows), [StoredItem(*row) for row in sorted(rows, key=lambda row: row[0])]
         if edit.after is not None:
-            return len(await lease.fetch(statements.cut_items, log | {"position": edit.after})), ()
+            changed = len(await lease.fetch(statements.cut_items, log | {"position": edit.after}))
+            if edit.keep is not None and not edit.items:  # the items that are appended tell which logs are trimmed
+                changed += len(await self._placing.trim([log], edit.keep, lease))
+            return changed, ()
         if edit.keep is not None:
             return len(await self._placing.trim([log], edit.keep, lease)), ()
         return 0, ()
