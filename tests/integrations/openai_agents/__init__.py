@@ -1,0 +1,1 @@
+"""`StoredSession`, the adapter for the OpenAI Agents SDK."""

@@ -1,0 +1,1 @@
+"""What runs among the SDK's own tests, and not among ours."""
