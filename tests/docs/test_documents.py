@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from typer.testing import CliRunner
 
 from sessionstore import migrate
 from sessionstore.cli import app
+from tests.support.bridge import end_bridge
 from tests.support.pages import ROOT, Block, blocks_of, run
 
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -47,7 +49,7 @@ chats = SessionManager(lambda session_id: {}, open_storage(), state_version=2, u
 
 
 @pytest.fixture(autouse=True)
-def in_a_fresh_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def in_a_fresh_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Where the default SQLite file is that a newcomer would have after `sessionstore migrate upgrade`."""
     for name in ("SESSIONSTORE_DATABASE_URL", "SESSIONSTORE_SCHEMA", "SESSION_TTL_SECONDS"):
         monkeypatch.delenv(name, raising=False)
@@ -55,6 +57,8 @@ def in_a_fresh_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(sys, "path", [*sys.path])
     (tmp_path / "service.py").write_text(_SERVICE, encoding="utf-8")
     migrate.upgrade()
+    yield
+    end_bridge()
 
 
 def test_every_document_has_its_blocks_found() -> None:
