@@ -18,6 +18,7 @@ from .support.pgbouncer import PGBOUNCER, Bouncer, pgbouncer
 from .support.postgres import Database, PostgresServer, asyncpg_url, postgres_server
 from .support.roles import NO_DDL, Deployment, deployment
 from .support.sqlite import copied_file, migrated_file, sqlite_url
+from .support.threaded import SYNC_KIND, threaded
 
 pytest_plugins = ["tests.support.databases"]
 
@@ -141,8 +142,12 @@ async def open_another(
         async def open_another() -> StorageProvider:
             if in_memory:
                 return in_memory[0]
-            storage = await opened.enter_async_context(open_storage(storage_url, clock=clock))
-            if "postgresql-roles" in distribution.parameters(request.node).values():
+            kinds = distribution.parameters(request.node).values()
+            storage = open_storage(storage_url, clock=clock)
+            if SYNC_KIND in kinds:
+                storage = threaded(storage)
+            await opened.enter_async_context(storage)
+            if "postgresql-roles" in kinds:
                 request.getfixturevalue("roles").divide(storage, clock)
             if storage_url == "memory://":
                 in_memory.append(storage)

@@ -16,6 +16,7 @@ from ..calls.reshaping import DEFAULT_BATCH_SIZE, UpgradeReport
 from ..errors import ConfigurationError
 from ..manager import SessionManager
 from ..storage.memory import MemoryStorageProvider
+from ..sync.manager import SessionManager as SyncSessionManager
 from .console import print_json, progress, say
 from .durations import parse_duration
 from .faults import WORK_FAILED
@@ -70,8 +71,10 @@ def states(
 
 
 async def _upgraded(found: Any, batch_size: int, time_budget: timedelta | None) -> UpgradeReport:
-    made = found() if not isinstance(found, SessionManager) else found
+    made = found if isinstance(found, SessionManager | SyncSessionManager) else found()
     manager = await made if inspect.isawaitable(made) else made
+    if isinstance(manager, SyncSessionManager):
+        manager = manager.asynchronous
     if not isinstance(manager, SessionManager):
         raise ConfigurationError(f"MODULE:MANAGER leads to a {type(manager).__name__}, and not to a SessionManager")
     storage = manager._storage  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
@@ -113,7 +116,7 @@ def _found(place: str) -> Any:
         if not hasattr(found, name):
             raise ConfigurationError(f"the module {module!a:.200} has no {path!a:.200}")
         found = getattr(found, name)
-    if not isinstance(found, SessionManager) and not callable(found):
+    if not isinstance(found, SessionManager | SyncSessionManager) and not callable(found):
         raise ConfigurationError(
             f"{place!a:.200} is a {type(found).__name__}, and neither a SessionManager nor a function that returns one"
         )

@@ -15,7 +15,7 @@ from tests.support.documents import draft, key
 from .conftest import Store, call, told
 
 SERVICE = """
-from sessionstore import SessionManager, open_storage
+from sessionstore import SessionManager, open_storage, sync
 
 storage = open_storage({url!r})
 
@@ -32,6 +32,12 @@ def make_chats():
 
 async def await_chats():
     return chats
+
+in_threads = sync.StorageProvider(storage)
+without_asyncio = sync.SessionManager(dict, in_threads, "chat", state_version=2, upgrades={{1: second}})
+
+def make_without_asyncio():
+    return without_asyncio
 
 in_memory = SessionManager(dict)
 number = 5
@@ -51,7 +57,9 @@ def service(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
     sys.modules.pop("chat_service", None)
 
 
-@pytest.mark.parametrize("name", ["chats", "Desk.chats", "make_chats", "await_chats"])
+@pytest.mark.parametrize(
+    "name", ["chats", "Desk.chats", "make_chats", "await_chats", "without_asyncio", "make_without_asyncio"]
+)
 def test_older_states_are_rewritten(store: Store, service: Callable[[str], str], name: str) -> None:
     store.put(*(draft(f"s{n}", '{"n":1}') for n in range(3)))
     ended = call("migrate", "states", service(name), "--batch-size", "2")

@@ -11,6 +11,7 @@ from sessionstore import SessionManager, StorageProvider
 from ..support.distribution import NEEDS_NEWEST
 from ..support.documents import TTL, Chat, new_chat
 from ..support.pgbouncer import PGBOUNCER
+from ..support.threaded import SYNC_KIND, manager_on
 
 
 class Managed(Protocol):
@@ -43,6 +44,37 @@ _OF_TEXTS = {
 """The modules whose tests send many texts through the same statements. The revision makes no difference to them."""
 
 
+_OF_CALLS = {
+    "test_append_with_state",
+    "test_check",
+    "test_create",
+    "test_delete",
+    "test_expiry",
+    "test_find",
+    "test_fork",
+    "test_fork_session",
+    "test_get",
+    "test_idempotency",
+    "test_incarnations",
+    "test_item_changes",
+    "test_item_reads",
+    "test_items",
+    "test_keep_items",
+    "test_list",
+    "test_list_sessions",
+    "test_logs",
+    "test_orchestration",
+    "test_owners",
+    "test_purge",
+    "test_reaper",
+    "test_set",
+    "test_touch",
+    "test_update",
+    "test_update_concurrently",
+}
+"""The modules that run through `sessionstore.sync` too: together they make every call."""
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Gives each test the whole matrix. To add a provider, add it above and to `storage_url`."""
     if "provider_kind" not in metafunc.fixturenames:
@@ -50,7 +82,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     module = metafunc.module.__name__.rpartition(".")[2]
     newest = module in _OF_TEXTS or metafunc.definition.get_closest_marker(NEEDS_NEWEST) is not None
     previous = [] if newest else _PREVIOUS_KINDS
-    metafunc.parametrize("provider_kind", [*_KINDS, *_POOLED_KINDS, *previous], indirect=True)
+    sync = [SYNC_KIND] if module in _OF_CALLS else []
+    metafunc.parametrize("provider_kind", [*_KINDS, *_POOLED_KINDS, *previous, *sync], indirect=True)
 
 
 @pytest.fixture
@@ -67,7 +100,7 @@ def _unhurried(unhurried_reads: None) -> None:
 def managed(storage: StorageProvider) -> Managed:
     def make(storage: StorageProvider = storage, **options: Any) -> SessionManager[Any]:
         defaults: dict[str, Any] = {"default_state": new_chat, "namespace": "chat", "ttl": TTL}
-        return SessionManager(storage=storage, **defaults | options)
+        return manager_on(storage, **defaults | options)
 
     return make
 

@@ -37,6 +37,10 @@ _SLOW: Final = (
     "tests/migrate/test_host.py",
     "tests/migrate/test_scripts.py",
     "tests/migrate/test_previous_code.py",
+    "tests/sync/test_exit.py",
+    "tests/sync/test_forks.py",
+    "tests/sync/test_refusals.py",
+    "tests/sync/test_servers.py",
     "tests/storage/sql/operations/test_cancelled_everywhere.py",
 )
 # Coverage doubles what Python computes. What these tests run of the library, others run too: tests/storage uses both
