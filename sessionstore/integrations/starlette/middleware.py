@@ -11,6 +11,7 @@ from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
 
+from ...codec.states import UnstorableText
 from ...errors import SchemaError, StorageError
 from ...manager import DEFAULT_TTL
 from ...storage import StorageProvider
@@ -47,6 +48,8 @@ class SessionMiddleware:
         partitioned: Whether the browser keeps a cookie for each site that embeds this one.
         namespace: Separates these sessions from others in the storage.
         timeout: How long each call waits for the storage; None: for as long as it takes.
+        unstorable_text: What to do with NUL characters and lone surrogates, which no storage can keep. "refuse": an
+            InvalidStateError. "replace": U+FFFD takes the place of each.
 
     Raises:
         ConfigurationError: A browser would refuse the cookie, or a duration or the namespace is invalid.
@@ -67,10 +70,18 @@ class SessionMiddleware:
         partitioned: bool = False,
         namespace: str = "starlette",
         timeout: timedelta | None = None,
+        unstorable_text: UnstorableText = "refuse",
     ) -> None:
         self.app = app
         self._cookie = Cookie(cookie, https_only, same_site, path, domain, partitioned)
-        self._store = Store(storage, namespace, ttl=ttl, max_lifetime=max_lifetime, timeout=timeout)
+        self._store = Store(
+            storage,
+            namespace,
+            ttl=ttl,
+            max_lifetime=max_lifetime,
+            timeout=timeout,
+            unstorable_text=unstorable_text,
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):

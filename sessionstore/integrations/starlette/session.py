@@ -166,6 +166,9 @@ class Session(dict[str, Any]):
         self.session_id = None
         self._texts = {}
 
+    def __reduce__(self) -> tuple[type[dict[str, Any]], tuple[dict[str, Any]]]:
+        return dict, (dict(self),)  # a copy is a plain dict, and no session of a browser
+
     def __setitem__(self, key: str, value: Any) -> None:
         self.mark_modified()
         super().__setitem__(key, value)

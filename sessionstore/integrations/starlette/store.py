@@ -11,6 +11,7 @@ from functools import partial
 from hashlib import sha256
 from typing import Any, Final
 
+from ...codec.states import UnstorableText
 from ...errors import CorruptStateError, SessionConflictError, SessionNotFoundError, SessionStoreError, StorageError
 from ...ids import SessionId, new_session_id, short_id
 from ...manager import SessionManager
@@ -39,6 +40,7 @@ class Store:
         ttl: How long a session lives after a request that used it.
         max_lifetime: How long a session lives at most.
         timeout: How long each call waits for the storage.
+        unstorable_text: What becomes of NUL characters and lone surrogates, as in SessionManager.
     """
 
     def __init__(
@@ -49,10 +51,16 @@ class Store:
         ttl: timedelta | None,
         max_lifetime: timedelta | None,
         timeout: timedelta | None,
+        unstorable_text: UnstorableText,
     ) -> None:
         self._drafts: dict[SessionId, dict[str, Any]] = {}
         self._manager: SessionManager[dict[str, Any]] = SessionManager(
-            self._drafts.__getitem__, storage, namespace, ttl=ttl, max_lifetime=max_lifetime
+            self._drafts.__getitem__,
+            storage,
+            namespace,
+            ttl=ttl,
+            max_lifetime=max_lifetime,
+            unstorable_text=unstorable_text,
         )
         self._max_lifetime = max_lifetime
         self._timeout = timeout

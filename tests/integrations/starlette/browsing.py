@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
 
@@ -67,10 +67,11 @@ HANDLERS: dict[str, Handler] = {
 }
 
 
-def application(storage: StorageProvider, handlers: dict[str, Handler] | None = None, **options: Any) -> Starlette:
+def application(storage: StorageProvider, handlers: Mapping[str, Handler] | None = None, **options: Any) -> Starlette:
     """An application with HANDLERS and these, by the first part of the path."""
     routes = [
-        Route(f"/{name}", handler, methods=["GET", "POST"]) for name, handler in (HANDLERS | (handlers or {})).items()
+        Route(f"/{name}", handler, methods=["GET", "POST"])
+        for name, handler in {**HANDLERS, **(handlers or {})}.items()
     ]
     return Starlette(routes=routes, middleware=[Middleware(SessionMiddleware, storage, **options)])
 

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import Message
 
 from sessionstore import (
     CorruptStateError,
@@ -19,8 +24,8 @@ from sessionstore import (
     StorageUnavailableError,
     open_storage,
 )
-from sessionstore.integrations.starlette import install_error_handlers
-from tests.integrations.starlette.browsing import NAMESPACE, Handler, application, browser, sessions
+from sessionstore.integrations.starlette import SessionMiddleware, install_error_handlers
+from tests.integrations.starlette.browsing import NAMESPACE, Handler, application, browser, rows, sessions
 from tests.support.entrance import Entrance
 from tests.support.postgres import Database, PostgresServer
 
@@ -28,7 +33,7 @@ SECOND = timedelta(seconds=1)
 
 
 def handled_application(
-    storage: StorageProvider, handlers: dict[str, Handler] | None = None, **options: Any
+    storage: StorageProvider, handlers: Mapping[str, Handler] | None = None, **options: Any
 ) -> Starlette:
     app = application(storage, handlers, **options)
     install_error_handlers(app)
@@ -75,6 +80,45 @@ async def test_a_session_that_cannot_be_stored_is_a_503_and_no_cookie(postgres: 
     async with open_storage(postgres.url) as storage, browser(application(storage)) as other:
         other.cookies = one.cookies
         assert (await other.get("/show")).json() == {"a": "1"}
+
+
+async def test_a_middleware_between_does_not_hide_that_the_session_was_not_stored(postgres: Database) -> None:
+    async def between(request: Request, call_next: RequestResponseEndpoint) -> Response:
+        return await call_next(request)
+
+    async with open_storage(postgres.url) as storage:
+
+        async def loses(request: Request) -> Response:
+            request.session["a"] = 1
+            await storage.close()
+            return Response("stored")
+
+        app = Starlette(
+            routes=[Route("/loses", loses)],
+            middleware=[
+                Middleware(SessionMiddleware, storage=storage),
+                Middleware(BaseHTTPMiddleware, dispatch=between),
+            ],
+        )
+        async with browser(app) as one:
+            response = await one.get("/loses")
+            assert (response.status_code, "set-cookie" in response.headers) == (503, False)
+
+
+async def test_a_response_that_cannot_be_sent_takes_nothing_back(storage: StorageProvider) -> None:
+    app = application(storage)
+    scope = {"type": "http", "method": "GET", "path": "/set", "query_string": b"a=1", "headers": []}
+
+    async def send(message: Message) -> None:
+        if message["type"] == "http.response.body":
+            raise OSError("the browser is gone")
+
+    async def receive() -> Message:
+        return {"type": "http.request"}
+
+    with pytest.raises(OSError, match="the browser is gone"):
+        await app(scope, receive, send)
+    assert await rows(storage) == [{"a": "1"}]
 
 
 async def test_a_storage_that_does_not_answer_costs_no_more_than_the_timeout(postgres: Database) -> None:

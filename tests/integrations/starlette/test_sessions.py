@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Sequence
 from datetime import timedelta
@@ -213,6 +214,23 @@ async def test_a_value_that_cannot_be_stored_is_named_and_nothing_is_written(sto
         response = await other.get("/bad")
         assert (response.status_code, "set-cookie" in response.headers) == (500, False)
         assert await rows(storage) == [{"a": "1"}]
+
+
+async def _visitors_text(request: Request) -> Response:
+    request.session["text"] = "a\0b\ud800"
+    request.session["copy"] = copy.deepcopy(request.session)
+    return JSONResponse(type(request.session["copy"]) is dict)
+
+
+async def test_text_that_no_storage_keeps_is_refused_or_replaced(storage: StorageProvider) -> None:
+    handlers = {"text": _visitors_text}
+    async with browser(application(storage, handlers)) as one:
+        with pytest.raises(InvalidStateError, match="NUL"):
+            await one.get("/text")
+    async with browser(application(storage, handlers, unstorable_text="replace")) as one:
+        assert (await one.get("/text")).json() is True
+        text = "a\ufffdb\ufffd"
+        assert (await one.get("/show")).json() == {"text": text, "copy": {"text": text}}
 
 
 async def test_what_was_emptied_key_by_key_stays_a_session(storage: StorageProvider) -> None:

@@ -8,6 +8,8 @@ import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
+import pytest
+
 from tests.integrations.suites import suite
 
 _TRIO = "the library is for asyncio; the test runs the application under trio"
@@ -41,6 +43,7 @@ LEFT_OUT = {
 PASSED = 13
 
 
+@pytest.mark.parametrize("provider_kind", ["memory", "postgresql"], indirect=True)
 def test_starlettes_own_tests_pass(storage_url: str, tmp_path: Path) -> None:
     folder, file = suite("starlette"), "tests/middleware/test_session.py"
     environment = {
