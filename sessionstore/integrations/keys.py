@@ -18,6 +18,8 @@ _EMPTY: Final = "~"
 # The separator, the sign of an escape, the sign of a digest, and what no session id may hold.
 _ESCAPED: Final = re.compile(r"[/%~\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
+_ESCAPE: Final = re.compile("%u([0-9A-F]{4})|%([0-9A-F]{2})")
+
 
 def joined(*parts: str) -> SessionId:
     """One session id, owner id or namespace for up to three strings of any text.
@@ -30,7 +32,7 @@ def joined(*parts: str) -> SessionId:
         *parts: One to three strings, which may be empty.
     """
     assert 1 <= len(parts) <= _MOST_PARTS
-    return "/".join(map(_escaped, parts))
+    return "/".join(map(_fitting, parts))
 
 
 def prefix_of(*parts: str) -> str:
@@ -38,13 +40,32 @@ def prefix_of(*parts: str) -> str:
     return f"{joined(*parts)}/"
 
 
-def _escaped(part: str) -> str:
-    escaped = _ESCAPED.sub(
-        lambda found: f"%{ord(found[0]):02X}" if found[0] < "\x80" else f"%u{ord(found[0]):04X}", part
-    )
+def whole(*parts: str) -> str:
+    """The id of the parts as if an id could be of any length. ``parts_of()`` reads the parts from it.
+
+    It equals ``joined(*parts)`` unless a part is too long for an id.
+    """
+    return "/".join(_escaped(part) or _EMPTY for part in parts)
+
+
+def parts_of(name: str) -> list[str]:
+    """The parts of which ``whole()`` made this name."""
+    return ["" if part == _EMPTY else _ESCAPE.sub(_unescaped, part) for part in name.split("/")]
+
+
+def _fitting(part: str) -> str:
+    escaped = _escaped(part)
     if not escaped:
         return _EMPTY
     if len(escaped) <= _LONGEST:
         return escaped
     digest = base64.urlsafe_b64encode(sha256(part.encode("utf-8", "surrogatepass")).digest()).rstrip(b"=")
     return f"{escaped[:_KEPT]}~{digest.decode()}"
+
+
+def _escaped(part: str) -> str:
+    return _ESCAPED.sub(lambda found: f"%{ord(found[0]):02X}" if found[0] < "\x80" else f"%u{ord(found[0]):04X}", part)
+
+
+def _unescaped(escape: re.Match[str]) -> str:
+    return chr(int(escape[1] or escape[2], 16))

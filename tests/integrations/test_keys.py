@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sessionstore.ids import fault_of
-from sessionstore.integrations.keys import joined, prefix_of
+from sessionstore.integrations.keys import joined, parts_of, prefix_of, whole
 
 _TEXT = st.text(st.characters(), max_size=6) | st.sampled_from(
     ["/", "%", "%2F", "~", "", "a" * 300, "é" * 90, "\ud800"]
@@ -39,3 +39,13 @@ def test_a_prefix_finds_the_ids_below_it_and_no_others(above: list[str], parts: 
 def test_long_names_that_differ_at_their_end_make_different_ids() -> None:
     assert joined("a" * 500 + "1") != joined("a" * 500 + "2")
     assert len(joined("a" * 500, "b" * 500, "c" * 500)) <= 255
+
+
+@given(_PARTS)
+def test_parts_are_read_from_the_whole_name(parts: list[str]) -> None:
+    assert parts_of(whole(*parts)) == parts
+
+
+@given(_PARTS)
+def test_an_id_is_the_whole_name_unless_a_part_was_cut(parts: list[str]) -> None:
+    assert (joined(*parts) == whole(*parts)) == (max(len(whole(part)) for part in parts) <= 84)
