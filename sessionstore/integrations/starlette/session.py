@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable, Mapping
 from types import EllipsisType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
-from ...codec.jsontext import Refused, dumps
+from ...codec.jsontext import Refused, dumps, in_jsonb_order
 from ...errors import ConfigurationError, SessionStoreError
 from ...ids import SessionId
 from ...session import SessionResult
@@ -116,7 +117,7 @@ class Session(dict[str, Any]):
             self.owner_id = owner_id
 
     async def save(self) -> None:
-        """Stores the changes now, instead of when the response begins or ends.
+        """Stores the changes now, instead of when the response begins or ends, and moves the expiry.
 
         For WebSockets and long streams, whose end may be far away. A new session must be stored before the response
         begins or the WebSocket is accepted, because the browser gets its cookie then.
@@ -146,9 +147,14 @@ class Session(dict[str, Any]):
 
     def changes(self) -> Changes | None:
         """What was changed since the session was loaded or stored; None: nothing was."""
-        texts = {key: text for key, value in self.items() if (text := _text(value)) != self._texts.get(key)}
+        changed: dict[str, Any] = {}
+        texts: dict[str, bytes] = {}
+        for key, value in self.items():
+            plain, text = _plain(value)
+            if text != self._texts.get(key):
+                changed[key], texts[key] = plain, text
         removed = frozenset(self._texts.keys() - self.keys())
-        return Changes({key: self[key] for key in texts}, texts, removed) if texts or removed else None
+        return Changes(changed, texts, removed) if changed or removed else None
 
     def note_stored(self, changes: Changes | None) -> None:
         """Notes that these changes are stored."""
@@ -159,7 +165,7 @@ class Session(dict[str, Any]):
     def note_loaded(self, state: Mapping[str, Any]) -> None:
         """Fills the session with the state of its row."""
         super().update(state)
-        self._texts = {key: _text(value) for key, value in state.items()}
+        self._texts = {key: _plain(value)[1] for key, value in state.items()}
 
     def note_ended(self) -> None:
         """Notes that the storage has nothing of the session."""
@@ -208,8 +214,21 @@ class Session(dict[str, Any]):
         super().update(*args, **kwargs)
 
 
-def _text(value: Any) -> bytes:
+def _plain(value: Any) -> tuple[Any, bytes]:
+    """A value as it is stored, with its JSON text."""
     try:
-        return dumps(value)
+        return value, _text(value)
     except Refused:
-        return _NO_TEXT
+        pass
+    # As other session middlewares write values: a tuple becomes an array, the member of an Enum its value.
+    try:
+        plain = json.loads(json.dumps(value, allow_nan=False))
+        return plain, _text(plain)
+    except (Refused, TypeError, ValueError, RecursionError):
+        return value, _NO_TEXT
+
+
+def _text(value: Any) -> bytes:
+    text = dumps(value)
+    # PostgreSQL sorts the keys of objects. Sorting them is no change.
+    return dumps(in_jsonb_order(value)) if text[:1] in b"{[" else text

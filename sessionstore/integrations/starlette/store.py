@@ -71,7 +71,7 @@ class Store:
         An outage is raised where the request uses the session, and a request that does not is answered.
         """
         session = Session()
-        session.row = row = Row(given, self.save)
+        session.row = row = Row(given, self._save_early)
         if given is None or _TOKEN.fullmatch(given) is None:
             return session
         try:
@@ -141,18 +141,28 @@ class Store:
             return False
         if seen.success:
             session.row.seen = seen
+        elif isinstance(seen.error, SessionNotFoundError):
+            self._note_gone(session)
         return seen.success
+
+    async def _save_early(self, session: Session) -> None:
+        await self.save(session)
+        # A request may go on for longer than a TTL: whether the expiry is due now, only the storage knows.
+        if session.session_id is not None and not session.row.gone:
+            await self.slide(session)
 
     async def _create(self, session: Session, changes: Changes | None) -> None:
         token = new_session_id()
-        created = await self._created(token, session)
+        created = await self._created(token, session, changes)
         self._note(session, created, token)
         session.note_stored(changes)
         session.row.written = True
 
-    async def _created(self, token: str, session: Session) -> SessionResult[dict[str, Any]]:
-        session_id = stored_id(token)
-        self._drafts[session_id] = dict(session)
+    async def _created(self, token: str, session: Session, changes: Changes | None) -> SessionResult[dict[str, Any]]:
+        session_id, state = stored_id(token), dict(session)
+        if changes is not None:
+            changes.apply(state)
+        self._drafts[session_id] = state
         try:
             created = await self._manager.create_session(session_id, owner_id=session.owner_id, timeout=self._timeout)
         finally:
@@ -172,7 +182,7 @@ class Store:
     async def _renew(self, session: Session, old_id: SessionId, changes: Changes | None) -> None:
         """Moves the session to a new id: a new row before the old one is deleted, so that a crash loses nothing."""
         token = new_session_id()
-        new = await self._created(token, session)
+        new = await self._created(token, session, changes)
         expected = None if session.row.seen is None else session.row.seen.version
         delete = partial(self._manager.delete_session, old_id, timeout=self._timeout)
         while isinstance((deleted := await delete(expected_version=expected)).error, SessionConflictError):

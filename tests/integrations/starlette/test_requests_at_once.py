@@ -203,6 +203,21 @@ async def test_changes_may_be_stored_before_the_response(storage: StorageProvide
         assert (await one.get("/show")).json() == {"a": 1}
 
 
+async def test_a_request_that_goes_on_for_long_keeps_its_session_if_it_saves(
+    storage: StorageProvider, clock: ManualClock
+) -> None:
+    async def long(request: Request) -> Response:
+        for _ in range(4):
+            clock.advance(timedelta(minutes=29))
+            await Session.of(request).save()
+        return JSONResponse(request.session)
+
+    async with browser(application(storage, {"long": long})) as one:
+        await one.get("/set?a=1")
+        assert (await one.get("/long")).json() == {"a": "1"}
+        assert (await one.get("/show")).json() == {"a": "1"}
+
+
 async def _breaks(request: Request) -> Response:
     request.session["a"] = 2
     raise LookupError("a fault of the handler")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 import hashlib
+from collections import OrderedDict
 from collections.abc import Sequence
 from datetime import timedelta
+from enum import IntEnum, StrEnum
 from typing import Any
 
 import pytest
@@ -220,6 +222,30 @@ async def _visitors_text(request: Request) -> Response:
     request.session["text"] = "a\0b\ud800"
     request.session["copy"] = copy.deepcopy(request.session)
     return JSONResponse(type(request.session["copy"]) is dict)
+
+
+class _Level(IntEnum):
+    HIGH = 3
+
+
+class _Colour(StrEnum):
+    TEAL = "teal"
+
+
+async def _as_json(request: Request) -> Response:
+    request.session["flashes"] = [("info", "hello")]
+    request.session["colours"] = OrderedDict({_Colour.TEAL: _Level.HIGH, 7: None})
+    return Response()
+
+
+async def test_values_are_stored_as_json_writes_them(storage: StorageProvider) -> None:
+    async with browser(application(storage, {"json": _as_json})) as one:
+        versions = []
+        for _ in range(3):
+            await one.get("/json")
+            assert await rows(storage) == [{"flashes": [["info", "hello"]], "colours": {"teal": 3, "7": None}}]
+            versions.append((await sessions(storage).list_sessions()).sessions[0].version)
+        assert len(set(versions)) == 1, "the same values were written again"
 
 
 async def test_text_that_no_storage_keeps_is_refused_or_replaced(storage: StorageProvider) -> None:
