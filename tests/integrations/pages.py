@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from sessionstore import migrate
 from tests.support.pages import ROOT, Block, blocks_of, run
 
-__all__ = ["fresh_directory", "python_blocks", "run"]
+__all__ = ["fresh_directory", "names_of", "python_blocks", "run"]
 
 
 def python_blocks(page: str) -> list[Block]:
@@ -17,6 +18,13 @@ def python_blocks(page: str) -> list[Block]:
     found = [block for block in blocks_of(ROOT / "docs" / "frameworks" / page) if block.language == "python"]
     assert found, f"{page} shows no Python"
     return found
+
+
+def names_of(block: Block) -> dict[str, Any]:
+    """The classes and functions that a program defines. Its own run is left out."""
+    names: dict[str, Any] = {"__name__": "example"}
+    exec(compile(block.code, block.document, "exec", dont_inherit=True), names)  # noqa: S102
+    return names
 
 
 @pytest.fixture

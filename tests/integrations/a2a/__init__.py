@@ -1,0 +1,1 @@
+"""The example of a task store for the A2A protocol."""

@@ -1,0 +1,1 @@
+"""The example of a history provider for Microsoft's Agent Framework."""
