@@ -20,6 +20,7 @@ PATIENCE = 60.0
 _RUNNING = re.compile(r"Uvicorn running on (http://127\.0\.0\.1:\d+)")
 _SERVICE = "tests.integrations.starlette.service:app"
 _COMMAND = ["-m", "uvicorn", _SERVICE, "--workers", "2", "--port", "0", "--no-access-log", "--no-use-colors"]
+_COMMAND += ["--timeout-keep-alive", "60"]  # a browser of the tests stays with its process
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,8 @@ from sessionstore import (
     open_storage,
 )
 from sessionstore.integrations.starlette import SessionMiddleware, install_error_handlers
+from sessionstore.testing import Outage
+from sessionstore.testing.outage import interruptible
 from tests.integrations.starlette.browsing import NAMESPACE, Handler, application, browser, rows, sessions
 from tests.support.entrance import Entrance
 from tests.support.postgres import Database, PostgresServer
@@ -119,6 +121,30 @@ async def test_a_response_that_cannot_be_sent_takes_nothing_back(storage: Storag
     with pytest.raises(OSError, match="the browser is gone"):
         await app(scope, receive, send)
     assert await rows(storage) == [{"a": "1"}]
+
+
+async def test_a_lost_answer_loses_no_session_and_no_cookie_is_a_guess(
+    storage: StorageProvider,
+) -> None:
+    outage = Outage()
+    app = handled_application(interruptible(storage, outage))
+    async with browser(app) as one, browser(app) as other:
+        # A change finds out that it landed.
+        await one.get("/set?a=1")
+        outage.lose_next_answer()
+        response = await one.get("/set?b=2")
+        assert (response.status_code, "set-cookie" in response.headers) == (200, True)
+        assert (await one.get("/show")).json() == {"a": "1", "b": "2"}
+
+        # Of a new session, a new id and a logout it is said that they may have landed. They can be tried again.
+        for client, path in ((other, "/set?c=3"), (one, "/login?user=ann"), (one, "/logout")):
+            outage.lose_next_answer()
+            response = await client.get(path)
+            assert (response.status_code, response.json()["type"]) == (503, "urn:sessionstore:update-outcome-unknown")
+            assert "set-cookie" not in response.headers
+            assert (await client.get(path)).status_code == 200
+        assert (await other.get("/show")).json() == {"c": "3"}
+        assert (await one.get("/show")).json() == {}
 
 
 async def test_a_storage_that_does_not_answer_costs_no_more_than_the_timeout(postgres: Database) -> None:
