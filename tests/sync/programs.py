@@ -29,7 +29,17 @@ def counted(url, session="s"):
 
 def run(code: str, *arguments: str, status: int = 0) -> list[str]:
     """Runs a program that begins with PRELUDE, and returns the lines that it printed to either output."""
-    return command(sys.executable, "-X", "faulthandler", "-c", PRELUDE + code, *arguments, status=status)
+    return command(
+        sys.executable,
+        "-X",
+        "faulthandler",
+        "-W",
+        "ignore::DeprecationWarning",
+        "-c",
+        PRELUDE + code,
+        *arguments,
+        status=status,
+    )
 
 
 def command(*arguments: str, status: int = 0) -> list[str]:
