@@ -14,14 +14,21 @@ KEEPERS: Final[dict[str, str]] = {
     "psycopg": "raw:RawConversations",
     "openai-agents": "openai_agents:OpenAIAgentsConversations",
     "google-adk": "google_adk:GoogleAdkConversations",
+    "sessionstore-google-adk": "library_google_adk:LibraryGoogleAdkConversations",
     "langgraph-saver": "langgraph_saver:LangGraphConversations",
 }
-"""In the order of the tables. The document is this library too: all messages in the state."""
+"""In the order of the tables. The document is this library too: all messages in the state. So is an adapter, which
+stands behind the framework's own store."""
 
 
 def keepers(contestants: Sequence[str]) -> Sequence[str]:
     """The names of those who keep conversations, if these contestants take part."""
-    return [name for name in KEEPERS if name.removesuffix("-document") in contestants]
+    return [name for name in KEEPERS if _theirs(name) in contestants]
+
+
+def _theirs(name: str) -> str:
+    """The contestant with whom one takes part: an adapter of this library with the framework that it is for."""
+    return name.removesuffix("-document").removeprefix("sessionstore-")
 
 
 def keeper_class(name: str) -> type[Conversations]:

@@ -2,34 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from copy import deepcopy
 from enum import Enum
 from typing import Any, Final, Generic, NamedTuple, TypeAlias, TypeVar
 
+import orjson
 from pydantic import BaseModel
 
 M = TypeVar("M", bound=BaseModel)
 
 _CAPACITY: Final = 8_000_000
-"""The most characters of all models that are kept."""
+"""The most characters of all values that are kept."""
 
 _ATOMS: Final = frozenset({type(None), bool, int, float, str, bytes})
-
-Copy: TypeAlias = Callable[[], Any]
 _set: Final = object.__setattr__
 
 
-class _Kept(NamedTuple):
-    """What a model was read from, how to copy the model, and its length."""
+class _Node(NamedTuple):
+    """How to copy a value.
 
-    data: object
-    copy: Copy
-    chars: int
+    Attributes:
+        kind: The class of a model; None: the value is a dict or a list, or has another class and no members.
+        value: The fields of the model, or the value.
+        names: The fields of the model that were set.
+        members: Those members that have to be copied too, each with its key or index.
+    """
+
+    kind: type[BaseModel] | None
+    value: Any
+    names: set[str]
+    members: _Members
+
+
+_Members: TypeAlias = tuple[tuple[Any, _Node], ...]
+_NO_NAMES: Final[set[str]] = set()
+
+
+class _Kept:
+    """A JSON value that was read, its length, and how to copy the model; None: it was read only once."""
+
+    __slots__ = ("chars", "data", "node")
+
+    def __init__(self, data: object, chars: int) -> None:
+        self.data = data
+        self.chars = chars
+        self.node: _Node | None = None
 
 
 class Copies(Generic[M]):
-    """Reads models of one class from JSON values, and keeps the newest.
+    """Reads models of one class from JSON values, and keeps the newest that are read again.
 
     Validating a large model takes several times as long as copying it. A model is only copied if it was read from an
     equal JSON value. Each reader gets a model of its own.
@@ -54,76 +75,69 @@ class Copies(Generic[M]):
             ValidationError: The value does not fit the class.
         """
         kept = self._kept.get(name)
-        if kept is not None and kept.data == data:
-            copied: M = kept.copy()
-            return copied
-        model = self._kind.model_validate(data)
-        self._keep(name, data, model)
-        return model
+        if kept is None or kept.data != data:
+            model = self._kind.model_validate(data)
+            self._keep(name, data)
+            return model
+        if kept.node is None:
+            kept.node = _node(self._kind.model_validate(data))
+        copied: M = _copied(kept.node)
+        return copied
 
-    def _keep(self, name: str, data: object, model: M) -> None:
-        chars = _length(data)
+    def _keep(self, name: str, data: object) -> None:
+        try:
+            chars = len(orjson.dumps(data))
+        except TypeError:  # what orjson cannot write is rare, and validated each time
+            return
         if chars > _CAPACITY // 100:
             return
-        # Made from a copy, because the caller may change the model.
-        kept = _Kept(data, _model(deepcopy(model)), chars)
         if (before := self._kept.pop(name, None)) is not None:
             self._chars -= before.chars
-        self._kept[name] = kept
+        self._kept[name] = _Kept(data, chars)
         self._chars += chars
-        while self._chars > _CAPACITY and self._kept:
+        while self._chars > _CAPACITY:
             self._chars -= self._kept.pop(next(iter(self._kept))).chars
 
 
-def _length(value: object) -> int:
-    """Returns about how many characters a JSON value has."""
-    if isinstance(value, str):
-        return len(value)
-    if isinstance(value, dict):
-        return sum([len(key) + 8 + _length(member) for key, member in value.items()])
-    return sum(map(_length, value)) + 8 if isinstance(value, list) else 8
-
-
-def _copier(value: Any) -> Copy | None:
-    """Returns a function that copies the value; None: the value need not be copied."""
-    kind = type(value)
-    if kind in _ATOMS or isinstance(value, Enum):
-        return None
-    if kind is dict:
-        return _container(value, [(key, _copier(member)) for key, member in value.items()])
-    if kind is list:
-        return _container(value, [(index, _copier(member)) for index, member in enumerate(value)])
+def _node(value: Any) -> _Node:
+    """Returns how to copy a value that nobody changes."""
     if isinstance(value, BaseModel) and value.__pydantic_private__ is None and value.__pydantic_extra__ is None:
-        return _model(value)
-    return lambda: deepcopy(value)
+        fields = value.__dict__
+        return _Node(type(value), fields, value.__pydantic_fields_set__, _members(fields.items()))
+    if type(value) is dict:
+        return _Node(None, value, _NO_NAMES, _members(value.items()))
+    if type(value) is list:
+        return _Node(None, value, _NO_NAMES, _members(enumerate(value)))
+    return _Node(None, _Deep(value), _NO_NAMES, ())
 
 
-def _container(value: Any, members: list[tuple[Any, Copy | None]]) -> Copy:
-    copied = [(at, copy) for at, copy in members if copy is not None]
-    if not copied:
-        return value.copy  # type: ignore[no-any-return]
-
-    def copy() -> Any:
-        new = value.copy()
-        for at, copy_member in copied:
-            new[at] = copy_member()
-        return new
-
-    return copy
+def _members(members: Any) -> _Members:
+    return tuple((at, _node(it)) for at, it in members if type(it) not in _ATOMS and not isinstance(it, Enum))
 
 
-def _model(model: BaseModel) -> Copy:
-    """Returns a function that copies a model as pydantic's own model_copy(deep=True) does."""
-    kind, fields = type(model), _copier(model.__dict__)
-    new, names = kind.__new__, model.__pydantic_fields_set__
-    assert fields is not None
+def _copied(node: _Node) -> Any:
+    """Copies a value as pydantic's own model_copy(deep=True) does."""
+    kind, value, names, members = node
+    copy = value.copy()
+    for at, member in members:
+        copy[at] = _copied(member)
+    if kind is None:
+        return copy
+    model = kind.__new__(kind)
+    _set(model, "__dict__", copy)
+    _set(model, "__pydantic_fields_set__", names.copy())
+    _set(model, "__pydantic_extra__", None)
+    _set(model, "__pydantic_private__", None)
+    return model
 
-    def copy() -> Any:
-        copied = new(kind)
-        _set(copied, "__dict__", fields())
-        _set(copied, "__pydantic_fields_set__", names.copy())
-        _set(copied, "__pydantic_extra__", None)
-        _set(copied, "__pydantic_private__", None)
-        return copied
 
-    return copy
+class _Deep:
+    """A value of a class that is unknown here. Its copy is a deep one."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: Any) -> None:
+        self._value = value
+
+    def copy(self) -> Any:
+        return deepcopy(self._value)

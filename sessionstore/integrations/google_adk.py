@@ -2,61 +2,33 @@
 
 from __future__ import annotations
 
-import asyncio
 from asyncio import gather
 from datetime import timedelta
 from typing import Any, Final
-from weakref import WeakValueDictionary
 
-from ..errors import SessionConflictError
 from ..errors import SessionNotFoundError as AbsentError
-from ..ids import SessionId, Version
 from ..manager import DEFAULT_TTL, SessionManager
-from ..session import SessionResult
 from ..storage import StorageProvider
 from .copies import Copies
-from .google_adk_records import (
-    NEVER,
-    Deltas,
-    Place,
-    deltas_of,
-    document_of,
-    item_ids,
-    json_of,
-    known,
-    mark,
-    marked,
-    merged,
-    named,
-    once,
-    place_of,
-    session_of,
-    shown,
-)
+from .google_adk_appends import Appends
+from .google_adk_records import document_of, item_ids, json_of, mark, named, place_of, session_of, shown
+from .google_adk_scopes import Scopes, deltas_of, merged, temporary
 from .keys import joined, prefix_of
 from .missing import missing_extra
-from .sealed import MOST_BYTES, Seal, State, changed, listed, opened, written
-from .shared import Change, SharedStates
+from .sealed import MOST_BYTES, Seal, State, listed, opened, written
 
 try:
-    from google.adk.errors._stale_session_error import StaleSessionError
     from google.adk.errors.already_exists_error import AlreadyExistsError
-    from google.adk.errors.session_not_found_error import SessionNotFoundError
     from google.adk.events import Event
     from google.adk.platform import time as platform_time
     from google.adk.platform import uuid as platform_uuid
     from google.adk.sessions import BaseSessionService, Session
-    from google.adk.sessions import State as Prefixes
     from google.adk.sessions.base_session_service import GetSessionConfig, ListSessionsResponse
 except ModuleNotFoundError as error:
     raise missing_extra("google-adk", error) from error
 
 _NAMESPACE: Final = "google-adk"
 _ALL: Final = 2**31 - 1
-_STALE: Final = (
-    "The session has been modified in storage since it was loaded. "
-    "Please reload the session before appending more events."
-)
 
 
 class StoredSessionService(BaseSessionService):
@@ -85,9 +57,9 @@ class StoredSessionService(BaseSessionService):
         self._storage = storage
         self._ttl = ttl
         self._sessions = self._beginning_with({})
-        self._shared = SharedStates(storage, f"{_NAMESPACE}-state")
+        self._shared = Scopes(storage, f"{_NAMESPACE}-state")
         self._events = Copies(Event)
-        self._turns: WeakValueDictionary[tuple[SessionId, int], asyncio.Lock] = WeakValueDictionary()
+        self._appends = Appends(self._sessions, self._shared)
 
     async def create_session(
         self,
@@ -128,7 +100,7 @@ class StoredSessionService(BaseSessionService):
         """
         place = place_of(session.app_name, session.user_id, session.id)
         deltas = deltas_of(session.state)
-        noted = await self._noted(place, deltas)
+        noted = await self._shared.noted_for(place, deltas)
         document = document_of(deltas.session, len(session.events), session.last_update_time, noted)
         origin = {"app_name": session.app_name, "user_id": session.user_id, "session_id": session.id}
         facts: dict[str, Any] = {
@@ -145,7 +117,7 @@ class StoredSessionService(BaseSessionService):
         created.unwrap()
         if not created.created:
             raise AlreadyExistsError(f"Session with id {session.id} already exists.")
-        state = merged(place, document, await self._settled(place, document))
+        state = merged(place, document, await self._shared.settled_for(place, document))
         stored = session_of(session.app_name, session.user_id, session.id, document, created.version, state)
         stored.events = [event.model_copy(deep=True) for event in session.events]
         return stored
@@ -257,82 +229,16 @@ class StoredSessionService(BaseSessionService):
         if event.partial:
             return event
         place = place_of(session.app_name, session.user_id, session.id)
-        # Tasks may append to one session object at once, as parallel agents do. Each goes on from the one before.
-        key = (place.session, id(asyncio.get_running_loop()))
-        turn = self._turns.get(key)
-        if turn is None:
-            turn = self._turns[key] = asyncio.Lock()
-        async with turn:
-            return await self._append(session, event, place)
-
-    async def _append(self, session: Session, event: Event, place: Place) -> Event:
-        temporary = {
-            key: value for key, value in event.actions.state_delta.items() if key.startswith(Prefixes.TEMP_PREFIX)
-        }
-        event = self._trim_temp_delta_state(event)
-        data = json_of(event)
-        position, version = await self._loaded(session, place)
-        if position > len(session.events):  # not all events were loaded
-            if await self._has(session, place, event, data):
-                return event
-        elif same := [other for other in session.events if other.id == event.id]:
-            return once(event, data, json_of(same[0]))
-        session.state.update(temporary)
-        deltas = deltas_of(event.actions.state_delta)
-        noted = await self._noted(place, deltas)
-
-        def append(document: State) -> State:
-            return document_of(document["state"] | deltas.session, position + 1, event.timestamp, noted)
-
-        def update(seal: Seal) -> Any:
-            items: dict[str, Any] = {"append": [data], "ids": [joined(event.id)]}
-            change = changed(append, seal)
-            return self._sessions.update_session(place.session, change, **items, expected_version=version)
-
-        result = await written(update, place.session)
-        if isinstance(result.error, SessionConflictError):
-            if not await self._has(session, place, event, data):
-                raise StaleSessionError(_STALE)
-            # The event was appended before, and its caller did not learn it.
-            result = await self._sessions.get_session(place.session)
-            document = opened(_present(result, session.id))
-            await self._settled(place, document)
-            if (document["events"], result.version) != (position + 1, version + 1):
-                return event
-        else:
-            document = opened(_present(result, session.id))
-            await self._shared.applied(noted)
-        self._update_session_state(session, event)
-        session.events.append(event)
-        mark(session, document, result.version)
+        async with self._appends.turn(place):
+            passing = temporary(event.actions.state_delta)
+            event = self._trim_temp_delta_state(event)
+            landed = await self._appends.append(session, event, place, deltas_of(event.actions.state_delta))
+            if landed is not None:
+                session.state.update(passing)
+                self._update_session_state(session, event)
+                session.events.append(event)
+                mark(session, *landed)
         return event
-
-    async def _loaded(self, session: Session, place: Place) -> tuple[int, Version]:
-        """Returns the position of the last event when the session was loaded, and its version."""
-        if session._storage_update_marker is not None:  # noqa: SLF001  # ADK's place for it
-            return marked(session._storage_update_marker)  # noqa: SLF001
-        # Somebody else made the object. It is current if it ends with the event that was appended last.
-        found = await self._sessions.get_session(place.session, last_items=1)
-        document = opened(_present(found, session.id))
-        await self._settled(place, document)
-        current = [item.data["id"] for item in found.items] == [event.id for event in session.events[-1:]]
-        return document["events"], known(found.version) if current else NEVER
-
-    async def _has(self, session: Session, place: Place, event: Event, data: dict[str, Any]) -> bool:
-        """Whether the session has the event."""
-        found = await self._sessions.get_session(place.session, ids=[joined(event.id)], touch=False, remember=True)
-        _present(found, session.id)
-        for item in found.items:
-            once(event, data, item.data)
-        return bool(found.items)
-
-    async def _noted(self, place: Place, deltas: Deltas) -> list[Change]:
-        wanted = {place.app: (deltas.app, None), place.user: (deltas.user, place.owner)}
-        return await self._shared.noted({name: change for name, change in wanted.items() if change[0]})
-
-    async def _settled(self, place: Place, document: State) -> dict[SessionId, State]:
-        """Returns the states of the app and the user, after the changes that the session has noted."""
-        return await self._shared.settled(document["changes"], await self._shared.read([place.app, place.user]))
 
     def _beginning_with(self, state: State) -> SessionManager[State, Any]:
         return SessionManager(
@@ -343,9 +249,3 @@ class StoredSessionService(BaseSessionService):
             max_state_bytes=MOST_BYTES,
             max_item_bytes=MOST_BYTES,
         )
-
-
-def _present(result: SessionResult[State, Any], session_id: str) -> State:
-    if isinstance(result.error, AbsentError):
-        raise SessionNotFoundError(f"Session {session_id} not found.")
-    return result.unwrap()

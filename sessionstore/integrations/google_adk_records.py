@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import re
-from collections.abc import Iterable, Mapping
-from copy import deepcopy
+from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
 from pydantic import JsonValue
-from pydantic_core import to_jsonable_python
 
 from ..ids import SessionId, Version
 from .keys import joined
@@ -21,11 +18,8 @@ try:
     from google.adk.errors.already_exists_error import AlreadyExistsError
     from google.adk.events import Event
     from google.adk.sessions import Session
-    from google.adk.sessions import State as Prefixes
 except ModuleNotFoundError as error:
     raise missing_extra("google-adk", error) from error
-
-logger = logging.getLogger(__name__)
 
 _UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
 NEVER: Final = Version(0)
@@ -39,14 +33,6 @@ class Place(NamedTuple):
     app: SessionId
     user: SessionId
     owner: str
-
-
-class Deltas(NamedTuple):
-    """Changes of states, as JSON, without the prefixes of their keys."""
-
-    app: dict[str, Any]
-    user: dict[str, Any]
-    session: dict[str, Any]
 
 
 def place_of(app_name: str, user_id: str, session_id: str) -> Place:
@@ -89,32 +75,6 @@ def known(version: int | None) -> Version:
     """Returns the version of a session that was read."""
     assert isinstance(version, Version)
     return version
-
-
-def merged(place: Place, document: State, shared: Mapping[SessionId, State]) -> dict[str, Any]:
-    """Returns the state that agents see: that of the session, of the app and of the user."""
-    state = dict(document["state"])
-    for name, prefix in ((place.app, Prefixes.APP_PREFIX), (place.user, Prefixes.USER_PREFIX)):
-        for key, value in shared[name]["values"].items() if name in shared else ():
-            state[prefix + key] = deepcopy(value)
-    return state
-
-
-def deltas_of(state: dict[str, Any]) -> Deltas:
-    """Divides a change of the state by the prefixes of its keys. What JSON has no form for becomes its repr()."""
-    deltas = Deltas({}, {}, {})
-    for key, value in state.items():
-        if key.startswith(Prefixes.APP_PREFIX):
-            deltas.app[key.removeprefix(Prefixes.APP_PREFIX)] = value
-        elif key.startswith(Prefixes.USER_PREFIX):
-            deltas.user[key.removeprefix(Prefixes.USER_PREFIX)] = value
-        elif not key.startswith(Prefixes.TEMP_PREFIX):
-            deltas.session[key] = value
-    try:
-        return Deltas(*to_jsonable_python(tuple(deltas)))
-    except (ValueError, TypeError):
-        logger.warning("a change of the state holds values that JSON cannot; their repr() is stored")
-        return Deltas(*to_jsonable_python(tuple(deltas), serialize_unknown=True))
 
 
 def json_of(event: Event) -> dict[str, Any]:
