@@ -49,7 +49,7 @@ def test_no_update_of_many_threads_is_lost(counts: SessionManager[Counted]) -> N
     assert [counts.get_session(name).unwrap()["n"] for name in "ab"] == [80, 80]
 
 
-def test_calls_of_threads_go_together() -> None:
+def test_calls_of_threads_go_together(patient: None) -> None:
     held = HeldStorage()
     with StorageProvider(held) as storage, ThreadPoolExecutor(9) as pool:
         counts = SessionManager(new_count, storage)
@@ -118,7 +118,7 @@ def test_a_function_sees_context_variables_and_no_thread_locals(counts: SessionM
     assert _SEEN.get() == "nothing"
 
 
-def test_functions_of_calls_that_go_together_see_their_own_context() -> None:
+def test_functions_of_calls_that_go_together_see_their_own_context(patient: None) -> None:
     held = HeldStorage()
     with StorageProvider(held) as storage, ThreadPoolExecutor(5) as pool:
         counts = SessionManager(new_count, storage)
