@@ -203,7 +203,13 @@ class StoredConversationStore(ConversationStore):
         """
         copied: dict[str, Link] = {}
         for entry_id in sorted(entries):
-            chain, _ = await chain_to(self._chats, entry_id)
+            chain, missing = await chain_to(self._chats, entry_id)
+            while chain and missing is not None:
+                # The conversation was deleted while it was read, or has a history that never was whole.
+                before = missing
+                chain, missing = await chain_to(self._chats, entry_id)
+                if missing == before:
+                    break
             copied |= {link["id"]: link for link in chain}
             if entry_id == record.head_id and entry_id not in copied:
                 raise ConversationConflict(record.conversation_id)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import timedelta
 
 import pytest
@@ -10,8 +10,9 @@ from pydantic_ai.conversation import Conversation
 from pydantic_ai.conversation_store import ConversationConflict, ConversationEntry, ConversationRecord
 from pydantic_ai.exceptions import UserError
 
-from sessionstore import ItemNotFoundError, SessionManager, StorageProvider, open_storage
+from sessionstore import ItemNotFoundError, MemoryStorageProvider, SessionManager, StorageProvider, open_storage
 from sessionstore.integrations.pydantic_ai import StoredConversationStore
+from sessionstore.storage import Found
 from tests.support.clock import ManualClock
 from tests.support.wire import WireCounter
 
@@ -213,3 +214,55 @@ async def test_a_list_has_all_conversations(
     wanted = [f"c{number}" for number in reversed(range(25))]
     for limit in (None, 30, 24, 3, 0):
         assert [record.conversation_id for record in await store.list_conversations(limit=limit)] == wanted[:limit]
+
+
+class DeletedMeanwhile(MemoryStorageProvider):
+    """Something happens right after the next item was found by its id."""
+
+    meanwhile: Callable[[], Awaitable[None]] | None = None
+
+    async def find_many(
+        self, namespace: str, ids: Sequence[str], *, owner_id: str | None = None
+    ) -> Sequence[Found | None]:
+        found = await super().find_many(namespace, ids, owner_id=owner_id)
+        meanwhile, self.meanwhile = self.meanwhile, None
+        if meanwhile is not None:
+            await meanwhile()
+        return found
+
+
+async def test_a_fork_of_what_is_deleted_meanwhile_is_a_conflict_and_leaves_nothing() -> None:
+    storage = DeletedMeanwhile()
+    store = StoredConversationStore(storage)
+    (*_, head) = await store.save(conversation(*questions(3)))
+    fork = ConversationRecord(conversation_id="fork", head_id=head.id)
+    storage.meanwhile = lambda: store.delete(ID)
+    with pytest.raises(ConversationConflict):
+        await store.write_record(fork, expected_revision=None)
+    assert await store.list_conversations() == []
+
+
+async def test_a_move_to_what_is_deleted_meanwhile_is_a_conflict_and_changes_nothing() -> None:
+    storage = DeletedMeanwhile()
+    store = StoredConversationStore(storage)
+    (*_, theirs) = await store.save(conversation(*questions(3), conversation_id="other"))
+    await store.save(conversation(question("mine")))
+    record = await store.read_record(ID)
+    assert record is not None
+    moved = ConversationRecord(conversation_id=ID, head_id=theirs.id)
+    storage.meanwhile = lambda: store.delete("other")
+    with pytest.raises(ConversationConflict):
+        await store.write_record(moved, expected_revision=record.revision)
+    assert await store.read_record(ID) == record
+    assert asked((await loaded(store)).messages) == ["mine"]
+
+
+async def test_a_fork_is_whole_if_another_fork_has_what_is_deleted_meanwhile() -> None:
+    storage = DeletedMeanwhile()
+    store = StoredConversationStore(storage)
+    await store.save(conversation(*questions(3)))
+    other = await store.fork(ID)
+    storage.meanwhile = lambda: store.delete(ID)
+    fork = await store.fork(other.conversation_id)
+    assert await store.load(ID) is None
+    assert asked((await loaded(store, fork.conversation_id)).messages) == ["q0", "q1", "q2"]
