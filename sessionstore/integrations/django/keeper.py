@@ -1,0 +1,83 @@
+"""Where Django's sessions are kept: the storage that the settings name, opened once in a process."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from functools import cache
+from typing import Any, Final, TypedDict
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.core.signals import setting_changed
+
+from ...errors import SessionStoreError
+from ...ids import SessionId
+from ...sync import SessionManager, open_storage
+
+_KNOWN: Final = ("URL", "SCHEMA", "NAMESPACE", "OPTIONS")
+
+
+class Stored(TypedDict):
+    """The state of a session.
+
+    Attributes:
+        data: The values by their keys, each as the text that Django's serializer makes.
+        until: When the session expires, in seconds since the epoch, by the clock of the process that saved it.
+    """
+
+    data: dict[str, str]
+    until: float
+
+
+class Keeper:
+    """A storage, and a manager of the sessions in it.
+
+    Args:
+        wanted: The setting ``SESSIONSTORE``.
+    """
+
+    def __init__(self, wanted: Mapping[str, Any]) -> None:
+        if unknown := sorted(wanted.keys() - set(_KNOWN)):
+            raise ImproperlyConfigured(f"SESSIONSTORE has no key {unknown[0]!r}; its keys are {', '.join(_KNOWN)}")
+        options = dict(wanted.get("OPTIONS", {}))
+        if "SCHEMA" in wanted:
+            options["schema"] = wanted["SCHEMA"]
+        self.namespace: str = wanted.get("NAMESPACE", "django")
+        try:
+            self.storage = open_storage(wanted.get("URL"), **options)
+            self.manager: SessionManager[Stored] = SessionManager(
+                self._first_state, self.storage, self.namespace, ttl=timedelta(days=14)
+            )
+        except SessionStoreError as error:
+            raise ImproperlyConfigured(f"SESSIONSTORE: {error}") from error
+        self._first_states: dict[SessionId, Stored] = {}
+
+    def _first_state(self, session_id: SessionId) -> Stored:
+        return self._first_states[session_id]
+
+    def begin(self, session_id: SessionId, state: Stored) -> None:
+        """Notes the state of a session that is created next. Nobody else knows its id, which was drawn at random."""
+        self._first_states[session_id] = state
+
+    def begun(self, session_id: SessionId) -> None:
+        """Forgets that state."""
+        self._first_states.pop(session_id, None)
+
+
+@cache
+def keeper() -> Keeper:
+    """The one of this process. It connects at its first call, and may be made before a fork.
+
+    Raises:
+        ImproperlyConfigured: The setting ``SESSIONSTORE`` is wrong.
+    """
+    return Keeper(getattr(settings, "SESSIONSTORE", {}))
+
+
+def _forget(*, setting: str, **_: object) -> None:
+    if setting == "SESSIONSTORE":
+        keeper.cache_clear()
+
+
+setting_changed.connect(_forget)

@@ -1,0 +1,197 @@
+"""What our sessions do that Django's own backends do not, through its store and through its request handler."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib.sessions.backends.base import UpdateError
+from django.core.management import call_command
+from django.test import AsyncClient, Client, override_settings
+
+from sessionstore import StorageUnavailableError
+from sessionstore.integrations.django import SessionStore
+from sessionstore.integrations.django.apps import check_storage
+from sessionstore.integrations.django.keeper import keeper
+from tests.support.clock import ManualClock
+
+
+def _saved(**values: Any) -> str:
+    session = SessionStore()
+    session.update(values)
+    session.save()
+    assert session.session_key is not None
+    return str(session.session_key)
+
+
+def test_requests_that_set_different_keys_lose_neither(engine: str) -> None:
+    key = _saved(begun=True)
+    one, other = SessionStore(key), SessionStore(key)
+    one["a"], other["b"] = 1, 2  # both have loaded the session before either saves it
+    one.save()
+    other.save()
+    assert dict(SessionStore(key).items()) == {"begun": True, "a": 1, "b": 2}
+
+
+def test_a_browser_that_sends_many_requests_at_once_loses_no_key(engine: str) -> None:
+    browser = Client()
+    browser.get("/put/begun/yes")
+    cookies = browser.cookies
+
+    def put(n: int) -> int:
+        client = Client()
+        client.cookies = cookies
+        return int(client.get(f"/put/k{n}/v{n}").status_code)
+
+    with ThreadPoolExecutor(8) as threads:
+        assert set(threads.map(put, range(40))) == {200}
+    assert browser.get("/show").json() == {"begun": "yes", **{f"k{n}": f"v{n}" for n in range(40)}}
+
+
+async def test_asynchronous_views_of_one_browser_lose_no_key(engine: str) -> None:
+    browser = AsyncClient()
+    await browser.get("/aput/begun/yes")
+
+    async def put(n: int) -> int:
+        client = AsyncClient()
+        client.cookies = browser.cookies
+        return int((await client.get(f"/aput/k{n}/v{n}")).status_code)
+
+    assert set(await asyncio.gather(*map(put, range(40)))) == {200}
+    session = SessionStore(browser.cookies["sessionid"].value)
+    assert dict(await session.aitems()) == {"begun": "yes", **{f"k{n}": f"v{n}" for n in range(40)}}
+
+
+def test_a_nested_change_is_saved_and_a_removed_key_stays_removed(engine: str) -> None:
+    key = _saved(cart={"items": []}, old=1)
+    one = SessionStore(key)
+    one["cart"]["items"].append("book")
+    del one["old"]
+    other = SessionStore(key)
+    other["new"] = 1
+    one.save()
+    other.save()
+    assert dict(SessionStore(key).items()) == {"cart": {"items": ["book"]}, "new": 1}
+
+
+def test_a_session_that_was_cleared_keeps_only_what_was_set_afterwards(engine: str) -> None:
+    key = _saved(a=1, b=2)
+    session = SessionStore(key)
+    session.clear()
+    session["c"] = 3
+    session.save()
+    assert dict(SessionStore(key).items()) == {"c": 3}
+
+
+def test_a_session_that_was_logged_out_does_not_come_back(engine: str) -> None:
+    browser = Client()
+    browser.get("/in")
+    key = browser.cookies["sessionid"].value
+    slow = SessionStore(key)
+    slow["late"] = 1
+    browser.get("/out")
+    with pytest.raises(UpdateError):
+        slow.save()
+    assert not SessionStore(key).exists(key)
+    assert browser.get("/show").json() == {}
+
+
+def test_a_login_changes_the_key_and_the_old_one_is_gone(engine: str) -> None:
+    browser = Client()
+    browser.get("/put/basket/full")
+    before = browser.cookies["sessionid"].value
+    browser.get("/in")
+    after = browser.cookies["sessionid"].value
+    assert before != after
+    assert not SessionStore().exists(before)
+    assert browser.get("/show").json() == {"basket": "full", "user": "u1"}
+
+
+@pytest.mark.parametrize("value", ["a\0b", "\ud83d", "😀", 2**80, 1e300, [1, [2, {"3": None}]]], ids=ascii)
+def test_any_value_that_django_can_serialize_comes_back(engine: str, value: object) -> None:
+    assert SessionStore(_saved(value=value))["value"] == value
+
+
+def test_keys_become_strings_as_in_django(engine: str) -> None:
+    session = SessionStore()
+    session[1], session[None] = "one", "none"
+    session.save()
+    assert dict(SessionStore(session.session_key).items()) == {"1": "one", "null": "none"}
+
+
+def test_a_longer_expiry_is_kept_by_the_storage_too(engine: str) -> None:
+    key = _saved(a=1)
+    session = SessionStore(key)
+    session.set_expiry(timedelta(days=300))
+    session.save()
+    metadata = keeper().manager.get_session(key, touch=False).metadata
+    assert metadata is not None
+    assert metadata.expires_at is not None
+    assert metadata.expires_at - metadata.updated_at >= timedelta(days=299)
+    assert SessionStore(key)["a"] == 1
+
+
+def test_a_session_is_gone_when_its_own_expiry_is_over(engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    session = SessionStore()
+    session["a"] = 1
+    session.set_expiry(60)
+    session.save()
+    key = str(session.session_key)
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + 59)
+    assert SessionStore(key)["a"] == 1
+    late = SessionStore(key)
+    late["b"] = 2
+    monkeypatch.setattr(time, "time", lambda: now + 61)
+    assert not SessionStore().exists(key)
+    with pytest.raises(UpdateError):
+        late.save()
+
+
+def test_expired_rows_are_deleted_by_clearsessions(shared_url: str, clock: ManualClock) -> None:
+    with override_settings(SESSIONSTORE={"URL": shared_url, "OPTIONS": {"clock": clock}}):
+        _saved(a=1)
+        clock.advance(timedelta(days=10))
+        key = _saved(b=2)
+        clock.advance(timedelta(days=10))
+        storage = keeper().storage
+        assert [(stats.live, stats.expired) for stats in storage.stats("django")] == [(1, 1)]
+        call_command("clearsessions")
+        assert [(stats.live, stats.expired) for stats in storage.stats("django")] == [(1, 0)]
+        assert SessionStore(key)["b"] == 2
+        storage.close()
+
+
+def test_a_storage_that_is_down_is_an_error_and_no_empty_session() -> None:
+    nowhere = {"URL": "postgresql://nobody@127.0.0.1:1/none"}
+    with override_settings(SESSIONSTORE=nowhere):
+        with pytest.raises(StorageUnavailableError):
+            SessionStore("a" * 32).load()
+        (found,) = check_storage()
+        assert found.id == "sessionstore.E003"
+        keeper().storage.close()
+
+
+def test_the_check_says_that_tables_are_missing(tmp_path: Any) -> None:
+    with override_settings(SESSIONSTORE={"URL": f"sqlite+aiosqlite:///{tmp_path}/empty.db"}):
+        (found,) = check_storage()
+        assert found.id == "sessionstore.E002"
+        assert "sessionstore migrate upgrade" in found.msg
+        keeper().storage.close()
+
+
+@pytest.mark.parametrize("wrong", [{"ULR": "memory://"}, {"URL": "nothing://"}, {"URL": "memory://", "SCHEMA": "x"}])
+def test_the_check_names_a_wrong_setting(wrong: dict[str, str]) -> None:
+    with override_settings(SESSIONSTORE=wrong):
+        (found,) = check_storage()
+        assert found.id == "sessionstore.E001"
+        assert found.msg.startswith("SESSIONSTORE")
+
+
+def test_the_check_is_silent_where_all_is_well(engine: str) -> None:
+    assert check_storage() == []
+    call_command("check")
