@@ -20,6 +20,7 @@ CONTESTANTS: Final[dict[str, str]] = {
     "google-adk": "google_adk:GoogleAdk",
     "litestar": "litestar_session:LitestarSession",
     "py-key-value": "py_key_value:PyKeyValue",
+    "sessionstore-key-value": "stored_key_value:KeyValue",
     "django": "django_session:DjangoSession",
     "psycopg-backoff": "raw_backoff:RawBackoff",
     "psycopg-for-update": "raw_for_update:RawForUpdate",
