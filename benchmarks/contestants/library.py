@@ -17,7 +17,7 @@ from ..states import Change, State, make_state
 class Library(Contestant):
     """`SessionManager` on `open_storage()`, as the README has it."""
 
-    packages = ("sessionstore",)
+    packages: ClassVar[tuple[str, ...]] = ("sessionstore",)
     note = (
         "`get_session()`, `update_session()`; a TTL of 30 minutes that slides with every access. What it wrote within "
         "the last second it takes as read."
