@@ -107,3 +107,11 @@ async def test_of_racing_callers_in_two_storages_one_puts(shared_url: str) -> No
             )
             assert stored.count(True) == 1
             assert await stores[0].get(f"k{n}") == {"of": stored.index(True)}
+
+
+async def test_an_entry_that_expires_before_the_answer_was_put(shared_url: str) -> None:
+    async with open_storage(shared_url) as storage:
+        store = StoredKeyValue(storage)
+        for ttl in (1e-6, 1e-3):
+            await store.put("put", {}, ttl=ttl)
+            assert await store.put_if_absent(f"absent {ttl}", {}, ttl=ttl) is True

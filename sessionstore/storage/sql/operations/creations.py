@@ -11,7 +11,7 @@ from ... import Creation, Document, Draft, Key
 from ..drivers.driver import Row
 from ..faults import LOCK_NOT_AVAILABLE
 from ..statements.compiled import Statements
-from ..statements.rows import CREATED, DUE, document_of, draft_fields, expired, key_of
+from ..statements.rows import CREATED, DUE, document_of, draft_fields, expired_early, key_of
 from .attempts import Attempts, Told, Wanted
 from .changes import Changes
 from .fetching import Fetching, in_halves
@@ -83,7 +83,7 @@ class Creations(Attempts[Draft, Creation]):
                 continue
             # If the INSERT waited for a concurrent INSERT, its times are from before the wait. The session may have
             # expired during the wait, or its expiry has to be moved.
-            created = [row for row in rows if row[CREATED] and not expired(row)]
+            created = [row for row in rows if row[CREATED] and not expired_early(row)]
             made = {key_of(row): document_of(row) for row in created}
             if late := [row for row in created if row[DUE]]:
                 made |= await self._access(late, {})

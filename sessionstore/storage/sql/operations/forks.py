@@ -13,7 +13,7 @@ from ..connections.gateway import Gateway
 from ..connections.lease import Lease
 from ..drivers.driver import Row
 from ..faults import LOCK_NOT_AVAILABLE
-from ..statements.rows import DUE, document_of, expired, fork_fields, key_of
+from ..statements.rows import DUE, document_of, expired_early, fork_fields, key_of
 from .fetching import Fetching, check_keys
 from .reads import Reads, may_access
 from .rounds import Rounds
@@ -68,7 +68,7 @@ class Forking:
                 else:
                     await self._rounds.refused(error)
                 continue
-            if rows and not expired(rows[0]):
+            if rows and not expired_early(rows[0]):
                 document = (await self._reads.access(rows)).get(key) if rows[0][DUE] else document_of(rows[0])
                 if document is not None:
                     return Creation(document, created=True)

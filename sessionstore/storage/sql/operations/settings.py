@@ -13,7 +13,7 @@ from ... import Draft, Key, Summary
 from ...journal import lists, new_write_id
 from ..drivers.driver import Row
 from ..statements.compiled import Statements
-from ..statements.rows import SET_AT, document_of, expired, key_of, set_fields, summary_of
+from ..statements.rows import SET_AT, document_of, expired_early, key_of, set_fields, summary_of
 from .attempts import Attempts, Told, Wanted
 from .fetching import Fetching
 from .reads import Reads
@@ -88,12 +88,10 @@ class Settings(Attempts[Draft, Summary]):
     def _expired_too_early(self, row: Row) -> bool:
         """Whether a new session has expired already, and is to be set again.
 
-        An overwritten session keeps its age, so the draft's ``max_lifetime`` may end it at once, and rightly. A session
-        without a TTL lives as long as its draft says, from the time of the statement.
+        An overwritten session keeps its age, so the draft's ``max_lifetime`` may end it at once, and rightly.
         """
         summary = summary_of(row)
-        made = summary.created_at == summary.updated_at
-        return made and summary.ttl is not None and expired(row, now=SET_AT)
+        return summary.created_at == summary.updated_at and expired_early(row, now=SET_AT)
 
     async def _look_up_lost(self) -> None:
         """Finds out which drafts of the lost attempt landed. The others are sent again, under new versions.

@@ -27,6 +27,7 @@ LAST_POSITION: Final = (1 << 63) - 1
 _VERSION: Final = 2
 _LAST_ACCESSED_AT: Final = 5
 _EXPIRES_AT: Final = 6
+_TTL: Final = 8
 OWNER_ID: Final = 10
 _LAST_POSITION: Final = 12
 _ITEM_COUNT: Final = 13
@@ -277,10 +278,10 @@ def accessed(row: Row) -> Document:
     return _new(Document, (row[STATE], summary, *_rest_of(row), row[STATE_VERSION], row[NOW]))
 
 
-def expired(row: Row, *, now: int = NOW) -> bool:
-    """Whether the session in a row had expired by the time in column `now` of the same row."""
+def expired_early(row: Row, *, now: int = NOW) -> bool:
+    """Whether a new session with a TTL had expired by the time in column `now`. Without one it may be short-lived."""
     expires_at = row[_EXPIRES_AT]
-    return expires_at is not None and expires_at <= row[now]
+    return row[_TTL] is not None and expires_at is not None and bool(expires_at <= row[now])
 
 
 def _check_numbers(row: Row) -> None:

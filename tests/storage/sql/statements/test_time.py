@@ -60,6 +60,17 @@ async def test_the_clock_of_sqlite_rules(sqlite_template: Path, tmp_path: Path, 
         await engine.dispose()
 
 
+async def test_a_lifetime_that_is_over_before_the_answer_is_no_failure(url: str) -> None:
+    fleeting = draft(ttl=None, max_lifetime=MOMENT)
+    async with open_storage(url) as storage:
+        for _ in range(3):
+            assert (await storage.create(fleeting)).created
+            for renew in (False, True):
+                summary = await storage.set(fleeting, renew=renew)
+                assert summary.expires_at == summary.created_at + MOMENT
+        assert not await storage.exists(key())
+
+
 def _now_of(database: Database) -> datetime:
     ((now,),) = ask(database, "SELECT now()")
     assert isinstance(now, datetime)
