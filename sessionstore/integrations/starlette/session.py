@@ -45,7 +45,7 @@ class Row:
         cleared: Whether the session was cleared and its row still has to be deleted.
         ended: Whether the session was cleared and its row deleted.
         renewed: Whether the session still has to get a new id.
-        written: Whether the row was written.
+        written: Whether the row was written or accessed, so that the browser gets the cookie again.
         gone: Whether another request deleted the session, or it expired, while this one went on.
         begun: Whether the response has begun, so that the browser cannot be told anything more.
     """

@@ -148,8 +148,8 @@ class Store:
     async def _save_early(self, session: Session) -> None:
         await self.save(session)
         # A request may go on for longer than a TTL: whether the expiry is due now, only the storage knows.
-        if session.session_id is not None and not session.row.gone:
-            await self.slide(session)
+        if session.session_id is not None and not session.row.gone and await self.slide(session):
+            session.row.written = True
 
     async def _create(self, session: Session, changes: Changes | None) -> None:
         token = new_session_id()

@@ -214,7 +214,8 @@ async def test_a_request_that_goes_on_for_long_keeps_its_session_if_it_saves(
 
     async with browser(application(storage, {"long": long})) as one:
         await one.get("/set?a=1")
-        assert (await one.get("/long")).json() == {"a": "1"}
+        response = await one.get("/long")
+        assert (response.json(), "; Max-Age=1800;" in response.headers["set-cookie"]) == ({"a": "1"}, True)
         assert (await one.get("/show")).json() == {"a": "1"}
 
 
