@@ -11,7 +11,7 @@ from ..manager import DEFAULT_TTL, SessionManager
 from ..storage import StorageProvider
 from .copies import Copies
 from .google_adk_appends import Appends
-from .google_adk_records import document_of, item_ids, json_of, mark, named, place_of, session_of, shown
+from .google_adk_records import document_of, item_ids, json_of, mark, marked, named, place_of, session_of, shown
 from .google_adk_scopes import Scopes, deltas_of, merged, temporary
 from .keys import joined, prefix_of
 from .missing import missing_extra
@@ -118,9 +118,9 @@ class StoredSessionService(BaseSessionService):
         if not created.created:
             raise AlreadyExistsError(f"Session with id {session.id} already exists.")
         state = merged(place, document, await self._shared.settled_for(place, document))
-        stored = session_of(session.app_name, session.user_id, session.id, document, created.version, state)
-        stored.events = [event.model_copy(deep=True) for event in session.events]
-        return stored
+        events = [event.model_copy(deep=True) for event in session.events]
+        names = session.app_name, session.user_id, session.id
+        return session_of(*names, document, created.version, state, events)
 
     async def get_session(
         self, *, app_name: str, user_id: str, session_id: str, config: GetSessionConfig | None = None
@@ -148,9 +148,8 @@ class StoredSessionService(BaseSessionService):
         after = None if config is None else config.after_timestamp
         events = [item.data for item in found.items if after is None or item.data["timestamp"] >= after]
         state = merged(place, document, shared)
-        session = session_of(app_name, user_id, session_id.strip(), document, found.version, state)
-        session.events = [self._events.read(data["id"], data) for data in events]
-        return session
+        read = [self._events.read(data["id"], data) for data in events]
+        return session_of(app_name, user_id, session_id.strip(), document, found.version, state, read)
 
     async def list_sessions(self, *, app_name: str, user_id: str | None = None) -> ListSessionsResponse:
         """Lists the sessions of an app, or of one of its users, without events; first that whose last event is oldest.
@@ -237,7 +236,8 @@ class StoredSessionService(BaseSessionService):
                 session.state.update(passing)
                 self._update_session_state(session, event)
                 session.events.append(event)
-                mark(session, *landed)
+                loaded = marked(session)
+                mark(session, *landed, whole=loaded is not None and loaded.whole)
         return event
 
     def _beginning_with(self, state: State) -> SessionManager[State, Any]:

@@ -8,10 +8,10 @@ from weakref import WeakValueDictionary
 
 from ..errors import SessionConflictError
 from ..errors import SessionNotFoundError as AbsentError
-from ..ids import SessionId, Version
+from ..ids import SessionId
 from ..manager import SessionManager
 from ..session import SessionResult
-from .google_adk_records import NEVER, Place, document_of, json_of, known, marked, once
+from .google_adk_records import NEVER, Loaded, Place, document_of, json_of, known, marked, once
 from .google_adk_scopes import Deltas, Scopes
 from .keys import joined
 from .missing import missing_extra
@@ -76,8 +76,8 @@ class Appends:
             AlreadyExistsError: The session has another event of this id.
         """
         data = json_of(event)
-        position, version = await self._loaded(session, place)
-        if position > len(session.events):  # not all events were loaded
+        position, version, whole = marked(session) or await self._unmarked(session, place)
+        if not whole:
             if await self._has(session, place, event, data):
                 return None
         elif same := [other for other in session.events if other.id == event.id]:
@@ -107,16 +107,16 @@ class Appends:
         await self._scopes.applied(noted)
         return document, result.version
 
-    async def _loaded(self, session: Session, place: Place) -> tuple[int, Version]:
-        """Returns the position of the last event when the session was loaded, and its version."""
-        if session._storage_update_marker is not None:  # noqa: SLF001  # ADK's place for it
-            return marked(session._storage_update_marker)  # noqa: SLF001
-        # Somebody else made the object. It is current if it ends with the event that was appended last.
+    async def _unmarked(self, session: Session, place: Place) -> Loaded:
+        """Returns from what a session object was loaded that somebody else made.
+
+        It is current if it ends with the event that was appended last.
+        """
         found = await self._sessions.get_session(place.session, last_items=1)
         document = opened(_present(found, session.id))
         await self._scopes.settled_for(place, document)
         current = [item.data["id"] for item in found.items] == [event.id for event in session.events[-1:]]
-        return document["events"], known(found.version) if current else NEVER
+        return Loaded(document["events"], known(found.version) if current else NEVER, whole=False)
 
     async def _has(self, session: Session, place: Place, event: Event, data: dict[str, Any]) -> bool:
         """Whether the session has the event."""

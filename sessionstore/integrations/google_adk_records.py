@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
 from pydantic import JsonValue
@@ -22,6 +22,7 @@ except ModuleNotFoundError as error:
     raise missing_extra("google-adk", error) from error
 
 _UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
+_PART: Final = "part"
 NEVER: Final = Version(0)
 """No session is at this version."""
 
@@ -46,29 +47,54 @@ def document_of(state: dict[str, Any], events: int, updated: float, changes: lis
     return {"state": state, "events": events, "updated": updated, "changes": changes}
 
 
+class Loaded(NamedTuple):
+    """What a session object was loaded from.
+
+    Attributes:
+        position: The position of the last event.
+        version: The version of the session.
+        whole: Whether all events were loaded. Their number does not tell: ADK adds events to session objects that it
+            never stores.
+    """
+
+    position: int
+    version: Version
+    whole: bool
+
+
 def session_of(
-    app_name: str, user_id: str, session_id: str, document: State, version: int | None, state: dict[str, Any]
+    app_name: str,
+    user_id: str,
+    session_id: str,
+    document: State,
+    version: int | None,
+    state: dict[str, Any],
+    events: Sequence[Event] = (),
 ) -> Session:
-    """Returns a session object without events."""
-    session = Session(app_name=app_name, user_id=user_id, id=session_id, state=state)
-    mark(session, document, version)
+    """Returns a session object with the events that were loaded."""
+    session = Session(app_name=app_name, user_id=user_id, id=session_id, state=state, events=list(events))
+    mark(session, document, version, whole=len(events) == document["events"])
     return session
 
 
-def mark(session: Session, document: State, version: int | None) -> None:
+def mark(session: Session, document: State, version: int | None, *, whole: bool) -> None:
     """Notes in a session object what it was loaded from."""
     at = known(version)
     session.last_update_time = float(document["updated"])
-    session._storage_update_marker = f"{document['events']}@{int(at)}@{at.write}"  # noqa: SLF001
+    marker = f"{document['events']}@{int(at)}@{at.write}"
+    session._storage_update_marker = marker if whole else f"{marker}@{_PART}"  # noqa: SLF001  # ADK's place for it
 
 
-def marked(marker: str) -> tuple[int, Version]:
-    """Returns what mark() noted. A marker of another service is that of no version."""
+def marked(session: Session) -> Loaded | None:
+    """Returns what mark() noted; None: nothing is noted. What another service noted is of no version."""
+    marker = session._storage_update_marker  # noqa: SLF001
+    if marker is None:
+        return None
     try:
-        position, number, write = marker.split("@")
-        return int(position), Version(int(number), write)
+        position, number, write, *part = marker.split("@")
+        return Loaded(int(position), Version(int(number), write), whole=not part)
     except ValueError:
-        return 0, NEVER
+        return Loaded(0, NEVER, whole=False)
 
 
 def known(version: int | None) -> Version:

@@ -93,6 +93,22 @@ async def test_an_event_is_delivered_again_after_hundreds_of_others(service: Sto
     assert await loaded(service) == whole
 
 
+async def test_events_that_only_the_session_object_has_hide_no_stored_one(service: StoredSessionService) -> None:
+    session = await created(service)
+    first = event("first", n=1)
+    await service.append_event(session, first.model_copy(deep=True))
+    await service.append_event(session, event("second", n=2))
+    config = GetSessionConfig(num_recent_events=1)
+    part = await service.get_session(app_name=APP, user_id=USER, session_id="s", config=config)
+    assert part is not None
+    # ADK adds what one agent tells another to session objects, and does not store it.
+    part.events += [event("only here"), event("and this")]
+    await service.append_event(part, first)
+    assert await loaded(service) == session
+    await service.append_event(part, event("third"))
+    assert texts(await loaded(service)) == ["first", "second", "third"]
+
+
 async def test_who_did_not_learn_that_an_event_landed_appends_it_again_and_goes_on(
     service: StoredSessionService,
 ) -> None:
