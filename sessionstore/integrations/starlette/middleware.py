@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 from datetime import timedelta
-from typing import Final
+from typing import Final, cast
 
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import MutableHeaders
-from starlette.requests import HTTPConnection
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
 
@@ -113,11 +116,10 @@ class SessionMiddleware:
                 raise
         if failed is None:
             await self._end(session)
-        elif scope["type"] == "http" and isinstance(failed, StorageError | SchemaError):
-            logger.error("a session could not be stored", exc_info=failed)
-            await problem_response(failed)(scope, receive, send)
-        else:
+        elif scope["type"] != "http" or (response := await _answer(Request(scope, receive), failed)) is None:
             raise failed
+        else:
+            await response(scope, receive, send)
 
     async def _begin(self, session: Session, message: Message) -> None:
         """Stores the session, and tells the browser what it has to know, in the headers of the response."""
@@ -147,3 +149,21 @@ class SessionMiddleware:
         """Stores what was changed since the response began: while it was streamed, by background tasks, by messages."""
         if session.row.begun:
             await self._store.save(session)
+
+
+async def _answer(request: Request, failed: Exception) -> Response | None:
+    """The response to a request whose session could not be stored; None: the server answers, with status 500.
+
+    The application's own handler of the error answers, as if the request's handler had raised it.
+    """
+    handlers = getattr(request.scope.get("app"), "exception_handlers", {})
+    kinds = [kind for kind in type(failed).__mro__ if kind in handlers and kind is not Exception]
+    if kinds:
+        handler = handlers[kinds[0]]
+        if inspect.iscoroutinefunction(handler):
+            return cast("Response | None", await handler(request, failed))
+        return cast("Response | None", await run_in_threadpool(handler, request, failed))
+    if isinstance(failed, StorageError | SchemaError):
+        logger.error("a session could not be stored", exc_info=failed)
+        return problem_response(failed)
+    return None

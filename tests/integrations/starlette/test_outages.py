@@ -107,6 +107,44 @@ async def test_a_middleware_between_does_not_hide_that_the_session_was_not_store
             assert (response.status_code, "set-cookie" in response.headers) == (503, False)
 
 
+async def _too_large(request: Request) -> Response:
+    request.session["text"] = "a" * (1 << 21)
+    return Response()
+
+
+async def _not_json(request: Request) -> Response:
+    request.session["now"] = timedelta(1)
+    return Response()
+
+
+def _own_answer(request: Request, error: Exception) -> Response:
+    return Response(type(error).__name__, 418)
+
+
+async def test_a_session_that_cannot_be_stored_is_answered_by_the_handlers_of_the_application(
+    storage: StorageProvider,
+) -> None:
+    handlers: dict[str, Handler] = {"large": _too_large, "not": _not_json}
+    app = handled_application(storage, handlers)
+    async with browser(app) as one:
+        for path, status in (("/large", 413), ("/not", 422)):
+            response = await one.get(path)
+            assert (response.status_code, response.json()["status"]) == (status, status)
+            assert "set-cookie" not in response.headers
+    own = application(storage, handlers)
+    own.add_exception_handler(ValueError, _own_answer)
+    async with browser(own) as one:
+        assert [(await one.get(path)).text for path in ("/large", "/not")] == [
+            "StateTooLargeError",
+            "InvalidStateError",
+        ]
+    last = application(storage, handlers)
+    last.add_exception_handler(Exception, _own_answer)
+    async with browser(last, raise_app_exceptions=False) as one:
+        assert (await one.get("/large")).status_code == 418
+    assert await rows(storage) == []
+
+
 async def test_a_response_that_cannot_be_sent_takes_nothing_back(storage: StorageProvider) -> None:
     app = application(storage)
     scope = {"type": "http", "method": "GET", "path": "/set", "query_string": b"a=1", "headers": []}
