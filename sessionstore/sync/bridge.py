@@ -1,8 +1,8 @@
 """Bridge: an event loop in a thread of its own, which runs the coroutines that other threads give it.
 
 A thread puts its coroutine into a queue, wakes the loop through a pipe unless somebody else just did, and waits on a
-lock that the loop releases. That takes 15 to 25 microseconds a call. asyncio.run_coroutine_threadsafe() takes three
-times as long, because it makes two futures and wakes the loop for every call.
+lock that the loop releases. For a coroutine that does nothing this takes 14 microseconds with uvloop and 25 without.
+asyncio.run_coroutine_threadsafe() takes 36, because it makes two futures and wakes the loop for every call.
 """
 
 from __future__ import annotations
@@ -261,7 +261,7 @@ def _new_loop() -> asyncio.AbstractEventLoop:
     try:
         import uvloop  # a local import, so that importing this package starts nothing
     except ImportError:
-        # Not the default on Windows, whose loop watches no pipes.
+        # Not asyncio.new_event_loop(), because a policy of the service may make loops that do not run in a thread.
         return asyncio.SelectorEventLoop()
     loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
     return loop

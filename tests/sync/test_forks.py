@@ -183,6 +183,28 @@ print(counts.get_session("s").unwrap(), flush=True)
 
 
 @ON_POSTGRESQL
+@pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
+def test_a_child_that_ends_like_any_program_harms_not_its_parent(storage_url: str, loop: str) -> None:
+    # At its end Python frees the loop that the child has inherited.
+    code = f"""
+if {loop!r} == "asyncio":
+    sys.modules["uvloop"] = None
+counts.create_session("s")
+for _ in range(3):
+    pid = os.fork()
+    if pid == 0:
+        update()
+        sys.exit(0)
+    assert ended(pid) == [0]
+    update()
+storage.close()
+print(threads())
+"""
+    assert run(_MODULE + code, storage_url) == ["[]"]
+    assert run("print(counted(sys.argv[1]))", storage_url) == ["6"]
+
+
+@ON_POSTGRESQL
 def test_a_block_with_a_reaper_ends_in_a_forked_child(storage_url: str) -> None:
     code = """
 from datetime import timedelta
