@@ -125,7 +125,8 @@ class Bridge:
         try:
             self._submit(call)
             while not call.lock.acquire(timeout=SIGNAL_SECONDS):
-                pass
+                # Mostly in vain. But an exception may have come between the flag and the wake-up that it stands for.
+                self._wake()
         except BaseException:
             self._interrupt(call)
             raise
@@ -163,16 +164,20 @@ class Bridge:
         # will still see this call. Two threads that find it reset wake the loop twice, which does no harm.
         if not self._woken:
             self._woken = True
-            with suppress(BlockingIOError):  # the pipe is full of such wake-ups
-                os.write(self._writer, b"\0")
+            self._wake()
         if self._ended:
             self._refuse()
+
+    def _wake(self) -> None:
+        with suppress(BlockingIOError):  # the pipe is full of wake-ups
+            os.write(self._writer, b"\0")
 
     def _interrupt(self, call: _Call) -> None:
         if call.done:
             return
         call.interrupted = True
         self._submit(call)
+        self._wake()  # whatever the flag says: the exception may have come just before the wake-up
         call.lock.acquire(timeout=FATE_SECONDS)
 
     def _refuse(self) -> None:

@@ -147,6 +147,25 @@ def test_a_signal_that_does_not_wake_the_waiting_thread_is_noticed(
     thread.join()
 
 
+@pytest.mark.parametrize("times", [1, 2, 3])
+def test_an_exception_just_before_a_wake_up_keeps_nobody_waiting(
+    bridge: Bridge, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    wake, left = bridge._wake, [True] * times
+
+    def wake_or_raise() -> None:
+        if left:
+            left.pop()
+            raise Interrupt
+        wake()
+
+    monkeypatch.setattr(bridge, "_wake", wake_or_raise)
+    while left:
+        with pytest.raises(Interrupt):
+            bridge.run(_echo(0))
+    assert bridge.run(_echo(1)) == 1
+
+
 @pytest.mark.parametrize("call", ["get", "update"])
 def test_an_interrupted_call_is_cancelled_and_nothing_is_written(interrupting: type[BaseException], call: str) -> None:
     held = HeldStorage()
