@@ -101,7 +101,7 @@ class StoredSessionStore(SessionStore):
         """Appends entries to a transcript, all or none, next to each other; creates the session if there is none."""
         if not entries:
             return
-        subpath, log = key.get("subpath", ""), _log_of(key)
+        subpath, log = key.get("subpath") or "", _log_of(key)
         batch = _Batch(key, entries, [_item_id(log, entry) for entry in entries], log)
         if not subpath:
             await self._append_main(batch)
@@ -240,7 +240,7 @@ def _session_id(key: SessionKey | SessionListSubkeysKey) -> str:
 
 def _log_of(key: SessionKey) -> str:
     """The name of the log of a transcript: the subpath if that can be one, else a name that is made of it."""
-    subpath = key.get("subpath", "")
+    subpath = key.get("subpath") or ""
     if not subpath or (fault_of(subpath) is None and not subpath.startswith(_MARK)):
         return subpath
     return f"{_MARK}{joined(subpath)}"

@@ -12,8 +12,9 @@ from claude_agent_sdk.types import SessionStoreEntry
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sessionstore import MemoryStorageProvider, StorageProvider
+from sessionstore import MemoryStorageProvider, StorageProvider, open_storage
 from sessionstore.integrations.claude_agent_sdk import StoredSessionStore
+from sessionstore.storage import Document, Key, Window
 
 from .entries import entry, key, title, uuids
 
@@ -87,6 +88,53 @@ async def test_batches_that_come_at_once_from_several_callers(storage: StoragePr
     assert sorted(found) == sorted(it["uuid"] for batch in batches for it in batch)
     assert all(found[at : at + 3] == [f"{found[at][0]}.{n}" for n in range(3)] for at in range(0, 18, 3))
     await summary_is_that_of_the_transcript(stores[0])
+
+
+async def test_a_batch_that_another_caller_appends_after_the_look_changes_no_summary() -> None:
+    class Storage(MemoryStorageProvider):
+        async def get(
+            self, key: Key, *, touch: bool = True, owner_id: str | None = None, window: Window | None = None
+        ) -> Document | None:
+            found = await super().get(key, touch=touch, owner_id=owner_id, window=window)
+            if window is not None and window.ids is not None:
+                batches, overtaking[:] = [*overtaking], []
+                for it in batches:
+                    await other.append(transcript, it)
+            return found
+
+    overtaking: list[list[SessionStoreEntry]] = []
+    transcript, storage = key(), Storage()
+    other = StoredSessionStore(storage)
+    await other.append(transcript, [entry("x", gitBranch="main")])
+    batch = [entry("a", gitBranch="old"), entry("b", gitBranch="old")]
+    overtaking += [batch, [entry("c", gitBranch="new")]]
+    await StoredSessionStore(storage).append(transcript, batch)
+    assert overtaking == []
+    assert uuids(await other.load(transcript)) == ["x", "a", "b", "c"]
+    (summary,) = await other.list_session_summaries("p")
+    assert summary["data"]["git_branch"] == "new"
+
+
+async def test_an_append_that_is_cancelled_lands_whole_or_not_at_all(shared_url: str) -> None:
+    async with open_storage(shared_url) as storage:
+        store = StoredSessionStore(storage)
+        for number in range(40):
+            session = key(session=f"{number % 4}")
+            batch = [entry(f"{number}.{at}", gitBranch=f"{number}") for at in range(3)]
+            append = asyncio.create_task(store.append(session, batch))
+            for _ in range(number):
+                await asyncio.sleep(0)
+            append.cancel()
+            await asyncio.wait([append])
+            if number % 3 == 0:
+                await store.append(session, batch)
+        for summary in await store.list_session_summaries("p"):
+            loaded = await store.load(key(session=summary["session_id"]))
+            assert loaded is not None
+            found = uuids(loaded)
+            assert len(set(found)) == len(found)
+            assert [it.partition(".")[2] for it in found] == ["0", "1", "2"] * (len(found) // 3)
+            assert summary["data"] == fold_session_summary(None, key(), loaded)["data"]
 
 
 _ENTRIES = st.builds(

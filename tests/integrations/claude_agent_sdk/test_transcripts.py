@@ -59,6 +59,17 @@ async def test_keys_of_any_text_are_kept_apart(storage: StorageProvider) -> None
     assert sorted(left) == sorted(name for name in _NAMES if name and name != "a" * 300)
 
 
+async def test_a_subpath_that_is_empty_or_none_is_the_main_transcript(storage: StorageProvider) -> None:
+    store = StoredSessionStore(storage)
+    nothing: Any = {**key(), "subpath": None}
+    for transcript in (key(), key(subpath=""), nothing):
+        await store.append(transcript, [entry("a")])
+        assert uuids(await store.load(transcript)) == ["a"]
+    assert await store.list_subkeys({"project_key": "p", "session_id": "s"}) == []
+    await store.delete(nothing)
+    assert await store.load(key()) is None
+
+
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.text(st.characters(), min_size=1), unique=True, max_size=5))
 def test_subpaths_of_any_text_are_listed(subpaths: list[str]) -> None:
