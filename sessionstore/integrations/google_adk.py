@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from asyncio import gather
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from ..errors import SessionNotFoundError as AbsentError
 from ..manager import DEFAULT_TTL, SessionManager
@@ -239,6 +239,17 @@ class StoredSessionService(BaseSessionService):
                 loaded = marked(session)
                 mark(session, *landed, whole=loaded is not None and loaded.whole)
         return event
+
+    async def close(self) -> None:
+        """Does nothing: who opened the storage closes it. Services that were written for ADK's own store call it."""
+
+    async def __aenter__(self) -> Self:
+        """Returns the service."""
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        """Does what close() does."""
+        await self.close()
 
     def _beginning_with(self, state: State) -> SessionManager[State, Any]:
         return SessionManager(

@@ -20,12 +20,12 @@ async def test_processes_that_append_to_one_session_lose_nothing(shared_url: str
         service = StoredSessionService(storage)
         await created(service)
         module = "tests.integrations.google_adk.appending"
-        ended = await asyncio.gather(*(python("-m", module, shared_url, name, "8") for name in "ab"))
+        ended = await asyncio.gather(*(python("-m", module, shared_url, name, "5") for name in "ab"))
         assert [it.status for it in ended] == [0, 0], ended
         session = await loaded(service)
         for name in "ab":
-            assert [text for text in texts(session) if text and text[0] == name] == [f"{name}-{n}" for n in range(8)]
-            assert session.state[name] == session.state[f"app:{name}"] == 7
+            assert [text for text in texts(session) if text and text[0] == name] == [f"{name}-{n}" for n in range(5)]
+            assert session.state[name] == session.state[f"app:{name}"] == 4
         assert session.state["app:last"] == texts(session)[-1]
 
 

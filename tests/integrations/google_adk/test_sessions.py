@@ -216,6 +216,13 @@ async def test_deleting_is_of_one_users_session_and_an_absent_one_is_no_error(se
     assert [it.user_id for it in (await service.list_sessions(app_name=APP)).sessions] == ["u2"]
 
 
+async def test_closing_the_service_leaves_the_storage_open(service: StoredSessionService) -> None:
+    async with service as same:
+        session = await created(same)
+    await service.close()
+    assert await loaded(service) == session
+
+
 async def test_an_outage_is_no_absent_session(url_of_kind: Callable[[str], str]) -> None:
     async with open_storage("postgresql://nobody@127.0.0.1:1/none", pool_timeout=0.2) as storage:
         service = StoredSessionService(storage)
