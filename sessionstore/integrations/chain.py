@@ -10,6 +10,7 @@ from typing import Any, Final, TypeAlias
 from pydantic import JsonValue
 
 from ..errors import CorruptStateError, ItemNotFoundError, SessionNotFoundError
+from ..ids import SessionId
 from ..manager import SessionManager
 from ..session import SessionResult
 from .keys import joined
@@ -23,7 +24,7 @@ _LONGEST_PAGE: Final = 1000
 
 
 async def chain_to(
-    manager: SessionManager[Any], last: str | None, limit: int | None = None
+    manager: SessionManager[Any], last: str | None, limit: int | None = None, *, near: SessionId | None = None
 ) -> tuple[list[Link], str | None]:
     """Follows a chain back from its last item. This is no access.
 
@@ -33,6 +34,7 @@ async def chain_to(
         manager: The manager of the sessions, whose items are plain JSON.
         last: The id of the last item; None: the chain is empty.
         limit: How many items to read at most, the last ones; None: all.
+        near: A session that probably has the last item, near its end; None: the item is looked for.
 
     Returns:
         The items, the first one first, and the id of an item that no session has; None: all were found.
@@ -42,28 +44,31 @@ async def chain_to(
         StorageError: The storage failed.
     """
     chain: dict[str, Link] = {}
-    wanted = last
+    wanted, session_id = last, near
+    before: int | None = None
 
     def lacks() -> bool:
         return wanted is not None and (limit is None or len(chain) < limit)
 
     while lacks():
-        assert wanted is not None
-        found = await manager.find_item(joined(wanted))
-        if isinstance(found.error, ItemNotFoundError) or wanted in chain:
-            return [*reversed(chain.values())], wanted
-        (link,) = links_of(found)
-        chain[wanted], wanted = link, link["parent_id"]
-        before = found.items[0].position
+        if session_id is None and wanted is not None:
+            found = await manager.find_item(joined(wanted))
+            if isinstance(found.error, ItemNotFoundError) or wanted in chain:
+                return [*reversed(chain.values())], wanted
+            (link,) = links_of(found)
+            chain[wanted], wanted = link, link["parent_id"]
+            session_id, before = found.session_id, found.items[0].position
+        assert session_id is not None
         size = _FIRST_PAGE if limit is None else min(limit, _LONGEST_PAGE)
         while lacks():
-            page = await manager.get_items(found.session_id, before=before, limit=size, touch=False)
+            page = await manager.get_items(session_id, last=size, before=before, touch=False)
             for link in reversed(links_of(page)):
-                if lacks() and link["id"] == wanted and wanted not in chain:
+                if wanted is not None and lacks() and link["id"] == wanted and wanted not in chain:
                     chain[wanted], wanted = link, link["parent_id"]
             if len(page.items) < size:
                 break  # The rest is in another session, or this session was deleted a moment ago.
             before, size = page.items[0].position, min(2 * size, _LONGEST_PAGE)
+        session_id = None
     return [*reversed(chain.values())], None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from base64 import urlsafe_b64decode
 from collections.abc import Sequence
@@ -67,6 +68,26 @@ class Plain(Generic[V]):
         except ValueError as error:
             reason = "does not fit the framework's types"
             raise CorruptStateError(reason, session_id=session_id, noun=self._noun) from error
+
+    def write_text(self, value: V, session_id: SessionId) -> str:
+        """Returns a value as JSON in ASCII, for a state, which can hold neither NUL nor lone surrogates.
+
+        Raises:
+            InvalidStateError: As write().
+        """
+        return json.dumps(self.write([value], session_id)[0])
+
+    def read_text(self, text: object, session_id: SessionId) -> V:
+        """Returns the value of such a text.
+
+        Raises:
+            CorruptStateError: It is no such text.
+        """
+        try:
+            written = json.loads(text if isinstance(text, str) else "")
+        except ValueError as error:
+            raise CorruptStateError("is no JSON", session_id=session_id, noun=self._noun) from error
+        return self.read([written], session_id)[0]
 
 
 def _with_bytes(value: Any) -> Any:

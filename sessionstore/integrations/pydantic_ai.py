@@ -12,13 +12,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Final, TypeAlias
 
-from ..errors import (
-    CorruptStateError,
-    ItemNotFoundError,
-    SessionConflictError,
-    SessionNotFoundError,
-    SessionOwnerError,
-)
+from ..errors import ItemNotFoundError, SessionConflictError, SessionNotFoundError, SessionOwnerError
 from ..ids import SessionId
 from ..manager import DEFAULT_TTL, SessionManager
 from ..storage import Order, StorageProvider
@@ -48,6 +42,8 @@ _ENTRIES: Final = Plain(list[ConversationEntry], "items")
 
 _PAGE: Final = 1000
 _FEWEST_LISTED: Final = 500
+_HEADS: Final = 1000
+"""In which session the heads are of so many records that were read: where a history is looked for first."""
 
 
 class StoredConversationStore(ConversationStore):
@@ -84,6 +80,7 @@ class StoredConversationStore(ConversationStore):
         self._ttl = ttl
         self._max_message_bytes = max_message_bytes
         self._chats = self._manager({})
+        self._heads: dict[str, SessionId] = {}
 
     def _manager(self, first: _Saved) -> SessionManager[_Saved]:
         """Returns a manager whose new sessions have this state."""
@@ -101,7 +98,12 @@ class StoredConversationStore(ConversationStore):
         found = await self._chats.get_session(joined(conversation_id))
         if isinstance(found.error, SessionNotFoundError):
             return None
-        return _record(found.unwrap(), found.session_id)
+        record = _record(found.unwrap(), found.session_id)
+        if record.head_id is not None:
+            self._heads[record.head_id] = found.session_id
+            if len(self._heads) > _HEADS:
+                del self._heads[next(iter(self._heads))]
+        return record
 
     async def read_records(self, *, scope: str | None = None, limit: int | None = None) -> Sequence[ConversationRecord]:
         """The records, or those of a scope, newest `updated_at` first, and at most `limit` of them.
@@ -139,7 +141,7 @@ class StoredConversationStore(ConversationStore):
             StorageError: The storage failed. UpdateOutcomeUnknownError: it is unknown whether the record was stored.
         """
         session_id = joined(record.conversation_id)
-        saved = _saved(record, expected_revision)
+        saved = {"record": _RECORDS.write_text(record, session_id), "replaced": json.dumps(expected_revision)}
         new = {link["id"]: link for link in _ENTRIES.write(new_entries, session_id)}
         named = {record.head_id, *record.branches, *(link["parent_id"] for link in new.values())}
         before = {entry_id for entry_id in named if entry_id is not None and entry_id not in new}
@@ -251,7 +253,9 @@ class StoredConversationStore(ConversationStore):
         Raises:
             ItemNotFoundError: No conversation has one of the entries. This is a LookupError.
         """
-        chain, missing = await chain_to(self._chats, head_id, limit)
+        chain, missing = await chain_to(
+            self._chats, head_id, limit, near=None if head_id is None else self._heads.get(head_id)
+        )
         if missing is not None:
             raise ItemNotFoundError(item_id=missing)
         return _ENTRIES.read(chain, "")
@@ -273,20 +277,10 @@ def _owner(scope: str | None) -> str | None:
     return None if scope is None else joined(scope)
 
 
-def _saved(record: ConversationRecord, replaced: str | None) -> _Saved:
-    # ASCII, because a state can hold neither NUL nor lone surrogates, and ids and tool calls may.
-    (fields,) = _RECORDS.write([record], joined(record.conversation_id))
-    return {"record": json.dumps(fields), "replaced": json.dumps(replaced)}
-
-
-def _record(saved: _Saved | None, session_id: SessionId) -> ConversationRecord:
+def _record(saved: object, session_id: SessionId) -> ConversationRecord:
     """Returns the record of a session.
 
     Raises:
         CorruptStateError: Another program wrote the state.
     """
-    try:
-        fields = json.loads((saved or {})["record"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise CorruptStateError("holds no record of a conversation", session_id=session_id) from error
-    return _RECORDS.read([fields], session_id)[0]
+    return _RECORDS.read_text(saved.get("record") if isinstance(saved, dict) else None, session_id)
