@@ -186,7 +186,7 @@ class StoredSession(SessionABC):
 
         async def replace_suffix(start: int, output: list[TResponseInputItem]) -> bool:
             suffix = Suffix(self._manager, self._key, self._owner_id)
-            return await settled(suffix.replace(seen[start:], output, prune_prefix))
+            return await settled(suffix.replace(read, start, output, prune_prefix))
 
         return _Snapshot(_data(seen), len(seen) == (read.item_count or 0), replace_suffix)
 

@@ -31,18 +31,24 @@ class Suffix:
         self._owner_id = owner_id
 
     async def replace(
-        self, suffix: Sequence[Item[Any]], output: Sequence[Any], pruned: Callable[[Any], bool] | None
+        self,
+        read: SessionResult[None, Any],
+        start: int,
+        output: Sequence[Any],
+        pruned: Callable[[Any], bool] | None,
     ) -> bool:
         """Replaces items, and removes old ones before them, at once. False: the items have changed since.
 
         Args:
-            suffix: The newest items, as they were read.
+            read: The result that has the newest items.
+            start: The index of the first of its items that is replaced.
             output: What takes their place.
             pruned: Which of the oldest items are removed, up to the first that is not; None: none.
         """
-        # Compared once more, because an item that was redacted in its place counts as unchanged for `unchanged_since`.
-        read = await self._chats.get_items(self._session_id, last=len(suffix), owner_id=self._owner_id)
-        if not suffix or tuple(suffix) != found(read):
+        suffix = read.items[start:]
+        # Compared, because an item that was redacted in its place counts as unchanged for `unchanged_since`.
+        there = await self._chats.get_items(self._session_id, last=len(suffix), owner_id=self._owner_id)
+        if not suffix or suffix != found(there):
             return False
         after, chats = suffix[0].position - 1, self._chats
         if pruned is not None and (removed := await self._oldest(suffix[0].position, pruned)):

@@ -9,6 +9,10 @@ _SQLITE = "tests/memory/test_session.py"
 _ASYNC_SQLITE = "tests/extensions/memory/test_async_sqlite_session.py"
 _SQLALCHEMY = "tests/extensions/memory/test_sqlalchemy_session.py"
 _ENCRYPTED = "tests/extensions/memory/test_encrypt_session.py"
+_SUFFIX = "tests/memory/test_compaction_suffix.py"
+_SQLALCHEMY_SUFFIX = "tests/memory/test_sqlalchemy_compaction.py"
+_COMPACTION = "tests/memory/test_openai_responses_compaction_session.py"
+_RESUME = "tests/test_run_impl_resume_paths.py"
 
 _CONNECTIONS = "looks at the connections, locks and threads of SQLiteSession"
 _SCHEMA = "reads or breaks the tables of the SDK's own store"
@@ -18,6 +22,8 @@ _CLOSED = (
 )
 _ENGINE = "is about the engine that SQLAlchemySession exposes"
 _SQLITE_ONLY = "is about what EncryptedSession promises for SQLiteSession alone, which it knows by its type"
+
+_LIST = "reads the private list of SimpleListSession"
 
 LEFT_OUT: Final[Mapping[str, Mapping[str, str]]] = {
     _SQLITE: {
@@ -96,5 +102,27 @@ LEFT_OUT: Final[Mapping[str, Mapping[str, str]]] = {
         "test_encrypted_pop_authentication_is_atomic_with_concurrent_mutations": _SQLITE_ONLY,
         "test_encrypted_pop_wrong_key_preserves_row_identity": _SQLITE_ONLY,
         "test_encrypted_pop_cancellation_waits_for_authentication_rollback": _SQLITE_ONLY,
+    },
+    _SUFFIX: {
+        "test_suffix_transaction_rolls_back_failed_insert": _SCHEMA,
+        "test_cancelled_suffix_transaction_settles_before_newer_append": _FAKED,
+        "test_failed_encrypted_suffix_transaction_preserves_original_tokens": _SCHEMA,
+    },
+    _SQLALCHEMY_SUFFIX: {
+        "test_encrypted_prefix_cleanup_is_atomic[file-True": _SCHEMA,
+        "test_encrypted_prefix_cleanup_is_atomic[memory-True": _SCHEMA,
+        "test_replacement_uses_timestamp_order_not_id_order": _SCHEMA,
+        "test_cancelled_replacement_settles_before_other_instance_append": _FAKED,
+        "test_failed_replacement_preserves_history_during_other_instance_access": _FAKED,
+        "test_parent_constraint_rejection_propagates": _SCHEMA,
+    },
+    _COMPACTION: {
+        "TestOpenAIResponsesCompactionSession::test_settled_pop_failure_invalidates_response_chain": _CONNECTIONS,
+        "TestOpenAIResponsesCompactionSession::test_settled_clear_failure_invalidates_response_chain": _CONNECTIONS,
+        "TestOpenAIResponsesCompactionSession::"
+        "test_run_compaction_restores_history_when_cancelled_again_during_restore": _LIST,
+    },
+    _RESUME: {
+        "test_handoff_resume_after_cancelled_compaction_commits": _FAKED,
     },
 }

@@ -10,7 +10,6 @@ import os
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
-from weakref import WeakKeyDictionary
 
 import agents
 import agents.extensions.memory.async_sqlite_session
@@ -26,7 +25,6 @@ from sessionstore.integrations.openai_agents import StoredSession
 
 _URL = os.environ["STORED_IN_PLACE_URL"]
 _STORAGE: StorageProvider = MemoryStorageProvider() if _URL == "memory://" else open_storage(_URL)
-_NAMESPACES: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
 _ALL = 2**31 - 1
 
 
@@ -72,9 +70,9 @@ class InPlaceOfSQLAlchemy(StoredSession):
         messages_table: str = "",
         session_settings: SessionSettings | dict[str, Any] | None = None,
     ) -> None:
-        url = str(engine.url)
         self.engine = engine
-        namespace = _NAMESPACES.setdefault(engine, _fresh()) if ":memory:" in url else url[-255:]
+        file = engine.url.database
+        namespace = vars(engine.sync_engine).setdefault("in_place", _fresh()) if file == ":memory:" else file[-255:]
         super().__init__(session_id, _STORAGE, namespace=namespace, session_settings=session_settings)
 
     @classmethod
