@@ -13,6 +13,7 @@ KEEPERS: Final[dict[str, str]] = {
     "sessionstore-document": "document:DocumentConversations",
     "psycopg": "raw:RawConversations",
     "openai-agents": "openai_agents:OpenAIAgentsConversations",
+    "sessionstore-openai-agents": "library_openai_agents:LibraryOpenAIAgentsConversations",
     "google-adk": "google_adk:GoogleAdkConversations",
     "sessionstore-google-adk": "library_google_adk:LibraryGoogleAdkConversations",
     "langgraph-saver": "langgraph_saver:LangGraphConversations",
