@@ -87,7 +87,7 @@ def _made(framework: Framework, bound: Bound) -> Path:
         return python
     MADE.mkdir(exist_ok=True)
     subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
-    pip(python, "install", "--quiet", *framework.pip, *requirements)
+    pip(python, "install", "--quiet", "--no-compile", *framework.pip, *requirements)
     stamp.write_text(state, encoding="utf-8")
     return python
 
