@@ -53,15 +53,14 @@ class Connections:
         self, pool: LoopPool, mode: Mode, driver: Driver, limits: Limits, *, owned: bool, file: Path | None = None
     ) -> None:
         self._file = None if file is None else OpenedFile(file)
-        self._returned = asyncio.Event()
-        self._mode, self._driver, self._limits = mode, driver, limits
+        self._returned, self._loop = asyncio.Event(), asyncio.get_running_loop()
+        self._driver, self._limits, self._owned = driver, limits, owned
         self._remains = Remains(self, pool, mode)
         self._idle = self._remains.leases
         self._generation, self._suspected = 0, -inf
         self._endings = Endings(pool, mode, driver)
         self._maker = Maker(pool, mode, driver, self._endings, owned=owned)
         self.readers = Readers(driver)
-        self._owned = owned
         self._scarce = Scarce((*driver.errors, OSError), self._idle, self._endings.drop)
         self._most_idle = most_idle(pool()) if owned else 0
         self._closed = self.inherited = False
@@ -88,8 +87,7 @@ class Connections:
         while True:
             while self._idle:
                 lease = self._idle.pop()
-                now = monotonic()
-                if lease.rested + self._limits.idle_seconds < now:
+                if lease.rested + self._limits.idle_seconds < monotonic():
                     self._endings.drop([lease])
                 elif lease.rested > self._suspected or await self._answers(lease):
                     self._scarce.used += 1
@@ -129,18 +127,18 @@ class Connections:
         lease.rested = monotonic()
         try:
             await self._put(lease)
+        except GeneratorExit:
+            self.leave(lease)
+            raise
         finally:
-            self._in_use.discard(lease)
-            self._returned.set()
+            self._over(lease)
 
     async def _put(self, lease: Lease) -> None:
-        if self._closed and self._owned:
-            self._scarce.used -= 1
-            await to_its_end(self._endings.close([lease]))  # the pool is disposed of, or will be in a moment
-        elif lease.generation != self._generation:
+        ended = self._closed and self._owned  # the pool is disposed of, or will be in a moment
+        if not ended and lease.generation != self._generation:
             await self.discard(lease, lost=False)
-        elif self._scarce.leaves_one():
-            self._scarce.used -= 1  # other processes may have no connection, and get the place of this one
+        elif ended or self._scarce.leaves_one():  # other processes may have no connection, and get this place
+            self._scarce.used -= 1
             await to_its_end(self._endings.close([lease]))
         elif self._scarce.hand_over(lease):
             return
@@ -167,8 +165,7 @@ class Connections:
         self._scarce.used -= 1
         # Only once: connections of one generation fail together.
         others = others and lease.generation == self._generation
-        if others:
-            self._generation += 1
+        self._generation += others
         if lost or others:
             lease.outdate_pool()
         # Also if the operation is cancelled meanwhile: closing sends a message to the server, which may take time.
@@ -176,9 +173,11 @@ class Connections:
             if lost:
                 self._end_transaction(lease)
             await to_its_end(self._endings.close([lease, *(self._remains.take_all() if lost or others else ())]))
+        except GeneratorExit:
+            self.leave(lease)
+            raise
         finally:
-            self._in_use.discard(lease)
-            self._returned.set()
+            self._over(lease)
             self._scarce.free_place()
 
     async def part(self, lease: Lease, left: Left) -> bool:
@@ -209,8 +208,7 @@ class Connections:
 
     async def close(self) -> None:
         """Gives idle connections back to the pool. Our own connections in use are closed when they are given back."""
-        self._closed = True
-        self._most_idle = 0
+        self._closed, self._most_idle = True, 0
         self._scarce.close()
         await self._endings.cancel()
         for lease in self._remains.take_all():
@@ -225,25 +223,28 @@ class Connections:
 
     def abandon(self) -> None:
         """Closes the connections after their loop was closed, without the loop."""
-        self._closed = True
-        self._most_idle = 0
+        self._closed, self._most_idle = True, 0
         self._endings.abandon()
         leases = [*self._remains.take_all(), *self._in_use]
         self._in_use.clear()
         for lease in leases:
-            self._mode.sever(lease.driver)
-            lease.let_go()
+            self._endings.sever(lease)
         self._maker.abandon()
 
     def leave(self, lease: Lease) -> None:
         """Forgets a connection in the middle of an operation whose loop or process is gone."""
         if lease in self._in_use and not self.inherited:
-            self._give_up(lease)
-            self._mode.sever(lease.driver)
+            self._in_use.discard(lease)
+            self._endings.sever(lease)
+
+    def _over(self, lease: Lease) -> None:
+        self._in_use.discard(lease)
+        if not self._loop.is_closed():
+            self._returned.set()
 
     def disown(self) -> None:
         """Leaves all connections alone from now on: this process is a child, and they belong to its parent."""
-        self.inherited = True
+        self.inherited = self._maker.inherited = True
 
     async def _answers(self, lease: Lease) -> bool:
         """Whether a suspicious connection answers at once. If not, all suspicious connections are replaced."""
@@ -268,14 +269,13 @@ class Connections:
 
     def _end_transaction(self, lease: Lease) -> None:
         """Ends the transaction of a lost connection. The server may notice late, and keeps rows locked until then."""
-        if not self._closed:
+        if self._loop.is_running() and not self._closed:
             self._endings.end_transaction(lease)
 
     def _give_up(self, lease: Lease) -> None:
         """Gives back the place in the pool of a connection that another task closes."""
         lease.let_go()
-        self._in_use.discard(lease)
-        self._returned.set()
+        self._over(lease)
         self._scarce.used -= 1
         self._scarce.free_place()
 

@@ -11,7 +11,13 @@ from typing import Any, TypeAlias
 import psycopg
 import pytest
 
-from sessionstore import SessionManager, SqlStorageProvider, StorageUnavailableError, open_storage
+from sessionstore import (
+    SessionManager,
+    SqlStorageProvider,
+    StorageUnavailableError,
+    UpdateOutcomeUnknownError,
+    open_storage,
+)
 from tests.support.bystander import dsn, locked, until
 from tests.support.documents import Chat, increment, new_chat
 from tests.support.postgres import Database
@@ -114,8 +120,10 @@ async def test_a_wait_for_a_held_row_ends_with_nothing_written(
     with locked(postgres, *names):
         calls = [EDITING[way](chats, name, timedelta(seconds=0.8 + at / 20)) for at, name in enumerate(names)]
         told = await asyncio.gather(*calls, return_exceptions=True)
-    assert [type(it) for it in told] == [StorageUnavailableError] * len(names)
-    assert all("nothing was written" in str(it) for it in told)
+    # Updates are tried in single statements, and a time that is up in the middle of one is told as unknown.
+    known = [it for it in told if not (way.startswith("update") and isinstance(it, UpdateOutcomeUnknownError))]
+    assert known
+    assert all(type(it) is StorageUnavailableError and "nothing was written" in str(it) for it in known)
     await until(postgres, _QUIET)
     for name in names:
         read = await chats.get_session(name, last_items=9)
