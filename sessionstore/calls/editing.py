@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import timedelta
 from time import monotonic
 from typing import Any
@@ -17,6 +18,7 @@ from ..errors import (
     ItemNotFoundError,
     SessionConflictError,
     SessionNotFoundError,
+    SessionStoreError,
 )
 from ..ids import SessionId
 from ..session import I, Item, SessionResult, T
@@ -164,9 +166,10 @@ class Editing(Kind[T, I]):
             timeout: How long to wait for the storage; None: for as long as it takes.
 
         Returns:
-            The new item, as the only one of ``result.items``; none if another caller has removed it by now. Or an error
-            in the result: ItemNotFoundError (the log has no item at the position, or had one that was removed),
-            SessionNotFoundError (absent or expired), InvalidSessionIdError, or InvalidStateError (the item).
+            The new item, as the only one of ``result.items``; none if another caller has removed it by now, or if the
+            storage failed after the item was replaced. Or an error in the result: ItemNotFoundError (the log has no
+            item at the position, or had one that was removed), SessionNotFoundError (absent or expired),
+            InvalidSessionIdError, or InvalidStateError (the item).
 
         Raises:
             ConfigurationError: An argument is invalid.
@@ -187,7 +190,10 @@ class Editing(Kind[T, I]):
             return results.failure(key.session_id, ItemNotFoundError(key.session_id, position=at))
         window = Window(name, 1, after=at - 1, before=at + 1, state=False)
         looking = self._storage.get(key, touch=False, window=window)
-        found = await in_time(time_left(timeout, began), looking, writing=False)
+        found = None
+        # The item is replaced. An error of this look would tell that nothing was written.
+        with suppress(SessionStoreError):
+            found = await in_time(time_left(timeout, began), looking, writing=False)
         stored = () if found is None or found.summary.created_at != edited.summary.created_at else found.items
         return results.read(edited.summary, lambda: (None, tuple(Item(at, copy, it.created_at) for it in stored)))
 

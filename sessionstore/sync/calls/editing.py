@@ -127,9 +127,10 @@ class Editing(Kind[T, I]):
             timeout: How long to wait for the storage; None: for as long as it takes.
 
         Returns:
-            The new item, as the only one of ``result.items``; none if another caller has removed it by now. Or an error
-            in the result: ItemNotFoundError (the log has no item at the position, or had one that was removed),
-            SessionNotFoundError (absent or expired), InvalidSessionIdError, or InvalidStateError (the item).
+            The new item, as the only one of ``result.items``; none if another caller has removed it by now, or if the
+            storage failed after the item was replaced. Or an error in the result: ItemNotFoundError (the log has no
+            item at the position, or had one that was removed), SessionNotFoundError (absent or expired),
+            InvalidSessionIdError, or InvalidStateError (the item).
 
         Raises:
             ConfigurationError: An argument is invalid.
