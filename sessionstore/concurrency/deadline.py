@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 
 from ..errors import StorageUnavailableError, UpdateOutcomeUnknownError
 from .forks import born
-from .tasks import Held, quiet
+from .tasks import quiet
 
 R = TypeVar("R")
 
@@ -37,7 +37,7 @@ async def within(
         UpdateOutcomeUnknownError: The time is up in the middle of a write.
     """
     process = born()
-    task = quiet(asyncio.ensure_future(Held(call)))
+    task = quiet(asyncio.ensure_future(call))
     try:
         done, _ = await asyncio.wait([task], timeout=timeout.total_seconds())
     except asyncio.CancelledError:
@@ -75,7 +75,7 @@ async def while_wanted(running: Coroutine[Any, Any, None], wanted: Callable[[], 
     """
     process = born()
     try:
-        task = quiet(asyncio.ensure_future(Held(running)))
+        task = quiet(asyncio.ensure_future(running))
     except Exception:  # a task factory may raise anything
         running.close()
         raise

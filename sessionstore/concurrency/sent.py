@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Final
 
@@ -105,8 +105,7 @@ def noting(sent: Sent) -> Generator[None]:
     try:
         yield
     finally:
-        with suppress(ValueError):  # the loop of the call was closed, and the call is freed in another context
-            _SENT.reset(before)
+        _SENT.reset(before)
 
 
 def noted() -> Sent | None:

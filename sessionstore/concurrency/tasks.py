@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Generator
 from contextlib import suppress
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 R = TypeVar("R")
 
@@ -17,47 +17,6 @@ def quiet(task: asyncio.Task[R]) -> asyncio.Task[R]:
     with suppress(AttributeError):  # a task of a service's task factory need not have it
         task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001  # pyright: ignore[reportAttributeAccessIssue]
     return task
-
-
-class Held(Coroutine[Any, Any, R]):
-    """A coroutine that prints nothing if its event loop is closed before it begins.
-
-    Python warns where such a coroutine is freed. So it is kept from the garbage collector, and closed.
-
-    Args:
-        running: The coroutine.
-        sure: Whether it begins also if its task is cancelled before, as asyncio.run() cancels all tasks.
-    """
-
-    def __init__(self, running: Coroutine[Any, Any, R], *, sure: bool = False) -> None:
-        self._running = running
-        self._sure = sure
-        self.__qualname__: str = getattr(running, "__qualname__", type(self).__qualname__)  # asyncio shows it
-        _UNBEGUN[id(running)] = running
-
-    def send(self, value: Any, /) -> Any:
-        _UNBEGUN.pop(id(self._running), None)
-        return self._running.send(value)
-
-    def throw(self, kind: Any, value: Any = None, traceback: Any = None, /) -> Any:
-        unbegun = _UNBEGUN.pop(id(self._running), None) is not None
-        if unbegun and self._sure and isinstance(kind if value is None else value, asyncio.CancelledError):
-            return self._running.send(None)
-        return self._running.throw(kind) if value is None else self._running.throw(kind, value, traceback)
-
-    def close(self) -> None:
-        if _UNBEGUN.pop(id(self._running), None) is not None:
-            self._running.close()
-
-    def __await__(self) -> Generator[Any, Any, R]:
-        raise NotImplementedError  # only a task runs it
-
-    def __del__(self) -> None:
-        self.close()
-
-
-_UNBEGUN: Final[dict[int, Coroutine[Any, Any, Any]]] = {}
-"""The coroutines that have not begun, by their id."""
 
 
 class Lazy(Coroutine[Any, Any, R]):

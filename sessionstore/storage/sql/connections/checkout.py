@@ -53,14 +53,15 @@ class Connections:
         self, pool: LoopPool, mode: Mode, driver: Driver, limits: Limits, *, owned: bool, file: Path | None = None
     ) -> None:
         self._file = None if file is None else OpenedFile(file)
-        self._returned, self._loop = asyncio.Event(), asyncio.get_running_loop()
-        self._driver, self._limits, self._owned = driver, limits, owned
+        self._returned = asyncio.Event()
+        self._mode, self._driver, self._limits = mode, driver, limits
         self._remains = Remains(self, pool, mode)
         self._idle = self._remains.leases
         self._generation, self._suspected = 0, -inf
         self._endings = Endings(pool, mode, driver)
         self._maker = Maker(pool, mode, driver, self._endings, owned=owned)
         self.readers = Readers(driver)
+        self._owned = owned
         self._scarce = Scarce((*driver.errors, OSError), self._idle, self._endings.drop)
         self._most_idle = most_idle(pool()) if owned else 0
         self._closed = self.inherited = False
@@ -87,7 +88,8 @@ class Connections:
         while True:
             while self._idle:
                 lease = self._idle.pop()
-                if lease.rested + self._limits.idle_seconds < monotonic():
+                now = monotonic()
+                if lease.rested + self._limits.idle_seconds < now:
                     self._endings.drop([lease])
                 elif lease.rested > self._suspected or await self._answers(lease):
                     self._scarce.used += 1
@@ -127,18 +129,18 @@ class Connections:
         lease.rested = monotonic()
         try:
             await self._put(lease)
-        except GeneratorExit:
-            self.leave(lease)
-            raise
         finally:
-            self._over(lease)
+            self._in_use.discard(lease)
+            self._returned.set()
 
     async def _put(self, lease: Lease) -> None:
-        ended = self._closed and self._owned  # the pool is disposed of, or will be in a moment
-        if not ended and lease.generation != self._generation:
-            await self.discard(lease, lost=False)
-        elif ended or self._scarce.leaves_one():  # other processes may have no connection, and get this place
+        if self._closed and self._owned:
             self._scarce.used -= 1
+            await to_its_end(self._endings.close([lease]))  # the pool is disposed of, or will be in a moment
+        elif lease.generation != self._generation:
+            await self.discard(lease, lost=False)
+        elif self._scarce.leaves_one():
+            self._scarce.used -= 1  # other processes may have no connection, and get the place of this one
             await to_its_end(self._endings.close([lease]))
         elif self._scarce.hand_over(lease):
             return
@@ -165,7 +167,8 @@ class Connections:
         self._scarce.used -= 1
         # Only once: connections of one generation fail together.
         others = others and lease.generation == self._generation
-        self._generation += others
+        if others:
+            self._generation += 1
         if lost or others:
             lease.outdate_pool()
         # Also if the operation is cancelled meanwhile: closing sends a message to the server, which may take time.
@@ -173,11 +176,9 @@ class Connections:
             if lost:
                 self._end_transaction(lease)
             await to_its_end(self._endings.close([lease, *(self._remains.take_all() if lost or others else ())]))
-        except GeneratorExit:
-            self.leave(lease)
-            raise
         finally:
-            self._over(lease)
+            self._in_use.discard(lease)
+            self._returned.set()
             self._scarce.free_place()
 
     async def part(self, lease: Lease, left: Left) -> bool:
@@ -208,7 +209,8 @@ class Connections:
 
     async def close(self) -> None:
         """Gives idle connections back to the pool. Our own connections in use are closed when they are given back."""
-        self._closed, self._most_idle = True, 0
+        self._closed = True
+        self._most_idle = 0
         self._scarce.close()
         await self._endings.cancel()
         for lease in self._remains.take_all():
@@ -223,28 +225,25 @@ class Connections:
 
     def abandon(self) -> None:
         """Closes the connections after their loop was closed, without the loop."""
-        self._closed, self._most_idle = True, 0
+        self._closed = True
+        self._most_idle = 0
         self._endings.abandon()
         leases = [*self._remains.take_all(), *self._in_use]
         self._in_use.clear()
         for lease in leases:
-            self._endings.sever(lease)
+            self._mode.sever(lease.driver)
+            lease.let_go()
         self._maker.abandon()
 
     def leave(self, lease: Lease) -> None:
         """Forgets a connection in the middle of an operation whose loop or process is gone."""
         if lease in self._in_use and not self.inherited:
-            self._in_use.discard(lease)
-            self._endings.sever(lease)
-
-    def _over(self, lease: Lease) -> None:
-        self._in_use.discard(lease)
-        if not self._loop.is_closed():
-            self._returned.set()
+            self._give_up(lease)
+            self._mode.sever(lease.driver)
 
     def disown(self) -> None:
         """Leaves all connections alone from now on: this process is a child, and they belong to its parent."""
-        self.inherited = self._maker.inherited = True
+        self.inherited = True
 
     async def _answers(self, lease: Lease) -> bool:
         """Whether a suspicious connection answers at once. If not, all suspicious connections are replaced."""
@@ -269,13 +268,14 @@ class Connections:
 
     def _end_transaction(self, lease: Lease) -> None:
         """Ends the transaction of a lost connection. The server may notice late, and keeps rows locked until then."""
-        if self._loop.is_running() and not self._closed:
+        if not self._closed:
             self._endings.end_transaction(lease)
 
     def _give_up(self, lease: Lease) -> None:
         """Gives back the place in the pool of a connection that another task closes."""
         lease.let_go()
-        self._over(lease)
+        self._in_use.discard(lease)
+        self._returned.set()
         self._scarce.used -= 1
         self._scarce.free_place()
 

@@ -12,13 +12,12 @@ from typing import Any, Final
 from sqlalchemy.util import greenlet_spawn
 
 from ....concurrency.forks import born
-from ....concurrency.tasks import Held, quiet
+from ....concurrency.tasks import quiet
 from ..drivers.driver import Driver
 from .bounded import Left, ended
 from .engine import CONNECT_SECONDS
 from .lease import Lease, ask_beside
 from .modes import Mode
-from .pool_calls import kept
 from .pools import LoopPool
 
 _INHERITED: Final[list[Lease]] = []
@@ -72,11 +71,6 @@ class Endings:
             lease.let_go()
             self._driver.drop(lease.driver)
 
-    def sever(self, lease: Lease) -> None:
-        """Closes a connection without its loop, unless it was given back to the pool a moment before."""
-        if lease.let_go():
-            self._mode.sever(lease.driver)
-
     def cut_off(self, lease: Lease, left: Left) -> asyncio.Task[bool]:
         """Cancels the statement that was left on a connection, and closes the connection, in a task.
 
@@ -101,7 +95,7 @@ class Endings:
 
     def beside(self, running: Coroutine[Any, Any, bool]) -> asyncio.Task[bool]:
         """Runs a coroutine that no call waits for, in a task that ends with the connections."""
-        task = quiet(asyncio.get_running_loop().create_task(Held(running), context=Context()))
+        task = quiet(asyncio.get_running_loop().create_task(running, context=Context()))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
@@ -125,7 +119,7 @@ class Endings:
             _INHERITED.append(lease)  # this is a child, and the connection belongs to its parent
             return
         try:
-            await kept(greenlet_spawn(part), to_its_end=True)
+            await greenlet_spawn(part)
         except Exception as error:  # noqa: BLE001  # an event may raise anything
             self.drop([lease])
             _LOG.warning(

@@ -13,11 +13,10 @@ from sqlalchemy.util import greenlet_spawn
 from ....concurrency.deadline import ended as waited_for
 from ....concurrency.forks import born
 from ....concurrency.sent import Sent
-from ....concurrency.tasks import Held, quiet
+from ....concurrency.tasks import quiet
 from ..drivers.driver import Driver, Row
 from ..drivers.prepared import Prepared
 from ..statements.rows import of_first_shape
-from .pool_calls import kept
 
 R = TypeVar("R")
 
@@ -90,20 +89,13 @@ class Lease:
         """Gives the connection back to the pool."""
         self.pooled.close()
 
-    def let_go(self) -> bool:
-        """Gives the place in the pool back, and leaves the connection open. Waits for nothing.
-
-        Returns:
-            Whether the connection is ours. If not, it was given back to the pool or closed already.
-        """
+    def let_go(self) -> None:
+        """Gives the place in the pool back, and leaves the connection open. Waits for nothing."""
         pooled: Any = self.pooled
-        if not pooled.is_valid:
-            return False
-        if not pooled.is_detached:
+        if pooled.is_valid and not pooled.is_detached:
             pooled.detach()
             # There is no public name. Otherwise the garbage collector would close the connection through the loop.
             pooled._finalizer.detach()  # noqa: SLF001
-        return True
 
     def outdate_pool(self) -> None:
         """Makes the pool replace all connections that it has now, each when it is asked for next."""
@@ -126,7 +118,7 @@ async def ask_beside(pool: Any, driver: Driver, sql: str) -> Sequence[Row]:
         sql: The query.
     """
     another = pool.recreate()
-    pooled = await of_pool(greenlet_spawn(another.connect))
+    pooled = await of_pool(another)
     try:
         return await driver.fetch(pooled.driver_connection, sql, ())
     finally:
@@ -135,10 +127,10 @@ async def ask_beside(pool: Any, driver: Driver, sql: str) -> Sequence[Row]:
         await greenlet_spawn(another.dispose)
 
 
-async def of_pool(connecting: Coroutine[Any, Any, R]) -> R:
-    """Waits for a call of a pool that checks a connection out."""
+async def of_pool(pool: Any) -> Any:
+    """Checks a connection out of a pool."""
     try:
-        return await kept(connecting)
+        return await greenlet_spawn(pool.connect)
     except asyncio.CancelledError as error:
         # psycopg does not close a connection that it was making. The error, its frames and the connection refer to each
         # other, so the server would keep the connection until the next garbage collection.
@@ -168,7 +160,7 @@ def most_idle(pool: Any) -> int:
 async def to_its_end(running: Coroutine[Any, Any, R]) -> R:
     """Waits for the end of a coroutine also if the caller is cancelled, and raises the cancellation afterwards."""
     process = born()
-    task = quiet(asyncio.ensure_future(Held(running, sure=True)))
+    task = quiet(asyncio.ensure_future(running))
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:

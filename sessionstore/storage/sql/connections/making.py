@@ -18,7 +18,6 @@ from .endings import Endings
 from .engine_options import unusable
 from .lease import Lease, of_pool, to_its_end
 from .modes import Mode
-from .pool_calls import free_place
 from .pools import LoopPool, belongs_to, died_with_its_loop, idle, made_in
 from .preparing import check_shared, prepare
 
@@ -27,7 +26,6 @@ class Maker:
     """Makes the connections of one event loop, and closes what the pool of that loop still has.
 
     Attributes:
-        inherited: Whether this is a forked child, and all connections belong to its parent.
         known: The errors that a driver, SQLAlchemy or this library raises, and not the code of a service.
 
     Args:
@@ -45,9 +43,6 @@ class Maker:
         self._endings = endings
         self._owned = owned
         self._made: WeakSet[Any] = WeakSet()
-        self._connecting: dict[int, tuple[Any, Any]] = {}
-        self._preparing: set[Lease] = set()
-        self.inherited = False
 
     async def make(self) -> Lease:
         """Takes a connection out of the pool, and makes it ready.
@@ -62,7 +57,7 @@ class Maker:
         if isinstance(pool, StaticPool) and not self._owned:
             check_shared(pool, self._mode)
         try:
-            lease = Lease(pool, await self._connected(pool))
+            lease = Lease(pool, await of_pool(pool))
             if not self._pool.made and not made_in(asyncio.get_running_loop(), lease.driver):
                 await greenlet_spawn(lease.close)
                 self._pool.leave()
@@ -82,36 +77,14 @@ class Maker:
                 f"(say row_factory or cursor_factory) raised {type(error).__name__}; the cause has the details"
             ) from error
         self._made.add(lease.driver)
-        self._preparing.add(lease)
         try:
             await prepare(lease, self._mode)
         except GeneratorExit:
-            if lease in self._preparing and not self.inherited:
-                self._endings.sever(lease)
             raise  # nothing can be waited for
         except BaseException:
             await to_its_end(self._endings.close([lease]))
             raise
-        finally:
-            self._preparing.discard(lease)
         return lease
-
-    async def _connected(self, pool: Any) -> Any:
-        """Checks a connection out of the pool. If the loop is closed meanwhile, the place in the pool is given back."""
-        connecting = greenlet_spawn(pool.connect)
-        self._connecting[id(connecting)] = (pool, connecting)
-        try:
-            return await of_pool(connecting)
-        except GeneratorExit:
-            self._let_go(id(connecting))
-            raise
-        finally:
-            self._connecting.pop(id(connecting), None)
-
-    def _let_go(self, number: int) -> None:
-        pool, connecting = self._connecting.pop(number, (None, None))
-        if connecting is not None and not self.inherited:
-            free_place(pool, connecting)
 
     async def close_pooled(self) -> None:
         """Closes the idle connections of the pool. Later calls get new ones."""
@@ -133,11 +106,6 @@ class Maker:
 
     def abandon(self) -> None:
         """Closes connections of a loop that was closed, without the loop."""
-        for lease in self._preparing:
-            self._endings.sever(lease)
-        self._preparing.clear()
-        for number in list(self._connecting):
-            self._let_go(number)
         if self._pool.made:
             for driver in list(self._made):
                 self._mode.sever(driver)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import socket
 import sqlite3
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from functools import partial
 from importlib import import_module
 from typing import Any, Final, Protocol
@@ -141,8 +138,6 @@ class AsyncpgMode:
 
     def sever(self, driver: Any) -> None:
         if not driver._loop.is_closed():  # noqa: SLF001
-            if not driver._loop.is_running():  # noqa: SLF001
-                _hang_up(driver._transport)  # noqa: SLF001  # the loop may never close the socket
             driver.terminate()
             return
         # terminate() and the transport need the loop, which is closed. So the socket is closed directly.
@@ -217,14 +212,6 @@ def _is_utf8(encoding: str | None) -> bool:
     # PgBouncer reports the client's encoding as the client spelled it, and asyncpg puts it in quotes.
     name = "UTF8" if encoding is None else encoding.strip("'").upper().replace("-", "").replace("_", "")
     return name in ("UTF8", "UNICODE")
-
-
-def _hang_up(transport: Any) -> None:
-    """Tells the server that a connection is over, and leaves its socket to the transport."""
-    found = None if transport is None else transport.get_extra_info("socket")
-    if found is not None and found.fileno() >= 0:
-        with suppress(OSError), socket.socket(fileno=os.dup(found.fileno())) as same:
-            same.shutdown(socket.SHUT_RDWR)
 
 
 class _Nobody:

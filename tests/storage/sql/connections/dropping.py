@@ -12,7 +12,6 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Coroutine, Mapping
-from contextlib import suppress
 from typing import Any, Final
 
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -184,36 +183,6 @@ def in_calls(*, closed: bool) -> Callable[[str, str], None]:
     return ends
 
 
-def run_ended(way: str, url: str) -> None:
-    """asyncio.run() in a thread ends with an exception while calls are under way. The storage is used again then."""
-    storage, engine = opened(way, url)
-    sessions = SessionManager(new_chat, storage, "drops")
-
-    async def caller(at: int) -> None:
-        while True:
-            (await sessions.create_session(f"s{at % 7}")).unwrap()
-            (await sessions.update_session(f"s{at % 7}", increment)).unwrap()
-
-    async def fails(seconds: float) -> None:
-        callers = [asyncio.create_task(caller(at)) for at in range(CALLERS)]
-        await asyncio.wait(callers, timeout=seconds)
-        raise LookupError
-
-    def run(seconds: float) -> None:
-        with suppress(LookupError):
-            asyncio.run(fails(seconds))
-
-    for seconds in (0.01, 0.05, 0.2):
-        thread = threading.Thread(target=run, args=(seconds,))
-        thread.start()
-        thread.join()
-        gc.collect()
-        asyncio.run(traffic(storage))
-    asyncio.run(storage.close())
-    if engine is not None:
-        asyncio.run(engine.dispose())
-
-
 _KEPT: Final[list[object]] = []
 
 MODES: Final[Mapping[str, Callable[[str, str], None]]] = {
@@ -225,7 +194,6 @@ MODES: Final[Mapping[str, Callable[[str, str], None]]] = {
     "child_exits": child_exits,
     "closed_in_calls": in_calls(closed=True),
     "stopped_in_calls": in_calls(closed=False),
-    "run_ended": run_ended,
     "child_exits_in_calls": child_exits_in_calls,
 }
 
