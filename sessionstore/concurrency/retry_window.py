@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from time import monotonic
 from typing import Final, TypeVar
 
-from ..errors import StorageUnavailableError, UpdateOutcomeUnknownError
+from ..errors import SchemaError, StorageError, StorageUnavailableError, UpdateOutcomeUnknownError
 
 R = TypeVar("R")
 
@@ -43,7 +43,7 @@ async def until_told(attempt: Callable[[], Awaitable[R]]) -> R:
     """Retries an operation whose answer was lost. The operation itself must find out whether it was done before.
 
     Raises:
-        UpdateOutcomeUnknownError: The storage did not answer within the retry window.
+        UpdateOutcomeUnknownError: The storage did not answer within the retry window, or failed otherwise.
     """
     window: RetryWindow | None = None
     lost: UpdateOutcomeUnknownError | None = None
@@ -55,6 +55,10 @@ async def until_told(attempt: Callable[[], Awaitable[R]]) -> R:
         except StorageUnavailableError:
             if lost is None:
                 raise
+        except (StorageError, SchemaError) as error:
+            if lost is None:
+                raise
+            raise lost from error  # it is still unknown whether the lost attempt landed
         window = window or RetryWindow()
         if window.over:
             raise lost

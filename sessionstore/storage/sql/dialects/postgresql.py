@@ -74,7 +74,8 @@ SELECT CAST(c.relname AS text) AS name,
     END AS hides,
     c.relkind IN ('r', 'p') AND EXISTS (SELECT FROM pg_catalog.pg_rewrite WHERE ev_class = c.oid) AS ruled,
     (
-        SELECT string_agg(CAST(attname AS text) || ' ' || format_type(atttypid, NULL), ',')
+        -- A session with quote_all_identifiers is told of "text" in quotes.
+        SELECT string_agg(CAST(attname AS text) || ' ' || replace(format_type(atttypid, NULL), '"', ''), ',')
         FROM pg_catalog.pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped
     ) AS columns
 FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
