@@ -45,7 +45,7 @@ _SLOW: Final = (
 )
 # Coverage doubles what Python computes. What these tests run of the library, others run too: tests/storage uses both
 # drivers, and tests/conformance goes on being measured on memory, SQLite and psycopg.
-_UNCOVERED: Final = ("tests/benchmarks/", "tests/input/test_flood.py", "tests/model/")
+_UNCOVERED: Final = ("tests/benchmarks/", "tests/input/test_flood.py")
 _REPEATED: Final = (
     "tests/conformance/",
     frozenset(
