@@ -25,9 +25,7 @@ def service(tmp_path: Path) -> Path:
 
 
 def _tested(service: Path, *arguments: str, url: str | None = None) -> str:
-    kept = {
-        name: value for name, value in os.environ.items() if not name.startswith(("SESSIONSTORE_", "PYTEST_"))
-    }
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("SESSIONSTORE_", "PYTEST_"))}
     environment = kept | ({} if url is None else {URL_VARIABLE: url})
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments],
