@@ -45,11 +45,6 @@ async def test_a_child_that_ends_the_loop_of_its_parent_in_the_middle_of_calls_d
     await assert_silent("dropping", "child_exits_in_calls", way, place)
 
 
-@pytest.mark.parametrize("place", ["psycopg", "asyncpg"], indirect=True)
-async def test_a_loop_that_is_closed_in_the_middle_of_calls_prints_nothing(place: str) -> None:
-    await assert_silent("dropping", "closed_in_calls", "open_storage", place)
-
-
 @pytest.mark.parametrize("way", WAYS)
 async def test_a_loop_that_is_stopped_in_the_middle_of_calls_prints_nothing(place: str, way: str) -> None:
     await assert_silent("dropping", "stopped_in_calls", way, place)
