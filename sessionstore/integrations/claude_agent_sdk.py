@@ -16,6 +16,7 @@ from ..session import SessionInfo, SessionResult
 from ..storage import StorageProvider
 from .keys import joined, prefix_of
 from .missing import missing_extra
+from .pages import pages
 
 try:
     from claude_agent_sdk import SessionStore, fold_session_summary
@@ -201,12 +202,9 @@ class StoredSessionStore(SessionStore):
 
     async def _listed(self, project_key: str) -> list[SessionSummaryEntry]:
         found: list[SessionInfo[_State]] = []
-        prefix, after = prefix_of(project_key), None
-        while True:
-            page = await self._sessions.list_sessions(prefix=prefix, limit=_LISTED, after=after, states=True)
+        listing = partial(self._sessions.list_sessions, prefix=prefix_of(project_key), limit=_LISTED, states=True)
+        async for page in pages(listing):
             found += page.sessions
-            if (after := page.next) is None:
-                break
         # Sorted here: pages in this order would miss sessions that are appended to meanwhile.
         found.sort(key=lambda info: info.metadata.updated_at)
         summaries: list[SessionSummaryEntry] = []

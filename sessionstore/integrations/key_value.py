@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Any, Final, SupportsFloat
 
 import orjson
@@ -17,6 +18,7 @@ from ..reaper import Reaper
 from ..storage import Document, Draft, Key, StorageProvider, Summary
 from .keys import joined, parts_of, prefix_of, whole
 from .missing import missing_extra
+from .pages import pages
 
 try:
     from key_value.aio.errors import DeserializationError, InvalidTTLError, SerializationError
@@ -185,13 +187,9 @@ class StoredKeyValue(
         return Draft(at, state, ttl=None, max_lifetime=lifetime, origin=origin)
 
     async def _listed(self, prefix: str) -> AsyncIterator[Summary]:
-        after: Any = None
-        while True:
-            page = await self._storage.list(self._namespace, prefix=prefix, limit=_PAGE, after=after)
+        async for page in pages(partial(self._storage.list, self._namespace, prefix=prefix, limit=_PAGE)):
             for summary in page.sessions:
                 yield summary
-            if (after := page.next) is None:
-                return
 
 
 def _text_of(value: Mapping[str, Any]) -> str:

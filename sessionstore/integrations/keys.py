@@ -53,14 +53,18 @@ def parts_of(name: str) -> list[str]:
     return ["" if part == _EMPTY else _ESCAPE.sub(_unescaped, part) for part in name.split("/")]
 
 
+def digest(text: str) -> str:
+    """The SHA-256 digest of a text in 43 characters that every id can hold."""
+    return base64.urlsafe_b64encode(sha256(text.encode("utf-8", "surrogatepass")).digest()).rstrip(b"=").decode()
+
+
 def _fitting(part: str) -> str:
     escaped = _escaped(part)
     if not escaped:
         return _EMPTY
     if len(escaped) <= _LONGEST:
         return escaped
-    digest = base64.urlsafe_b64encode(sha256(part.encode("utf-8", "surrogatepass")).digest()).rstrip(b"=")
-    return f"{escaped[:_KEPT]}~{digest.decode()}"
+    return f"{escaped[:_KEPT]}~{digest(part)}"
 
 
 def _escaped(part: str) -> str:

@@ -19,6 +19,7 @@ from ..storage import Order, StorageProvider
 from .chain import Link, chain_to, links_of
 from .keys import joined
 from .missing import missing_extra
+from .pages import pages
 from .plain import Plain
 
 try:
@@ -114,11 +115,10 @@ class StoredConversationStore(ConversationStore):
         order: Order = "key" if limit is None else "recent"
         most = _PAGE if limit is None else max(limit, _FEWEST_LISTED)
         listing = partial(self._chats.list_sessions, owner_id=_owner(scope), limit=most, order=order, states=True)
-        page = await listing()
-        found = [*page.sessions]
-        while limit is None and page.next is not None:
-            page = await listing(after=page.next)
-            found += page.sessions
+        if limit is None:
+            found = [info async for page in pages(listing) for info in page.sessions]
+        else:
+            found = [*(await listing()).sessions]
         # Both sorts are stable: of two with the same `updated_at`, the one that was created first comes first.
         found.sort(key=lambda info: info.metadata.created_at)
         records = [_record(info.state, info.session_id) for info in found]

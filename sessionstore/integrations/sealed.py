@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any, Final, TypeAlias, TypeVar
 
 from ..codec.items import ItemCodec
@@ -11,6 +12,7 @@ from ..ids import SessionId
 from ..manager import SessionManager
 from ..session import SessionInfo, SessionResult
 from ..updates.replacement import ReplaceState
+from .pages import pages
 
 T = TypeVar("T")
 
@@ -61,17 +63,12 @@ async def listed(manager: SessionManager[State, Any], prefix: str) -> AsyncItera
     Raises:
         CorruptStateError: A state is no JSON object.
     """
-    after: str | None = None
-    while True:
-        page = await manager.list_sessions(prefix=prefix, limit=_AT_ONCE, after=after, states=True)
+    async for page in pages(partial(manager.list_sessions, prefix=prefix, limit=_AT_ONCE, states=True)):
         for info in page.sessions:
             if info.error is not None:
                 raise info.error
             assert info.state is not None
             yield info, opened(info.state)
-        if page.next is None:
-            return
-        after = page.next
 
 
 def without(state: Mapping[str, Any], name: str) -> State:

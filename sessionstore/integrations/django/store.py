@@ -40,7 +40,6 @@ class SessionStore(SessionBase):
         super().__init__(session_key)
         self._saved: dict[str, str] = {}  # what the storage has, as far as this request knows
         self._replaces = False
-        self._fresh = False
 
     def clear(self) -> None:
         super().clear()
@@ -158,7 +157,7 @@ class SessionStore(SessionBase):
         result.unwrap()
         if not result.created:
             raise CreateError
-        self._saved, self._replaces, self._fresh = change.texts, False, True
+        self._saved, self._replaces = change.texts, False
 
     def _updated(self, change: _Change, result: SessionResult[Stored], kept: Keeper) -> Draft | None:
         """The session anew with a longer time to live, if it needs one; else None."""

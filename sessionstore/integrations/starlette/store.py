@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 import logging
 import re
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
-from hashlib import sha256
 from typing import Any, Final
 
 from ...codec.states import UnstorableText
@@ -18,6 +16,7 @@ from ...manager import SessionManager
 from ...session import SessionResult
 from ...storage import StorageProvider
 from ...updates.replacement import ReplaceState
+from ..keys import digest
 from .session import Changes, Row, Session
 
 logger = logging.getLogger(__name__)
@@ -28,7 +27,7 @@ _TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{32}")
 
 def stored_id(token: str) -> SessionId:
     """The id of a session's row, by the value of its cookie: a digest, so that who reads the table has no cookie."""
-    return base64.urlsafe_b64encode(sha256(token.encode()).digest()).rstrip(b"=").decode()
+    return digest(token)
 
 
 class Store:

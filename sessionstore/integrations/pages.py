@@ -1,0 +1,25 @@
+"""Pages of a listing, one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from typing import Any, Protocol, TypeVar
+
+
+class Page(Protocol):
+    """What a listing returns: ``next`` is the ``after`` of the next page; None: this is the last page."""
+
+    @property
+    def next(self) -> Any: ...
+
+
+P = TypeVar("P", bound=Page)
+
+
+async def pages(listing: Callable[..., Awaitable[P]]) -> AsyncGenerator[P]:
+    """Yields the pages of a listing, which takes ``after``."""
+    page = await listing()
+    yield page
+    while page.next is not None:
+        page = await listing(after=page.next)
+        yield page
