@@ -159,8 +159,8 @@ class Program(RuleBasedStateMachine):
         """A record with any entry as its head, say of another conversation, or one that is gone."""
         record = ConversationRecord(conversation_id=conversation_id, head_id=self._some_entry(which), scope=scope)
         record.updated_at = START + timedelta(hours=hours)
-        if conversation_id in self._oracle._records:
-            record.scope = self._oracle._records[conversation_id].scope
+        if (stored := self._oracle._records.get(conversation_id)) is not None:
+            record.scope, record.branches = stored.scope, _branches_after(stored)
         expected = None if revision % 3 else self._revisions[revision % len(self._revisions)]
         self.run(self._store.write_record(record, expected_revision=expected))
 
@@ -176,8 +176,7 @@ class Program(RuleBasedStateMachine):
         for message in said:
             entries.append(ConversationEntry(parent_id=head_id, message=message))
             head_id = entries[-1].id
-        # As pydantic-ai does. What no record names any more is deleted sooner or later, by each store in its own time.
-        branches = [*stored.branches, *([] if stored.head_id is None else [stored.head_id])]
+        branches = _branches_after(stored)
         fresh = ConversationRecord(conversation_id="", head_id=None)
         record = dataclasses.replace(stored, head_id=head_id, branches=branches, revision=fresh.revision)
         expected = self._revisions[which % len(self._revisions)] if late else stored.revision
@@ -209,6 +208,14 @@ class Program(RuleBasedStateMachine):
 
     def _some_entry(self, which: int) -> str | None:
         return self._entries[which % len(self._entries)]
+
+
+def _branches_after(stored: ConversationRecord) -> list[str]:
+    """The branches of a record that replaces another, as pydantic-ai makes them.
+
+    What no record names any more is deleted sooner or later, by each store in its own time.
+    """
+    return [*stored.branches, *([] if stored.head_id is None else [stored.head_id])]
 
 
 @pytest.mark.parametrize(
