@@ -12,8 +12,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 
 from ...errors import SessionStoreError
-from ...ids import SessionId
 from ...sync import SessionManager, open_storage
+from ..first_states import FirstStates
 
 _KNOWN: Final = ("URL", "SCHEMA", "NAMESPACE", "OPTIONS")
 
@@ -43,26 +43,15 @@ class Keeper:
         options = dict(wanted.get("OPTIONS", {}))
         if "SCHEMA" in wanted:
             options["schema"] = wanted["SCHEMA"]
+        self.first_states: FirstStates[Stored] = FirstStates()
         self.namespace: str = wanted.get("NAMESPACE", "django")
         try:
             self.storage = open_storage(wanted.get("URL"), **options)
             self.manager: SessionManager[Stored] = SessionManager(
-                self._first_state, self.storage, self.namespace, ttl=timedelta(days=14)
+                self.first_states, self.storage, self.namespace, ttl=timedelta(days=14)
             )
         except SessionStoreError as error:
             raise ImproperlyConfigured(f"SESSIONSTORE: {error}") from error
-        self._first_states: dict[SessionId, Stored] = {}
-
-    def _first_state(self, session_id: SessionId) -> Stored:
-        return self._first_states[session_id]
-
-    def begin(self, session_id: SessionId, state: Stored) -> None:
-        """Notes the state of a session that is created next. Nobody else knows its id, which was drawn at random."""
-        self._first_states[session_id] = state
-
-    def begun(self, session_id: SessionId) -> None:
-        """Forgets that state."""
-        self._first_states.pop(session_id, None)
 
 
 @cache

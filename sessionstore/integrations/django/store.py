@@ -90,11 +90,8 @@ class SessionStore(SessionBase):
         kept, key = keeper(), self.session_key
         change = _Change(self, self._get_session(no_load=must_create), self.get_expiry_age())
         if must_create:
-            kept.begin(key, change.whole)
-            try:
+            with kept.first_states.noted(key, change.whole):
                 self._created(change, kept.manager.create_session(key, ttl=change.ttl))
-            finally:
-                kept.begun(key)
             return None
         result = kept.manager.update_session(key, change)
         if draft := self._updated(change, result, kept):
@@ -107,11 +104,8 @@ class SessionStore(SessionBase):
         kept, key = keeper(), self.session_key
         change = _Change(self, await self._aget_session(no_load=must_create), await self.aget_expiry_age())
         if must_create:
-            kept.begin(key, change.whole)
-            try:
+            with kept.first_states.noted(key, change.whole):
                 self._created(change, await kept.manager.asynchronous.create_session(key, ttl=change.ttl))
-            finally:
-                kept.begun(key)
             return None
         result = await kept.manager.asynchronous.update_session(key, change)
         if draft := self._updated(change, result, kept):

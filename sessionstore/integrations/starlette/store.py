@@ -16,6 +16,7 @@ from ...manager import SessionManager
 from ...session import SessionResult
 from ...storage import StorageProvider
 from ...updates.replacement import ReplaceState
+from ..first_states import FirstStates
 from ..keys import digest
 from .session import Changes, Row, Session
 
@@ -52,9 +53,9 @@ class Store:
         timeout: timedelta | None,
         unstorable_text: UnstorableText,
     ) -> None:
-        self._drafts: dict[SessionId, dict[str, Any]] = {}
+        self._first_states: FirstStates[dict[str, Any]] = FirstStates()
         self._manager: SessionManager[dict[str, Any]] = SessionManager(
-            self._drafts.__getitem__,
+            self._first_states,
             storage,
             namespace,
             ttl=ttl,
@@ -161,11 +162,8 @@ class Store:
         session_id, state = stored_id(token), dict(session)
         if changes is not None:
             changes.apply(state)
-        self._drafts[session_id] = state
-        try:
+        with self._first_states.noted(session_id, state):
             created = await self._manager.create_session(session_id, owner_id=session.owner_id, timeout=self._timeout)
-        finally:
-            del self._drafts[session_id]
         created.unwrap()
         return created
 
