@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar
 
 from rich.console import Console
 
-from tests.support.postgres import Database, PostgresServer
+from sessionstore.testing.postgres import Database, PostgresServer
 
 from .contestant import Contestant, Task
 from .contestants import BASELINE, MANY_SESSIONS_ONLY, ONE_SESSION_ONLY, contestant_class

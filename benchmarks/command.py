@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from tests.support.postgres import PostgresServer
+from sessionstore.testing.postgres import PostgresServer
 
 from .bench import Bench
 from .contestant import POOL_SIZE

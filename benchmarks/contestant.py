@@ -11,7 +11,7 @@ from enum import Enum
 from importlib.metadata import version
 from typing import ClassVar, Final
 
-from tests.support.postgres import Database
+from sessionstore.testing.postgres import Database
 
 from .driving import Turn, drive_for
 from .states import Change, State, change

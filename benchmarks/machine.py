@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.support.postgres import PostgresServer
+from sessionstore.testing.postgres import PostgresServer
 
 from .options import Options
 from .report import Table

@@ -12,7 +12,7 @@ from multiprocessing.synchronize import Barrier
 from types import TracebackType
 from typing import ClassVar, Final, Self
 
-from tests.support.postgres import Database
+from sessionstore.testing.postgres import Database
 
 from .contestant import POOL_SIZE
 from .contestants import contestant_class

@@ -13,7 +13,7 @@ from typing import Final, LiteralString
 import psycopg
 from sqlalchemy.engine import make_url
 
-from tests.support.postgres import URL_VARIABLE, Database, PostgresServer, postgres_server
+from sessionstore.testing.postgres import URL_VARIABLE, Database, PostgresServer, postgres_server
 
 _RELOAD_SECONDS: Final = 10
 

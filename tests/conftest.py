@@ -11,13 +11,14 @@ import pytest
 
 from sessionstore import StorageProvider, open_storage
 from sessionstore.storage.sql.revisions import PREVIOUS
+from sessionstore.testing import embedded
+from sessionstore.testing.clock import ManualClock
+from sessionstore.testing.postgres import Database, PostgresServer, asyncpg_url, postgres_server
+from sessionstore.testing.sqlite import copied_file, migrated_file, sqlite_url
 
-from .support import distribution, embedded
-from .support.clock import ManualClock
+from .support import distribution
 from .support.pgbouncer import PGBOUNCER, Bouncer, pgbouncer
-from .support.postgres import Database, PostgresServer, asyncpg_url, postgres_server
 from .support.roles import NO_DDL, Deployment, deployment
-from .support.sqlite import copied_file, migrated_file, sqlite_url
 from .support.threaded import SYNC_KIND, threaded
 
 pytest_plugins = ["tests.support.databases"]

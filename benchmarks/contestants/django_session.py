@@ -13,7 +13,7 @@ import django
 from django.conf import settings
 from sqlalchemy.engine import make_url
 
-from tests.support.postgres import Database
+from sessionstore.testing.postgres import Database
 
 from ..contestant import POOL_SIZE, TTL, Contestant
 from ..states import Change, State, make_state

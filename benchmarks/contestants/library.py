@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import ClassVar
 
 from sessionstore import Batching, SessionManager, open_storage
-from tests.support.postgres import Database
+from sessionstore.testing.postgres import Database
 
 from ..contestant import NAMESPACE, TTL, Contestant
 from ..states import Change, State, make_state

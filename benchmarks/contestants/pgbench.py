@@ -16,7 +16,7 @@ from typing import Any, cast
 import psycopg
 from sqlalchemy.engine import make_url
 
-from tests.support.postgres import Database
+from sessionstore.testing.postgres import Database
 
 from ..contestant import NAMESPACE, Task
 from ..driving import Turn

@@ -10,7 +10,7 @@ import asyncpg
 import orjson
 
 from sessionstore import SessionManager, open_storage
-from tests.support.postgres import Database
+from sessionstore.testing.postgres import Database
 
 from ..contestant import NAMESPACE, POOL_SIZE, TTL, Contestant
 from ..server import libpq_url

@@ -14,7 +14,7 @@ from sessionstore import SessionManager, open_storage
 from sessionstore.storage.journal import append_entry, entry, new_write_id
 from sessionstore.storage.sql import SqlStorageProvider
 from sessionstore.storage.sql.statements.item_reading import Shape
-from tests.support.postgres import Database
+from sessionstore.testing.postgres import Database
 
 from ..contestant import NAMESPACE, POOL_SIZE, TTL
 from ..contestants.raw_psycopg import RawPsycopg

@@ -9,7 +9,7 @@ from typing import Final
 from psycopg import sql
 
 from sessionstore import Reaper
-from tests.support.postgres import Database
+from sessionstore.testing.postgres import Database
 
 from ..apart import apart
 from ..bench import Bench

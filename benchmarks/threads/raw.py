@@ -9,7 +9,7 @@ import orjson
 from psycopg import Connection
 from psycopg_pool import ConnectionPool
 
-from tests.support.postgres import Database
+from sessionstore.testing.postgres import Database
 
 from ..contestant import POOL_SIZE
 from ..server import libpq_url

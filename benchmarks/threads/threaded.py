@@ -13,7 +13,7 @@ from time import perf_counter
 from typing import ClassVar, TypeAlias
 
 from sessionstore.sync import SessionManager, open_storage
-from tests.support.postgres import Database
+from sessionstore.testing.postgres import Database
 
 from ..contestant import NAMESPACE, POOL_SIZE, TTL, Task
 from ..driving import Turn, in_words

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Final, NamedTuple
 
-from tests.support.postgres import Database
+from sessionstore.testing.postgres import Database
 
 from ..bench import Bench, Results
 from ..contestants import BASELINE

@@ -16,7 +16,7 @@ from typing import Final
 import psycopg
 from psycopg import sql
 
-from tests.support.postgres import Database
+from sessionstore.testing.postgres import Database
 
 from ..bench import Bench
 from ..contestant import POOL_SIZE

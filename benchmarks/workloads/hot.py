@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from tests.support.postgres import Database
+from sessionstore.testing.postgres import Database
 
 from ..bench import Bench
 from ..contestant import TTL

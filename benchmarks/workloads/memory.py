@@ -8,7 +8,7 @@ import tracemalloc
 
 import psutil
 
-from tests.support.postgres import Database
+from sessionstore.testing.postgres import Database
 
 from ..apart import apart
 from ..bench import Bench

@@ -15,7 +15,7 @@ from psycopg import sql
 
 from sessionstore import migrate
 from sessionstore.storage.sql.tables import REVISIONS
-from tests.support.postgres import Database
+from sessionstore.testing.postgres import Database
 
 from ..bench import Bench
 from ..contestant import NAMESPACE

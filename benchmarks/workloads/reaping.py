@@ -16,7 +16,7 @@ import psutil
 from psycopg import sql
 
 from sessionstore import Reaper, ReapProgress, ReapReport
-from tests.support.postgres import Database
+from sessionstore.testing.postgres import Database
 
 from ..apart import apart
 from ..bench import Bench

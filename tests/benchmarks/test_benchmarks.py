@@ -22,7 +22,7 @@ from benchmarks.processes import Job, Processes
 from benchmarks.states import STATE_BYTES, Change, SessionIds, State, change, make_state
 from benchmarks.workloads import fleet, get
 from sessionstore.codec.jsontext import dumps
-from tests.support.postgres import URL_VARIABLE, Database, PostgresServer
+from sessionstore.testing.postgres import URL_VARIABLE, Database, PostgresServer
 
 ROOT = Path(__file__).parents[2]
 

@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 from sessionstore import StorageProvider, open_storage
 from sessionstore.cli import app
 from sessionstore.storage import Clock, Draft
-from tests.support.clock import ManualClock
+from sessionstore.testing.clock import ManualClock
 
 R = TypeVar("R")
 

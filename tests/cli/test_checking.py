@@ -10,9 +10,9 @@ import pytest
 
 from sessionstore import migrate
 from sessionstore.storage.sql.tables import REVISIONS
+from sessionstore.testing.postgres import Database, PostgresServer
 from tests.cli.conftest import call, told
 from tests.support.bystander import ask
-from tests.support.postgres import Database, PostgresServer
 from tests.support.roles import Deployment, deployment
 
 HEAD = REVISIONS[-1]

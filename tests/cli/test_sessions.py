@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from typer.testing import Result
 
+from sessionstore.testing.clock import ManualClock
 from tests.cli.conftest import Run, Store, told
-from tests.support.clock import ManualClock
 from tests.support.documents import TTL, draft, key
 
 MINUTE = timedelta(minutes=1)

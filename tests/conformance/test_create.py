@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from sessionstore import ConfigurationError, InvalidStateError, SessionManager, StorageProvider
+from sessionstore.testing.clock import ManualClock
 from tests.conftest import OpenAnother
-from tests.support.clock import ManualClock
 from tests.support.documents import TTL, Chat, draft, increment, key, new_chat, set_to
 
 from .conftest import Managed

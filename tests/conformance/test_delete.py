@@ -11,8 +11,8 @@ from sessionstore import (
     SessionNotFoundError,
     StorageProvider,
 )
+from sessionstore.testing.clock import ManualClock
 from tests.conftest import OpenAnother
-from tests.support.clock import ManualClock
 from tests.support.documents import TTL, Chat, draft, increment, key, put
 
 from .conftest import Managed

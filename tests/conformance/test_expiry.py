@@ -8,7 +8,7 @@ import pytest
 
 from sessionstore import SessionManager, SessionResult, StorageProvider
 from sessionstore.storage import Write
-from tests.support.clock import ManualClock
+from sessionstore.testing.clock import ManualClock
 from tests.support.documents import MOMENT, TTL, Chat, draft, increment, key, rewrite
 
 from .conftest import Managed

@@ -8,7 +8,7 @@ import pytest
 
 from sessionstore import StorageProvider
 from sessionstore.storage import Append, Fork, Found, NewItem
-from tests.support.clock import ManualClock
+from sessionstore.testing.clock import ManualClock
 from tests.support.documents import MOMENT, TTL, key, put
 
 pytestmark = pytest.mark.needs_newest

@@ -10,7 +10,7 @@ import pytest
 
 from sessionstore import StorageProvider
 from sessionstore.storage import Append, Fork, NewItem, Window
-from tests.support.clock import ManualClock
+from sessionstore.testing.clock import ManualClock
 from tests.support.documents import MOMENT, TTL, draft, key, put, rewrite
 from tests.support.logs import fill, texts, texts_of, window_of
 

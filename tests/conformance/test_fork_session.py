@@ -15,7 +15,7 @@ from sessionstore import (
     SessionOwnerError,
     SessionResult,
 )
-from tests.support.clock import ManualClock
+from sessionstore.testing.clock import ManualClock
 from tests.support.documents import TTL, Chat, increment, new_chat
 
 from .conftest import Managed

@@ -6,8 +6,8 @@ from datetime import timedelta
 import pytest
 
 from sessionstore import SessionManager, SessionNotFoundError, StorageProvider
+from sessionstore.testing.clock import ManualClock
 from tests.conftest import OpenAnother
-from tests.support.clock import ManualClock
 from tests.support.documents import MOMENT, TTL, Chat, draft, increment, key, put, set_to
 
 from .conftest import Managed

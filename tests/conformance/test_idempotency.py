@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from sessionstore import ConfigurationError, SessionConflictError, SessionManager, SessionNotFoundError, StorageProvider
+from sessionstore.testing.clock import ManualClock
 from tests.conftest import OpenAnother
-from tests.support.clock import ManualClock
 from tests.support.documents import TTL, Chat, append, increment, new_chat
 
 

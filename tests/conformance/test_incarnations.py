@@ -8,7 +8,7 @@ import pytest
 
 from sessionstore import SessionConflictError, SessionManager, StorageProvider
 from sessionstore.storage import Write
-from tests.support.clock import ManualClock
+from sessionstore.testing.clock import ManualClock
 from tests.support.documents import TTL, Chat, draft, increment, key, new_chat
 
 End = Callable[[StorageProvider, ManualClock], Awaitable[object]]

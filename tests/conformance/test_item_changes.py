@@ -11,7 +11,7 @@ import pytest
 from sessionstore import SqlStorageProvider, StorageProvider
 from sessionstore.storage import Append, Document, Edit, Edited, NewItem, SeenItems, StoredItem, Summary, Window, Write
 from sessionstore.storage.journal import Journal, append_entry, key_digest, with_key
-from tests.support.clock import ManualClock
+from sessionstore.testing.clock import ManualClock
 from tests.support.documents import MOMENT, TTL, draft, key, put
 
 pytestmark = pytest.mark.needs_newest

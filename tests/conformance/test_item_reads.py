@@ -9,7 +9,7 @@ import pytest
 
 from sessionstore import StorageProvider
 from sessionstore.storage import Append, NewItem, StoredItem, Window
-from tests.support.clock import START, ManualClock
+from sessionstore.testing.clock import START, ManualClock
 from tests.support.documents import MOMENT, TTL, draft, key, put, rewrite
 from tests.support.logs import fill, positions, texts, texts_of, window_of
 

@@ -21,8 +21,8 @@ from sessionstore import (
     StateTooLargeError,
     StorageProvider,
 )
+from sessionstore.testing.clock import ManualClock
 from tests.conftest import OpenAnother
-from tests.support.clock import ManualClock
 from tests.support.documents import TTL, Chat, increment, new_chat
 
 from .conftest import Managed

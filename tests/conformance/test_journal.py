@@ -7,7 +7,7 @@ import pytest
 from sessionstore import StorageProvider
 from sessionstore.storage import Document, Write
 from sessionstore.storage.journal import ID_CHARS, WRITES, Fate, Journal, entry, fate
-from tests.support.clock import ManualClock
+from sessionstore.testing.clock import ManualClock
 from tests.support.documents import TTL, draft, key, put, rewrite
 
 _ENTRY = len(entry("abcdefgh", 1))

@@ -8,7 +8,7 @@ import pytest
 
 from sessionstore import ConfigurationError, StorageProvider
 from sessionstore.storage import Key, Order, Place, Summary
-from tests.support.clock import ManualClock
+from sessionstore.testing.clock import ManualClock
 from tests.support.documents import MOMENT, TTL, draft, ids, key, put, rewrite
 from tests.support.logs import fill
 

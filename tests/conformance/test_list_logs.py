@@ -8,7 +8,7 @@ import pytest
 
 from sessionstore import SessionManager, StorageProvider
 from sessionstore.storage import Edit, Window
-from tests.support.clock import ManualClock
+from sessionstore.testing.clock import ManualClock
 from tests.support.documents import MOMENT, TTL, draft, key, put
 from tests.support.logs import fill, window_of
 

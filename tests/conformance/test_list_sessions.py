@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from sessionstore import ConfigurationError, SessionManager, SessionPage
-from tests.support.clock import ManualClock
+from sessionstore.testing.clock import ManualClock
 from tests.support.documents import TTL, Chat, increment, new_chat
 
 from .conftest import Managed

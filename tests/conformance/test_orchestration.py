@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from sessionstore import InvalidStateError, OrchestrationState, OrchestrationStateManager, StorageProvider
+from sessionstore.testing.clock import ManualClock
 from tests.conftest import OpenAnother
-from tests.support.clock import ManualClock
 
 Call = Callable[[OrchestrationStateManager], Awaitable[object]]
 

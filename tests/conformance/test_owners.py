@@ -16,7 +16,7 @@ from sessionstore import (
     SessionResult,
     StorageProvider,
 )
-from tests.support.clock import ManualClock
+from sessionstore.testing.clock import ManualClock
 from tests.support.documents import TTL, Chat, append, draft, increment, key
 
 Call: TypeAlias = Callable[[SessionManager[Chat], str | None], Awaitable[SessionResult[Any]]]

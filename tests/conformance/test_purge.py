@@ -7,8 +7,8 @@ import pytest
 
 from sessionstore import ConfigurationError, StorageProvider
 from sessionstore.storage import Stats
+from sessionstore.testing.clock import START, ManualClock
 from tests.conftest import OpenAnother
-from tests.support.clock import START, ManualClock
 from tests.support.documents import MOMENT, TTL, draft, ids, key, put, rewrite
 from tests.support.logs import fill, texts_of
 

@@ -6,8 +6,8 @@ from datetime import timedelta
 import pytest
 
 from sessionstore import Reaper, ReapProgress, ReapReport, StorageProvider
+from sessionstore.testing.clock import ManualClock
 from tests.conftest import OpenAnother
-from tests.support.clock import ManualClock
 from tests.support.documents import TTL, ids, put
 
 

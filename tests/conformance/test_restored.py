@@ -15,9 +15,9 @@ from sqlalchemy.engine import make_url
 
 from sessionstore import MemoryStorageProvider, SessionConflictError, SessionManager, StorageProvider
 from sessionstore.storage import Write
+from sessionstore.testing.postgres import dsn
 from tests.conftest import OpenAnother
 from tests.support.documents import Chat, append, draft, key, rewrite
-from tests.support.postgres import dsn
 
 from .conftest import Managed
 

@@ -7,7 +7,7 @@ import pytest
 
 from sessionstore import StorageProvider
 from sessionstore.storage import Write
-from tests.support.clock import ManualClock
+from sessionstore.testing.clock import ManualClock
 from tests.support.documents import MOMENT, TTL, draft, key
 
 

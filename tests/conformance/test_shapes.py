@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from sessionstore import CorruptStateError, SessionManager, StorageProvider
 from sessionstore.storage import Window
-from tests.support.clock import ManualClock
+from sessionstore.testing.clock import ManualClock
 from tests.support.documents import TTL, Chat, draft, key
 from tests.support.logs import window_of
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from sessionstore import StorageProvider
-from tests.support.clock import ManualClock
+from sessionstore.testing.clock import ManualClock
 from tests.support.documents import TTL, draft, key, put
 
 

@@ -16,7 +16,7 @@ from sessionstore import (
     StorageProvider,
 )
 from sessionstore.storage import Document, Write
-from tests.support.clock import ManualClock
+from sessionstore.testing.clock import ManualClock
 from tests.support.documents import TTL, Chat, draft, increment, key, new_chat, put, rewrite, set_to
 
 

@@ -19,7 +19,7 @@ from sessionstore import (
 )
 from sessionstore.storage import Append, Key, NewItem, Summary, Window, Write
 from sessionstore.storage.reshaping import OutdatedItem, Reshaping, Rewrite
-from tests.support.clock import ManualClock
+from sessionstore.testing.clock import ManualClock
 from tests.support.documents import TTL, Chat, draft, key
 from tests.support.logs import window_of
 

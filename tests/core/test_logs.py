@@ -9,7 +9,7 @@ import pytest
 
 from sessionstore import MemoryStorageProvider, Reaper, SessionManager, StorageUnavailableError
 from sessionstore.storage import Purge
-from tests.support.clock import ManualClock
+from sessionstore.testing.clock import ManualClock
 from tests.support.documents import TTL, put
 
 from ..support.contended import ContendedStorage

@@ -17,7 +17,7 @@ from sessionstore import (
     StorageUnavailableError,
 )
 from sessionstore.storage import Purge
-from tests.support.clock import ManualClock
+from sessionstore.testing.clock import ManualClock
 from tests.support.documents import TTL, ids, put
 
 AT_ONCE = timedelta(microseconds=1)

@@ -13,9 +13,9 @@ import psycopg
 from sqlalchemy.engine import make_url
 
 from sessionstore import migrate
-from tests.support.embedded import own_runtime
+from sessionstore.testing.embedded import own_runtime
+from sessionstore.testing.postgres import Database, PostgresServer, dsn
 from tests.support.pages import Block
-from tests.support.postgres import Database, PostgresServer, dsn
 
 from .test_documents import blocks
 

@@ -11,8 +11,8 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
+from sessionstore.testing.postgres import postgres_server
 from tests.input.flood import flooded, pour
-from tests.support.postgres import postgres_server
 
 from .faults import SOAKS
 from .mutants import judged, verdicts

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from functools import partial
 
-from tests.support.postgres import Database
+from sessionstore.testing.postgres import Database
 
 from .proxy import Fault, Proxy
 from .server import Cluster

@@ -6,9 +6,9 @@ import asyncio
 import random
 
 from sessionstore import StorageProvider, open_storage
-from tests.support.directory import short_directory
-from tests.support.postgres import Database
-from tests.support.sqlite import migrated_file, sqlite_url
+from sessionstore.testing.directory import short_directory
+from sessionstore.testing.postgres import Database
+from sessionstore.testing.sqlite import migrated_file, sqlite_url
 
 from .server import Cluster
 from .tally import Row

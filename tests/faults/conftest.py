@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from sessionstore.testing.postgres import Database
 from tests.support.bystander import ask
-from tests.support.postgres import Database
 
 from .pair import SESSIONS, let_write
 from .server import Cluster, clusters

@@ -19,7 +19,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from sessionstore import SessionManager, StorageError, UpdateOutcomeUnknownError, migrate, open_storage
-from tests.support.sqlite import sqlite_url
+from sessionstore.testing.sqlite import sqlite_url
 
 from .tally import Log, State, Way, reckon
 from .writers import found, sessions_of, write

@@ -7,8 +7,8 @@ import asyncio
 from sqlalchemy.engine import make_url
 
 from sessionstore import open_storage
+from sessionstore.testing.postgres import Database
 from tests.support.bystander import ask, until
-from tests.support.postgres import Database
 
 from .server import Cluster, clusters
 from .tally import Row

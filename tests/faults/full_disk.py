@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from tests.support.directory import short_directory
+from sessionstore.testing.directory import short_directory
 from tests.support.processes import ROOT
 
 from .server import Cluster

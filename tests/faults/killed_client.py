@@ -11,9 +11,9 @@ from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 
 from sessionstore import open_storage
-from tests.support.directory import short_directory
+from sessionstore.testing.directory import short_directory
+from sessionstore.testing.sqlite import migrated_file, sqlite_url
 from tests.support.processes import ROOT
-from tests.support.sqlite import migrated_file, sqlite_url
 
 from .server import Cluster
 from .tally import Log, Row, reckon

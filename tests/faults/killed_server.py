@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from functools import partial
 
-from tests.support.postgres import Database
+from sessionstore.testing.postgres import Database
 
 from .server import Cluster
 from .tally import Row

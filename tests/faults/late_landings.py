@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import psycopg
 
+from sessionstore.testing.postgres import Database
 from tests.support.bystander import dsn, until, until_blocked
-from tests.support.postgres import Database
 
 from .proxy import Proxy
 from .server import Cluster

@@ -10,8 +10,8 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from sessionstore import SessionManager, SqlStorageProvider, StorageProvider
+from sessionstore.testing.postgres import Database
 from tests.support.bystander import ask
-from tests.support.postgres import Database
 
 from .server import Cluster, until
 from .tally import State

@@ -17,7 +17,7 @@ from typing import Self
 
 from sqlalchemy.engine import make_url
 
-from tests.support.postgres import placeless
+from sessionstore.testing.postgres import placeless
 from tests.support.wire import connected, startup
 
 _PATIENCE = 60.0

@@ -9,8 +9,8 @@ from collections import Counter
 import psycopg
 
 from sessionstore import StorageProvider
+from sessionstore.testing.postgres import Database
 from tests.support.bystander import dsn
-from tests.support.postgres import Database
 
 from .server import Cluster
 from .tally import Row

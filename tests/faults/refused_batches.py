@@ -6,8 +6,8 @@ import random
 
 import psycopg
 
+from sessionstore.testing.postgres import Database
 from tests.support.bystander import dsn
-from tests.support.postgres import Database
 
 from .server import Cluster
 from .tally import Row

@@ -8,8 +8,8 @@ from contextlib import closing
 from pathlib import Path
 
 from sessionstore import open_storage
-from tests.support.directory import short_directory
-from tests.support.sqlite import migrated_file, sqlite_url
+from sessionstore.testing.directory import short_directory
+from sessionstore.testing.sqlite import migrated_file, sqlite_url
 
 from .server import Cluster
 from .tally import Row

@@ -15,9 +15,9 @@ from pathlib import Path
 import psutil
 from sqlalchemy.engine import URL
 
-from tests.support.directory import short_directory
-from tests.support.embedded import own_runtime
-from tests.support.postgres import PostgresServer
+from sessionstore.testing.directory import short_directory
+from sessionstore.testing.embedded import own_runtime
+from sessionstore.testing.postgres import PostgresServer
 
 _SETTINGS = {
     "fsync": "on",

@@ -10,8 +10,8 @@ from typing import TypeAlias
 
 import psycopg
 
+from sessionstore.testing.postgres import Database
 from tests.support.bystander import dsn
-from tests.support.postgres import Database
 
 from .proxy import Proxy
 from .server import Cluster

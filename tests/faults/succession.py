@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 
 from sessionstore import open_storage
-from tests.support.directory import short_directory
-from tests.support.postgres import Database
+from sessionstore.testing.directory import short_directory
+from sessionstore.testing.postgres import Database
+from sessionstore.testing.sqlite import migrated_file, sqlite_url
 from tests.support.processes import python
-from tests.support.sqlite import migrated_file, sqlite_url
 
 from .server import Cluster
 from .tally import Log, Row, reckon

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+from sessionstore.testing.postgres import Database
 from tests.support.bystander import ask
-from tests.support.postgres import Database
 
 from .failover import attach
 from .proxy import Proxy

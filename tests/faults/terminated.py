@@ -7,8 +7,8 @@ from datetime import timedelta
 
 import psycopg
 
+from sessionstore.testing.postgres import Database
 from tests.support.bystander import dsn, set_for_everybody
-from tests.support.postgres import Database
 
 from .server import Cluster
 from .tally import Row

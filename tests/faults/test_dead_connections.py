@@ -20,9 +20,9 @@ from sessionstore import (
 )
 from sessionstore.storage import Document, Key, Write
 from sessionstore.storage.sql.dialects.postgresql import IDLE_IN_TRANSACTION, PostgreSQL
+from sessionstore.testing.postgres import Database, PostgresServer
 from tests.support.bystander import ask, until
 from tests.support.opening import all_given_back, pool_of
-from tests.support.postgres import Database, PostgresServer
 
 from .proxy import Proxy, Silence
 from .tally import State

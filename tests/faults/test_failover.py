@@ -10,9 +10,9 @@ from sqlalchemy.engine import make_url
 
 from sessionstore import SessionManager, SqlStorageProvider, StorageUnavailableError
 from sessionstore.storage.sql.connections import readers
+from sessionstore.testing.postgres import Database
 from tests.support.bystander import ask, backends, role
 from tests.support.opening import disconnect
-from tests.support.postgres import Database
 
 from .failover import url_of_both
 from .pair import SESSIONS, fill_pool, let_write, mark, opened_in

@@ -12,9 +12,9 @@ import pytest
 
 from sessionstore import SessionManager
 from sessionstore.storage import Summary, Write
+from sessionstore.testing.postgres import Database, PostgresServer
 from tests.support.bystander import ask, dsn, until_blocked
 from tests.support.documents import TTL, Chat, append, new_chat
-from tests.support.postgres import Database, PostgresServer
 
 from .late_landings import LOCK, WAITING
 from .proxy import Proxy

@@ -8,9 +8,9 @@ from typing import NamedTuple, TypeVar
 import pytest
 
 from sessionstore import SessionConflictError, SessionManager, StorageProvider, open_storage
-from tests.support.clock import ManualClock
+from sessionstore.testing.clock import ManualClock
+from sessionstore.testing.postgres import PostgresServer
 from tests.support.documents import TTL, Chat, draft, increment, key, new_chat
-from tests.support.postgres import PostgresServer
 
 from .proxy import Fault, Proxy
 from .ways import WAYS, migrated, through

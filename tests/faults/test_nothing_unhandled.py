@@ -13,10 +13,10 @@ from typing import Any
 import psycopg
 
 from sessionstore import SessionManager, SessionStoreError, open_storage
+from sessionstore.testing.postgres import Database
 from tests.support.bystander import dsn
 from tests.support.databases import driven
 from tests.support.documents import increment, key, new_chat
-from tests.support.postgres import Database
 
 from .proxy import Proxy
 

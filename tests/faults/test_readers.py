@@ -11,8 +11,8 @@ from sqlalchemy.engine import make_url
 
 from sessionstore import SessionManager, SqlStorageProvider, StorageUnavailableError
 from sessionstore.storage.sql.connections import readers
+from sessionstore.testing.postgres import Database
 from tests.support.bystander import ask, backends
-from tests.support.postgres import Database
 
 from .pair import SESSIONS, age_sessions, due, fill_pool, let_write, mark, opened_in
 from .proxy import Fault, Proxy

@@ -12,8 +12,8 @@ import psycopg
 import pytest
 
 from sessionstore import SessionManager, SqlStorageProvider, StorageUnavailableError
+from sessionstore.testing.postgres import Database
 from tests.support.bystander import ask, backends, dsn
-from tests.support.postgres import Database
 
 from .pair import mark, opened_in
 from .server import Cluster, clusters, until

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from sessionstore import SqlStorageProvider
-from tests.support.postgres import PostgresServer
+from sessionstore.testing.postgres import PostgresServer
 
 from .proxy import Proxy
 from .ways import migrated, through

@@ -9,7 +9,7 @@ from time import monotonic
 import pytest
 
 from sessionstore import UpdateOutcomeUnknownError
-from tests.support.postgres import PostgresServer
+from sessionstore.testing.postgres import PostgresServer
 
 from .proxy import Fault, Proxy
 from .ways import WAYS, migrated, through

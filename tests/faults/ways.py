@@ -10,7 +10,7 @@ from typing import Any, Final, TypeAlias
 from sqlalchemy.engine import make_url
 
 from sessionstore import StorageProvider, open_storage
-from tests.support.postgres import Database, PostgresServer
+from sessionstore.testing.postgres import Database, PostgresServer
 
 from .server import Cluster
 from .tally import Row, together

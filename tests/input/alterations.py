@@ -12,7 +12,7 @@ import psycopg
 from hypothesis import strategies as st
 from sqlalchemy.engine import make_url
 
-from tests.support.clock import START
+from sessionstore.testing.clock import START
 
 VICTIM: Final = "victim"
 

@@ -26,8 +26,8 @@ from sessionstore import (
 from sessionstore.codec.states import Codec
 from sessionstore.ids import check_session_id
 from sessionstore.storage import Draft, Key, Write
-from tests.support.postgres import Database
-from tests.support.sqlite import migrated_file, sqlite_url
+from sessionstore.testing.postgres import Database
+from sessionstore.testing.sqlite import migrated_file, sqlite_url
 
 from .documents import Case, documents, faults, ids, is_id, same
 

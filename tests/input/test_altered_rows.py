@@ -23,11 +23,11 @@ from sessionstore import (
     StorageProvider,
     open_storage,
 )
-from tests.support.clock import ManualClock
+from sessionstore.testing.clock import ManualClock
+from sessionstore.testing.postgres import Database, PostgresServer
+from sessionstore.testing.sqlite import copied_file, sqlite_url
 from tests.support.documents import draft, key
-from tests.support.postgres import Database, PostgresServer
 from tests.support.scale import scaled
-from tests.support.sqlite import copied_file, sqlite_url
 
 from .alterations import VICTIM, Hand, PostgreSQLHand, SQLiteHand, alterations
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from tests.support.postgres import PostgresServer
+from sessionstore.testing.postgres import PostgresServer
 
 from .flood import pour
 

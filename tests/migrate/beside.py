@@ -11,8 +11,8 @@ from typing import Any
 import psycopg
 
 from sessionstore import SessionManager, StorageProvider
+from sessionstore.testing.postgres import Database, dsn
 from tests.support.documents import increment, new_chat
-from tests.support.postgres import Database, dsn
 
 SESSIONS = 8
 

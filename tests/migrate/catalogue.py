@@ -9,7 +9,7 @@ from typing import Any
 
 import psycopg
 
-from tests.support.postgres import Database
+from sessionstore.testing.postgres import Database
 
 from ..support.bystander import dsn
 

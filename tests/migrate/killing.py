@@ -15,7 +15,7 @@ from sqlalchemy import Engine, event
 
 from sessionstore import migrate
 from sessionstore.storage.sql.tables import REVISIONS
-from tests.support.postgres import Database
+from sessionstore.testing.postgres import Database
 
 from .catalogue import postgresql_catalogue, sqlite_catalogue
 from .rows import file_of, fill_table, revision_of, rows_of

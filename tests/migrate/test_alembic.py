@@ -10,8 +10,8 @@ import pytest
 
 from sessionstore import SchemaError, migrate
 from sessionstore.storage.sql.tables import REVISIONS
-from tests.support.postgres import Database
-from tests.support.sqlite import copied_file, sqlite_url
+from sessionstore.testing.postgres import Database
+from sessionstore.testing.sqlite import copied_file, sqlite_url
 
 from ..support.bystander import ask
 from ..support.processes import Ended, python

@@ -12,7 +12,7 @@ import psycopg
 
 from sessionstore import migrate, open_storage
 from sessionstore.storage.sql.tables import REVISIONS
-from tests.support.postgres import Database, dsn
+from sessionstore.testing.postgres import Database, dsn
 
 from ..support.bystander import ask
 from ..support.databases import driven

@@ -13,9 +13,9 @@ import pytest
 
 from sessionstore import SchemaError, StorageError, StorageUnavailableError, migrate, open_storage
 from sessionstore.storage.sql.tables import REVISIONS
+from sessionstore.testing.postgres import Database
+from sessionstore.testing.sqlite import sqlite_url
 from tests.support.documents import draft, key
-from tests.support.postgres import Database
-from tests.support.sqlite import sqlite_url
 
 from ..storage.sql.connections.test_first_call import Place
 from ..support.bystander import ask, dsn, role

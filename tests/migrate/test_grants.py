@@ -9,7 +9,7 @@ import pytest
 
 from sessionstore import ConfigurationError, migrate
 from sessionstore.storage.sql.privileges import quoted
-from tests.support.postgres import PostgresServer
+from sessionstore.testing.postgres import PostgresServer
 from tests.support.roles import Deployment, deployment
 
 SCHEMAS = ["sessionstore", 'Our "own" chats']

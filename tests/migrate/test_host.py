@@ -20,8 +20,8 @@ from sessionstore import SchemaError, StorageUnavailableError, migrate
 from sessionstore.migrate import guest, guest_part, waits
 from sessionstore.migrate.locks import key_of
 from sessionstore.storage.sql.tables import REVISIONS
-from tests.support.postgres import Database
-from tests.support.sqlite import sqlite_url
+from sessionstore.testing.postgres import Database
+from sessionstore.testing.sqlite import sqlite_url
 
 from ..support.bystander import ask, dsn, set_for_everybody, until_blocked
 from ..support.databases import driven

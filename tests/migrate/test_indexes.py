@@ -14,8 +14,8 @@ import psycopg
 import pytest
 
 from sessionstore import SchemaError, migrate
-from tests.support.postgres import Database
-from tests.support.sqlite import copied_file, sqlite_url
+from sessionstore.testing.postgres import Database
+from sessionstore.testing.sqlite import copied_file, sqlite_url
 
 from ..support.bystander import ask, dsn, until, until_alone, until_blocked
 from ..support.processes import ROOT

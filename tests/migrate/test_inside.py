@@ -12,8 +12,8 @@ from alembic.config import Config
 from sqlalchemy.engine import make_url
 
 from sessionstore import migrate
-from tests.support.postgres import Database
-from tests.support.sqlite import sqlite_url
+from sessionstore.testing.postgres import Database
+from sessionstore.testing.sqlite import sqlite_url
 
 from ..support.bystander import ask, until_blocked
 

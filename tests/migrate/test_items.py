@@ -12,8 +12,8 @@ from typing import Any, TypeAlias
 import psycopg
 import pytest
 
-from tests.support.postgres import Database
-from tests.support.sqlite import copied_file
+from sessionstore.testing.postgres import Database
+from sessionstore.testing.sqlite import copied_file
 
 from ..support.bystander import ask, dsn, role, until_alone, until_blocked
 

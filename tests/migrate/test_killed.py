@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sessionstore.storage.sql.tables import REVISIONS
-from tests.support.sqlite import sqlite_url
+from sessionstore.testing.sqlite import sqlite_url
 
 from ..support.processes import python
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from sessionstore.storage.sql.revisions import PREVIOUS
+from sessionstore.testing.postgres import URL_VARIABLE, PostgresServer
 
-from ..support.postgres import URL_VARIABLE, PostgresServer
 from ..support.processes import ROOT
 from .previous import newest_tables
 

@@ -23,7 +23,7 @@ from pytest_alembic.tests.default import (
 
 from sessionstore import migrate
 from sessionstore.migrate import alembic_config
-from tests.support.sqlite import sqlite_url
+from sessionstore.testing.sqlite import sqlite_url
 
 
 @pytest.fixture(params=["postgresql", "sqlite"])

@@ -10,8 +10,8 @@ from pydantic import JsonValue
 
 from sessionstore import SessionManager, migrate, open_storage
 from sessionstore.storage.sql.tables import REVISIONS
+from sessionstore.testing.sqlite import sqlite_url
 from tests.support.documents import new_chat
-from tests.support.sqlite import sqlite_url
 
 from .later import WITH_COLUMNS, WITH_INDEX
 from .rows import NAMESPACE, fill_table, rows_of

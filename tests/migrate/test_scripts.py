@@ -13,8 +13,8 @@ import pytest
 from sessionstore import ConfigurationError, migrate
 from sessionstore.migrate.locks import key_of
 from sessionstore.storage.sql.tables import REVISIONS
-from tests.support.postgres import Database
-from tests.support.sqlite import sqlite_url
+from sessionstore.testing.postgres import Database
+from sessionstore.testing.sqlite import sqlite_url
 
 from ..support.bystander import ask, dsn, role
 from .catalogue import postgresql_catalogue, sqlite_catalogue

@@ -15,10 +15,10 @@ from alembic.script import ScriptDirectory
 from sessionstore import ConfigurationError, SessionManager, migrate, open_storage
 from sessionstore.storage import Key
 from sessionstore.storage.sql.tables import REVISIONS
+from sessionstore.testing.postgres import Database
+from sessionstore.testing.sqlite import sqlite_url
 from tests.support.documents import increment, new_chat
 from tests.support.logs import fill, texts_of
-from tests.support.postgres import Database
-from tests.support.sqlite import sqlite_url
 
 from ..support.bystander import ask, dsn, role, set_for_everybody
 from ..support.databases import driven

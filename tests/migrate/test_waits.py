@@ -21,8 +21,8 @@ from sessionstore import ConfigurationError, StorageError, StorageUnavailableErr
 from sessionstore.migrate import locks
 from sessionstore.migrate import waits as waiting
 from sessionstore.storage.sql.tables import REVISIONS
-from tests.support.postgres import Database, PostgresServer
-from tests.support.sqlite import sqlite_url
+from sessionstore.testing.postgres import Database, PostgresServer
+from sessionstore.testing.sqlite import sqlite_url
 
 from ..support.bystander import ask, dsn, set_for_everybody, until_blocked
 from ..support.discretion import assert_discreet

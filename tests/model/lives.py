@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from sessionstore import MemoryStorageProvider, SessionManager, SessionResult, StorageProvider
 from sessionstore.storage import Creation, Document, Draft, Key, Page, Summary, Write
 from sessionstore.storage.journal import Journal
-from tests.support.clock import START, ManualClock
+from sessionstore.testing.clock import START, ManualClock
 
 R = TypeVar("R")
 

@@ -25,7 +25,7 @@ from sessionstore import (
     UpdateOutcomeUnknownError,
 )
 from sessionstore.ids import Version
-from tests.support.clock import ManualClock
+from sessionstore.testing.clock import ManualClock
 from tests.support.documents import Chat
 
 from .history import Call, End, History, Seen

@@ -9,10 +9,10 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from sessionstore import SqlStorageProvider, open_storage
-from tests.support.clock import ManualClock
-from tests.support.postgres import Database
+from sessionstore.testing.clock import ManualClock
+from sessionstore.testing.postgres import Database
+from sessionstore.testing.sqlite import copied_file, sqlite_url
 from tests.support.scale import scaled
-from tests.support.sqlite import copied_file, sqlite_url
 
 from .item_lives import ItemLives
 from .lives import Lives

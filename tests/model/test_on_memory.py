@@ -10,8 +10,8 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from sessionstore import StorageProvider
 from sessionstore.batching import Batching
+from sessionstore.testing.clock import ManualClock
 from sessionstore.updates.rounds import OPTIMISTIC_ROUNDS
-from tests.support.clock import ManualClock
 
 from .looping import JumpingLoop
 from .machine import STORAGES

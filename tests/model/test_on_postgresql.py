@@ -10,11 +10,11 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from sessionstore import StorageProvider
 from sessionstore.batching import Batching
+from sessionstore.testing.clock import ManualClock
+from sessionstore.testing.postgres import Database, PostgresServer
 from sessionstore.updates.rounds import OPTIMISTIC_ROUNDS
 from tests.support.bystander import kill_connections
-from tests.support.clock import ManualClock
 from tests.support.databases import driven
-from tests.support.postgres import Database, PostgresServer
 
 from .late_postgresql import LatePostgreSQL
 from .machine import STORAGES

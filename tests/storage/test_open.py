@@ -20,10 +20,10 @@ from sessionstore import (
     register_storage,
 )
 from sessionstore.storage import open as opening
-from tests.support.clock import ManualClock
+from sessionstore.testing.clock import ManualClock
+from sessionstore.testing.postgres import Database, PostgresServer
+from sessionstore.testing.sqlite import copied_file, sqlite_url
 from tests.support.documents import ids, key, put
-from tests.support.postgres import Database, PostgresServer
-from tests.support.sqlite import copied_file, sqlite_url
 
 
 @pytest.fixture(autouse=True)

@@ -11,8 +11,8 @@ from sqlalchemy.engine import make_url
 
 from sessionstore import ConfigurationError, migrate, open_storage
 from sessionstore.storage.sql.sqlite_file import trouble_with
+from sessionstore.testing.sqlite import copied_file
 from tests.support.documents import key, put
-from tests.support.sqlite import copied_file
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from typing import Any
 import psycopg
 from sqlalchemy.engine import make_url
 
-from tests.support.postgres import Database
-from tests.support.postgres import dsn as dsn
+from sessionstore.testing.postgres import Database
+from sessionstore.testing.postgres import dsn as dsn
 
 PASSWORD = f"geheim-{secrets.token_hex(8)}"
 """Of every role made here; it must not be found in any message."""

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from tests.support.directory import short_directory
-from tests.support.postgres import Database, PostgresServer, embedded_server
+from sessionstore.testing.directory import short_directory
+from sessionstore.testing.postgres import Database, PostgresServer, embedded_server
 
 from .bystander import PASSWORD, dsn
 

@@ -13,7 +13,8 @@ from typing import Self
 
 from sqlalchemy.engine import make_url
 
-from .directory import short_directory
+from sessionstore.testing.directory import short_directory
+
 from .wire import SSL_REQUEST, connected, copy, first_to_end
 
 CERTIFICATES = Path(__file__).with_name("tls")

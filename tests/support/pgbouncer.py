@@ -18,8 +18,8 @@ from typing import Final
 import psycopg
 from sqlalchemy.engine import make_url
 
-from .directory import short_directory
-from .postgres import Database, PostgresServer, dsn, placeless
+from sessionstore.testing.directory import short_directory
+from sessionstore.testing.postgres import Database, PostgresServer, dsn, placeless
 
 PGBOUNCER: Final = shutil.which("pgbouncer", path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin"]))
 """The program; None where this machine has none."""

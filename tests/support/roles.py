@@ -14,9 +14,9 @@ from sqlalchemy.engine import make_url
 from sessionstore import StorageProvider, migrate, open_storage
 from sessionstore.storage import Clock
 from sessionstore.storage.sql.privileges import quoted
+from sessionstore.testing.postgres import Database, PostgresServer, dsn
 
 from .bystander import PASSWORD
-from .postgres import Database, PostgresServer, dsn
 
 SCHEMA = "sessionstore"
 

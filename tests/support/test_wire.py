@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncpg
 import psycopg
 
-from .postgres import PostgresServer
+from sessionstore.testing.postgres import PostgresServer
+
 from .wire import WireCounter
 
 

@@ -16,8 +16,8 @@ from typing import Self
 
 from sqlalchemy.engine import URL, make_url
 
-from .directory import short_directory
-from .postgres import placeless
+from sessionstore.testing.directory import short_directory
+from sessionstore.testing.postgres import placeless
 
 SSL_REQUEST = 80877103
 _GSSENC_REQUEST = 80877104

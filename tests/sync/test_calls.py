@@ -17,7 +17,7 @@ from sessionstore import ConfigurationError, SessionNotFoundError, StorageUnavai
 from sessionstore import sync as api
 from sessionstore.storage import Key
 from sessionstore.sync import OrchestrationStateManager, Reaper, SessionManager, StorageProvider, open_storage
-from tests.support.clock import ManualClock
+from sessionstore.testing.clock import ManualClock
 
 from .counting import Counted, add_one, new_count
 from .held import HeldStorage, under_way

@@ -15,7 +15,7 @@ from sessionstore import StorageError, UpdateOutcomeUnknownError
 from sessionstore.sync import MemoryStorageProvider, SessionManager, StorageProvider, open_storage
 from sessionstore.sync import bridge as bridges
 from sessionstore.sync.process import PROCESS
-from tests.support.sqlite import copied_file, sqlite_url
+from sessionstore.testing.sqlite import copied_file, sqlite_url
 
 from .conftest import threads
 from .counting import add_one, new_count

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from sessionstore.testing.postgres import URL_VARIABLE, PostgresServer
 from tests.support.pages import ROOT, blocks_of
-from tests.support.postgres import URL_VARIABLE, PostgresServer
 
 _FILES = {"conftest": "conftest.py", "service": "assistant.py", "tests": "test_assistant.py"}
 _SETTINGS = "[pytest]\nasyncio_mode = auto\nfilterwarnings = error\naddopts = -p no:pytest_alembic\n"

@@ -15,7 +15,7 @@ from sessionstore import MemoryStorageProvider, SessionManager, SessionResult, U
 from sessionstore.batching import Batching
 from sessionstore.ids import Version
 from sessionstore.storage import Apply, Document, Key, Summary, Write
-from tests.support.clock import ManualClock
+from sessionstore.testing.clock import ManualClock
 from tests.support.documents import Chat, append, draft, key, new_chat
 
 from ..support.sender import begun, turns

@@ -10,8 +10,8 @@ import pytest
 from agent_framework import Agent, Content, Message
 
 from sessionstore import MemoryStorageProvider, StorageError, StorageProvider, open_storage
+from sessionstore.testing.clock import ManualClock
 from tests.integrations.pages import fresh_directory, names_of, python_blocks, run
-from tests.support.clock import ManualClock
 from tests.support.documents import TTL
 
 __all__ = ["fresh_directory"]

@@ -10,8 +10,8 @@ from claude_agent_sdk._internal.sessions import list_sessions_from_store
 
 from sessionstore import open_storage
 from sessionstore.integrations.claude_agent_sdk import StoredSessionStore
+from sessionstore.testing.postgres import Database
 from tests.support.bystander import ask, until_alone
-from tests.support.postgres import Database
 from tests.support.wire import WireCounter
 
 from .entries import entry, key, uuids

@@ -14,7 +14,7 @@ from claude_agent_sdk._internal.sessions import list_sessions_from_store
 
 from sessionstore import StorageProvider
 from sessionstore.integrations.claude_agent_sdk import StoredSessionStore
-from tests.support.clock import ManualClock
+from sessionstore.testing.clock import ManualClock
 
 from .entries import entry, key, title
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sessionstore import MemoryStorageProvider, SessionManager, StorageError, StorageProvider
 from sessionstore.integrations.claude_agent_sdk import StoredSessionStore
 from sessionstore.storage import Document, Key, Window
-from tests.support.clock import ManualClock
+from sessionstore.testing.clock import ManualClock
 from tests.support.documents import TTL
 
 from .entries import entry, key, title, uuids

@@ -17,7 +17,7 @@ from sessionstore import StorageUnavailableError
 from sessionstore.integrations.django import SessionStore
 from sessionstore.integrations.django.apps import check_storage
 from sessionstore.integrations.django.keeper import keeper
-from tests.support.clock import ManualClock
+from sessionstore.testing.clock import ManualClock
 
 
 def _saved(**values: Any) -> str:

@@ -8,7 +8,7 @@ from google.adk.sessions.base_session_service import GetSessionConfig
 
 from sessionstore import Batching, open_storage
 from sessionstore.integrations.google_adk import StoredSessionService
-from tests.support.postgres import Database
+from sessionstore.testing.postgres import Database
 from tests.support.wire import WireCounter
 
 from .events import APP, USER, created, event, loaded

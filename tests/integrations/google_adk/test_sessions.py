@@ -16,7 +16,7 @@ from google.genai import types
 
 from sessionstore import InvalidStateError, SessionManager, StorageProvider, StorageUnavailableError, open_storage
 from sessionstore.integrations.google_adk import StoredSessionService
-from tests.support.clock import ManualClock
+from sessionstore.testing.clock import ManualClock
 
 from .conftest import TTL
 from .events import APP, USER, created, event, loaded, texts

@@ -13,7 +13,7 @@ from key_value.aio.errors import BaseKeyValueError
 from key_value.aio.stores.memory import MemoryStore
 
 from sessionstore.integrations.key_value import StoredKeyValue
-from tests.support.clock import START, ManualClock
+from sessionstore.testing.clock import START, ManualClock
 from tests.support.documents import MOMENT
 
 R = TypeVar("R")

@@ -13,8 +13,8 @@ import pytest
 
 from sessionstore import StorageUnavailableError, open_storage
 from sessionstore.integrations.key_value import StoredKeyValue
+from sessionstore.testing.postgres import Database
 from tests.support.bystander import kill_connections, locked, until_quiet
-from tests.support.postgres import Database
 from tests.support.processes import ROOT
 
 from .worker import BATCH

@@ -12,10 +12,10 @@ from key_value.aio.stores.postgresql import PostgreSQLStore
 
 from sessionstore import open_storage
 from sessionstore.integrations.key_value import StoredKeyValue
+from sessionstore.testing.postgres import dsn
 from tests.integrations.pages import fresh_directory as fresh_directory
 from tests.integrations.pages import python_blocks, run
 from tests.support.pages import Block
-from tests.support.postgres import dsn
 
 _BLOCKS = python_blocks("key-value.md")
 _FROM_POSTGRESQL = _BLOCKS[-1]

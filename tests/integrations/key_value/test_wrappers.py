@@ -32,7 +32,7 @@ from pydantic import BaseModel
 
 from sessionstore import StorageProvider, StorageUnavailableError
 from sessionstore.integrations.key_value import StoredKeyValue
-from tests.support.clock import ManualClock
+from sessionstore.testing.clock import ManualClock
 
 _SECRET = "geheim" * 500
 

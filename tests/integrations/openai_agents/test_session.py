@@ -23,10 +23,10 @@ from sessionstore import (
     open_storage,
 )
 from sessionstore.integrations.openai_agents import StoredSession
+from sessionstore.testing.clock import ManualClock
+from sessionstore.testing.postgres import Database, dsn
 from tests.conftest import OpenAnother
-from tests.support.clock import ManualClock
 from tests.support.documents import TTL
-from tests.support.postgres import Database, dsn
 
 from .conftest import Chat, contents, raw, said
 

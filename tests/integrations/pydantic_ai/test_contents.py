@@ -23,7 +23,7 @@ from pydantic_ai.messages import (
 
 from sessionstore import CorruptStateError, InvalidStateError, SessionManager, StateTooLargeError, StorageProvider
 from sessionstore.integrations.pydantic_ai import StoredConversationStore
-from tests.support.clock import START
+from sessionstore.testing.clock import START
 
 from .talk import ID, asked, conversation, question
 

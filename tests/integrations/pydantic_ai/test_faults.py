@@ -19,9 +19,9 @@ from sessionstore import (
     open_storage,
 )
 from sessionstore.integrations.pydantic_ai import StoredConversationStore
+from sessionstore.testing.postgres import Database
 from tests.faults.proxy import Fault, Proxy
 from tests.support.databases import driven
-from tests.support.postgres import Database
 
 from .talk import ID, asked, conversation, question, questions
 

@@ -13,7 +13,7 @@ from pydantic_ai.exceptions import UserError
 from sessionstore import ItemNotFoundError, MemoryStorageProvider, SessionManager, StorageProvider, open_storage
 from sessionstore.integrations.pydantic_ai import StoredConversationStore
 from sessionstore.storage import Found
-from tests.support.clock import ManualClock
+from sessionstore.testing.clock import ManualClock
 from tests.support.wire import WireCounter
 
 from .talk import ID, asked, conversation, question, questions

@@ -36,7 +36,7 @@ from pydantic_ai.usage import RunUsage
 
 from sessionstore import open_storage
 from sessionstore.integrations.pydantic_ai import StoredConversationStore
-from tests.support.clock import START, ManualClock
+from sessionstore.testing.clock import START, ManualClock
 from tests.support.scale import scaled
 
 from .compared import Compared

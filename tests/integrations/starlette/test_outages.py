@@ -27,9 +27,9 @@ from sessionstore import (
 from sessionstore.integrations.starlette import SessionMiddleware, install_error_handlers
 from sessionstore.testing import Outage
 from sessionstore.testing.outage import interruptible
+from sessionstore.testing.postgres import Database, PostgresServer
 from tests.integrations.starlette.browsing import NAMESPACE, Handler, application, browser, rows, sessions
 from tests.support.entrance import Entrance
-from tests.support.postgres import Database, PostgresServer
 
 SECOND = timedelta(seconds=1)
 

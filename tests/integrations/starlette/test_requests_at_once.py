@@ -16,8 +16,8 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from sessionstore import StorageProvider
 from sessionstore.integrations.starlette import Session
+from sessionstore.testing.clock import ManualClock
 from tests.integrations.starlette.browsing import Handler, application, browser, rows
-from tests.support.clock import ManualClock
 
 
 class Slow:

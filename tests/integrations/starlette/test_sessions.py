@@ -16,8 +16,8 @@ from starlette.responses import JSONResponse, Response
 
 from sessionstore import InvalidStateError, MemoryStorageProvider, StorageProvider
 from sessionstore.storage import Document, Key
+from sessionstore.testing.clock import ManualClock
 from tests.integrations.starlette.browsing import application, browser, rows, sessions
-from tests.support.clock import ManualClock
 
 TTL = timedelta(minutes=30)
 

@@ -12,8 +12,8 @@ import httpx
 import pytest
 from websockets.asyncio.client import connect
 
+from sessionstore.testing.postgres import Database, PostgresServer
 from tests.integrations.starlette.serving import Server, process_of, serving
-from tests.support.postgres import Database, PostgresServer
 
 
 @pytest.fixture(scope="module")

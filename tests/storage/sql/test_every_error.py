@@ -26,13 +26,13 @@ from sqlalchemy.util import greenlet_spawn
 
 from sessionstore import SessionStoreError, SqlStorageProvider, StorageError, UpdateOutcomeUnknownError, open_storage
 from sessionstore.storage.sql.faults import code_of, driver_error
+from sessionstore.testing.postgres import Database
+from sessionstore.testing.sqlite import copied_file, sqlite_url
 from tests.support.bystander import ask
 from tests.support.databases import driven
 from tests.support.discretion import SECRET, assert_discreet, secretive
 from tests.support.documents import draft, key, rewrite
 from tests.support.opening import in_use, pool_of
-from tests.support.postgres import Database
-from tests.support.sqlite import copied_file, sqlite_url
 
 Call: TypeAlias = Callable[[SqlStorageProvider], Awaitable[object]]
 

@@ -12,6 +12,8 @@ import pytest
 
 from sessionstore import SchemaError, StorageError, StorageUnavailableError, open_storage
 from sessionstore.storage.sql.tables import REVISIONS
+from sessionstore.testing.postgres import Database
+from sessionstore.testing.sqlite import copied_file, sqlite_url
 from tests.support.bystander import (
     ask,
     role,
@@ -25,8 +27,6 @@ from tests.support.databases import driven
 from tests.support.discretion import SECRET, refusal, say_more, secretive
 from tests.support.documents import key, rewrite
 from tests.support.opening import WAYS, opened
-from tests.support.postgres import Database
-from tests.support.sqlite import copied_file, sqlite_url
 
 
 @pytest.fixture

@@ -14,10 +14,10 @@ from sessionstore.storage.sql import SqlStorageProvider
 from sessionstore.storage.sql.connections import first_call
 from sessionstore.storage.sql.revisions import PREVIOUS
 from sessionstore.storage.sql.tables import REVISIONS
+from sessionstore.testing.postgres import Database
+from sessionstore.testing.sqlite import copied_file, sqlite_url
 from tests.support.documents import Chat, increment, key, new_chat
 from tests.support.logs import fill
-from tests.support.postgres import Database
-from tests.support.sqlite import copied_file, sqlite_url
 
 from ...support.databases import driven
 

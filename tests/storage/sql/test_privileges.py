@@ -15,8 +15,8 @@ from sessionstore.storage import Append, Edit, Fork, Window
 from sessionstore.storage.items import NewItem
 from sessionstore.storage.records import Use
 from sessionstore.storage.sql.privileges import MISSING_GRANT, NEEDS, Need, grants
+from sessionstore.testing.postgres import PostgresServer
 from tests.support.documents import draft, key, rewrite
-from tests.support.postgres import PostgresServer
 from tests.support.roles import Deployment, deployment
 
 Call: TypeAlias = Callable[[StorageProvider], Awaitable[Any]]

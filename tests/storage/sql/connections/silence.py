@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.postgres import Database, asyncpg_url
+from sessionstore.testing.postgres import Database, asyncpg_url
+from sessionstore.testing.sqlite import copied_file, sqlite_url
 from tests.support.processes import python
-from tests.support.sqlite import copied_file, sqlite_url
 
 
 def empty_place(request: pytest.FixtureRequest, tmp_path: Path) -> str:

@@ -13,11 +13,11 @@ import pytest
 
 from sessionstore import SchemaError, SessionManager, SessionStoreError, StorageProvider, open_storage
 from sessionstore.storage import Key
+from sessionstore.testing.postgres import Database
+from sessionstore.testing.sqlite import copied_file, sqlite_url
 from tests.support.bystander import ask
 from tests.support.databases import driven
 from tests.support.documents import key
-from tests.support.postgres import Database
-from tests.support.sqlite import copied_file, sqlite_url
 
 _ALTERED = [
     ("sessions", "version", "numeric"),

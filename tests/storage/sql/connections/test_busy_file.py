@@ -8,9 +8,9 @@ from contextlib import closing
 from pathlib import Path
 
 from sessionstore import SessionManager, open_storage
-from tests.support.clock import ManualClock
+from sessionstore.testing.clock import ManualClock
+from sessionstore.testing.sqlite import copied_file, sqlite_url
 from tests.support.documents import TTL, new_chat
-from tests.support.sqlite import copied_file, sqlite_url
 
 
 async def test_a_read_does_not_wait_for_another_writer_of_the_file(

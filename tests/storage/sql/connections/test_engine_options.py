@@ -26,11 +26,11 @@ from sessionstore import (
     StorageUnavailableError,
     open_storage,
 )
+from sessionstore.testing.postgres import Database, asyncpg_url
+from sessionstore.testing.sqlite import copied_file, sqlite_url
 from tests.support.bystander import dsn
 from tests.support.databases import driven
 from tests.support.documents import increment, new_chat
-from tests.support.postgres import Database, asyncpg_url
-from tests.support.sqlite import copied_file, sqlite_url
 
 
 @dataclass

@@ -8,12 +8,12 @@ import logging
 import pytest
 
 from sessionstore import SessionManager, SqlStorageProvider, StorageUnavailableError, open_storage
+from sessionstore.testing.postgres import Database
 from tests.support.bystander import ask, role
 from tests.support.databases import driven
 from tests.support.discretion import refusal
 from tests.support.documents import increment, new_chat
 from tests.support.opening import in_use
-from tests.support.postgres import Database
 
 _ALL = "GRANT USAGE ON SCHEMA sessionstore TO {role}"
 _TABLES = "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA sessionstore TO {role}"

@@ -25,12 +25,12 @@ from sessionstore import (
     open_storage,
 )
 from sessionstore.storage.sql.tables import REVISIONS
+from sessionstore.testing.postgres import Database, PostgresServer
+from sessionstore.testing.sqlite import copied_file, sqlite_url
 from tests.support.bystander import PASSWORD, ask, role
 from tests.support.databases import driven
 from tests.support.discretion import refusal, say_more, secretive
 from tests.support.documents import key
-from tests.support.postgres import Database, PostgresServer
-from tests.support.sqlite import copied_file, sqlite_url
 
 Call: TypeAlias = Callable[[StorageProvider], Awaitable[object]]
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from sessionstore.testing.sqlite import copied_file, sqlite_url
 from tests.support.processes import python
-from tests.support.sqlite import copied_file, sqlite_url
 
 from .silence import empty_place
 

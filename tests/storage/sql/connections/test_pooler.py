@@ -18,11 +18,11 @@ from sessionstore import (
     open_storage,
 )
 from sessionstore.storage.sql.tables import REVISIONS
+from sessionstore.testing.postgres import Database
 from tests.support.bystander import ask
 from tests.support.databases import driven
 from tests.support.documents import increment, key, new_chat
 from tests.support.pgbouncer import Bouncer
-from tests.support.postgres import Database
 from tests.support.wire import WireCounter
 
 # What the README tells those who bring an engine of their own.

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.directory import short_directory
-from tests.support.postgres import Database, asyncpg_url
+from sessionstore.testing.directory import short_directory
+from sessionstore.testing.postgres import Database, asyncpg_url
+from sessionstore.testing.sqlite import copied_file, sqlite_url
 from tests.support.processes import ROOT
-from tests.support.sqlite import copied_file, sqlite_url
 
 REQUESTS = 60
 

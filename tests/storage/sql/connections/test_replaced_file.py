@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from sessionstore import SessionManager, StorageError
+from sessionstore.testing.sqlite import copied_file, sqlite_url
 from tests.support.documents import increment, new_chat
 from tests.support.opening import WAYS, opened
-from tests.support.sqlite import copied_file, sqlite_url
 
 
 def remove(file: Path, *endings: str) -> None:

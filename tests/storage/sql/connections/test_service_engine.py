@@ -11,9 +11,9 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sessionstore import SchemaError, SessionManager, SqlStorageProvider, migrate
 from sessionstore.storage import Key, Window
 from sessionstore.storage.sql.tables import REVISIONS
+from sessionstore.testing.postgres import Database
+from sessionstore.testing.sqlite import sqlite_url
 from tests.support.documents import new_chat
-from tests.support.postgres import Database
-from tests.support.sqlite import sqlite_url
 
 
 @pytest.fixture(params=["postgresql", "sqlite"])

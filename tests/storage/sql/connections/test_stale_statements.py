@@ -11,11 +11,11 @@ from sqlalchemy import event
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from sessionstore import SessionManager, SqlStorageProvider, StorageError, StorageProvider, open_storage
+from sessionstore.testing.postgres import Database
 from tests.support.bystander import ask
 from tests.support.databases import driven
 from tests.support.documents import increment, key, new_chat, rewrite
 from tests.support.opening import in_use
-from tests.support.postgres import Database
 from tests.support.wire import WireCounter
 
 Call: TypeAlias = Callable[[StorageProvider], Awaitable[object]]

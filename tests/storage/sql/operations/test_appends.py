@@ -16,11 +16,11 @@ from sessionstore.concurrency.deadline import within
 from sessionstore.concurrency.sent import Sent, noting
 from sessionstore.storage import Append, Fork, NewItem, Summary, Write
 from sessionstore.storage.sql.operations import rounds
+from sessionstore.testing.clock import ManualClock
+from sessionstore.testing.postgres import Database
 from tests.support.bystander import ask, dsn, kill_connections, locked
-from tests.support.clock import ManualClock
 from tests.support.documents import draft, key
 from tests.support.late import LateGateway
-from tests.support.postgres import Database
 from tests.support.wire import WireCounter
 
 

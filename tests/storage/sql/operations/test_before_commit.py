@@ -18,9 +18,9 @@ from sessionstore import (
     UpdateOutcomeUnknownError,
     open_storage,
 )
+from sessionstore.testing.postgres import Database
 from tests.support.bystander import dsn, locked, until
 from tests.support.documents import Chat, increment, new_chat
-from tests.support.postgres import Database
 
 Call: TypeAlias = Callable[[SessionManager[Chat], str, timedelta], Awaitable[object]]
 

@@ -23,13 +23,13 @@ from sessionstore import (
     open_storage,
 )
 from sessionstore.storage import Document, Write
+from sessionstore.testing.postgres import Database, PostgresServer
+from sessionstore.testing.sqlite import copied_file, sqlite_url
 from tests.support.bystander import dsn
 from tests.support.cancelling import CancelledAt, When
 from tests.support.databases import driven
 from tests.support.documents import Chat, draft, increment, key, new_chat, rewrite
 from tests.support.opening import in_use
-from tests.support.postgres import Database, PostgresServer
-from tests.support.sqlite import copied_file, sqlite_url
 
 Call: TypeAlias = Callable[[SqlStorageProvider], Coroutine[Any, Any, Any]]
 

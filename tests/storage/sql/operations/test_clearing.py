@@ -7,9 +7,9 @@ import asyncio
 import psycopg
 
 from sessionstore import open_storage
+from sessionstore.testing.postgres import Database
 from tests.support.bystander import ask, dsn, until
 from tests.support.documents import put
-from tests.support.postgres import Database
 
 _HOLD = "SELECT FROM sessionstore.sessions WHERE namespace = %s AND session_id = %s FOR UPDATE"
 

@@ -22,10 +22,10 @@ from sessionstore import (
 )
 from sessionstore.storage import Creation
 from sessionstore.storage.sql.operations import rounds
+from sessionstore.testing.postgres import Database
 from tests.support.bystander import ask, dsn, locked, set_for_everybody, until, until_blocked, until_quiet, unwritable
 from tests.support.documents import TTL, Chat, draft, increment, key, new_chat, rewrite
 from tests.support.opening import all_given_back, in_use
-from tests.support.postgres import Database
 
 Call: TypeAlias = Callable[[SqlStorageProvider], Awaitable[Any]]
 

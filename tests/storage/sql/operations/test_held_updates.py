@@ -9,11 +9,11 @@ from datetime import timedelta
 import pytest
 
 from sessionstore import SessionManager, SqlStorageProvider, StorageUnavailableError, open_storage
+from sessionstore.testing.postgres import Database
 from sessionstore.updates.loop import UpdateLoop
 from tests.support.bystander import locked
 from tests.support.documents import Chat, append, increment, new_chat
 from tests.support.opening import in_use
-from tests.support.postgres import Database
 
 FREE = [f"free{n}" for n in range(8)]
 HELD = [f"held{n}" for n in range(50)]

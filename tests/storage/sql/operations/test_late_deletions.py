@@ -9,10 +9,10 @@ import pytest
 
 from sessionstore import SqlStorageProvider
 from sessionstore.storage.sql.connections.operation import Operation
+from sessionstore.testing.postgres import Database
 from tests.support.databases import driven
 from tests.support.documents import draft, key
 from tests.support.late import LateGateway
-from tests.support.postgres import Database
 
 
 @pytest.fixture(params=["psycopg", "asyncpg"])

@@ -16,9 +16,9 @@ from sessionstore import (
     open_storage,
 )
 from sessionstore.storage.sql.connections.lease import Lease
+from sessionstore.testing.postgres import Database
 from tests.support.bystander import ask, locked
 from tests.support.documents import Chat, increment, new_chat
-from tests.support.postgres import Database
 
 MOMENT = timedelta(milliseconds=200)
 

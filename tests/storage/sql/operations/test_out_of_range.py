@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from sessionstore import SessionManager, StorageProvider, migrate, open_storage
+from sessionstore.testing.postgres import Database
+from sessionstore.testing.sqlite import sqlite_url
 from tests.support.bystander import ask
 from tests.support.databases import driven
-from tests.support.postgres import Database
-from tests.support.sqlite import sqlite_url
 
 Alter = Callable[[str, str], None]
 """Sets a column of a table to a time after the last one of Python."""

@@ -8,9 +8,9 @@ from typing import Any, Final, TypeAlias
 import pytest
 
 from sessionstore import SqlStorageProvider, StorageError, open_storage
+from sessionstore.testing.postgres import Database
 from tests.support.bystander import ask
 from tests.support.documents import draft, key
-from tests.support.postgres import Database
 
 Call: TypeAlias = Callable[[SqlStorageProvider, list[str]], Awaitable[Any]]
 

@@ -18,6 +18,8 @@ from sessionstore import SqlStorageProvider, StorageUnavailableError, UpdateOutc
 from sessionstore.errors import SessionHeldError
 from sessionstore.storage import Creation
 from sessionstore.storage.sql.connections import gateway
+from sessionstore.testing.directory import short_directory
+from sessionstore.testing.postgres import Database, embedded_server
 from tests.support.bystander import (
     ask,
     dsn,
@@ -29,11 +31,9 @@ from tests.support.bystander import (
     unwritable,
 )
 from tests.support.databases import driven
-from tests.support.directory import short_directory
 from tests.support.discretion import refusal, say_more, secretive
 from tests.support.documents import draft, key, rewrite
 from tests.support.opening import WAYS, in_use, opened
-from tests.support.postgres import Database, embedded_server
 
 Call: TypeAlias = Callable[[SqlStorageProvider], Awaitable[Any]]
 

@@ -9,11 +9,11 @@ from typing import Any, Final, TypeAlias
 import pytest
 
 from sessionstore import SchemaError, SessionManager, SqlStorageProvider, StorageError, open_storage
+from sessionstore.testing.postgres import Database
 from tests.support.bystander import ask, role, until_quiet
 from tests.support.databases import driven
 from tests.support.documents import draft, increment, key, new_chat, rewrite
 from tests.support.opening import in_use
-from tests.support.postgres import Database
 
 _GRANTS: Final = (
     "GRANT USAGE ON SCHEMA sessionstore TO {role}",

@@ -19,10 +19,10 @@ from sessionstore import (
     open_storage,
 )
 from sessionstore.storage.sql.operations import rounds
+from sessionstore.testing.postgres import Database
 from tests.support.bystander import ask, dsn, locked, until_blocked
 from tests.support.documents import TTL, Chat, draft, key, new_chat
 from tests.support.opening import all_given_back, in_use
-from tests.support.postgres import Database
 from tests.support.wire import WireCounter
 
 _NAMES: Final = [f"s{n:02}" for n in range(60)]

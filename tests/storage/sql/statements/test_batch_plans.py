@@ -11,8 +11,8 @@ import pytest
 
 from sessionstore import SqlStorageProvider, open_storage
 from sessionstore.storage.sql.drivers.prepared import Prepared
+from sessionstore.testing.postgres import Database, PostgresServer
 from tests.support.bystander import ask, dsn
-from tests.support.postgres import Database, PostgresServer
 
 _ROWS: Final = 20_000
 

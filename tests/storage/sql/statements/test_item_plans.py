@@ -6,9 +6,9 @@ import pytest
 
 from sessionstore import open_storage
 from sessionstore.storage import Window
+from sessionstore.testing.postgres import Database
 from tests.support.documents import key, put
 from tests.support.logs import positions
-from tests.support.postgres import Database
 
 from ....support.bystander import ask, until_alone
 from ....support.databases import driven

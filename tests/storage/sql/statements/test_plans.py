@@ -11,10 +11,10 @@ import pytest
 from sessionstore import SessionManager, SqlStorageProvider, open_storage
 from sessionstore.storage.sql.drivers.prepared import Prepared
 from sessionstore.storage.sql.tables import FIRST_INSTANT
+from sessionstore.testing.clock import ManualClock
+from sessionstore.testing.postgres import Database
 from tests.support.bystander import ask, dsn, until_alone
-from tests.support.clock import ManualClock
 from tests.support.documents import TTL, Chat
-from tests.support.postgres import Database
 
 _ROWS: Final = 5000
 

@@ -7,11 +7,11 @@ from typing import Any, NamedTuple, TypeAlias
 import pytest
 
 from sessionstore import SessionManager, SessionResult, SqlStorageProvider
+from sessionstore.testing.clock import ManualClock
+from sessionstore.testing.postgres import Database
 from tests.support.bystander import ask, until_alone
-from tests.support.clock import ManualClock
 from tests.support.documents import TTL, Chat, increment, new_chat
 from tests.support.opening import WAYS, disconnect, opened
-from tests.support.postgres import Database
 from tests.support.wire import WireCounter
 
 Call: TypeAlias = Callable[[SessionManager[Chat], str], Awaitable[SessionResult[Any]]]

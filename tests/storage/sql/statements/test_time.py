@@ -14,11 +14,11 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from sessionstore import SessionManager, SqlStorageProvider, StorageProvider, open_storage
 from sessionstore.storage import Summary
+from sessionstore.testing.clock import ManualClock
+from sessionstore.testing.postgres import Database
+from sessionstore.testing.sqlite import copied_file, sqlite_url
 from tests.support.bystander import ask, set_for_everybody
-from tests.support.clock import ManualClock
 from tests.support.documents import MOMENT, TTL, draft, increment, key, new_chat
-from tests.support.postgres import Database
-from tests.support.sqlite import copied_file, sqlite_url
 
 _HOUR = timedelta(hours=1)
 _FAR = TTL + TTL / 10
