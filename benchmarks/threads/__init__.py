@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from typing import Final
 
 from ..contestants import BASELINE
-from .library import Library, LibraryOnAsyncio
+from .library import Library, LibraryAsyncpg, LibraryOnAsyncio
 from .raw import RawPsycopg
 from .threaded import Threaded
 
 THREADED: Final[Mapping[str, type[Threaded]]] = {
     "sessionstore.sync": Library,
+    "sessionstore.sync-asyncpg": LibraryAsyncpg,
     "sessionstore.sync-asyncio": LibraryOnAsyncio,
     BASELINE: RawPsycopg,
 }

@@ -16,10 +16,15 @@ from .threaded import Threaded
 class Library(Threaded):
     """`sessionstore.sync`, as docs/sync.md has it."""
 
-    job: ClassVar[str] = "uvloop"
+    job: ClassVar[str] = "psycopg, uvloop"
+
+    @property
+    def url(self) -> str:
+        """Names the driver."""
+        return self.database.url
 
     def open(self) -> None:
-        storage = self.stack.enter_context(open_storage(self.database.url))
+        storage = self.stack.enter_context(open_storage(self.url))
         self.sessions = SessionManager(make_state, storage, NAMESPACE, ttl=TTL)
 
     def get(self, session: str) -> State:
@@ -32,8 +37,18 @@ class Library(Threaded):
 class LibraryOnAsyncio(Library):
     """The same where uvloop is not installed."""
 
-    job: ClassVar[str] = "without uvloop"
+    job: ClassVar[str] = "psycopg, without uvloop"
 
     def open(self) -> None:
         self.stack.enter_context(patch.dict(sys.modules, {"uvloop": None}))
         super().open()
+
+
+class LibraryAsyncpg(Library):
+    """The same with `postgresql+asyncpg://`."""
+
+    job: ClassVar[str] = "asyncpg, uvloop"
+
+    @property
+    def url(self) -> str:
+        return self.database.asyncpg_url
