@@ -1,4 +1,4 @@
-"""Scans of the memory provider: the calls that go through all documents."""
+"""Scans: the calls that go through all sessions."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ from typing import Any
 from ...ids import check_filters
 from .. import Document, Found, Key, Order, Page, Place, Purge, Stats, Summary, check_limit, owned
 from ..reshaping import OutdatedItem
-from .documents import Documents
+from .sessions import Sessions
 
 
 class Scans:
-    """Goes through all documents of a storage, as of one moment.
+    """Goes through all sessions of a storage, as of one moment.
 
     Args:
-        documents: The documents.
+        sessions: The sessions.
     """
 
-    def __init__(self, documents: Documents) -> None:
-        self._documents = documents
+    def __init__(self, sessions: Sessions) -> None:
+        self._sessions = sessions
 
     def find(self, namespace: str, ids: Sequence[str], owner_id: str | None, now: datetime) -> Sequence[Found | None]:
         """Implements StorageProvider.find_many()."""
         check_filters(namespace=namespace, owner_id=owner_id)
-        sessions = [
+        found = [
             document.summary
-            for key, document in self._documents.under(namespace, "")
-            if self._documents.live(key, now) and owned(document, owner_id)
+            for key, document in self._sessions.under(namespace, "")
+            if self._sessions.live(key, now) and owned(document, owner_id)
         ]
-        sessions.sort(key=lambda summary: (summary.created_at, summary.key))
+        found.sort(key=lambda summary: (summary.created_at, summary.key))
         return [
-            next((Found(it, item) for it in sessions if (item := self._documents.logs.find(it.key, item_id))), None)
+            next((Found(it, item) for it in found if (item := self._sessions.logs.find(it.key, item_id))), None)
             for item_id in ids
         ]
 
@@ -53,8 +53,8 @@ class Scans:
         check_filters(namespace=namespace, prefix=prefix, owner_id=owner_id)
         found = [
             document
-            for key, document in self._documents.under(namespace, prefix)
-            if (owner_id is None or document.summary.owner_id == owner_id) and self._documents.live(key, now)
+            for key, document in self._sessions.under(namespace, prefix)
+            if (owner_id is None or document.summary.owner_id == owner_id) and self._sessions.live(key, now)
         ]
         place_of = _key_of if order == "key" else _place_of
         found.sort(key=lambda document: _rank(place_of(document.summary)))
@@ -75,8 +75,8 @@ class Scans:
         check_limit(limit)
         found = [
             document._replace(journal=None)
-            for key, document in sorted(self._documents.under(namespace, ""))
-            if self._documents.live(key, now) and document.state_version != version
+            for key, document in sorted(self._sessions.under(namespace, ""))
+            if self._sessions.live(key, now) and document.state_version != version
         ]
         return [it for it in found if after is None or it.summary.key > after][:limit]
 
@@ -87,9 +87,9 @@ class Scans:
         check_limit(limit)
         found = [
             item
-            for key, _ in self._documents.under(namespace, "")
-            if self._documents.live(key, now)
-            for item in self._documents.logs.outdated(key, version)
+            for key, _ in self._sessions.under(namespace, "")
+            if self._sessions.live(key, now)
+            for item in self._sessions.logs.outdated(key, version)
         ]
         found.sort(key=_place_of_item)
         return [it for it in found if after is None or _place_of_item(it) > _place_of_item(after)][:limit]
@@ -99,47 +99,47 @@ class Scans:
         check_filters(namespace=namespace, prefix=prefix, owner_id=owner_id)
         doomed = [
             key
-            for key, document in self._documents.under(namespace, prefix)
+            for key, document in self._sessions.under(namespace, prefix)
             if owner_id is None or document.summary.owner_id == owner_id
         ]
-        live = sum(self._documents.live(key, now) is not None for key in doomed)
+        live = sum(self._sessions.live(key, now) is not None for key in doomed)
         for key in doomed:
-            self._documents.drop(key)
+            self._sessions.drop(key)
         return live
 
     def purge(self, limit: int, end: datetime, since: datetime | None) -> Purge:
         """Implements StorageProvider.purge_batch() for the rows that expired before ``end``."""
         check_limit(limit)
-        found = sorted(self._documents.expired(end))
+        found = sorted(self._sessions.expired(end))
         doomed: list[tuple[datetime, Key]] = []
         rows = 0
         for expires_at, key in found:
             if since is not None and expires_at < since:
                 continue
-            rows += 1 + self._documents.logs.count(key)
+            rows += 1 + self._sessions.logs.count(key)
             if doomed and rows > limit:
                 break
             doomed.append((expires_at, key))
         for _, key in doomed:
-            self._documents.drop(key)
+            self._sessions.drop(key)
         return Purge(len(doomed), doomed[-1][0] if doomed else None, 0)
 
     def count_expired(self, end: datetime, since: datetime | None) -> int:
         """Implements StorageProvider.count_expired() for the rows that expired before ``end``."""
-        expired = self._documents.expired(end)
+        expired = self._sessions.expired(end)
         return sum(since is None or expires_at >= since for expires_at, _ in expired)
 
     def stats(self, namespace: str | None, now: datetime) -> Sequence[Stats]:
         """Implements StorageProvider.stats()."""
         check_filters(namespace=namespace)
-        expiries: dict[str, list[datetime]] = {key.namespace: [] for key, _ in self._documents.under(namespace, "")}
-        for expires_at, key in self._documents.expired(now):
+        expiries: dict[str, list[datetime]] = {key.namespace: [] for key, _ in self._sessions.under(namespace, "")}
+        for expires_at, key in self._sessions.expired(now):
             if key.namespace in expiries:
                 expiries[key.namespace].append(expires_at)
         return [
             Stats(
                 name,
-                live=sum(self._documents.live(key, now) is not None for key, _ in self._documents.under(name, "")),
+                live=sum(self._sessions.live(key, now) is not None for key, _ in self._sessions.under(name, "")),
                 expired=len(expired),
                 oldest_expiry=min(expired, default=None),
             )

@@ -1,8 +1,8 @@
-"""The documents of the memory provider: the operations on one document, at a given time."""
+"""The sessions of one transaction: the operations on one session, at a given time."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 from .. import Append, Document, Draft, Edit, Edited, Fork, Key, NewItem, Summary, Write, owned
@@ -16,19 +16,37 @@ from ..journal import (
     with_key,
 )
 from ..lifetime import deadline_of, first_expiry, slid_expiry
-from .logs import Logs
+from .logs import Entry, Logs
+from .texts import session_of, text_of
 
 
-class Documents(dict[Key, Document]):
-    """The documents by key, and their items. Expired ones stay until they are purged or replaced.
+class Sessions(dict[Key, Document]):
+    """Sessions by key, and their items. Expired ones stay until they are purged or replaced.
+
+    Args:
+        texts: The stored sessions: texts that changes() returned, by the keys under which it returned them.
 
     Attributes:
         logs: The items.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, texts: Mapping[Key, str] | None = None) -> None:
         super().__init__()
         self.logs = Logs()
+        self._loaded: dict[Key, tuple[Document, list[Entry]]] = {}
+        for key, text in (texts or {}).items():
+            self[key], entries = self._loaded[key] = session_of(key, text)
+            self.logs.load(key, entries)
+
+    def changes(self) -> Mapping[Key, str | None]:
+        """Returns the new text of each session that differs from the text that was loaded; None: it was deleted."""
+        changed: dict[Key, str | None] = dict.fromkeys(self._loaded.keys() - self.keys())
+        for key, document in self.items():
+            entries = self.logs.entries(key)
+            loaded = self._loaded.get(key)
+            if loaded is None or loaded[0] is not document or loaded[1] != entries:
+                changed[key] = text_of(document, entries)
+        return changed
 
     def drop(self, key: Key) -> None:
         """Removes a document with its items, if it is there."""

@@ -1,4 +1,4 @@
-"""The items of the memory provider: the operations on the items of one session, at a given time."""
+"""The items of the sessions of one transaction: the operations on the items of one session, at a given time."""
 
 from __future__ import annotations
 
@@ -31,6 +31,14 @@ class Logs:
 
     def __init__(self) -> None:
         self._entries: dict[Key, list[Entry]] = {}
+
+    def load(self, key: Key, entries: Sequence[Entry]) -> None:
+        """Takes the items of a stored session, in the order of the positions."""
+        self._entries[key] = list(entries)
+
+    def entries(self, key: Key) -> list[Entry]:
+        """Returns the items of a session."""
+        return self._entries.get(key, [])
 
     def forget(self, key: Key) -> None:
         """Removes the items of a session."""
