@@ -8,9 +8,13 @@ import re
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, packages_distributions, requires
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from rich.console import Console
 
 from benchmarks import contestants
@@ -73,6 +77,28 @@ def tables(report: str, section: str) -> list[list[dict[str, str]]]:
         columns, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()]
         found.append([dict(zip(columns, row, strict=True)) for row in rows])
     return found
+
+
+def test_the_extra_of_the_benchmarks_installs_what_they_import() -> None:
+    program = "import sys; begun = {*sys.modules}; import benchmarks.command; print(*{*sys.modules} - begun)"
+    imported = subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True, capture_output=True, text=True)
+    packages = packages_distributions()
+    modules = {module.partition(".")[0] for module in imported.stdout.split()}
+    needed = {canonicalize_name(package) for module in modules for package in packages.get(module, ())}
+    assert needed - installed_with(Requirement("sessionstore[bench]"), {}) == set()
+
+
+def installed_with(wanted: Requirement, seen: dict[str, set[str]]) -> set[str]:
+    """The packages that come with a requirement, as far as they are here."""
+    name = canonicalize_name(wanted.name)
+    extras = {"", *wanted.extras} - seen.setdefault(name, set())
+    seen[name] |= extras
+    with suppress(PackageNotFoundError):
+        for line in (requires(name) or ()) if extras else ():
+            needed = Requirement(line)
+            if needed.marker is None or any(needed.marker.evaluate({"extra": extra}) for extra in extras):
+                installed_with(needed, seen)
+    return set(seen)
 
 
 def test_every_workload_has_its_section_and_every_section_a_table(report: str) -> None:
