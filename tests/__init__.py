@@ -1,1 +1,4 @@
-"""The tests of sessionstore. `support/` makes real databases, `conformance/` runs on every storage provider."""
+"""The tests of sessionstore.
+
+`support/` makes real databases, `conformance/` runs the suite of `sessionstore.testing` on every storage provider.
+"""

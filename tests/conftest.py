@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 import pytest
 
-from sessionstore import StorageProvider, open_storage
+from sessionstore import StorageProvider, open_storage, testing
 from sessionstore.storage.sql.revisions import PREVIOUS
 from sessionstore.testing import embedded
 from sessionstore.testing.clock import ManualClock
@@ -166,6 +166,8 @@ async def storage(open_another: OpenAnother) -> StorageProvider:
 def pytest_configure(config: pytest.Config) -> None:
     for marker in distribution.MARKERS:
         config.addinivalue_line("markers", marker)
+    # By hand, because this module has imported it already.
+    config.pluginmanager.register(testing, testing.__name__)
     embedded.share_runtime()
 
 

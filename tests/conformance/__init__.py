@@ -1,5 +1,1 @@
-"""What every storage provider promises, told once and run on each of them.
-
-At two levels: through SessionManager, as services see it, and on the StorageProvider protocol itself. A file is an
-operation. What only one database can get wrong is tested elsewhere.
-"""
+"""The providers of this package, each tested by the conformance suite of `sessionstore.testing`."""

@@ -233,3 +233,15 @@ async def test_a_default_state_that_cannot_be_read_back_is_refused_and_nothing_i
     assert isinstance(refused.error, InvalidStateError)
     assert not isinstance(refused.error, CorruptStateError)
     assert await storage.stats() == []
+
+
+@pytest.mark.parametrize("keys", [0, 5000, 64.0, "64", True])
+def test_an_invalid_number_of_idempotency_keys_is_refused(keys: Any) -> None:
+    with pytest.raises(ConfigurationError, match="idempotency_keys"):
+        SessionManager(new_chat, idempotency_keys=keys)
+
+
+@pytest.mark.parametrize("choice", ["", "REPLACE", None, True, "ignore", b"replace", ["replace"]], ids=repr)
+def test_an_unknown_choice_is_refused_and_the_two_choices_are_named(choice: Any) -> None:
+    with pytest.raises(ConfigurationError, match='"refuse" or "replace"'):
+        SessionManager(new_chat, unstorable_text=choice)

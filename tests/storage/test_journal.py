@@ -1,11 +1,13 @@
-"""The ids of writes: many at once from the operating system, and yet nobody else's."""
+"""The ids of writes: many at once from the operating system, and yet nobody else's; and the fate of a write."""
 
 from __future__ import annotations
 
 import multiprocessing
 from multiprocessing.connection import Connection
 
-from sessionstore.storage.journal import new_write_id
+import pytest
+
+from sessionstore.storage.journal import Fate, fate, new_write_id
 
 
 def tell(end: Connection) -> None:
@@ -28,3 +30,9 @@ def test_a_forked_process_has_ids_of_its_own() -> None:
     told = ours.recv()
     child.join()
     assert not {*told} & {new_write_id() for _ in range(1000)}
+
+
+@pytest.mark.parametrize("writes", [None, "", "nonsense", "----------zz"])
+def test_the_outcome_of_a_write_that_is_not_in_the_journal_is_unknown(writes: str | None) -> None:
+    assert fate("abcdefgh", 5, 6, writes) is Fate.UNTOLD
+    assert fate("abcdefgh", 5, 5, writes) is Fate.NOT_LANDED

@@ -13,12 +13,10 @@ import pytest
 
 POSTGRESQL: Final = "postgresql"
 SLOW: Final = "slow"
-NEEDS_NEWEST: Final = "needs_newest"
 
 MARKERS: Final = (
     f"{POSTGRESQL}: needs a PostgreSQL server; given to the tests that do",
     f"{SLOW}: takes seconds, alone or with its fixtures; given to whole folders and modules",
-    f"{NEEDS_NEWEST}: needs the newest revision of the tables, say because it appends items",
     # Its plugin, which declares this, fails with pytest 9.2 and is turned off in pyproject.toml.
     "alembic: given by pytest-alembic to the tests that it brings along",
 )
@@ -43,22 +41,9 @@ _SLOW: Final = (
     "tests/sync/test_servers.py",
     "tests/storage/sql/operations/test_cancelled_everywhere.py",
 )
-# Coverage doubles what Python computes. What these tests run of the library, others run too: tests/storage uses both
-# drivers, and tests/conformance goes on being measured on memory, SQLite and psycopg.
+# Coverage doubles what Python computes. What these tests run of the library, others run too. (So do some of the classes
+# in tests/conformance/, which say so themselves.)
 _UNCOVERED: Final = ("tests/benchmarks/", "tests/input/test_flood.py")
-_REPEATED: Final = (
-    "tests/conformance/",
-    frozenset(
-        {
-            "postgresql-asyncpg",
-            "postgresql-roles",
-            "pgbouncer",
-            "pgbouncer-asyncpg",
-            "sqlite-previous",
-            "postgresql-previous",
-        }
-    ),
-)
 _SERVERS: Final = frozenset({"server", "cluster"})
 _NAMES: Final = ("postgresql", "psycopg", "asyncpg", "pgbouncer")
 
@@ -74,10 +59,8 @@ def mark_what_is_needed(items: Iterable[pytest.Item]) -> None:
 
 def leave_uncovered(items: Iterable[pytest.Item]) -> None:
     """Has pytest-cov pause while tests run that add nothing to what is covered."""
-    folder, kinds = _REPEATED
     for item in items:
-        repeated = item.nodeid.startswith(folder) and parameters(item).get("provider_kind") in kinds
-        if repeated or item.nodeid.startswith(_UNCOVERED):
+        if item.nodeid.startswith(_UNCOVERED):
             item.add_marker(pytest.mark.no_cover)
 
 

@@ -1,0 +1,166 @@
+"""Updates that append items: state and items land together, or neither does."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from sessionstore import (
+    ConfigurationError,
+    SessionConflictError,
+    SessionManager,
+    SessionNotFoundError,
+    SessionResult,
+    StorageProvider,
+)
+
+from ...support.documents import Chat, increment
+from ..given import Managed, OpenAnother
+
+
+@pytest_asyncio.fixture(loop_scope="function")
+async def desk(managed: Managed) -> SessionManager[Chat]:
+    desk = managed()
+    await desk.create_session("s")
+    return desk
+
+
+def data(result: SessionResult[Any, Any]) -> list[Any]:
+    assert result.error is None, result.error
+    return [item.data for item in result.items]
+
+
+async def test_an_update_appends_items(desk: SessionManager[Chat]) -> None:
+    before = await desk.get_session("s")
+    updated = await desk.update_session("s", increment, append=["a", {"b": 1}])
+    assert updated.unwrap()["n"] == 1
+    assert [(item.position, item.data) for item in updated.items] == [(1, "a"), (2, {"b": 1})]
+    assert (updated.last_position, updated.version) == (2, (before.version or 0) + 1)
+    read = await desk.get_session("s", last_items=9)
+    assert (read.items, read.unwrap(), read.version) == (updated.items, updated.unwrap(), updated.version)
+    plain = await desk.update_session("s", increment)
+    assert (plain.items, plain.last_position) == ((), 2)
+
+
+async def test_an_update_appends_to_a_log_and_passes_over_ids_that_the_session_has(desk: SessionManager[Chat]) -> None:
+    await desk.update_session("s", increment, append=["a"], ids=["m1"], log="agent")
+    again = await desk.update_session("s", increment, append=["a", "b", "b"], ids=["m1", "m2", "m2"], log="agent")
+    assert ([item.position for item in again.items], data(again)) == ([2], ["b"])
+    assert (again.unwrap()["n"], again.applied) == (2, True)
+    assert data(await desk.get_items("s", log="agent")) == ["a", "b"]
+    assert data(await desk.get_items("s")) == []
+    all_seen = await desk.update_session("s", increment, append=["a"], ids=["m1"])
+    assert (all_seen.items, all_seen.last_position) == ((), 2)
+
+
+async def test_an_update_that_fails_appends_nothing(desk: SessionManager[Chat]) -> None:
+    version = (await desk.get_session("s")).version
+
+    def fail(_: Chat) -> None:
+        raise LookupError("nothing there")
+
+    def spoil(state: Chat) -> None:
+        state["n"] = float("nan")
+
+    with pytest.raises(LookupError):
+        await desk.update_session("s", fail, append=["x"])
+    assert not (await desk.update_session("s", spoil, append=["x"])).success
+    await desk.update_session("s", increment)
+    conflict = await desk.update_session("s", increment, append=["x"], expected_version=version)
+    assert isinstance(conflict.error, SessionConflictError)
+    assert isinstance((await desk.update_session("t", increment, append=["x"])).error, SessionNotFoundError)
+    with pytest.raises(ConfigurationError, match=r"^append "):
+        await desk.update_session("s", increment, append="text")
+    assert data(await desk.get_items("s")) == []
+    assert (await desk.get_session("s")).last_position == 0
+
+
+async def test_an_update_that_is_delivered_twice_appends_once(desk: SessionManager[Chat]) -> None:
+    first = await desk.update_session("s", increment, append=["a"], idempotency_key="k1")
+    again = await desk.update_session("s", increment, append=["a"], idempotency_key="k1")
+    assert (first.applied, again.applied, again.items, again.last_position) == (True, False, (), 1)
+    assert data(await desk.get_items("s")) == ["a"]
+
+
+async def test_updates_and_appends_with_keys_do_not_hinder_each_other(desk: SessionManager[Chat]) -> None:
+    calls: list[Any] = []
+    for n in range(10):
+        calls += [
+            desk.update_session("s", increment, append=[["u", n]], idempotency_key=f"u{n}"),
+            desk.append_items("s", [["a", n]], idempotency_key=f"a{n}"),
+        ]
+    results = await asyncio.gather(*calls)
+    assert all(result.applied for result in results)
+    assert (await desk.get_session("s")).unwrap()["n"] == 10
+    read = await desk.get_items("s")
+    assert [item.position for item in read.items] == list(range(1, 21))
+    assert sorted(data(read)) == sorted([kind, n] for kind in "ua" for n in range(10))
+
+
+async def test_updates_at_once_append_in_the_order_in_which_they_were_applied(
+    desk: SessionManager[Chat], managed: Managed, open_another: OpenAnother
+) -> None:
+    other = managed(await open_another())
+
+    def numbered(chats: SessionManager[Chat], n: int) -> Any:
+        def add(state: Chat) -> None:
+            state["turns"].append(n)
+            state["n"] += 1
+
+        return chats.update_session("s", add, append=[[n, 0], [n, 1]])
+
+    results = await asyncio.gather(*(numbered((desk, other)[n % 2], n) for n in range(40)))
+    read = await desk.get_session("s", last_items=1000)
+    assert [item.position for item in read.items] == list(range(1, 81))
+    assert data(read) == [[n, part] for n in read.unwrap()["turns"] for part in (0, 1)]
+    for n, result in enumerate(results):
+        assert data(result) == [[n, 0], [n, 1]]
+        assert result.last_position == result.items[-1].position
+        assert result.unwrap()["turns"][-1] == n
+        place = read.unwrap()["turns"].index(n)
+        assert [item.position for item in result.items] == [2 * place + 1, 2 * place + 2]
+
+
+async def test_an_id_that_several_updates_append_at_once_is_appended_once(desk: SessionManager[Chat]) -> None:
+    results = await asyncio.gather(
+        *(desk.update_session("s", increment, append=["a", n], ids=["m1", None]) for n in range(10))
+    )
+    assert sum("a" in data(result) for result in results) == 1
+    assert (await desk.get_session("s")).unwrap()["n"] == 10
+    read = await desk.get_items("s")
+    assert data(read).count("a") == 1
+    assert [item.position for item in read.items] == list(range(1, 12))
+    by_position = {item.position: item.data for item in read.items}
+    assert all(by_position[item.position] == item.data for result in results for item in result.items)
+
+
+async def test_a_failure_among_others_leaves_out_its_items_only(desk: SessionManager[Chat]) -> None:
+    def fail(_: Chat) -> None:
+        raise LookupError("nothing there")
+
+    calls = [desk.update_session("s", fail if n % 3 == 1 else increment, append=[n]) for n in range(9)]
+    results = await asyncio.gather(*calls, return_exceptions=True)
+    assert [n for n, result in enumerate(results) if isinstance(result, LookupError)] == [1, 4, 7]
+    assert sorted(data(await desk.get_items("s"))) == [0, 2, 3, 5, 6, 8]
+    assert (await desk.get_session("s")).unwrap()["n"] == 6
+
+
+async def test_long_items_of_updates_at_once_all_land(desk: SessionManager[Chat]) -> None:
+    long = "x" * 900_000
+    results = await asyncio.gather(*(desk.update_session("s", increment, append=[[n, long]]) for n in range(12)))
+    assert [len(result.items) for result in results] == [1] * 12
+    read = await desk.get_session("s", last_items=20)
+    assert read.unwrap()["n"] == 12
+    assert sorted(number for number, _ in data(read)) == list(range(12))
+    assert [item.position for item in read.items] == list(range(1, 13))
+
+
+async def test_updates_that_go_alone_append_too(storage: StorageProvider, managed: Managed) -> None:
+    storage.batching = None
+    chats = managed()
+    await chats.create_session("s")
+    await asyncio.gather(*(chats.update_session("s", increment, append=[n]) for n in range(10)))
+    assert sorted(data(await chats.get_items("s"))) == list(range(10))

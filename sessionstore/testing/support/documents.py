@@ -1,0 +1,59 @@
+"""Short ways to write down what goes into a storage and a manager."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeAlias
+
+from sessionstore import StorageProvider
+from sessionstore.storage import Document, Draft, Key, Summary, Write
+
+Chat: TypeAlias = dict[str, Any]
+
+TTL = timedelta(minutes=30)
+MOMENT = timedelta(microseconds=1)
+
+
+def new_chat(session_id: str) -> Chat:
+    return {"id": session_id, "n": 0, "turns": []}
+
+
+def increment(state: Chat) -> None:
+    state["n"] += 1
+
+
+def append(turn: object) -> Callable[[Chat], None]:
+    return lambda state: state["turns"].append(turn)
+
+
+def set_to(n: int) -> Callable[[Chat], Chat]:
+    return lambda state: {**state, "n": n}
+
+
+def key(session_id: str = "s", namespace: str = "chat") -> Key:
+    return Key(namespace, session_id)
+
+
+def draft(session_id: str = "s", state: str = "{}", *, namespace: str = "chat", **facts: Any) -> Draft:
+    return Draft(key(session_id, namespace), state, **{"ttl": TTL, **facts})
+
+
+def summary(session_id: str = "s") -> Summary:
+    """What is known of a session that nobody created."""
+    then = datetime(2026, 1, 1, tzinfo=UTC)
+    return Summary(key(session_id), 1, then, then, then, None, None, None, None, None)
+
+
+def rewrite(document: Document, state: str | None = None) -> Write:
+    """A write of the document as it was read, or of another state in its place."""
+    return Write(document.summary, document.state if state is None else state)
+
+
+def ids(summaries: Iterable[Summary]) -> list[str]:
+    return [summary.key.session_id for summary in summaries]
+
+
+async def put(storage: StorageProvider, *session_ids: str, **facts: Any) -> None:
+    """Creates sessions that all have the same facts."""
+    await storage.create_many([draft(session_id, **facts) for session_id in session_ids])
