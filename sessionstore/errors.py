@@ -92,13 +92,15 @@ class ItemNotFoundError(SessionNotFoundError):
 class SessionConflictError(SessionStoreError):
     """The session is not at the version or position that the caller expected, or has other items. Nothing was written.
 
-    Or another write made that version, or a fork would have replaced a live session.
+    Or another write made that version, or a fork would have replaced a live session, or the session has an id already.
 
     Attributes:
         expected: What the caller passed as ``expected_version`` or ``expected_position``, or the number of items that
             the caller saw (``unchanged_since``); 0 for a fork.
         actual: The version, last position or number of items that the session had when the write was refused.
-        of: What was expected: "version"; "position"; "items"; "absence", if a fork found a live session.
+        of: What was expected: "version"; "position"; "items"; "absence", if a fork found a live session; "ids", if the
+            session has items with the ids of new ones (``only_new``): ``actual`` of them, and none was expected.
+        refused: Whether only this update was refused, so that others of its batch may succeed.
     """
 
     def __init__(
@@ -108,12 +110,19 @@ class SessionConflictError(SessionStoreError):
         expected: int,
         actual: int,
         rewritten: bool = False,
-        of: Literal["version", "position", "items", "absence"] = "version",
+        of: Literal["version", "position", "items", "absence", "ids"] = "version",
     ) -> None:
         self.session_id = session_id
         self.expected = expected
         self.actual = actual
         self.of = of
+        self.refused = of == "ids"
+        if of == "ids":
+            super().__init__(
+                f"session {shown_id(session_id)} has items with the ids of new ones already: the update was delivered "
+                "again, or use other ids"
+            )
+            return
         if of == "absence":
             super().__init__(
                 f"session {shown_id(session_id)} exists; fork to another id, or delete that session before"

@@ -68,7 +68,14 @@ class Kind(Generic[T, I]):
         return Key(self._namespace, check_session_id(session_id))
 
     def _given(
-        self, items: Sequence[I], ids: Sequence[str | None] | None, log: str, session_id: SessionId, name: str = "items"
+        self,
+        items: Sequence[I],
+        ids: Sequence[str | None] | None,
+        log: str,
+        session_id: SessionId,
+        name: str = "items",
+        *,
+        only_new: bool = False,
     ) -> Given[I]:
         """Checks and encodes items.
 
@@ -81,7 +88,7 @@ class Kind(Generic[T, I]):
         copies: list[I] = []
         for index, item, item_id in arguments.new_items(items, ids, name):
             text, copy = self._item_codec.encode_with_copy(item, index, session_id)
-            texts.append(NewItem(text, item_id, log, self._item_codec.version))
+            texts.append(NewItem(text, item_id, log, self._item_codec.version, only_new))
             copies.append(copy)
         return Given(texts, copies)
 

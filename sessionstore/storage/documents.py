@@ -59,6 +59,9 @@ class Documents(Protocol):
         Returns:
             For each write, the summary after it; None: nothing was written, because the session is gone, has another
             version, or is held by another transaction. Read the session again to learn which.
+
+        Raises:
+            SessionConflictError: A session has the id of an item that has to be new. Nothing of the batch was written.
         """
         ...
 
@@ -71,6 +74,9 @@ class Documents(Protocol):
 
         Returns:
             For each key, the summary after the write; None: there is no live session, or ``apply`` returned None.
+
+        Raises:
+            SessionConflictError: As update_many().
         """
         ...
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..batching import BATCH_CHARS
-from .items import NewItem, chars_of
+from .items import NewItem, chars_of, check_new
 from .journal import MOST_ITEMS
+from .records import Key
 
 
 class Harvest:
@@ -34,8 +35,15 @@ class Harvest:
             return False
         return self.chars + chars_of(items) <= BATCH_CHARS
 
-    def add(self, items: Sequence[NewItem], keep: int | None) -> Sequence[int | None]:
-        """Adds the items of a call, and returns the place of each; None: an earlier item has its id."""
+    def add(self, key: Key, items: Sequence[NewItem], keep: int | None) -> Sequence[int | None]:
+        """Adds the items of a call, and returns the place of each; None: an earlier item has its id.
+
+        Raises:
+            SessionConflictError: An item has to be new, and an earlier item has its id. Nothing was added.
+        """
+        for item in items:
+            if item.only_new and item.id in self._ids:
+                check_new(key.session_id, items, [None if it.id in self._ids else 0 for it in items])
         if items and keep is not None:
             self.keep = keep if self.keep is None else min(self.keep, keep)
         first = len(self.items)

@@ -6,6 +6,9 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import NamedTuple
 
+from ..errors import SessionConflictError
+from ..ids import SessionId
+
 
 class NewItem(NamedTuple):
     """An item to append to a session.
@@ -15,12 +18,30 @@ class NewItem(NamedTuple):
         id: The caller's own id of the item; None: it has none. An item whose id the session has already is passed over.
         log: The name of the log within the session.
         version: The shape version of the item, which its row keeps beside it.
+        only_new: Whether the write is refused, and not only the item passed over, if the session has the id already.
     """
 
     text: str
     id: str | None = None
     log: str = ""
     version: int = 1
+    only_new: bool = False
+
+
+def check_new(session_id: SessionId, items: Iterable[NewItem], positions: Iterable[int | None]) -> None:
+    """Checks that no item is passed over that has to be new.
+
+    Args:
+        session_id: The session.
+        items: The items.
+        positions: The position of each; None: it is passed over.
+
+    Raises:
+        SessionConflictError: An item is. Nothing must be written.
+    """
+    there = sum([item.only_new and position is None for item, position in zip(items, positions, strict=True)])
+    if there:
+        raise SessionConflictError(session_id, expected=0, actual=there, of="ids")
 
 
 def chars_of(items: Iterable[NewItem | StoredItem]) -> int:

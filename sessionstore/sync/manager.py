@@ -117,6 +117,7 @@ class SessionManager(Appending[T, I], Reading[T, I], Editing[T, I], Listing[T, I
         *,
         append: Sequence[I] = (),
         ids: Sequence[str | None] | None = None,
+        only_new: bool = False,
         log: str = "",
         expected_version: int | None = None,
         idempotency_key: str | None = None,
@@ -140,6 +141,9 @@ class SessionManager(Appending[T, I], Reading[T, I], Editing[T, I], Listing[T, I
                 to make it the state.
             append: Items that land with the state or not at all.
             ids: The ids of the items, as in append_items().
+            only_new: What happens if the session has one of the ids already. False: that item is passed over, and the
+                rest of the update lands. True: nothing lands, and the error in the result is a SessionConflictError. So
+                a state that counts the items, say, is not changed by an item that is delivered again.
             log: The log that the items are appended to.
             expected_version: Write only if the session is at this version. A version from before a session expired or
                 was deleted never matches a later session of the same id.
@@ -153,9 +157,9 @@ class SessionManager(Appending[T, I], Reading[T, I], Editing[T, I], Listing[T, I
         Returns:
             The new state, and as ``result.items`` the new items, without those that were passed over. If the answer
             was lost and the items landed, and their positions cannot be told any more, ``result.items`` is empty. Or an
-            error in the result: SessionNotFoundError, SessionConflictError (only with ``expected_version``),
-            InvalidSessionIdError, InvalidStateError (the new state, or an item with its index) or CorruptStateError
-            (the stored state). With an error, nothing was written.
+            error in the result: SessionNotFoundError, SessionConflictError (only with ``expected_version`` or
+            ``only_new``), InvalidSessionIdError, InvalidStateError (the new state, or an item with its index) or
+            CorruptStateError (the stored state). With an error, nothing was written.
 
         Raises:
             Exception: What ``update_fn`` raises, unchanged; nothing was written.
@@ -171,6 +175,7 @@ class SessionManager(Appending[T, I], Reading[T, I], Editing[T, I], Listing[T, I
                 update_fn,
                 append=append,
                 ids=ids,
+                only_new=only_new,
                 log=log,
                 expected_version=expected_version,
                 idempotency_key=idempotency_key,

@@ -110,6 +110,7 @@ class Fold:
             return
         try:
             made = request.apply(document)
+            slots = self._harvest.add(self.key, request.items, request.keep)
             if request.key is not None:
                 self._keys = with_key(self._keys, request.key, request.keys)
         except BaseException as error:  # noqa: BLE001  # any exception of the function is the answer of its caller
@@ -118,7 +119,6 @@ class Fold:
         self._text, self._state_version = made.text, made.state_version
         self._version += 1
         self._write_id = self._write_id or new_write_id()
-        slots = self._harvest.add(request.items, request.keep)
         self._outcomes.append(Outcome(call, self._version, made.state, None, slots, len(self._harvest.items)))
 
     def finish(self) -> Write | None:

@@ -98,6 +98,7 @@ def about(session_id: str) -> list[SessionStoreError]:
         SessionConflictError(session_id, expected=1, actual=2),
         SessionConflictError(session_id, expected=1, actual=2, of="position"),
         SessionConflictError(session_id, expected=0, actual=2, of="absence"),
+        SessionConflictError(session_id, expected=0, actual=2, of="ids"),
         ItemNotFoundError(session_id, position=1),
         ItemNotFoundError(item_id=session_id),
         SessionOwnerError(session_id),

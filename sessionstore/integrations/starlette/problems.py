@@ -82,7 +82,7 @@ def problem_of(error: SessionStoreError) -> dict[str, Any]:
     }
     if isinstance(error, StateTooLargeError):
         members |= {"size": error.size, "limit": error.limit}
-    elif isinstance(error, SessionConflictError) and error.of != "absence":
+    elif isinstance(error, SessionConflictError) and error.of not in ("absence", "ids"):
         members |= {"expected": int(error.expected), "actual": int(error.actual)}
     return members
 

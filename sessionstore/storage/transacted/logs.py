@@ -79,7 +79,18 @@ class Logs:
     ) -> Sequence[int | None]:
         """Appends items, removes those beyond ``keep``, and returns the position of each; None: it was passed over."""
         entries = self._entries.setdefault(key, [])
-        ids = {entry.id for entry in entries if entry.id is not None}
+        positions = self.places(key, items, last_position)
+        for item, position in zip(items, positions, strict=True):
+            if position is not None:
+                entries.append(Entry(position, item.log, item.text, item.id, now, item.version))
+        if keep is not None:
+            for log in {item.log for item in items}:
+                self.keep(key, log, keep)
+        return positions
+
+    def places(self, key: Key, items: Sequence[NewItem], last_position: int) -> Sequence[int | None]:
+        """Returns the position that each item would get; None: it would be passed over."""
+        ids = {entry.id for entry in self._entries.get(key, ()) if entry.id is not None}
         positions: list[int | None] = []
         for item in items:
             if item.id is not None and item.id in ids:
@@ -87,12 +98,8 @@ class Logs:
                 continue
             last_position += 1
             positions.append(last_position)
-            entries.append(Entry(last_position, item.log, item.text, item.id, now, item.version))
             if item.id is not None:
                 ids.add(item.id)
-        if keep is not None:
-            for log in {item.log for item in items}:
-                self.keep(key, log, keep)
         return positions
 
     def keep(self, key: Key, log: str, keep: int) -> Sequence[Entry]:

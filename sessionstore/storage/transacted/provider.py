@@ -127,6 +127,7 @@ class TransactedStorageProvider(StorageProvider):
 
     async def update_many(self, writes: Sequence[Write]) -> Sequence[Summary | None]:
         def update(sessions: Sessions, now: datetime) -> Sequence[Summary | None]:
+            sessions.check_new(writes, now)
             return [sessions.write(write, now) for write in writes]
 
         return await self._run(update, [write.read.key for write in writes])
@@ -135,6 +136,7 @@ class TransactedStorageProvider(StorageProvider):
         def update(sessions: Sessions, now: datetime) -> Sequence[Summary | None]:
             found = [sessions.live(key, now) for key in keys]
             writes = [None if document is None else apply(document) for document in found]
+            sessions.check_new([write for write in writes if write is not None], now)
             return [None if write is None else sessions.write(write, now) for write in writes]
 
         return await self._run(update, keys)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 
 from .. import Append, Document, Draft, Edit, Edited, Fork, Key, NewItem, Summary, Write, owned
+from ..items import check_new
 from ..journal import (
     APPENDS_CHARS,
     JOURNAL_CHARS,
@@ -113,14 +114,10 @@ class Sessions(dict[Key, Document]):
 
     def write(self, write: Write, now: datetime) -> Summary | None:
         """Writes a state under an optimistic lock; None: the document is gone, or has changed since it was read."""
-        found = self.live(write.read.key, now)
+        found = self._as_read(write, now)
         if found is None:
             return None
         summary = found.summary
-        if (summary.version, summary.last_write) != (write.read.version, write.read.last_write):
-            return None
-        if write.keys_read is not None and (found.journal or Journal("", "")).keys != write.keys_read:
-            return None
         summary = summary._replace(
             version=summary.version + write.count,
             updated_at=now,
@@ -133,6 +130,29 @@ class Sessions(dict[Key, Document]):
             journal = journal._replace(keys=write.keys)
         self[summary.key] = Document(write.state, summary, journal, state_version=write.state_version)
         return self._append(summary.key, write.items, write.id, now, write.keep) if write.items else summary
+
+    def check_new(self, writes: Iterable[Write], now: datetime) -> None:
+        """Checks that the documents have none of the ids that have to be new, of the writes that would land.
+
+        Raises:
+            SessionConflictError: One has.
+        """
+        for write in writes:
+            if write.items and (found := self._as_read(write, now)) is not None:
+                places = self.logs.places(write.read.key, write.items, found.summary.last_position)
+                check_new(write.read.key.session_id, write.items, places)
+
+    def _as_read(self, write: Write, now: datetime) -> Document | None:
+        """Returns the live document that a write is based on; None: it is gone, or has changed since it was read."""
+        found = self.live(write.read.key, now)
+        if found is None:
+            return None
+        summary = found.summary
+        if (summary.version, summary.last_write) != (write.read.version, write.read.last_write):
+            return None
+        if write.keys_read is not None and (found.journal or Journal("", "")).keys != write.keys_read:
+            return None
+        return found
 
     def rewrite(self, write: Write, now: datetime) -> bool:
         """Writes a state as write() does, and leaves all times as they are."""

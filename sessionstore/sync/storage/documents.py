@@ -58,6 +58,9 @@ class Documents(Stored):
         Returns:
             For each write, the summary after it; None: nothing was written, because the session is gone, has another
             version, or is held by another transaction. Read the session again to learn which.
+
+        Raises:
+            SessionConflictError: A session has the id of an item that has to be new. Nothing of the batch was written.
         """
         return self._run(self.asynchronous.update_many(writes))
 
@@ -70,6 +73,9 @@ class Documents(Stored):
 
         Returns:
             For each key, the summary after the write; None: there is no live session, or ``apply`` returned None.
+
+        Raises:
+            SessionConflictError: As update_many().
         """
         return self._run(self.asynchronous.update_locked_many(keys, apply))
 

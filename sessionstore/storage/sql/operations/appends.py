@@ -267,7 +267,7 @@ def _group(calls: Sequence[_AppendCall]) -> Group | None:
         if not harvest.fits(append.items):
             break
         chosen.append(call)
-        places.append(harvest.add(append.items, append.keep))
+        places.append(harvest.add(append.key, append.items, append.keep))
     if len(chosen) == 1:
         return Group(first.key, chosen, first, places)
     return Group(first.key, chosen, replace(first, items=harvest.items, id=new_write_id()), places)

@@ -9,6 +9,7 @@ from datetime import datetime
 
 from ....errors import StorageError
 from ... import Key, NewItem, Summary, Write
+from ...items import check_new
 from ...journal import APPENDS_CHARS, append_entry, appended_at
 from ..connections.lease import Lease
 from ..drivers.driver import Row
@@ -62,6 +63,7 @@ class Placing:
         """Makes changes, one for each session, and returns the summary of each session after its change.
 
         Raises:
+            SessionConflictError: A session has the id of an item that has to be new.
             StorageError: The database dropped a part of a change.
         """
         if not changes:
@@ -72,6 +74,8 @@ class Placing:
             change.key: positions_of(change.items, present[change.key], change.locked.summary.last_position)
             for change in changes
         }
+        for change in changes:
+            check_new(change.key.session_id, change.items, positions[change.key])
         await self._add(changes, positions, lease, now)
         trimmed = await self._trim(changes, lease)
         after = {

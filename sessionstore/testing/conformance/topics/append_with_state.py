@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from sessionstore import (
     SessionResult,
     StorageProvider,
 )
+from sessionstore.storage import Document, Key, NewItem, Write
 
 from ...support.documents import Chat, increment
 from ..given import Managed, OpenAnother
@@ -164,3 +166,67 @@ async def test_updates_that_go_alone_append_too(storage: StorageProvider, manage
     await chats.create_session("s")
     await asyncio.gather(*(chats.update_session("s", increment, append=[n]) for n in range(10)))
     assert sorted(data(await chats.get_items("s"))) == list(range(10))
+
+
+async def test_an_update_whose_items_have_to_be_new_is_refused_if_the_session_has_one(
+    desk: SessionManager[Chat], managed: Managed, open_another: OpenAnother
+) -> None:
+    first = await desk.update_session("s", increment, append=["a"], ids=["m1"], only_new=True)
+    assert (data(first), first.unwrap()["n"]) == (["a"], 1)
+    before = await desk.get_session("s", last_items=9)
+    for chats in (desk, managed(await open_another())):
+        again = await chats.update_session("s", increment, append=["b", "c"], ids=["m2", "m1"], only_new=True)
+        assert isinstance(again.error, SessionConflictError)
+        assert (again.error.of, again.error.expected, again.error.actual) == ("ids", 0, 1)
+        read = await desk.get_session("s", last_items=9)
+        assert (read.unwrap(), read.items, read.version) == (before.unwrap(), before.items, before.version)
+    later = await desk.update_session(
+        "s", increment, append=["b"], ids=["m2"], only_new=True, expected_version=before.version
+    )
+    assert (data(later), later.unwrap()["n"]) == (["b"], 2)
+    version = await desk.update_session(
+        "s", increment, append=["b"], ids=["m2"], only_new=True, expected_version=before.version
+    )
+    assert isinstance(version.error, SessionConflictError)
+    assert version.error.of == "version"
+
+
+async def test_of_updates_at_once_with_a_new_item_of_one_id_one_lands_and_others_beside_it(
+    desk: SessionManager[Chat],
+) -> None:
+    await desk.create_session("t")
+    calls = [
+        desk.update_session("st"[n % 2], increment, append=["a", n], ids=["m1", None] if n % 3 else None, only_new=True)
+        for n in range(24)
+    ]
+    results = await asyncio.gather(*calls)
+    refused = [n for n, result in enumerate(results) if isinstance(result.error, SessionConflictError)]
+    assert len(refused) == 14
+    assert all(n % 3 for n in refused)
+    for session_id, parity in (("s", 0), ("t", 1)):
+        landed = {n for n in range(parity, 24, 2) if n not in refused}
+        read = await desk.get_session(session_id, last_items=99)
+        assert read.unwrap()["n"] == len(landed) == 5
+        assert {it for it in data(read) if it != "a"} == landed
+
+
+async def test_a_provider_writes_nothing_of_a_batch_with_an_item_that_is_not_new(
+    desk: SessionManager[Chat], storage: StorageProvider
+) -> None:
+    await desk.create_session("t")
+    await desk.update_session("s", increment, append=["a"], ids=["m1"])
+    keys = [Key("chat", "s"), Key("chat", "t")]
+    items = [NewItem("1", "m1", only_new=True)]
+
+    def writes(documents: Sequence[Document | None]) -> list[Write]:
+        return [Write(it.summary, '{"n":9,"turns":[]}', items=items) for it in documents if it is not None]
+
+    documents = await storage.get_many(keys)
+    with pytest.raises(SessionConflictError):
+        await storage.update_many(writes(documents))
+    with pytest.raises(SessionConflictError):
+        await storage.update_locked_many(keys, lambda document: writes([document])[0])
+    assert [it and it.summary.version for it in await storage.get_many(keys)] == [
+        it and it.summary.version for it in documents
+    ]
+    assert data(await desk.get_items("t")) == []
