@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar, get_origin
+from typing import Any, Final, TypeVar, get_origin
 
-from pydantic import PydanticUndefinedAnnotation, TypeAdapter
+from pydantic import PydanticUndefinedAnnotation, PydanticUserError, TypeAdapter
 
 from ..errors import ConfigurationError
 
 T = TypeVar("T")
+
+_LONGEST_REASON: Final = 200
 
 
 def adapter_of(given: type[T] | TypeAdapter[T], argument: str) -> TypeAdapter[T]:
@@ -54,10 +56,18 @@ def complete(adapter: TypeAdapter[Any], argument: str) -> None:
 
 def _no_schema(given: object, argument: str, error: Exception) -> ConfigurationError:
     return ConfigurationError(
-        f"pydantic has no schema for the {argument} {_shown(given)} or for a part of it ({type(error).__name__}); "
+        f"pydantic has no schema for the {argument} {_shown(given)} or for a part of it ({_reason(error)}); "
         "give a model, a dataclass or a TypedDict of types that pydantic knows, or give the part "
         "__get_pydantic_core_schema__()"
     )
+
+
+def _reason(error: Exception) -> str:
+    """What pydantic says about a type; of another error, only the class."""
+    if not isinstance(error, PydanticUserError):
+        return type(error).__name__
+    said = str(error.message).partition("\n")[0].partition(". ")[0].removesuffix(".")  # the first sentence
+    return said if len(said) <= _LONGEST_REASON else f"{said[:_LONGEST_REASON]} ..."
 
 
 def _shown(given: object) -> str:

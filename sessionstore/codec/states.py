@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 from pydantic import TypeAdapter
@@ -52,7 +53,7 @@ class Codec(Generic[T]):
         self._typed: Typed[T] | None = None if state_type is None else Typed(state_type)
         self._max_bytes = max_bytes
         self._replaces = unstorable_text == "replace"
-        self._upgrades = Upgrades("state", version, upgrades, loads, dumps)
+        self._upgrades = Upgrades("state", version, upgrades, loads, _dumps_replaced if self._replaces else dumps)
         self.version = self._upgrades.version
 
     def encode(self, state: T, session_id: SessionId) -> str:
@@ -137,6 +138,13 @@ class Codec(Generic[T]):
         tree = self._typed.dumped(state)
         # jsonb sorts keys. If the type depends on the order of keys, every storage gets them in the order of jsonb.
         return in_jsonb_order(tree) if self._typed.order_matters else tree
+
+
+def _dumps_replaced(document: Any) -> bytes:
+    """dumps() with U+FFFD for what cannot be stored, which an upgrade may have made."""
+    with suppress(Refused):
+        return dumps(document)
+    return dumps(_replaced(document))
 
 
 def _replaced(state: T) -> T:

@@ -6,10 +6,10 @@ import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from types import GenericAlias, ModuleType
-from typing import Any, ForwardRef, cast
+from typing import Annotated, Any, ForwardRef, cast
 
 import pytest
-from pydantic import ConfigDict, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from sessionstore import ConfigurationError, MemoryStorageProvider, SessionManager
 
@@ -144,6 +144,23 @@ def test_a_type_that_pydantic_has_no_schema_for_is_refused_by_name_at_once(given
 
     assert "a model, a dataclass or a TypedDict" in str(raised.value)
     assert raised.value.__cause__ is not None
+
+
+class Kind(BaseModel):
+    kind: str
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        (Alien, "Unable to generate pydantic-core schema for <class .*Alien.*>"),
+        (list[Annotated[Kind | int, Field(discriminator="kind")]], "Model 'Kind' needs field 'kind' to be of type"),
+    ],
+    ids=["class", "discriminator"],
+)
+def test_the_reason_that_pydantic_gives_is_in_the_message(given: Any, reason: str) -> None:
+    with pytest.raises(ConfigurationError, match=rf"or for a part of it \({reason}"):
+        SessionManager(lambda _: given, state_type=given)
 
 
 async def test_a_name_that_is_then_defined_as_something_without_a_schema_is_refused_by_name(module: ModuleType) -> None:

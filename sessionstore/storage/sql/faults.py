@@ -132,7 +132,13 @@ def fault_without_code(
 
 
 def storage_error(
-    error: BaseException, fault: Fault | None, *, backend: str, writing: bool, trouble: str | None = None
+    error: BaseException,
+    fault: Fault | None,
+    *,
+    backend: str,
+    writing: bool,
+    unsent: Errors = (),
+    trouble: str | None = None,
 ) -> StorageError:
     """Makes the error to raise. It has nothing of the driver's text, which may quote a state or a password.
 
@@ -141,6 +147,7 @@ def storage_error(
         fault: The kind of fault.
         backend: The name of the database.
         writing: Whether the operation was a write.
+        unsent: The classes of errors that the driver raises for an argument or a call that it does not accept.
         trouble: The message, if the reason is already known; None: the message comes from the error.
     """
     code = code_of(error)
@@ -193,6 +200,12 @@ def storage_error(
             f"{backend} lost the prepared statements of this connection; behind a pooler in transaction mode, add "
             "prepared_statements=false to the URL",
             code=code,
+        )
+    if fault is Fault.REFUSED and code is None and isinstance(driver_error(error), unsent):
+        return StorageUnavailableError(
+            f"{_failed_in_python(error, backend)} while the engine made a connection; see that the arguments in the "
+            "URL and in connect_args are right, and that no creator and no event of the engine leaves a transaction "
+            "open on a new connection, then try again; the cause has the details"
         )
     if fault is Fault.REFUSED:
         return StorageUnavailableError(

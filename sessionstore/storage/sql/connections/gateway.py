@@ -255,7 +255,8 @@ class Gateway:
     def _translated(self, error: Exception, fault: Fault | None, *, writing: bool) -> StorageError:
         url = self._async_engine.url
         trouble = trouble_with(url, code_of(driver_error(error))) if self.schema is None else None
-        failed = storage_error(error, fault, backend=self._backend.name, writing=writing, trouble=trouble)
+        name, unsent = self._backend.name, self._backend.driver.unsent
+        failed = storage_error(error, fault, backend=name, writing=writing, unsent=unsent, trouble=trouble)
         failed.refused = failed.refused or of_one_statement(error)
         return failed
 

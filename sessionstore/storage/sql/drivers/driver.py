@@ -114,7 +114,8 @@ class Psycopg:
         return rows
 
     async def command(self, connection: Any, sql: str) -> None:
-        await self._cursor(connection).execute(sql)
+        # Not prepared, whatever the connection's prepare_threshold says: a string of several commands cannot be.
+        await self._cursor(connection).execute(sql, prepare=False)
 
     def alive(self, connection: Any) -> bool:
         return not connection.closed
@@ -162,7 +163,7 @@ class Asyncpg:
             asyncpg.InternalClientError,
             dialect.loaded_dbapi.Error,
         )
-        self.unsent: Errors = (asyncpg.InterfaceError,)
+        self.unsent: Errors = (asyncpg.InterfaceError, dialect.loaded_dbapi.InterfaceError)
 
     async def fetch(self, connection: Any, sql: str, params: Params) -> Sequence[Row]:
         rows: Sequence[Row] = await connection.fetch(sql, *params, record_class=self._record)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -12,8 +13,8 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 from ....errors import ConfigurationError
+from .environment import OF_ASYNCPG, add_from_environment, check_environment
 from .libpq import Place
-from .parameters import add_from_environment
 from .sockets import SILENCE, SOCKET_PARAMETERS, tune
 
 # asyncpg has these parameters under the same names.
@@ -61,6 +62,7 @@ def asyncpg_arguments(place: Place) -> dict[str, Any]:
     given = dict(place.parameters)
     add_from_environment(given, "application_name", "connect_timeout", "load_balance_hosts", "options")
     _refuse(given)
+    _check_variables(place)
     arguments: dict[str, Any] = {name: given[name] for name in _SAME if name in given}
     if "dbname" in given:
         arguments["database"] = given["dbname"]
@@ -80,6 +82,15 @@ def _refuse(given: Mapping[str, str]) -> None:
             raise ConfigurationError(
                 f"asyncpg cannot do what {name} in the storage URL asks for: leave it out. {_PSYCOPG}"
             )
+
+
+def _check_variables(place: Place) -> None:
+    if os.environ.get("PGSERVICE") and not any(host for host, _ in place.hosts):
+        raise ConfigurationError(
+            "asyncpg cannot read the service that the variable PGSERVICE names: write the host into the storage URL. "
+            f"{_PSYCOPG}"
+        )
+    check_environment(place, OF_ASYNCPG, services=False)
 
 
 def _tls(given: Mapping[str, str]) -> dict[str, Any]:
@@ -111,6 +122,8 @@ def _hosts(place: Place, given: Mapping[str, str]) -> dict[str, Any]:
             )
         ports = [port for _, port in hosts] or [""]
         hosts = tuple(zip(addresses, ports * len(addresses), strict=False))
+    if any(host.startswith("@") for host, _ in hosts):
+        raise ConfigurationError(f"asyncpg cannot use the abstract socket (@...) in the storage URL. {_PSYCOPG}")
     # Without a host or a port, asyncpg reads libpq's environment variables or looks in the usual socket directories.
     named = [{name: value for name, value in (("host", host), ("port", port)) if value} for host, port in hosts]
     if len(named) > 1 and not all("host" in each for each in named):

@@ -129,14 +129,6 @@ _HINTS: Final[Mapping[str, str]] = {
 }
 """Hints for the parameter names of other drivers and tools, in lower case."""
 
-_VARIABLES: Final[Mapping[str, str]] = {
-    "application_name": "PGAPPNAME",
-    "connect_timeout": "PGCONNECT_TIMEOUT",
-    "load_balance_hosts": "PGLOADBALANCEHOSTS",
-    "options": "PGOPTIONS",
-    "target_session_attrs": "PGTARGETSESSIONATTRS",
-}
-
 
 def check_parameters(given: Mapping[str, str], own: Collection[str]) -> None:
     """Checks the parameters of a URL.
@@ -163,23 +155,6 @@ def check_parameters(given: Mapping[str, str], own: Collection[str]) -> None:
 def _guess(name: str, own: Collection[str]) -> str:
     meant = get_close_matches(name.lower(), [*PARAMETERS, *own], n=1)
     return f"{meant[0]} may be meant" if meant else f"known are {', '.join(sorted(own))} and the parameters of libpq"
-
-
-def add_from_environment(parameters: dict[str, str], *names: str) -> None:
-    """Adds parameters from libpq's environment variables.
-
-    For drivers that do not read these variables, and for parameters whose default would override a variable.
-
-    Raises:
-        ConfigurationError: A variable has a value that libpq does not know.
-    """
-    for name in names:
-        variable = _VARIABLES[name]
-        value = os.environ.get(variable)
-        if value and name not in parameters:
-            if said := PARAMETERS[name](value):
-                raise ConfigurationError(f"the variable {variable} {said}")
-            parameters[name] = value
 
 
 def _check_negotiation(given: Mapping[str, str]) -> None:

@@ -12,9 +12,9 @@ from sqlalchemy import URL
 from ....config import driver_advice
 from ....errors import ConfigurationError
 from .asyncpg import asyncpg_arguments
+from .environment import OF_LIBPQ, add_from_environment, check_environment
 from .libpq import Place, read_place
 from .options import OPTIONS
-from .parameters import add_from_environment
 from .sqlite import read_sqlite_url
 
 DRIVERS: Final[Mapping[str, str]] = {
@@ -93,11 +93,14 @@ def read_url(text: str, *, synchronous: bool = False) -> Address:
 
 def _psycopg_arguments(place: Place) -> dict[str, Any]:
     arguments: dict[str, Any] = dict(place.parameters)
+    check_environment(place, OF_LIBPQ, services=True)
     add_from_environment(arguments, "connect_timeout")
     known = {option.keyword.decode() for option in import_module("psycopg").pq.Conninfo.get_defaults()}
     if unknown := sorted(arguments.keys() - known):
         raise ConfigurationError(f"{unknown[0]} in the storage URL needs a newer libpq than the one that is installed")
-    if place.hosts:
-        arguments["host"], arguments["port"] = (",".join(each) for each in zip(*place.hosts, strict=True))
+    for name, values in zip(("host", "port"), zip(*place.hosts, strict=True), strict=False):
+        # Given as "", the parameter would be libpq's default, and not what PGHOST, PGPORT or the service says.
+        if any(values):
+            arguments[name] = ",".join(values)
     # Overrides the settings of the role and the database, and PGCLIENTENCODING.
     return arguments | {"client_encoding": "UTF8"}

@@ -10,7 +10,7 @@ import pytest
 from pydantic import BaseModel, ConfigDict
 from typing_extensions import TypedDict
 
-from sessionstore import InvalidStateError, StorageProvider
+from sessionstore import CorruptStateError, InvalidStateError, StorageProvider
 
 from ...support.documents import draft
 from ..given import Managed
@@ -171,6 +171,46 @@ async def test_other_faults_are_refused_also_where_text_is_replaced(managed: Man
     refused = await chats.create_session("s")
     assert isinstance(refused.error, InvalidStateError)
     assert refused.error.path == path
+
+
+UPGRADED: dict[str, tuple[Any, Callable[[Any], Any], Any]] = {
+    "values": (None, lambda state: {"a": [state["title"] + "\0", "\ud83d"]}, {"a": ["\ufffd", "\ufffd"]}),
+    "keys": (None, lambda _: {"\0": {"\ud83d": 1}}, {"\ufffd": {"\ufffd": 1}}),
+    "in place": (None, lambda state: state.update(title="\0"), {"title": "\ufffd"}),
+    "a typed state": (
+        Chat,
+        lambda _: {"title": "\0", "extra": "\ud83d"},
+        Chat.model_validate({"title": "\ufffd", "extra": "\ufffd"}),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", UPGRADED)
+async def test_what_an_upgrade_makes_is_replaced_too(managed: Managed, name: str) -> None:
+    state_type, upgrade, becomes = UPGRADED[name]
+    await managed(default_state=lambda _: {"title": ""}).create_session("s")
+    given: dict[str, Any] = {"state_type": state_type, "state_version": 2, "upgrades": {1: upgrade}}
+    chats = managed(unstorable_text="replace", **given)
+
+    assert (await chats.get_session("s")).unwrap() == becomes
+    updated = await chats.update_session("s", lambda state: state)
+    assert updated.unwrap() == becomes
+    assert updated.applied
+    refused = await managed(**given).get_session("s")
+    assert refused.success  # what is stored by now can be stored
+
+
+async def test_two_keys_of_an_upgrade_that_would_become_one_are_refused(managed: Managed) -> None:
+    await managed().create_session("s")
+    chats = managed(
+        unstorable_text="replace", state_version=2, upgrades={1: lambda _: {"all": {"a\0": 1, "a\ufffd": 2}}}
+    )
+
+    refused = await chats.get_session("s")
+
+    assert isinstance(refused.error, CorruptStateError)
+    assert refused.error.path.startswith("$.all")
+    assert "upgrades[1]" in str(refused.error)
 
 
 async def test_a_read_never_replaces_stored_text(managed: Managed, storage: StorageProvider) -> None:

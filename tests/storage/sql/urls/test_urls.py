@@ -57,7 +57,7 @@ async def places(database: Database, driver: str) -> AsyncIterator[Places]:
         yield Places(plain, tls, database, driver)
 
 
-async def _works(url: str) -> None:
+async def assert_works(url: str) -> None:
     async with open_storage(url) as storage:
         await put(storage, "s")
         assert await storage.exists(key("s"))
@@ -147,7 +147,7 @@ _FORMS: Final = {
 
 @pytest.mark.parametrize("form", _FORMS.values(), ids=_FORMS)
 async def test_a_url_that_libpq_documents_works(places: Places, form: str) -> None:
-    await _works(places.url(form))
+    await assert_works(places.url(form))
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1,localhost"])
@@ -196,7 +196,7 @@ _ENCRYPTED: Final = {
 
 @pytest.mark.parametrize("form", _ENCRYPTED.values(), ids=_ENCRYPTED)
 async def test_a_url_that_asks_for_tls_gets_it(places: Places, form: str) -> None:
-    await _works(places.url(form))
+    await assert_works(places.url(form))
     assert places.tls.encrypted >= 2
     assert places.tls.plain == 0
 
@@ -217,7 +217,7 @@ async def test_tls_without_a_question_first_is_spoken_where_the_url_says_so(
     async with Entrance(database.url, direct=True) as entrance:
         name = make_url(database.url).database
         login = f"{_SCHEMES[driver]}://postgres@localhost:{entrance.port}/{name}"
-        await _works(f"{login}?sslnegotiation=direct&{parameters.format(root=CERTIFICATES / 'root.crt')}")
+        await assert_works(f"{login}?sslnegotiation=direct&{parameters.format(root=CERTIFICATES / 'root.crt')}")
         assert entrance.encrypted >= 2
         assert entrance.plain == 0
 
@@ -234,7 +234,7 @@ async def test_a_service_of_libpq_leads_to_its_server(
     if places.url("{scheme}").endswith("asyncpg"):
         assert "asyncpg cannot do what service" in _refusal_of(open_storage, places.url(form))
         return
-    await _works(places.url(form))
+    await assert_works(places.url(form))
     await asyncio.to_thread(migrate.check, places.url(form))
     async with open_storage(places.url(form)) as storage:
         await storage.exists(key("s"))
@@ -242,7 +242,7 @@ async def test_a_service_of_libpq_leads_to_its_server(
 
 
 async def test_a_url_that_asks_for_no_tls_gets_none(places: Places) -> None:
-    await _works(places.url("{scheme}://{user}@localhost:{tls_port}/{db}?sslmode=disable"))
+    await assert_works(places.url("{scheme}://{user}@localhost:{tls_port}/{db}?sslmode=disable"))
     assert places.tls.encrypted == 0
 
 
@@ -324,7 +324,7 @@ async def test_parameters_that_a_url_leaves_out_come_from_the_variables_of_libpq
         "DATABASE": database,
     }.items():
         monkeypatch.setenv(f"PG{name}", value)
-    await _works(places.url("{scheme}://"))
+    await assert_works(places.url("{scheme}://"))
 
 
 _REFUSED: Final = {
