@@ -12,6 +12,7 @@ from typing_extensions import TypedDict
 
 from sessionstore import CorruptStateError, InvalidStateError, StorageProvider
 
+from ...capability import Capability, needs
 from ...support.documents import draft
 from ..given import Managed
 
@@ -185,6 +186,7 @@ UPGRADED: dict[str, tuple[Any, Callable[[Any], Any], Any]] = {
 }
 
 
+@needs(Capability.SHAPES)
 @pytest.mark.parametrize("name", UPGRADED)
 async def test_what_an_upgrade_makes_is_replaced_too(managed: Managed, name: str) -> None:
     state_type, upgrade, becomes = UPGRADED[name]
@@ -200,6 +202,7 @@ async def test_what_an_upgrade_makes_is_replaced_too(managed: Managed, name: str
     assert refused.success  # what is stored by now can be stored
 
 
+@needs(Capability.SHAPES)
 async def test_two_keys_of_an_upgrade_that_would_become_one_are_refused(managed: Managed) -> None:
     await managed().create_session("s")
     chats = managed(
