@@ -5,7 +5,8 @@ The items of one chain may be in several sessions of a manager, and a session ma
 
 from __future__ import annotations
 
-from typing import Any, Final, TypeAlias
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Any, Final, TypeAlias, TypeVar
 
 from pydantic import JsonValue
 
@@ -15,64 +16,164 @@ from ..manager import SessionManager
 from ..session import SessionResult
 from .keys import joined
 
+T = TypeVar("T")
+
 Link: TypeAlias = dict[str, Any]
 """An item with the keys ``id`` and ``parent_id``; the latter is None for the first item of a chain."""
 
 _ID: Final = str | None
 _FIRST_PAGE: Final = 100
 _LONGEST_PAGE: Final = 1000
+_MOST_ENDS: Final = 1000
+"""Of so many chains it is remembered which session has the end."""
 
 
-async def chain_to(
-    manager: SessionManager[Any], last: str | None, limit: int | None = None, *, near: SessionId | None = None
-) -> tuple[list[Link], str | None]:
-    """Follows a chain back from its last item. This is no access.
-
-    Reads the items of a session in pages, and looks for an item by its id only where the chain goes on in another one.
+class Chains:
+    """The chains in the sessions of a manager, whose items are plain JSON.
 
     Args:
-        manager: The manager of the sessions, whose items are plain JSON.
-        last: The id of the last item; None: the chain is empty.
-        limit: How many items to read at most, the last ones; None: all.
-        near: A session that probably has the last item, near its end; None: the item is looked for.
-
-    Returns:
-        The items, the first one first, and the id of an item that no session has; None: all were found.
-
-    Raises:
-        CorruptStateError: Another program wrote an item.
-        StorageError: The storage failed.
+        manager: The manager.
     """
-    chain: dict[str, Link] = {}
-    wanted, session_id = last, near
-    before: int | None = None
 
-    def lacks() -> bool:
-        return wanted is not None and (limit is None or len(chain) < limit)
+    def __init__(self, manager: SessionManager[Any]) -> None:
+        self._manager = manager
+        self._ends: dict[str, SessionId] = {}
 
-    while lacks():
-        if session_id is None and wanted is not None:
-            found = await manager.find_item(joined(wanted))
-            if isinstance(found.error, ItemNotFoundError) or wanted in chain:
-                return [*reversed(chain.values())], wanted
-            (link,) = links_of(found)
-            chain[wanted], wanted = link, link["parent_id"]
-            session_id, before = found.session_id, found.items[0].position
-        assert session_id is not None
-        size = _FIRST_PAGE if limit is None else min(limit, _LONGEST_PAGE)
+    def note_end(self, last: str, session_id: SessionId) -> None:
+        """Notes which session has the last item of a chain near its end. There to() looks for that item first."""
+        self._ends[last] = session_id
+        if len(self._ends) > _MOST_ENDS:
+            del self._ends[next(iter(self._ends))]
+
+    async def to(self, last: str | None, limit: int | None = None) -> tuple[list[Link], str | None]:
+        """Follows a chain back from its last item. This is no access.
+
+        Args:
+            last: The id of the last item; None: the chain is empty.
+            limit: How many items to read at most, the last ones; None: all.
+
+        Returns:
+            The items, the first one first, and the id of an item that no session has; None: all were found.
+
+        Raises:
+            CorruptStateError: Another program wrote an item.
+            StorageError: The storage failed.
+        """
+        return await self._follow(last, limit, None if last is None else self._ends.get(last))
+
+    async def copied(self, ends: Iterable[str], *, needed: str | None) -> dict[str, Link]:
+        """Reads the chains to several items, by id. Of a chain that no session has whole, reads what there is.
+
+        Args:
+            ends: The ids of the last items.
+            needed: The one of them that has to be there.
+
+        Raises:
+            ItemNotFoundError: No session has the item that is needed.
+            CorruptStateError: As to().
+            StorageError: As to().
+        """
+        copied: dict[str, Link] = {}
+        for last in sorted(ends):
+            chain, missing = await self._follow(last)
+            while chain and missing is not None:
+                # The session was deleted while it was read, or the chain never was whole.
+                before = missing
+                chain, missing = await self._follow(last)
+                if missing == before:
+                    break
+            copied |= {link["id"]: link for link in chain}
+            if last == needed and last not in copied:
+                raise ItemNotFoundError(item_id=last)
+        return copied
+
+    async def extend(
+        self,
+        session_id: SessionId,
+        change: Callable[[Any], tuple[T, Collection[str | None]]],
+        new: Mapping[str, Link],
+        after: Collection[str],
+        *,
+        needed: str | None,
+    ) -> SessionResult[Any, JsonValue]:
+        """Updates a session and appends items to it, and copies of the chains before them that the session lacks.
+
+        Args:
+            session_id: The session.
+            change: Returns the new state, and the ids of items that the session has, as its old state says.
+            new: The items, by id.
+            after: The ids of the items that the session needs besides the new ones.
+            needed: As in copied().
+
+        Raises:
+            ItemNotFoundError: As copied().
+            CorruptStateError: As copied().
+            StorageError: As copied().
+        """
+        links, known = new, set[str]()
+
+        def changed(state: Any) -> T:
+            then, has = change(state)
+            if unknown := {*after} - known - {*has}:
+                raise _UnknownError(unknown)
+            return then
+
+        while True:
+            try:
+                return await self._manager.update_session(
+                    session_id, changed, append=[*links.values()], ids=[*map(joined, links)]
+                )
+            except _UnknownError as error:
+                own = await self._manager.get_items(session_id, ids=[*map(joined, error.items)], touch=False)
+                lacking = error.items - {link["id"] for link in _links_of(own)}
+                links = {**await self.copied(lacking, needed=needed), **new}
+                known |= error.items
+
+    async def _follow(
+        self, last: str | None, limit: int | None = None, near: SessionId | None = None
+    ) -> tuple[list[Link], str | None]:
+        """Follows a chain, see to(), first in the session ``near``; None: the last item is looked for.
+
+        Reads the items of a session in pages, and looks for an item by id only where the chain goes on in another one.
+        """
+        chain: dict[str, Link] = {}
+        wanted, session_id = last, near
+        before: int | None = None
+
+        def lacks() -> bool:
+            return wanted is not None and (limit is None or len(chain) < limit)
+
         while lacks():
-            page = await manager.get_items(session_id, last=size, before=before, touch=False)
-            for link in reversed(links_of(page)):
-                if wanted is not None and lacks() and link["id"] == wanted and wanted not in chain:
-                    chain[wanted], wanted = link, link["parent_id"]
-            if len(page.items) < size:
-                break  # The rest is in another session, or this session was deleted a moment ago.
-            before, size = page.items[0].position, min(2 * size, _LONGEST_PAGE)
-        session_id = None
-    return [*reversed(chain.values())], None
+            if session_id is None and wanted is not None:
+                found = await self._manager.find_item(joined(wanted))
+                if isinstance(found.error, ItemNotFoundError) or wanted in chain:
+                    return [*reversed(chain.values())], wanted
+                (link,) = _links_of(found)
+                chain[wanted], wanted = link, link["parent_id"]
+                session_id, before = found.session_id, found.items[0].position
+            assert session_id is not None
+            size = _FIRST_PAGE if limit is None else min(limit, _LONGEST_PAGE)
+            while lacks():
+                page = await self._manager.get_items(session_id, last=size, before=before, touch=False)
+                for link in reversed(_links_of(page)):
+                    if wanted is not None and lacks() and link["id"] == wanted and wanted not in chain:
+                        chain[wanted], wanted = link, link["parent_id"]
+                if len(page.items) < size:
+                    break  # The rest is in another session, or this session was deleted a moment ago.
+                before, size = page.items[0].position, min(2 * size, _LONGEST_PAGE)
+            session_id = None
+        return [*reversed(chain.values())], None
 
 
-def links_of(result: SessionResult[Any, JsonValue]) -> list[Link]:
+class _UnknownError(Exception):
+    """It is not known whether the session has these items."""
+
+    def __init__(self, items: set[str]) -> None:
+        super().__init__()
+        self.items = items
+
+
+def _links_of(result: SessionResult[Any, JsonValue]) -> list[Link]:
     """Returns the items that a call read; none if there is no such session.
 
     Raises:

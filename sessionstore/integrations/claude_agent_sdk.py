@@ -7,14 +7,15 @@ import logging
 from collections.abc import Callable, Container, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Final, NamedTuple, TypedDict, TypeVar
+from typing import Final, NamedTuple, TypedDict
 
-from ..errors import SessionConflictError, SessionNotFoundError
 from ..ids import fault_of
 from ..manager import DEFAULT_TTL, SessionManager
-from ..session import SessionInfo, SessionResult
+from ..session import SessionInfo
 from ..storage import StorageProvider
+from .founding import Founding
 from .keys import joined, prefix_of
+from .logs import present, whole_log
 from .missing import missing_extra
 from .pages import pages
 
@@ -32,12 +33,9 @@ except ModuleNotFoundError as error:
 
 _MOST: Final = 268_435_455
 """The longest entry and the longest summary: what PostgreSQL holds. An entry may be an image."""
-_PAGE: Final = 200
 _LISTED: Final = 1000
 _MARK: Final = "~"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-
-T = TypeVar("T")
 
 _logger = logging.getLogger(__name__)
 
@@ -95,8 +93,8 @@ class StoredSessionStore(SessionStore):
                 lambda _: state, storage, namespace, ttl=ttl, max_state_bytes=_MOST, max_item_bytes=_MOST
             )
 
-        self._starting_with = starting_with
-        self._sessions = starting_with({"summary": None, "subpaths": {}})
+        self._sessions = starting_with(_new())
+        self._founding = Founding(starting_with, _new)
 
     async def append(self, key: SessionKey, entries: list[SessionStoreEntry]) -> None:
         """Appends entries to a transcript, all or none, next to each other; creates the session if there is none."""
@@ -117,18 +115,7 @@ class StoredSessionStore(SessionStore):
 
     async def load(self, key: SessionKey) -> list[SessionStoreEntry] | None:
         """Returns all entries of a transcript; None: it has none, or its session has expired or was deleted."""
-        while True:
-            first = page = await self._page(key)
-            entries: list[SessionStoreEntry] = []
-            while page is not None and page.items:
-                entries += [item.data for item in page.items]
-                page = await self._page(key, after=page.items[-1].position) if len(page.items) == _PAGE else None
-            if first is None or len(entries) < _PAGE:
-                return entries or None
-            again = await self._page(key, limit=1)
-            if again is not None and again.items == first.items[:1]:
-                return entries
-            # The transcript was deleted between two pages, and may have been written anew.
+        return await whole_log(self._sessions, _session_id(key), _log_of(key))
 
     async def list_sessions(self, project_key: str) -> list[SessionStoreListEntry]:
         """Lists the sessions of a project that have a main transcript, the one first that was changed last.
@@ -145,17 +132,17 @@ class StoredSessionStore(SessionStore):
     async def delete(self, key: SessionKey) -> None:
         """Deletes a session with all its transcripts, or with a subpath only that transcript."""
         if key.get("subpath"):
-            _found(await self._sessions.replace_items(_session_id(key), [], log=_log_of(key)))
+            present(await self._sessions.replace_items(_session_id(key), [], log=_log_of(key)))
         else:
             (await self._sessions.delete_session(_session_id(key))).unwrap()
 
     async def list_subkeys(self, key: SessionListSubkeysKey) -> list[str]:
         """Returns the subpaths of a session that have entries."""
-        named = _found(await self._sessions.list_logs(_session_id(key)))
+        named = present(await self._sessions.list_logs(_session_id(key)))
         logs = [] if named is None else [log for log in named.unwrap() if log]
         if not any(log.startswith(_MARK) for log in logs):
             return logs
-        read = _found(await self._sessions.get_session(_session_id(key), touch=False))
+        read = present(await self._sessions.get_session(_session_id(key), touch=False))
         subpaths = {} if read is None else read.unwrap()["subpaths"]
         return [json.loads(subpaths[log]) if log in subpaths else log for log in logs]
 
@@ -169,36 +156,22 @@ class StoredSessionStore(SessionStore):
             except _LookFirst:
                 pass
             wanted = [item_id for item_id in batch.ids if item_id is not None]
-            found = _found(await self._sessions.get_items(_session_id(batch.key), ids=wanted, touch=False))
+            found = present(await self._sessions.get_items(_session_id(batch.key), ids=wanted, touch=False))
             # Each append to a main transcript changes the version. So at this version the entries are still these.
             there = None if found is None else {_item_id("", item.data) for item in found.items}
             version = None if found is None else found.version
 
     async def _update(self, batch: _Batch, change: Callable[[_State], None], version: int | None = None) -> bool:
-        """Changes the state and appends entries, both or neither; creates the session if there is none.
-
-        Returns:
-            Whether that was done. False: the session is at another version, or another caller has created it.
-        """
         key, entries, ids, log = batch
-        session_id, owner = _session_id(key), joined(key["project_key"])
-        updated = await self._sessions.update_session(
-            session_id, change, append=entries, ids=ids, log=log, expected_version=version
+        return await self._founding.write(
+            _session_id(key),
+            change,
+            entries,
+            ids=ids,
+            log=log,
+            owner_id=joined(key["project_key"]),
+            expected_version=version,
         )
-        if isinstance(updated.error, SessionConflictError):
-            return False
-        if _found(updated) is not None:
-            return True
-        state: _State = {"summary": None, "subpaths": {}}
-        change(state)
-        # A session that is there has had entries, so its last position is not 0.
-        made = await self._starting_with(state).append_items(
-            session_id, entries, ids=ids, log=log, create=True, owner_id=owner, expected_position=0
-        )
-        if isinstance(made.error, SessionConflictError):
-            return False
-        made.unwrap()
-        return True
 
     async def _listed(self, project_key: str) -> list[SessionSummaryEntry]:
         found: list[SessionInfo[_State]] = []
@@ -218,18 +191,9 @@ class StoredSessionStore(SessionStore):
                 summaries.append({**_read(text), "mtime": mtime})
         return summaries[::-1]
 
-    async def _page(
-        self, key: SessionKey, *, after: int | None = None, limit: int = _PAGE
-    ) -> SessionResult[None, SessionStoreEntry] | None:
-        return _found(await self._sessions.get_items(_session_id(key), after=after, limit=limit, log=_log_of(key)))
 
-
-def _found(result: SessionResult[T, SessionStoreEntry]) -> SessionResult[T, SessionStoreEntry] | None:
-    """Returns the result of a call that succeeded; None: there is no such session."""
-    if isinstance(result.error, SessionNotFoundError):
-        return None
-    result.unwrap()
-    return result
+def _new() -> _State:
+    return {"summary": None, "subpaths": {}}
 
 
 def _session_id(key: SessionKey | SessionListSubkeysKey) -> str:

@@ -7,7 +7,7 @@ copies of the entries that it shares, so that it lives on when the other convers
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
 from typing import Final, TypeAlias
@@ -16,7 +16,7 @@ from ..errors import ItemNotFoundError, SessionConflictError, SessionNotFoundErr
 from ..ids import SessionId
 from ..manager import DEFAULT_TTL, SessionManager
 from ..storage import Order, StorageProvider
-from .chain import Link, chain_to, links_of
+from .chain import Chains, Link
 from .keys import joined
 from .missing import missing_extra
 from .pages import pages
@@ -43,8 +43,6 @@ _ENTRIES: Final = Plain(list[ConversationEntry], "items")
 
 _PAGE: Final = 1000
 _FEWEST_LISTED: Final = 500
-_HEADS: Final = 1000
-"""In which session the heads are of so many records that were read: where a history is looked for first."""
 
 
 class StoredConversationStore(ConversationStore):
@@ -76,23 +74,15 @@ class StoredConversationStore(ConversationStore):
         ttl: timedelta | None = DEFAULT_TTL,
         max_message_bytes: int = 32 * 1024 * 1024,
     ) -> None:
-        self._storage = storage
-        self._namespace = namespace
-        self._ttl = ttl
-        self._max_message_bytes = max_message_bytes
-        self._chats = self._manager({})
-        self._heads: dict[str, SessionId] = {}
+        def starting_with(state: _Saved) -> SessionManager[_Saved]:
+            most = max_message_bytes
+            return SessionManager(
+                lambda _: state, storage, namespace, ttl=ttl, max_state_bytes=most, max_item_bytes=most
+            )
 
-    def _manager(self, first: _Saved) -> SessionManager[_Saved]:
-        """Returns a manager whose new sessions have this state."""
-        return SessionManager(
-            lambda session_id: first,
-            self._storage,
-            self._namespace,
-            ttl=self._ttl,
-            max_state_bytes=self._max_message_bytes,
-            max_item_bytes=self._max_message_bytes,
-        )
+        self._starting_with = starting_with
+        self._chats = starting_with({})
+        self._chains = Chains(self._chats)
 
     async def read_record(self, conversation_id: str) -> ConversationRecord | None:
         """The record of a conversation; None: there is none, or it expired. This is an access: it moves the expiry."""
@@ -101,9 +91,7 @@ class StoredConversationStore(ConversationStore):
             return None
         record = _record(found.unwrap(), found.session_id)
         if record.head_id is not None:
-            self._heads[record.head_id] = found.session_id
-            if len(self._heads) > _HEADS:
-                del self._heads[next(iter(self._heads))]
+            self._chains.note_end(record.head_id, found.session_id)
         return record
 
     async def read_records(self, *, scope: str | None = None, limit: int | None = None) -> Sequence[ConversationRecord]:
@@ -145,13 +133,18 @@ class StoredConversationStore(ConversationStore):
         new = {link["id"]: link for link in _ENTRIES.write(new_entries, session_id)}
         named = {record.head_id, *record.branches, *(link["parent_id"] for link in new.values())}
         before = {entry_id for entry_id in named if entry_id is not None and entry_id not in new}
-        if expected_revision is None:
-            await self._create(record, saved, await self._copied(before, record) | new)
-        else:
-            await self._replace(record, expected_revision, saved, new, before)
+        try:
+            if expected_revision is None:
+                await self._create(record, saved, new, before)
+            else:
+                await self._replace(record, expected_revision, saved, new, before)
+        except ItemNotFoundError as error:
+            raise ConversationConflict(record.conversation_id) from error
 
-    async def _create(self, record: ConversationRecord, saved: _Saved, links: dict[str, Link]) -> None:
-        made = await self._manager(saved).create_session(
+    async def _create(self, record: ConversationRecord, saved: _Saved, new: dict[str, Link], before: set[str]) -> None:
+        """Creates a conversation. ``before`` are the entries that ``record`` and ``new`` follow."""
+        links = await self._chains.copied(before, needed=record.head_id) | new
+        made = await self._starting_with(saved).create_session(
             joined(record.conversation_id),
             items=[*links.values()],
             ids=[*map(joined, links)],
@@ -165,10 +158,8 @@ class StoredConversationStore(ConversationStore):
     ) -> None:
         """Replaces the record of a revision. ``before`` are the entries that ``record`` and ``new`` follow."""
         session_id = joined(record.conversation_id)
-        seen: set[str] = set()
-        links = new
 
-        def replaced(stored: _Saved) -> _Saved:
+        def replaced(stored: _Saved) -> tuple[_Saved, set[str | None]]:
             if stored == saved:
                 raise _LandedError
             now = _record(stored, session_id)
@@ -176,46 +167,15 @@ class StoredConversationStore(ConversationStore):
                 raise ConversationConflict(record.conversation_id)
             if now.scope != record.scope:
                 raise UserError(f"The scope of conversation {record.conversation_id!r} cannot be changed.")
-            if unknown := before - seen - {now.head_id, *now.branches}:
-                raise _UnknownError(unknown)
-            return saved
+            return saved, {now.head_id, *now.branches}
 
-        while True:
-            try:
-                written = await self._chats.update_session(
-                    session_id, replaced, append=[*links.values()], ids=[*map(joined, links)]
-                )
-            except _LandedError:
-                return
-            except _UnknownError as error:
-                own = await self._chats.get_items(session_id, ids=[*map(joined, error.entries)], touch=False)
-                links = await self._copied(error.entries - {link["id"] for link in links_of(own)}, record) | new
-                seen |= error.entries
-                continue
-            if isinstance(written.error, SessionNotFoundError):
-                raise ConversationConflict(record.conversation_id)
-            written.unwrap()
+        try:
+            written = await self._chains.extend(session_id, replaced, new, before, needed=record.head_id)
+        except _LandedError:
             return
-
-    async def _copied(self, entries: Iterable[str], record: ConversationRecord) -> dict[str, Link]:
-        """Reads the histories of entries that other conversations have.
-
-        Raises:
-            ConversationConflict: The head of the record is one of the entries, and nobody has it.
-        """
-        copied: dict[str, Link] = {}
-        for entry_id in sorted(entries):
-            chain, missing = await chain_to(self._chats, entry_id)
-            while chain and missing is not None:
-                # The conversation was deleted while it was read, or has a history that never was whole.
-                before = missing
-                chain, missing = await chain_to(self._chats, entry_id)
-                if missing == before:
-                    break
-            copied |= {link["id"]: link for link in chain}
-            if entry_id == record.head_id and entry_id not in copied:
-                raise ConversationConflict(record.conversation_id)
-        return copied
+        if isinstance(written.error, SessionNotFoundError):
+            raise ConversationConflict(record.conversation_id)
+        written.unwrap()
 
     async def delete_record(self, conversation_id: str, *, expected_revision: str) -> None:
         """Deletes a conversation with its entries. Forks keep the copies that they have.
@@ -253,9 +213,7 @@ class StoredConversationStore(ConversationStore):
         Raises:
             ItemNotFoundError: No conversation has one of the entries. This is a LookupError.
         """
-        chain, missing = await chain_to(
-            self._chats, head_id, limit, near=None if head_id is None else self._heads.get(head_id)
-        )
+        chain, missing = await self._chains.to(head_id, limit)
         if missing is not None:
             raise ItemNotFoundError(item_id=missing)
         return _ENTRIES.read(chain, "")
@@ -263,14 +221,6 @@ class StoredConversationStore(ConversationStore):
 
 class _LandedError(Exception):
     """This very write has landed before."""
-
-
-class _UnknownError(Exception):
-    """It is not known whether the session has these entries."""
-
-    def __init__(self, entries: set[str]) -> None:
-        super().__init__()
-        self.entries = entries
 
 
 def _owner(scope: str | None) -> str | None:

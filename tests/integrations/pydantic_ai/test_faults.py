@@ -202,7 +202,8 @@ async def test_an_outage_in_the_middle_is_told_and_passes(service: Service, data
 async def test_a_cancelled_save_is_whole_or_not_there(storage_url: str) -> None:
     for turns in range(12):
         async with open_storage(storage_url) as storage:
-            store = StoredConversationStore(storage, namespace=f"cancelled-{turns}")
+            namespace = f"cancelled-{turns}"
+            store = StoredConversationStore(storage, namespace=namespace)
             talk = conversation(question("first"))
             await store.save(talk)
             talk.messages += questions(3)
@@ -214,7 +215,7 @@ async def test_a_cancelled_save_is_whole_or_not_there(storage_url: str) -> None:
             found = await said(store)
             assert found in (["first"], ["first", "q0", "q1", "q2"])
             record = await store.read_record(ID)
-            (info,) = (await SessionManager[Any](lambda _: {}, storage, store._namespace).list_sessions()).sessions
+            (info,) = (await SessionManager[Any](lambda _: {}, storage, namespace).list_sessions()).sessions
             assert record is not None
             assert info.item_count == len(found)
 

@@ -285,10 +285,10 @@ async def test_a_history_is_found_where_it_is_now(storage: StorageProvider) -> N
 async def test_heads_are_not_kept_in_memory_for_ever(
     store: StoredConversationStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sessionstore.integrations.pydantic_ai._HEADS", 3)
+    monkeypatch.setattr("sessionstore.integrations.chain._MOST_ENDS", 3)
     for number in range(5):
         await store.save(conversation(*questions(2), conversation_id=f"c{number}"))
         await loaded(store, f"c{number}")
-    assert len(store._heads) == 3
+    assert len(store._chains._ends) == 3
     for number in range(5):
         assert asked((await loaded(store, f"c{number}")).messages) == ["q0", "q1"]
