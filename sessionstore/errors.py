@@ -22,7 +22,7 @@ URL; the fields that a program needs are attributes. Errors can be pickled and c
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 _SHOWN_ID_CHARS = 80
 
@@ -117,37 +117,22 @@ class SessionConflictError(SessionStoreError):
         self.actual = actual
         self.of = of
         self.refused = of == "ids"
-        if of == "ids":
-            super().__init__(
-                f"session {shown_id(session_id)} has items with the ids of new ones already: the update was delivered "
-                "again, or use other ids"
-            )
-            return
-        if of == "absence":
-            super().__init__(
-                f"session {shown_id(session_id)} exists; fork to another id, or delete that session before"
-            )
-            return
-        if of == "items":
-            super().__init__(
-                f"items of session {shown_id(session_id)} were added or removed, or it is another session by now; "
-                "read its items again and decide anew, or call without unchanged_since"
-            )
-            return
-        if of == "position":
-            super().__init__(
-                f"the last position of session {shown_id(session_id)} is {actual}, not the expected {expected}; "
-                "read its items again and decide anew, or call without expected_position"
-            )
-            return
-        if rewritten:
-            found = f"is at version {actual} again, but with another state: the table was restored, or lost writes"
-        else:
-            found = f"is at version {actual}, not at the expected {expected}"
-        super().__init__(
-            f"session {shown_id(session_id)} {found}; "
-            "read it again and decide anew, or call update_session() without expected_version"
-        )
+        message = _CONFLICTS["rewritten" if rewritten else of]
+        super().__init__(message.format(session=f"session {shown_id(session_id)}", expected=expected, actual=actual))
+
+
+_CONFLICTS: Final = {
+    "version": "{session} is at version {actual}, not at the expected {expected}; "
+    "read it again and decide anew, or call update_session() without expected_version",
+    "rewritten": "{session} is at version {actual} again, but with another state: the table was restored, or lost "
+    "writes; read it again and decide anew, or call update_session() without expected_version",
+    "position": "the last position of {session} is {actual}, not the expected {expected}; "
+    "read its items again and decide anew, or call without expected_position",
+    "items": "items of {session} were added or removed, or it is another session by now; "
+    "read its items again and decide anew, or call without unchanged_since",
+    "ids": "{session} has items with the ids of new ones already: the update was delivered again, or use other ids",
+    "absence": "{session} exists; fork to another id, or delete that session before",
+}
 
 
 class SessionOwnerError(SessionStoreError):
