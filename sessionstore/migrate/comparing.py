@@ -10,7 +10,7 @@ from ..errors import SchemaError
 from ..storage.records import Use, check_use
 from ..storage.sql.privileges import LACKING, NEEDS, grants, missing_grants
 from ..storage.sql.revisions import only_adds
-from ..storage.sql.structure import Structure, parts
+from ..storage.sql.structure import parts, structure
 from ..storage.sql.tables import REVISIONS
 from .alembic_config import context_of
 from .comparison import Comparison, differences
@@ -100,7 +100,7 @@ def _compared(connection: Connection, target: Target) -> Comparison:
         return Comparison.failed(error, command=upgrade, problems=[f"invalid index: {name}" for name in invalid])
     problems = list(differences(compare_metadata(context, target.metadata())))
     there = connection.execute(parts(target.schema)).all()
-    problems += [problem for problem in Structure(sqlite=target.schema is None).problems(there) if "trigger" in problem]
+    problems += [problem for problem in structure(sqlite=target.schema is None).problems(there) if "trigger" in problem]
     if problems:
         words = f"the tables in {target.place} differ from revision {wanted}: another program changed them"
         error = SchemaError(f"{words} ({'; '.join(problems)})", found=found, wanted=wanted)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any, Final, TypeAlias
 
 from sqlalchemy import BigInteger, Integer, MetaData, Table, TextClause, bindparam, text
@@ -117,6 +118,13 @@ def not_whole(numbers: Mapping[str, object]) -> SchemaError:
     )
 
 
+@cache
+def structure(*, sqlite: bool) -> Structure:
+    """The parts of a kind of database. All storages share them, because making the tables takes milliseconds."""
+    return Structure(sqlite=sqlite)
+
+
+@cache
 def _tables(revision: str | None, *, sqlite: bool) -> Sequence[Table]:
     metadata = MetaData()
     tables = [sessions_table(metadata, sqlite=sqlite, revision=revision or REVISIONS[-1])]

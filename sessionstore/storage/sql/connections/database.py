@@ -15,6 +15,7 @@ from ..dialects.sqlite import SQLite
 from ..revisions import PREVIOUS
 from ..statements.compiled import Statements
 from ..tables import deletions_table, items_table, sessions_table
+from .catalogue import Catalogue
 
 DATABASES: Final[Mapping[str, Callable[[Dialect], Backend]]] = {"postgresql": PostgreSQL, "sqlite": SQLite}
 """By the names of their dialects."""
@@ -24,11 +25,12 @@ _KINDS: Final = 16
 
 
 class Database(NamedTuple):
-    """Backend, table and statements: the same for all databases of one kind and schema, wherever they are."""
+    """What all databases of one kind and schema share, wherever they are."""
 
     backend: Backend
     table: Table
     statements: Statements
+    catalogue: Catalogue
 
 
 def database(dialect: Dialect, schema: str | None) -> Database:
@@ -66,4 +68,5 @@ def _database(kind: _Kind) -> Database:
         None if sqlite else deletions_table(before),
         backend,
     )
-    return Database(backend, table, Statements(table, items, deletions, backend, previous))
+    statements = Statements(table, items, deletions, backend, previous)
+    return Database(backend, table, statements, Catalogue(backend, kind.schema))

@@ -9,15 +9,14 @@ from pathlib import Path
 from time import monotonic
 from typing import Final, NamedTuple
 
-from sqlalchemy import Column, MetaData, String, Table, select
+from sqlalchemy import Table
 
 from .... import config
 from ....errors import SchemaError
-from ..dialects.dialect import Backend
-from ..drivers.prepared import Prepared
 from ..revisions import PREVIOUS, only_adds
-from ..structure import Structure
+from ..structure import structure
 from ..tables import DELETIONS, ITEMS, REVISIONS, VERSION_TABLE
+from .catalogue import Catalogue
 from .lease import Lease
 
 _WANTED: Final = REVISIONS[-1]
@@ -52,7 +51,7 @@ class FirstCall:
 
     Args:
         table: The table of sessions.
-        backend: The database.
+        catalogue: The statements that read the revision and list tables.
         file: Of SQLite.
 
     Attributes:
@@ -60,19 +59,18 @@ class FirstCall:
         previous: Whether the tables were at the previous revision at the last look.
     """
 
-    def __init__(self, table: Table, backend: Backend, file: Path | None) -> None:
+    def __init__(self, table: Table, catalogue: Catalogue, file: Path | None) -> None:
         self._table = table
         self.place = f"schema {table.schema!r}" if file is None else f"the SQLite file {str(file)!r}"
         self._schema = table.schema
         named = self._schema is not None and self._schema != config.DEFAULT_SCHEMA
         self.option = f" --schema {shlex.quote(self._schema)}" if self._schema and named else ""
         self._ours = {table.name, ITEMS, DELETIONS, VERSION_TABLE}
-        version = Table(VERSION_TABLE, MetaData(schema=self._schema), Column("version_num", String))
         self.settled = self.previous = False
         self._next_look = -inf
-        self._structure = Structure(sqlite=backend.one_writer)
-        self._revision = Prepared(lambda: select(version.c.version_num), backend.driver)
-        self._relations = Prepared(lambda: backend.relations(self._schema), backend.driver)
+        self._structure = structure(sqlite=table.schema is None)
+        self._revision = catalogue.revision
+        self._relations = catalogue.relations
 
     async def look(self, lease: Lease) -> Look:
         """Reads what is there."""

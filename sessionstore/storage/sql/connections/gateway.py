@@ -78,10 +78,10 @@ class Gateway:
         self.schema = None if sqlite else config.schema_name(schema)
         check_pool(engine)
         check_translation(engine, self.schema)
-        self._backend, self.table, self.statements = database(engine.dialect, self.schema)
-        self._first_call = FirstCall(self.table, self._backend, file_of(engine.url) if sqlite else None)
-        self._grants = Grants(self.schema, self._backend)
-        self.readiness = Readiness(self.table, self._backend, self._first_call, self._grants)
+        self._backend, self.table, self.statements, catalogue = database(engine.dialect, self.schema)
+        self._first_call = FirstCall(self.table, catalogue, file_of(engine.url) if sqlite else None)
+        self._grants = Grants(self.schema, catalogue)
+        self.readiness = Readiness(self._backend, catalogue, self._first_call, self._grants)
         self._closed = self._advised = False
 
     @property

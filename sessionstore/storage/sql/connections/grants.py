@@ -6,9 +6,8 @@ from typing import Final
 
 from ....errors import StorageError
 from ...records import Use
-from ..dialects.dialect import Backend
-from ..drivers.prepared import Prepared
 from ..privileges import NEEDS, missing_grants
+from .catalogue import Catalogue
 from .lease import Lease
 
 NEEDED_BY: Final[dict[bool, Use]] = {True: "service", False: "readonly"}
@@ -20,13 +19,12 @@ class Grants:
 
     Args:
         schema: The PostgreSQL schema of the tables.
-        backend: The database.
+        catalogue: The statements that ask for privileges.
     """
 
-    def __init__(self, schema: str | None, backend: Backend) -> None:
+    def __init__(self, schema: str | None, catalogue: Catalogue) -> None:
         self._schema = schema or ""
-        lacking = backend.lacking(schema)
-        self._lacking = None if lacking is None else Prepared(lambda: lacking, backend.driver)
+        self._lacking = catalogue.lacking
 
     async def look(self, lease: Lease, use: Use) -> StorageError | None:
         """The error that names what the role lacks, and the GRANT to run; None: it lacks nothing."""

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import Table
-
 from ....errors import SchemaError, SessionStoreError
 from ...records import Use
 from ..dialects.dialect import Backend
-from ..drivers.prepared import Prepared
 from ..faults import refused_access
-from ..structure import READ_ONLY, Structure, parts
+from ..structure import READ_ONLY, structure
 from ..tables import REVISIONS
+from .catalogue import Catalogue
 from .first_call import FirstCall
 from .grants import Grants
 from .lease import Lease
@@ -24,18 +22,18 @@ class Readiness:
     """Looks at the privileges of the role, at the revision, and at columns, indexes and triggers.
 
     Args:
-        table: The table of sessions.
         backend: The database.
+        catalogue: The statements that list columns, indexes and triggers.
         first_call: Looks at the revision.
         grants: Looks at the privileges.
     """
 
-    def __init__(self, table: Table, backend: Backend, first_call: FirstCall, grants: Grants) -> None:
+    def __init__(self, backend: Backend, catalogue: Catalogue, first_call: FirstCall, grants: Grants) -> None:
         self._backend = backend
         self._first_call = first_call
         self._grants = grants
-        self._structure = Structure(sqlite=backend.one_writer)
-        self._parts = Prepared(lambda: parts(table.schema), backend.driver)
+        self._structure = structure(sqlite=backend.one_writer)
+        self._parts = catalogue.parts
 
     async def look(self, lease: Lease, use: Use) -> SessionStoreError | None:
         """Why the storage cannot be used for this; None: it can."""
