@@ -6,7 +6,7 @@ import os
 from asyncio import Runner, new_event_loop
 from asyncio.events import _get_running_loop
 from collections.abc import Coroutine
-from typing import Any, TypeVar
+from typing import Any, SupportsIndex, TypeVar
 
 from ..errors import ConfigurationError
 from . import refusals
@@ -24,6 +24,12 @@ class Link:
     def __init__(self) -> None:
         self._bridge: Bridge | None = None
         self._closed = False
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> str | tuple[Any, ...]:
+        raise TypeError(
+            "what uses a storage of sessionstore.sync cannot be copied or pickled, because the connections belong to "
+            "this process; call open_storage() with the same URL in the other process, and make a manager on it there"
+        )
 
     def run(self, coroutine: Coroutine[Any, Any, R]) -> R:
         """Runs a coroutine, and waits for its result.

@@ -82,6 +82,16 @@ def test_a_storage_cannot_be_copied_or_pickled() -> None:
             make(storage)
 
 
+def test_a_manager_cannot_be_copied_or_pickled_before_and_after_its_first_call() -> None:
+    with MemoryStorageProvider() as storage:
+        counts = SessionManager(new_count, storage)
+        for _ in range(2):
+            for make in (copy.deepcopy, pickle.dumps):
+                with pytest.raises(TypeError, match="open_storage"):
+                    make(counts)
+            counts.create_session("s")
+
+
 def test_a_call_under_way_at_the_end_is_waited_for() -> None:
     held = HeldStorage()
     storage = StorageProvider(held)
