@@ -9,7 +9,7 @@ from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 
 from ...errors import SchemaError, SessionStoreError
-from .keeper import keeper
+from .keeper import Keeper, keeper
 
 
 class SessionstoreConfig(AppConfig):
@@ -26,11 +26,22 @@ class SessionstoreConfig(AppConfig):
 def check_storage(app_configs: Any = None, **_: object) -> list[checks.CheckMessage]:
     """Looks whether sessions can be kept: the settings, the tables, and the privileges of the role."""
     try:
-        keeper().storage.check()
+        kept = keeper()
     except ImproperlyConfigured as error:
         return [checks.Error(str(error), id="sessionstore.E001")]
+    try:
+        kept.storage.check()
     except SchemaError as error:
-        return [checks.Error(str(error), hint="run `sessionstore migrate upgrade`", id="sessionstore.E002")]
+        return [checks.Error(str(error), hint=_hint(kept), id="sessionstore.E002")]
     except SessionStoreError as error:
         return [checks.Error(str(error), id="sessionstore.E003")]
     return []
+
+
+def _hint(kept: Keeper) -> str:
+    """How to make the tables. The command does not read Django's settings, and a URL may hold a password."""
+    named = kept.named
+    if not named:
+        return "run `sessionstore migrate upgrade`"
+    options = "".join(f" --{option} {what}" for option, what in named.items())
+    return f"run `sessionstore migrate upgrade{options}`, with the values that SESSIONSTORE in the settings has"

@@ -33,6 +33,9 @@ class Stored(TypedDict):
 class Keeper:
     """A storage, and a manager of the sessions in it.
 
+    Attributes:
+        named: What the settings say of the tables' place, by the options of ``sessionstore migrate upgrade``.
+
     Args:
         wanted: The setting ``SESSIONSTORE``.
     """
@@ -43,6 +46,9 @@ class Keeper:
         options = dict(wanted.get("OPTIONS", {}))
         if "SCHEMA" in wanted:
             options["schema"] = wanted["SCHEMA"]
+        self.named = {"database-url": "URL"} if "URL" in wanted else {}
+        if "schema" in options:
+            self.named["schema"] = "SCHEMA"
         self.first_states: FirstStates[Stored] = FirstStates()
         self.namespace: str = wanted.get("NAMESPACE", "django")
         try:

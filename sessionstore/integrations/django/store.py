@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from asyncio.events import _get_running_loop
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
@@ -11,12 +12,13 @@ from typing import Any
 from django.contrib.sessions.backends.base import VALID_KEY_CHARS, CreateError, SessionBase, UpdateError
 from django.utils.crypto import get_random_string
 
-from ...errors import InvalidSessionIdError, SessionNotFoundError
+from ...errors import ConfigurationError, InvalidSessionIdError, SessionNotFoundError
 from ...reaper import Reaper as AsyncReaper
 from ...session import SessionResult
 from ...storage import Draft, Key
 from ...sync import Reaper
 from .keeper import Keeper, Stored, keeper
+from .texts import bytes_of, key_of, stored_key, text_of
 
 _ABSENT = (SessionNotFoundError, InvalidSessionIdError)
 
@@ -53,13 +55,13 @@ class SessionStore(SessionBase):
         return self._get_new_session_key()
 
     def load(self) -> dict[str, Any]:
-        return self._loaded(keeper().manager.get_session(self.session_key, touch=False))
+        return self._loaded(_waiting().manager.get_session(self.session_key, touch=False))
 
     async def aload(self) -> dict[str, Any]:
         return self._loaded(await keeper().manager.asynchronous.get_session(self.session_key, touch=False))
 
     def exists(self, session_key: str) -> bool:
-        return _live(keeper().manager.get_session(session_key, touch=False)) is not None
+        return _live(_waiting().manager.get_session(session_key, touch=False)) is not None
 
     async def aexists(self, session_key: str) -> bool:
         return _live(await keeper().manager.asynchronous.get_session(session_key, touch=False)) is not None
@@ -87,7 +89,7 @@ class SessionStore(SessionBase):
     def save(self, must_create: bool = False) -> None:
         if self.session_key is None:
             return self.create()
-        kept, key = keeper(), self.session_key
+        kept, key = _waiting(), self.session_key
         change = _Change(self, self._get_session(no_load=must_create), self.get_expiry_age())
         if must_create:
             with kept.first_states.noted(key, change.whole):
@@ -114,7 +116,7 @@ class SessionStore(SessionBase):
 
     def delete(self, session_key: str | None = None) -> None:
         if key := session_key or self.session_key:
-            _live(keeper().manager.delete_session(key))
+            _live(_waiting().manager.delete_session(key))
 
     async def adelete(self, session_key: str | None = None) -> None:
         if key := session_key or self.session_key:
@@ -122,19 +124,19 @@ class SessionStore(SessionBase):
 
     @classmethod
     def clear_expired(cls) -> None:
-        Reaper(keeper().storage).run_once()
+        Reaper(_waiting().storage).run_once()
 
     @classmethod
     async def aclear_expired(cls) -> None:
         await AsyncReaper(keeper().storage.asynchronous).run_once()
 
     def texts(self, data: Mapping[Any, Any]) -> dict[str, str]:
-        """Each value as the serializer's text. Keys become strings as the serializer makes them."""
+        """Each value as the serializer's text, by its stored key. Keys become strings as the serializer makes them."""
         serializer = self.serializer()
         texts: dict[str, str] = {}
         for key, value in data.items():
             name = key if isinstance(key, str) else next(iter(serializer.loads(serializer.dumps({key: None}))))
-            texts[name] = serializer.dumps(value).decode("latin-1")
+            texts[stored_key(name)] = text_of(serializer.dumps(value))
         return texts
 
     def _loaded(self, result: SessionResult[Stored]) -> dict[str, Any]:
@@ -145,7 +147,7 @@ class SessionStore(SessionBase):
             return {}
         self._saved = state["data"]
         serializer = self.serializer()
-        return {key: serializer.loads(text.encode("latin-1")) for key, text in state["data"].items()}
+        return {key_of(key): serializer.loads(bytes_of(text)) for key, text in state["data"].items()}
 
     def _created(self, change: _Change, result: SessionResult[Stored]) -> None:
         result.unwrap()
@@ -196,6 +198,21 @@ class _Change:
             raise UpdateError
         kept = {} if self._replaces else {key: text for key, text in state["data"].items() if key not in self._removed}
         return Stored(data={**kept, **(self.texts if self._replaces else self._changed)}, until=self._until)
+
+
+def _waiting() -> Keeper:
+    """The keeper, for a call that waits in this thread.
+
+    Raises:
+        ConfigurationError: An event loop runs in this thread.
+    """
+    if _get_running_loop() is not None:
+        raise ConfigurationError(
+            "a session was used synchronously in a thread in which an event loop runs, and would block the loop; in a "
+            "coroutine, await the asynchronous methods of the session, such as request.session.aget() and aset(), or "
+            "use asgiref's sync_to_async()"
+        )
+    return keeper()
 
 
 def _live(result: SessionResult[Any]) -> Any:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import pickle
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
@@ -13,7 +15,7 @@ from django.contrib.sessions.backends.base import UpdateError
 from django.core.management import call_command
 from django.test import AsyncClient, Client, override_settings
 
-from sessionstore import StorageUnavailableError
+from sessionstore import ConfigurationError, StorageUnavailableError
 from sessionstore.integrations.django import SessionStore
 from sessionstore.integrations.django.apps import check_storage
 from sessionstore.integrations.django.keeper import keeper
@@ -116,6 +118,35 @@ def test_any_value_that_django_can_serialize_comes_back(engine: str, value: obje
     assert SessionStore(_saved(value=value))["value"] == value
 
 
+class PickleSerializer:
+    """Makes any bytes, as Django's serializers may."""
+
+    def dumps(self, value: object) -> bytes:
+        return pickle.dumps(value)
+
+    def loads(self, data: bytes) -> object:
+        return pickle.loads(data)  # noqa: S301 - the test's own data
+
+
+@pytest.mark.parametrize("value", [timedelta(days=1), {1: (2, None)}, bytes(range(256)), "Ā\0\udc80"], ids=ascii)
+def test_a_serializer_may_make_any_bytes(engine: str, value: object) -> None:
+    with override_settings(SESSION_SERIALIZER=f"{__name__}.PickleSerializer"):
+        session = SessionStore(_saved(value=value))
+        assert session["value"] == value
+        session["more"] = [value]
+        session.save()
+        assert dict(SessionStore(session.session_key).items()) == {"value": value, "more": [value]}
+
+
+@pytest.mark.parametrize("key", ["a\0b", "\ud83d", "\x010000", "Ā", ""], ids=ascii)
+def test_any_key_that_django_can_serialize_comes_back(engine: str, key: str) -> None:
+    session = SessionStore(_saved(**{key: 1, "other": 2}))
+    assert dict(session.items()) == {key: 1, "other": 2}
+    del session[key]
+    session.save()
+    assert dict(SessionStore(session.session_key).items()) == {"other": 2}
+
+
 def test_keys_become_strings_as_in_django(engine: str) -> None:
     session = SessionStore()
     session[1], session[None] = "one", "none"
@@ -181,7 +212,46 @@ def test_the_check_says_that_tables_are_missing(tmp_path: Any) -> None:
         (found,) = check_storage()
         assert found.id == "sessionstore.E002"
         assert "sessionstore migrate upgrade" in found.msg
+        assert found.hint is not None
+        assert "`sessionstore migrate upgrade --database-url URL`" in found.hint
+        assert str(tmp_path) not in found.hint
         keeper().storage.close()
+
+
+def test_the_check_says_how_the_tables_of_a_schema_are_made(sessionstore_postgresql_url: str) -> None:
+    with override_settings(SESSIONSTORE={"URL": sessionstore_postgresql_url, "SCHEMA": "nobodys"}):
+        (found,) = check_storage()
+        assert found.hint is not None
+        assert "`sessionstore migrate upgrade --database-url URL --schema SCHEMA`" in found.hint
+        keeper().storage.close()
+
+
+def test_the_check_names_no_option_for_what_the_environment_says(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SESSIONSTORE_DATABASE_URL", f"sqlite:///{tmp_path}/empty.db")
+    with override_settings(SESSIONSTORE={}):
+        (found,) = check_storage()
+        assert found.hint == "run `sessionstore migrate upgrade`"
+        keeper().storage.close()
+
+
+async def test_synchronous_methods_in_a_coroutine_name_the_others(engine: str) -> None:
+    session = SessionStore()
+    await session.aset("a", 1)
+    await session.asave()
+    key = session.session_key
+    uses: list[Callable[[], object]] = [
+        lambda: SessionStore(key)["a"],
+        lambda: SessionStore().exists("k" * 32),
+        session.save,
+        session.delete,
+        SessionStore.clear_expired,
+    ]
+    for use in uses:
+        with pytest.raises(ConfigurationError, match=r"session\.aget\(\) and aset\(\)"):
+            use()
+    assert await SessionStore(key).aget("a") == 1
 
 
 @pytest.mark.parametrize("wrong", [{"ULR": "memory://"}, {"URL": "nothing://"}, {"URL": "memory://", "SCHEMA": "x"}])
