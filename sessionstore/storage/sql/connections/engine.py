@@ -53,7 +53,8 @@ def make_bounded_engine(url: str, **options: Any) -> tuple[AsyncEngine, Limits]:
     prepared = own.get(PREPARED, True)
     timeouts: dict[str, dict[str, Any]] = {
         "psycopg": {"connect_timeout": CONNECT_SECONDS, **SILENCE},
-        "asyncpg": {"timeout": CONNECT_SECONDS},
+        # By default, asyncpg keeps no statement of more than 15 KiB, and the server parses and plans it at each call.
+        "asyncpg": {"timeout": CONNECT_SECONDS, "max_cacheable_statement_size": 0},
     }
     sqlite: dict[str, Any] = {"timeout": BUSY_SECONDS}
     connect_args: dict[str, Any] = dict(timeouts.get(driver, sqlite))

@@ -6,9 +6,11 @@ from typing import Any
 
 import psycopg
 import pytest
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from sessionstore import SessionManager, SqlStorageProvider, open_storage
+from sessionstore.storage.sql.connections.engine import make_engine
 from sessionstore.testing.postgres import Database, dsn
 from tests.support.databases import driven
 from tests.support.documents import increment, new_chat
@@ -59,3 +61,20 @@ async def test_every_call_works_however_statements_are_prepared(database: Databa
     await storage.close()
     if engine is not None:
         await engine.dispose()
+
+
+@pytest.mark.parametrize("driver", ["psycopg", "asyncpg"])
+async def test_a_long_statement_stays_prepared(database: Database, driver: str) -> None:
+    database.empty()
+    engine = make_engine(driven(database.url, driver), pool_size=1, max_overflow=0)
+    storage = SqlStorageProvider(engine)
+    chats = SessionManager(new_chat, storage)
+    for number in range(10):
+        (await chats.append_items(f"s{number}", ["hello"], create=True)).unwrap()
+
+    prepared = "SELECT generic_plans + custom_plans FROM pg_prepared_statements WHERE length(statement) > 15360"
+    async with engine.connect() as connection:
+        ((used,),) = (await connection.execute(text(prepared))).all()
+    assert used > 3
+    await storage.close()
+    await engine.dispose()
