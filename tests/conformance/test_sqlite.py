@@ -25,8 +25,17 @@ class TestSQLite(OnFile):
 
 # Together, the other topics make every call.
 @without(
-    *("TestClocks", "TestClose", "TestCopies", "TestFilters", "TestJournal", "TestListLogs", "TestRestored"),
-    *("TestShapes", "TestUpgradeStates"),
+    *(
+        "TestClocks",
+        "TestClose",
+        "TestComplete",
+        "TestCopies",
+        "TestFilters",
+        "TestJournal",
+        "TestListLogs",
+        "TestRestored",
+    ),
+    *("TestRestored", "TestShapes", "TestSharing", "TestUpgradeStates"),
     *TEXTS,
 )
 class TestSQLiteWithoutAsyncio(OnFile):

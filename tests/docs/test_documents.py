@@ -35,8 +35,8 @@ PYTHON = [block for block in blocks() if block.language == "python"]
 OF_A_SERVICE = [block for block in blocks() if block.language in ("bash", "ini", "py")]
 # Of a server of PostgreSQL and its programs: test_deploying.py runs them there.
 ON_A_SERVER = [block for block in blocks() if block.language in ("shell", "sql")]
-# Of a service with a pytest of its own: tests/testing/test_services.py runs them there.
-OF_TESTS = [block for block in blocks() if block.language in ("conftest", "service", "tests")]
+# Of a service or provider with a pytest of its own: tests/testing/ runs them there.
+OF_TESTS = [block for block in blocks() if block.language in ("conftest", "service", "provider", "tests")]
 COMMANDS = [block for block in blocks() if block.language in ("sh", "crontab", "yaml")]
 
 
@@ -65,7 +65,7 @@ def test_every_document_has_its_blocks_found() -> None:
     fences = sum(document.read_text(encoding="utf-8").count("\n```") for document in DOCUMENTS)
     assert len(blocks()) * 2 == fences
     assert len(PYTHON) + len(COMMANDS) + len(OF_A_SERVICE) + len(ON_A_SERVER) + len(OF_TESTS) == len(blocks())
-    assert {block.document for block in OF_TESTS} == {"testing.md"}
+    assert {block.document for block in OF_TESTS} == {"providers.md", "testing.md"}
     assert {block.document for block in [*OF_A_SERVICE, *ON_A_SERVER]} == {"deploying.md"}
 
 

@@ -29,6 +29,7 @@ _SLOW: Final = (
     "tests/input/",
     "tests/model/",
     "tests/packaging/",
+    "tests/testing/test_providers.py",
     "tests/testing/test_services.py",
     "tests/migrate/test_alembic.py",
     "tests/migrate/test_autogenerate.py",

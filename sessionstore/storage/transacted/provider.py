@@ -78,7 +78,8 @@ class TransactedStorageProvider(StorageProvider):
         be called again on sessions that were loaded anew. If ``work`` raises, nothing is stored.
 
         Args:
-            work: Reads and changes the sessions.
+            work: Reads and changes the sessions. Is called in the thread of the event loop, because it may call a
+                function of the service.
             keys: The sessions to load; None: all. A key without a stored session is left out.
 
         Raises:

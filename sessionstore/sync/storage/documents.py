@@ -69,7 +69,8 @@ class Documents(Stored):
 
         More expensive than update_many(). For sessions so contended that update_many() keeps losing: waiters queue for
         the lock, and none starves. The documents include their journals. If ``apply`` raises, nothing of the batch is
-        written and the exception propagates. A key must not come twice.
+        written and the exception propagates. A key must not come twice. ``apply`` calls a function of the service, so
+        it is called in the thread of the event loop.
 
         Returns:
             For each key, the summary after the write; None: there is no live session, or ``apply`` returned None.

@@ -15,13 +15,14 @@ from ..capability import Capability
 from ..clock import ManualClock
 from ..support.documents import TTL, Chat, new_chat
 from .given import MakeProvider, Managed, OpenAnother, Saved
-from .topic import topic
+from .topic import FIXTURE, topic
 from .topics import (
     any_type,
     append_with_state,
     check,
     clocks,
     close,
+    complete,
     copies,
     create,
     delete,
@@ -52,6 +53,7 @@ from .topics import (
     returned_values,
     round_trip,
     shapes,
+    sharing,
     states_that_differ,
     states_that_stay,
     touch,
@@ -104,11 +106,13 @@ class Rows:
 
     TestClocks = topic(clocks)
     TestClose = topic(close)
+    TestComplete = topic(complete)
     TestCopies = topic(copies)
     TestFilters = topic(filters)
     TestJournal = topic(journal)
     TestListLogs = topic(list_logs, Capability.ITEMS)
     TestRestored = topic(restored, Capability.RESTORED)
+    TestSharing = topic(sharing, Capability.SHARED)
     TestShapes = topic(shapes, Capability.ITEMS | Capability.SHAPES)
     TestUpgradeStates = topic(upgrade_states, Capability.ITEMS | Capability.SHAPES | Capability.RESHAPING)
 
@@ -137,6 +141,15 @@ class ProviderConformance(Calls, Rows, Texts):
     """
 
     capabilities: ClassVar[Capability]
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        parameters = {
+            name for part in cls.__mro__ for topic in vars(part).values() for name in getattr(topic, "parameters", ())
+        }
+        for name, member in vars(cls).items():
+            if isinstance(member, FIXTURE) and name in parameters:
+                raise TypeError(f"tests of the suite have a parameter {name!r}; give the fixture another name")
 
     @pytest.fixture
     def make_provider(self) -> MakeProvider:

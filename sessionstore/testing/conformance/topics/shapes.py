@@ -261,7 +261,7 @@ def _raise(state: Any) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("upgrade", "reason", "path"),
+    ("upgrade", "reason", "place"),
     [
         (_raise, r"upgrades\[1\] raised KeyError", "$"),
         (lambda state: {"at": {timedelta}}, r"upgrades\[1\]", "$.at"),
@@ -270,7 +270,7 @@ def _raise(state: Any) -> Any:
     ],
 )
 async def test_an_upgrade_that_fails_is_a_state_that_cannot_be_read(
-    storage: StorageProvider, managed: Managed, upgrade: Callable[[Any], Any], reason: str, path: str
+    storage: StorageProvider, managed: Managed, upgrade: Callable[[Any], Any], reason: str, place: str
 ) -> None:
     await storage.create(draft(state='{"secret": "s3cret"}'))
     manager = managed(state_type=Person, state_version=2, upgrades={1: upgrade})
@@ -281,7 +281,7 @@ async def test_an_upgrade_that_fails_is_a_state_that_cannot_be_read(
         assert "s3cret" not in f"{result.error!r} {result.error.__context__!r} {result.error.__cause__!r}"
         with pytest.raises(CorruptStateError, match=reason):
             result.unwrap()
-        assert result.error.path.startswith(path)
+        assert result.error.path.startswith(place)
         assert result.error.found is None
     assert await stored(storage) == before
 

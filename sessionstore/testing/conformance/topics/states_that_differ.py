@@ -267,14 +267,14 @@ DIFFERING: dict[str, tuple[Any, Callable[[], Any], str]] = {
 }
 
 
-@pytest.mark.parametrize(("state_type", "make", "path"), list(DIFFERING.values()), ids=list(DIFFERING))
+@pytest.mark.parametrize(("state_type", "make", "place"), list(DIFFERING.values()), ids=list(DIFFERING))
 async def test_a_state_that_would_come_back_as_another_one_is_refused_with_its_place(
-    managed: Managed, state_type: Any, make: Callable[[], Any], path: str
+    managed: Managed, state_type: Any, make: Callable[[], Any], place: str
 ) -> None:
     chats = managed(default_state=lambda _: make(), state_type=state_type)
     created = await chats.create_session("s")
     assert isinstance(created.error, InvalidStateError)
-    assert created.error.path == path
+    assert created.error.path == place
     assert "hunter2" not in str(created.error)
     assert isinstance((await chats.get_session("s")).error, SessionNotFoundError)
 
@@ -282,7 +282,7 @@ async def test_a_state_that_would_come_back_as_another_one_is_refused_with_its_p
     before = await lists.create_session("s")
     refused = await lists.update_session("s", lambda states: states.append(make()))
     assert isinstance(refused.error, InvalidStateError)
-    assert refused.error.path == path.replace("$", "$[0]", 1)
+    assert refused.error.path == place.replace("$", "$[0]", 1)
     after = await lists.get_session("s")
     assert (after.data, after.version) == (before.data, before.version)
 

@@ -129,9 +129,9 @@ class Counter(BaseModel):
 UNFIT = {"$.n": '{"n":"s3cret"}', "$.inner.a[1]": '{"n":1,"inner":{"a":[1,"s3cret"]}}', "$": '["s3cret"]'}
 
 
-@pytest.mark.parametrize(("path", "stored"), list(UNFIT.items()), ids=list(UNFIT))
+@pytest.mark.parametrize(("place", "stored"), list(UNFIT.items()), ids=list(UNFIT))
 async def test_what_does_not_fit_the_type_is_told_and_left_as_it_is(
-    managed: Managed, storage: StorageProvider, path: str, stored: str
+    managed: Managed, storage: StorageProvider, place: str, stored: str
 ) -> None:
     await storage.create(draft(state=stored))
     before = await storage.get(key(), touch=False)
@@ -143,7 +143,7 @@ async def test_what_does_not_fit_the_type_is_told_and_left_as_it_is(
         await counters.update_session("s", calls.append),
     ):
         assert isinstance(failed.error, CorruptStateError)
-        assert failed.error.path == path
+        assert failed.error.path == place
         assert "s3cret" not in str(failed.error)
         assert (failed.success, failed.data, failed.created) == (False, None, False)
     assert calls == []

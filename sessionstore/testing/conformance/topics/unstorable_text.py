@@ -146,14 +146,14 @@ COLLIDING: dict[str, tuple[Any, Callable[[], Any], str]] = {
 }
 
 
-@pytest.mark.parametrize(("state_type", "make", "path"), list(COLLIDING.values()), ids=list(COLLIDING))
+@pytest.mark.parametrize(("state_type", "make", "place"), list(COLLIDING.values()), ids=list(COLLIDING))
 async def test_two_keys_that_would_become_one_are_refused(
-    managed: Managed, state_type: Any, make: Callable[[], Any], path: str
+    managed: Managed, state_type: Any, make: Callable[[], Any], place: str
 ) -> None:
     chats = managed(default_state=lambda _: make(), state_type=state_type, unstorable_text="replace")
     refused = await chats.create_session("s")
     assert isinstance(refused.error, InvalidStateError)
-    assert refused.error.path == path
+    assert refused.error.path == place
     assert (await chats.get_session("s")).success is False
 
 
@@ -165,13 +165,13 @@ ALSO_WRONG: dict[str, tuple[Any, Any]] = {
 }
 
 
-@pytest.mark.parametrize("path", list(ALSO_WRONG))
-async def test_other_faults_are_refused_also_where_text_is_replaced(managed: Managed, path: str) -> None:
-    state_type, state = ALSO_WRONG[path]
+@pytest.mark.parametrize("place", list(ALSO_WRONG))
+async def test_other_faults_are_refused_also_where_text_is_replaced(managed: Managed, place: str) -> None:
+    state_type, state = ALSO_WRONG[place]
     chats = managed(default_state=lambda _: state, state_type=state_type, unstorable_text="replace")
     refused = await chats.create_session("s")
     assert isinstance(refused.error, InvalidStateError)
-    assert refused.error.path == path
+    assert refused.error.path == place
 
 
 UPGRADED: dict[str, tuple[Any, Callable[[Any], Any], Any]] = {

@@ -113,6 +113,18 @@ async def test_of_updates_that_expect_one_version_exactly_one_lands(
     assert (await desks[0].get_session("s")).unwrap()["n"] == 1
 
 
+async def test_an_update_under_the_lock_is_applied_in_the_thread_of_an_event_loop(storage: StorageProvider) -> None:
+    await storage.create(draft())
+    loops: list[asyncio.AbstractEventLoop] = []
+
+    def apply(document: Document) -> Write:
+        loops.append(asyncio.get_running_loop())  # as the function of a service may
+        return rewrite(document)
+
+    assert await storage.update_locked(key(), apply) is not None
+    assert loops
+
+
 async def test_concurrent_locked_updates_queue_and_lose_nothing(
     storage: StorageProvider, open_another: OpenAnother
 ) -> None:
