@@ -76,6 +76,8 @@ def bounded(running: Coroutine[Any, Any, R], seconds: float) -> Generator[Any, A
                 return result
             error = None
             if watch.over():
+                # The time was up while the answer to the statement before arrived, and the next statement was sent.
+                watch.end()
                 raise Left(running, None, waited=loop.time() - began)
             try:
                 yield watch.waiting

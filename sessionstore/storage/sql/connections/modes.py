@@ -20,8 +20,9 @@ _OPEN: Final = (1, 2, 3)
 """PQTRANS_ACTIVE, PQTRANS_INTRANS and PQTRANS_INERROR, as PQtransactionStatus() of libpq gives them."""
 
 
-_ASYNCPG_TYPES: Final[Mapping[str, int]] = {
+ASYNCPG_TYPES: Final[Mapping[str, int]] = {
     "bool": 16,
+    "int4": 23,
     "int8": 20,
     "text": 25,
     "varchar": 1043,
@@ -32,6 +33,9 @@ _ASYNCPG_TYPES: Final[Mapping[str, int]] = {
 
 _SQLITE_TYPES: Final[Mapping[str, object]] = {"INTEGER": 1, "TEXT": "1"}
 """The types of our columns, with a value of each as Python reads it."""
+
+_SQLITE_PARAMETERS: Final = (str, int, float, bytes, type(None))
+"""The types of our parameters."""
 
 
 class Mode(Protocol):
@@ -129,7 +133,7 @@ class AsyncpgMode:
         _check_encodings(getattr(settings, "server_encoding", None), getattr(settings, "client_encoding", None))
         # There is no public name. A codec belongs to the connection, so single statements cannot avoid it.
         codec: Callable[..., object] = driver._protocol.get_settings().get_data_codec  # noqa: SLF001
-        for name, number in _ASYNCPG_TYPES.items():
+        for name, number in ASYNCPG_TYPES.items():
             if codec(number) is not codec(number, ignore_custom_codec=True):
                 raise ConfigurationError(
                     f"the connections of this engine have a codec of their own for {name} (set_type_codec), with which "
@@ -179,6 +183,12 @@ class SqliteMode:
 
     async def check(self, driver: Any) -> None:
         supervise(driver)
+        for kind in _SQLITE_PARAMETERS:
+            if (kind, sqlite3.PrepareProtocol) in sqlite3.adapters:
+                raise ConfigurationError(
+                    f"sqlite3.register_adapter() was given an adapter for {kind.__name__}, which changes what is "
+                    "written on every connection of this process; do without it, or convert where you write"
+                )
         for name, plain in _SQLITE_TYPES.items():
             if name in sqlite3.converters and await driver._execute(_converts, driver._conn, name, plain):  # noqa: SLF001
                 raise ConfigurationError(

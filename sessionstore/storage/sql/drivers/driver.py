@@ -16,6 +16,7 @@ from typing import Any, Final, Protocol, TypeAlias
 from sqlalchemy import Dialect
 
 from ..faults import Errors, code_of
+from ..urls.psycopg import default_adapters
 from .asyncpg_upgrade import retrieve_errors
 from .refused import note_code
 
@@ -258,11 +259,9 @@ def _raw_cursor() -> Callable[[Any], Any]:
 
     A service may have changed both, for one connection or globally.
     """
-    psycopg, postgres = import_module("psycopg"), import_module("psycopg.postgres")
-    adapters = import_module("psycopg.adapt").AdaptersMap(types=postgres.types)
-    postgres.register_default_adapters(adapters)
+    adapters = default_adapters()
     row_factory = import_module("psycopg.rows").tuple_row
-    base: Any = psycopg.AsyncRawCursor
+    base: Any = import_module("psycopg").AsyncRawCursor
 
     class Cursor(base):  # type: ignore[misc]
         def __init__(self, connection: Any) -> None:

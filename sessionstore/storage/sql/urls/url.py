@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib import import_module
 from typing import Any, Final
 
 from sqlalchemy import URL
@@ -12,9 +11,10 @@ from sqlalchemy import URL
 from ....config import driver_advice
 from ....errors import ConfigurationError
 from .asyncpg import asyncpg_arguments
-from .environment import OF_LIBPQ, add_from_environment, check_environment
-from .libpq import Place, read_place
+from .environment import add_from_environment
+from .libpq import read_place
 from .options import OPTIONS
+from .psycopg import psycopg_arguments
 from .sqlite import read_sqlite_url
 
 DRIVERS: Final[Mapping[str, str]] = {
@@ -84,23 +84,8 @@ def read_url(text: str, *, synchronous: bool = False) -> Address:
         # One of several hosts accepts writes. libpq's default takes the first that answers, which may be a standby.
         add_from_environment(place.parameters, "target_session_attrs")
         place.parameters.setdefault("target_session_attrs", "read-write")
-    arguments = (asyncpg_arguments if driver.endswith("asyncpg") else _psycopg_arguments)(place)
+    arguments = (asyncpg_arguments if driver.endswith("asyncpg") else psycopg_arguments)(place)
     # The URL only describes the engine. The driver connects with the arguments.
     ((host, port),) = place.hosts if len(place.hosts) == 1 else [("", "")]
     url = URL.create(driver, place.parameters.get("user"), None, host or None, int(port) if port else None)
     return Address(url.set(database=place.parameters.get("dbname")), arguments, place.own)
-
-
-def _psycopg_arguments(place: Place) -> dict[str, Any]:
-    arguments: dict[str, Any] = dict(place.parameters)
-    check_environment(place, OF_LIBPQ, services=True)
-    add_from_environment(arguments, "connect_timeout")
-    known = {option.keyword.decode() for option in import_module("psycopg").pq.Conninfo.get_defaults()}
-    if unknown := sorted(arguments.keys() - known):
-        raise ConfigurationError(f"{unknown[0]} in the storage URL needs a newer libpq than the one that is installed")
-    for name, values in zip(("host", "port"), zip(*place.hosts, strict=True), strict=False):
-        # Given as "", the parameter would be libpq's default, and not what PGHOST, PGPORT or the service says.
-        if any(values):
-            arguments[name] = ",".join(values)
-    # Overrides the settings of the role and the database, and PGCLIENTENCODING.
-    return arguments | {"client_encoding": "UTF8"}

@@ -26,6 +26,7 @@ from sessionstore import (
     StorageUnavailableError,
     open_storage,
 )
+from sessionstore.storage.sql.connections.modes import ASYNCPG_TYPES
 from sessionstore.testing.postgres import Database, asyncpg_url
 from sessionstore.testing.sqlite import copied_file, sqlite_url
 from tests.support.bystander import dsn
@@ -400,7 +401,7 @@ async def test_the_service_gets_its_connections_back_as_they_were(place: Place) 
     await engine.dispose()
 
 
-@pytest.mark.parametrize("name", ["bool", "int8", "text", "varchar", "timestamptz", "interval"])
+@pytest.mark.parametrize("name", list(ASYNCPG_TYPES))
 async def test_a_codec_of_asyncpg_that_cannot_be_set_aside_is_named(database: Database, name: str) -> None:
     engine = create_async_engine(asyncpg_url(database.url))
 
