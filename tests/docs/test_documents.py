@@ -36,7 +36,7 @@ OF_A_SERVICE = [block for block in blocks() if block.language in ("bash", "ini",
 # Of a server of PostgreSQL and its programs: test_deploying.py runs them there.
 ON_A_SERVER = [block for block in blocks() if block.language in ("shell", "sql")]
 # Of a service or provider with a pytest of its own: tests/testing/ runs them there.
-OF_TESTS = [block for block in blocks() if block.language in ("conftest", "service", "provider", "tests")]
+OF_TESTS = [block for block in blocks() if block.language in ("conftest", "service", "provider", "tests", "threads")]
 COMMANDS = [block for block in blocks() if block.language in ("sh", "crontab", "yaml")]
 
 

@@ -10,7 +10,12 @@ from sessionstore.testing.postgres import PostgresServer
 
 from .elsewhere import told_by_pytest, written
 
-_FILES = {"conftest": "conftest.py", "service": "assistant.py", "tests": "test_assistant.py"}
+_FILES = {
+    "conftest": "conftest.py",
+    "service": "assistant.py",
+    "tests": "test_assistant.py",
+    "threads": "test_threads.py",
+}
 
 
 @pytest.fixture
@@ -19,11 +24,11 @@ def service(tmp_path: Path) -> Path:
 
 
 def test_the_tests_of_the_page_pass_on_a_server_that_a_url_names(service: Path, server: PostgresServer) -> None:
-    assert "13 passed" in told_by_pytest(service, url=server.url)
+    assert "14 passed" in told_by_pytest(service, url=server.url)
 
 
 def test_the_tests_of_the_page_pass_on_a_server_of_the_package(service: Path) -> None:
-    assert "5 passed" in told_by_pytest(service, "-k", "postgresql or one_statement")
+    assert "6 passed" in told_by_pytest(service, "-k", "postgresql or one_statement or threads")
 
 
 def test_a_service_that_forgets_the_key_fails_the_test_of_a_message_that_comes_twice(service: Path) -> None:
