@@ -72,6 +72,8 @@ class Maker:
         except Exception as error:
             if (reason := unusable(self._pool.dialect)) is not None:
                 raise ConfigurationError(reason) from error
+            if (refusal := await self._refusal(pool)) is not None:
+                raise refusal from error
             raise StorageError(
                 "the engine could not make a connection: its pool, its creator, its events or its connect_args "
                 f"(say row_factory or cursor_factory) raised {type(error).__name__}; the cause has the details"
@@ -85,6 +87,27 @@ class Maker:
             await to_its_end(self._endings.close([lease]))
             raise
         return lease
+
+    async def _refusal(self, pool: Any) -> ConfigurationError | None:
+        """Why this library cannot use the connections of a pool; None: no reason was found.
+
+        SQLAlchemy and the service's events do not look at the connection: one of them failed at it. In a database whose
+        encoding is SQL_ASCII, psycopg reads bytes, at which SQLAlchemy fails.
+        """
+        try:
+            # There is no public name for a connection that the pool's events do not see.
+            adapted = await greenlet_spawn(pool._invoke_creator, None)  # noqa: SLF001
+        except Exception:  # noqa: BLE001  # the creator of the service may raise anything, and did so before
+            return None
+        try:
+            await self._mode.check(adapted.driver_connection)
+        except ConfigurationError as refusal:
+            return refusal
+        except self.known:
+            return None
+        finally:
+            await greenlet_spawn(adapted.close)
+        return None
 
     async def close_pooled(self) -> None:
         """Closes the idle connections of the pool. Later calls get new ones."""

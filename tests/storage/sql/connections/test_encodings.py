@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from sessionstore import ConfigurationError, SessionManager, SqlStorageProvider, open_storage
 from sessionstore.testing.postgres import Database, PostgresServer
-from tests.support.bystander import dsn, set_for_everybody
+from tests.support.bystander import ask, dsn, set_for_everybody
 from tests.support.databases import driven
 from tests.support.documents import key
 
@@ -54,6 +54,19 @@ async def test_an_engine_of_the_service_that_speaks_another_encoding_is_refused(
     await engine.dispose()
 
 
+async def test_an_engine_of_the_service_that_speaks_no_encoding_is_refused_too(postgres: Database) -> None:
+    # psycopg reads bytes then, at which SQLAlchemy fails before anybody sees the connection.
+    engine = create_async_engine(
+        postgres.url, pool_size=1, max_overflow=0, connect_args={"client_encoding": "sqlascii"}
+    )
+    storage = SqlStorageProvider(engine)
+    for _ in range(3):
+        with pytest.raises(ConfigurationError, match="the engine's connections speak SQL_ASCII"):
+            await storage.get(key())
+    await engine.dispose()
+    assert ask(postgres, "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()") == [(1,)]
+
+
 async def test_a_connection_that_comes_to_speak_another_encoding_later_is_refused_too(
     url: str, postgres: Database, driver: str
 ) -> None:
@@ -71,19 +84,23 @@ async def test_a_connection_that_comes_to_speak_another_encoding_later_is_refuse
     await engine.dispose()
 
 
+@pytest.mark.parametrize("whose", ["ours", "the service's"])
 @pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
 async def test_a_database_that_cannot_hold_all_characters_is_refused_at_the_first_call(
-    server: PostgresServer, driver: str, encoding: str
+    server: PostgresServer, driver: str, encoding: str, whose: str
 ) -> None:
     name = f"sessionstore_test_{encoding.lower()}_{driver}"
     place = f"ENCODING '{encoding}' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'"
     url = make_url(server.url).set(database=name).render_as_string(hide_password=False)
     with psycopg.connect(dsn(server.url), autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name} {place}".encode())
+        engine = None if whose == "ours" else create_async_engine(driven(url, driver))
         try:
-            async with open_storage(driven(url, driver)) as storage:
+            async with open_storage(driven(url, driver)) if engine is None else SqlStorageProvider(engine) as storage:
                 for _ in range(2):
                     with pytest.raises(ConfigurationError, match=f"keeps texts in {encoding}.*ENCODING 'UTF8'"):
                         await storage.get(key())
         finally:
+            if engine is not None:
+                await engine.dispose()
             connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
