@@ -1,0 +1,1 @@
+"""What runs among Django's own tests, and not among ours."""
