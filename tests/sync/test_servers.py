@@ -101,6 +101,7 @@ def _running(directory: Path, *arguments: str) -> Iterator[Path]:
         process = subprocess.Popen(
             [sys.executable, *arguments],
             cwd=directory,
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -163,24 +164,32 @@ def test_workers_of_a_preloaded_application_lose_no_update(service: Path, worker
     assert _counted() == 31
 
 
-@pytest.mark.parametrize("framework", ["flask", "django"])
-def test_a_reloader_ends_the_old_process_and_starts_a_new_one(service: Path, framework: str) -> None:
-    program = service / "program.py"
-    program.write_text(_FLASK if framework == "flask" else _DJANGO)
+@pytest.mark.parametrize(
+    ("program", "start"),
+    [
+        pytest.param(_FLASK, "Restarting with", id="flask"),
+        pytest.param(_DJANGO, "Starting development server", id="django"),
+    ],
+)
+def test_a_reloader_ends_the_old_process_and_starts_a_new_one(service: Path, program: str, start: str) -> None:
+    file = service / "program.py"
+    file.write_text(program)
     port = _free_port()
-    with _running(service, "-X", "faulthandler", str(program), str(port)) as said:
+    with _running(service, "-X", "faulthandler", str(file), str(port)) as said:
         first = _until(lambda: _get(port), said)
 
-        def another_process() -> dict[str, int] | None:
-            told = _get(port)
-            if told["pid"] != first["pid"]:
-                return told
-            # A reloader does not see a change that comes before its first look at the file, so the file changes again.
-            with program.open("a") as file:
-                file.write("# changed\n")
-            return None
+        def started_again() -> bool:
+            text = said.read_text()
+            if "reloading" not in text:
+                # A reloader does not see a change that comes before its first look, so the file changes again.
+                with file.open("a") as opened:
+                    opened.write("# changed\n")
+            return text.count(start) == 2
 
-        later = _until(another_process, said)
+        # No request meanwhile: threads of the old process would answer it while the process ends.
+        _until(started_again, said)
+        later = _until(lambda: _get(port), said)
+    assert later["pid"] != first["pid"]
     assert later["n"] > first["n"] == 1
     assert _counted() == later["n"]
 
