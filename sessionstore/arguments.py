@@ -57,6 +57,39 @@ def check_settings(
         raise ConfigurationError(f'unstorable_text must be "refuse" or "replace", not {unstorable_text!a}')
 
 
+def check_storage(storage: object) -> None:
+    """Checks that a storage is one.
+
+    Raises:
+        ConfigurationError: It is something else, such as a URL or an engine.
+    """
+    if not hasattr(storage, "batching") or not callable(getattr(storage, "get_many", None)):
+        raise ConfigurationError(
+            f"storage must be a storage provider, as open_storage(url) or SqlStorageProvider(engine) make it, not "
+            f"{named(type(storage))}"
+        )
+
+
+def check_flag(given: object, name: str) -> None:
+    """Checks an argument that is True or False.
+
+    Raises:
+        ConfigurationError: It is something else.
+    """
+    if not isinstance(given, bool):
+        raise ConfigurationError(f"{name} must be True or False, not {named(type(given))}")
+
+
+def check_prefix(prefix: object) -> None:
+    """Checks a prefix of ids.
+
+    Raises:
+        ConfigurationError: It is no text.
+    """
+    if not isinstance(prefix, str):
+        raise ConfigurationError(f'prefix must be a string, "" for all, not {named(type(prefix))}')
+
+
 def check_expected_version(version: object) -> None:
     """Checks an ``expected_version``.
 

@@ -37,6 +37,16 @@ def divided(items: Iterable[T], chars: Callable[[T], int]) -> Iterator[list[T]]:
         yield part
 
 
+def check_batching(batching: object) -> None:
+    """Checks the settings that a storage was given.
+
+    Raises:
+        ConfigurationError: They are neither a Batching nor None.
+    """
+    if batching is not None and not isinstance(batching, Batching):
+        raise ConfigurationError(f"batching must be a Batching or None, not {type(batching).__name__}")
+
+
 @dataclass(frozen=True, slots=True)
 class Batching:
     """How concurrent calls are sent to the storage together.

@@ -103,6 +103,7 @@ class SessionManager(Appending[T, I], Reading[T, I], Editing[T, I], Listing[T, I
         arguments.check_settings(max_state_bytes, max_item_bytes, idempotency_keys, keep_items, unstorable_text)
         self._default_state = default_state
         self._storage = MemoryStorageProvider() if storage is None else storage
+        arguments.check_storage(self._storage)
         self._namespace = check_namespace(namespace)
         self._codec: Codec[T] = Codec(state_type, max_state_bytes, unstorable_text, state_version, upgrades)
         self._item_codec: ItemCodec[I] = ItemCodec(item_type, max_item_bytes, item_version, item_upgrades)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
+from .arguments import check_flag, check_storage
+from .codec.jsontext import named
 from .config import MAX_DURATION
 from .errors import ConfigurationError, StorageError
 from .storage import StorageProvider
@@ -22,6 +24,8 @@ DEFAULT_BATCH_TIME: Final = timedelta(milliseconds=5)
 
 # The size of the first batch of a paced run, and the smallest size of its batches.
 _FEWEST: Final = 50
+
+_BUDGET: Final = (timedelta, type(None))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +85,9 @@ class Reaper:
         pace: float = 0.0,
         batch_time: timedelta = DEFAULT_BATCH_TIME,
     ) -> None:
+        check_storage(storage)
+        _check_kinds({"batch_size": (batch_size, int), "pace": (pace, (int, float))})
+        _check_kinds({"grace": (grace, timedelta), "batch_time": (batch_time, timedelta)})
         if batch_size < 1:
             raise ConfigurationError(f"batch_size must be at least 1, not {batch_size}")
         if not timedelta(0) <= grace <= MAX_DURATION:
@@ -115,6 +122,8 @@ class Reaper:
             StorageError: The storage failed; the rows of earlier batches stay deleted.
             ConfigurationError: The time budget is not positive.
         """
+        check_flag(dry_run, "dry_run")
+        _check_kinds({"time_budget": (time_budget, _BUDGET)})
         if time_budget is not None and time_budget <= timedelta(0):
             raise ConfigurationError(f"time_budget must be positive, not {time_budget}")
         began = time.monotonic()
@@ -177,6 +186,7 @@ class Reaper:
         Raises:
             ConfigurationError: The interval is not positive.
         """
+        _check_kinds({"interval": (interval, timedelta)})
         if not timedelta(0) < interval <= MAX_DURATION:
             raise ConfigurationError(f"interval must be positive and at most {MAX_DURATION.days} days, not {interval}")
         task = asyncio.create_task(self._run_forever(interval, on_report), name="sessionstore-reaper")
@@ -199,3 +209,10 @@ class Reaper:
                 if on_report is not None:
                     on_report(report)
             await asyncio.sleep(interval.total_seconds())
+
+
+def _check_kinds(given: Mapping[str, tuple[object, Any]]) -> None:
+    for name, (value, kinds) in given.items():
+        if not isinstance(value, kinds) or isinstance(value, bool):
+            wanted = "a timedelta" if kinds in (timedelta, _BUDGET) else "a number"
+            raise ConfigurationError(f"{name} must be {wanted}, not {named(type(value))}")

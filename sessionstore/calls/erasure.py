@@ -90,6 +90,7 @@ class Erasure(Kind[T, I]):
             StorageError: The storage failed; some sessions may be deleted.
         """
         owner = arguments.owner_filter(owner_id)
+        arguments.check_prefix(prefix)
         if not owner and not prefix:
             raise ConfigurationError(
                 "delete_sessions() needs an owner_id or a prefix; without one it would delete all sessions of the "

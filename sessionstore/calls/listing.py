@@ -54,6 +54,7 @@ class Listing(Kind[T, I]):
             StorageError: The storage failed.
         """
         wanted: dict[str, Any] = arguments.owner_filter(owner_id)
+        arguments.check_prefix(prefix)
         if order not in get_args(Order):
             raise ConfigurationError(f'order must be "key" or "recent", not {order!a:.40}')
         # Providers outside this package are not given what nobody asked for.

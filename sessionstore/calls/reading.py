@@ -58,6 +58,7 @@ class Reading(Kind[T, I]):
         """
         wanted = arguments.owner_filter(owner_id)
         newest, name = arguments.count(last_items, "last_items"), arguments.log_name(log)
+        arguments.check_flag(touch, "touch")
         if ids is not None:
             if newest:
                 raise ConfigurationError("get_session() takes ids or last_items, not both")
@@ -122,6 +123,7 @@ class Reading(Kind[T, I]):
             StorageError: The storage failed.
         """
         window = _window(last, after, before, ids, log, limit)
+        arguments.check_flag(touch, "touch")
         owner = arguments.owner_filter(owner_id)
         try:
             key = self._key(session_id)

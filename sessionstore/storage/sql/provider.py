@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from ...batching import Batching
+from ...batching import Batching, check_batching
 from .. import (
     Append,
     Apply,
@@ -95,6 +95,7 @@ class SqlStorageProvider(StorageProvider):
         _owned: bool = False,
         _limits: Limits | None = None,
     ) -> None:
+        check_batching(batching)
         self._gateway = Gateway(engine, schema=schema, owned=_owned, limits=_limits)
         self._statements = self._gateway.statements
         self.batching = batching

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TypeVar
 
-from ...batching import Batching
+from ...batching import Batching, check_batching
 from ...errors import StorageError
 from .. import (
     Append,
@@ -64,6 +64,7 @@ class TransactedStorageProvider(StorageProvider):
     """
 
     def __init__(self, *, clock: Clock | None = None, batching: Batching | None = Batching()) -> None:  # noqa: B008
+        check_batching(batching)
         self.batching = batching
         check_clock(clock)
         self._now: Callable[[], datetime] = _utc_now if clock is None else partial(time_of, clock)

@@ -65,6 +65,11 @@ class Gateway:
     """
 
     def __init__(self, engine: AsyncEngine, *, schema: str | None, owned: bool, limits: Limits | None = None) -> None:
+        if not isinstance(engine, AsyncEngine):
+            raise ConfigurationError(
+                "SqlStorageProvider takes an AsyncEngine, as create_async_engine() makes it, not "
+                f"{type(engine).__module__}.{type(engine).__qualname__}; open_storage() takes a URL"
+            )
         if engine.dialect.name not in DATABASES or engine.dialect.driver not in MODES:
             asked = f"{engine.dialect.name} through {engine.dialect.driver}"
             raise ConfigurationError(f"sessions are kept in PostgreSQL or SQLite, not in {asked}")
