@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TypeAlias
@@ -24,6 +24,7 @@ from .support.threaded import SYNC_KIND, threaded
 pytest_plugins = ["tests.support.databases"]
 
 OpenAnother: TypeAlias = Callable[[], Awaitable[StorageProvider]]
+Empty: TypeAlias = Callable[[Database], None]
 
 
 @pytest.fixture(scope="session")
@@ -100,8 +101,14 @@ def provider_kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+@pytest.fixture(scope="session")
+def empty() -> Empty:
+    """Removes all sessions of a database."""
+    return Database.empty
+
+
 @pytest.fixture
-def url_of_kind(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str], str]:
+def url_of_kind(request: pytest.FixtureRequest, tmp_path: Path, empty: Empty) -> Callable[[str], str]:
     """Gives the URL of an empty storage of a kind. Only the kinds that need a server start it."""
 
     def url_of_kind(kind: str) -> str:
@@ -113,10 +120,10 @@ def url_of_kind(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str
             return sqlite_url(copied_file(template, tmp_path / "sessions.db"))
         if kind == "postgresql-roles":
             roles: Deployment = request.getfixturevalue("roles")
-            roles.database.empty()
+            empty(roles.database)
             return roles.url("service")
         database: Database = request.getfixturevalue(f"{previous}database")
-        database.empty()
+        empty(database)
         url = database.url
         if kind.startswith("pgbouncer"):
             bouncer: Bouncer = request.getfixturevalue("bouncer")
@@ -178,6 +185,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if _is_worker(config):
         distribution.keep_together_what_shares_a_fixture(items)
         distribution.longest_first(items)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    with distribution.measured_as_marked(item):
+        return (yield)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

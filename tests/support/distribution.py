@@ -6,7 +6,9 @@ end some. What a test may count on is so the same with one worker and with many.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 import pytest
@@ -45,6 +47,8 @@ _SLOW: Final = (
 # Coverage doubles what Python computes. What these tests run of the library, others run too. (So do some of the classes
 # in tests/conformance/, which say so themselves.)
 _UNCOVERED: Final = ("tests/benchmarks/", "tests/input/test_flood.py")
+_OF_PROCESSES: Final = "COVERAGE_PROCESS_CONFIG"
+"""The variable by which coverage measures the processes that this one starts."""
 _SERVERS: Final = frozenset({"server", "cluster"})
 _NAMES: Final = ("postgresql", "psycopg", "asyncpg", "pgbouncer")
 
@@ -63,6 +67,17 @@ def leave_uncovered(items: Iterable[pytest.Item]) -> None:
     for item in items:
         if item.nodeid.startswith(_UNCOVERED):
             item.add_marker(pytest.mark.no_cover)
+
+
+@contextmanager
+def measured_as_marked(item: pytest.Item) -> Iterator[None]:
+    """Has coverage measure no process that a test starts, if pytest-cov pauses during the test."""
+    config = os.environ.pop(_OF_PROCESSES, None) if item.get_closest_marker("no_cover") else None
+    try:
+        yield
+    finally:
+        if config is not None:
+            os.environ[_OF_PROCESSES] = config
 
 
 def keep_together_what_shares_a_fixture(items: Iterable[pytest.Item]) -> None:
