@@ -47,6 +47,9 @@ _SLOW: Final = (
 # Coverage doubles what Python computes. What these tests run of the library, others run too. (So do some of the classes
 # in tests/conformance/, which say so themselves.)
 _UNCOVERED: Final = ("tests/benchmarks/", "tests/input/test_flood.py")
+_MODELS: Final = "tests/model/"
+# With coverage, the models take four times as long. One model in memory and one driver are enough.
+_REPEATED_MODELS: Final = ("as it is", "asyncpg")
 _OF_PROCESSES: Final = "COVERAGE_PROCESS_CONFIG"
 """The variable by which coverage measures the processes that this one starts."""
 _SERVERS: Final = frozenset({"server", "cluster"})
@@ -65,7 +68,8 @@ def mark_what_is_needed(items: Iterable[pytest.Item]) -> None:
 def leave_uncovered(items: Iterable[pytest.Item]) -> None:
     """Has pytest-cov pause while tests run that add nothing to what is covered."""
     for item in items:
-        if item.nodeid.startswith(_UNCOVERED):
+        repeated = item.nodeid.startswith(_MODELS) and any(words in item.nodeid for words in _REPEATED_MODELS)
+        if repeated or item.nodeid.startswith(_UNCOVERED):
             item.add_marker(pytest.mark.no_cover)
 
 
