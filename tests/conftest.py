@@ -87,8 +87,9 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def unhurried_reads(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Reads of a SQLite file move the expiry before they answer, however busy the machine is."""
+    """Reads move the expiry before they answer, however busy the machine is."""
     monkeypatch.setattr("sessionstore.storage.sql.operations.late._MOMENT", 60.0)
+    monkeypatch.setattr("sessionstore.storage.sql.operations.reads.MOVE_SECONDS", 60.0)
 
 
 @pytest.fixture

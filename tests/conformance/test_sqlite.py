@@ -9,7 +9,7 @@ from sessionstore import SessionManager, open_storage
 from sessionstore.testing.conformance import MakeProvider, Saved
 
 from ..support.threaded import manager_on, threaded
-from .on_url import TEXTS, OnPreviousRevision, OnUrl, without
+from .on_url import MODELS, TEXTS, OnPreviousRevision, OnUrl, without
 from .restoring import saved_file
 
 
@@ -37,6 +37,7 @@ class TestSQLite(OnFile):
     ),
     *("TestRestored", "TestShapes", "TestSharing", "TestUpgradeStates"),
     *TEXTS,
+    *MODELS,
 )
 class TestSQLiteWithoutAsyncio(OnFile):
     """Through `sessionstore.sync`, from threads."""

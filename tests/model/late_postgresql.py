@@ -8,8 +8,7 @@ from typing import Any
 
 from sessionstore import SqlStorageProvider, UpdateOutcomeUnknownError
 from sessionstore.storage import Document, Key, Summary, Write
-
-from .under_way import UnderWay
+from sessionstore.testing.conformance.model.under_way import UnderWay
 
 
 class LatePostgreSQL(SqlStorageProvider):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from enum import Enum, auto
 from typing import Any
 
 import pytest
@@ -12,14 +11,7 @@ import pytest
 from sessionstore import SqlStorageProvider, UpdateOutcomeUnknownError
 from sessionstore.storage.sql.connections.lease import Lease
 from sessionstore.storage.sql.connections.operation import Operation
-
-
-class Loss(Enum):
-    """What becomes of a change whose answer is lost."""
-
-    LANDED = auto()
-    NEVER = auto()
-    LATE = auto()
+from sessionstore.testing.conformance.model.losses import Loss
 
 
 class LostAnswers:

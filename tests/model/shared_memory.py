@@ -28,11 +28,8 @@ from sessionstore.storage import (
     Window,
     Write,
 )
-
-from .under_way import Landing, UnderWay
-
-POISON = "poison"
-"""No state with this in it is written."""
+from sessionstore.testing.conformance.model.machine import POISON
+from sessionstore.testing.conformance.model.under_way import Landing, UnderWay
 
 
 class SharedMemory(MemoryStorageProvider):

@@ -11,13 +11,13 @@ from hypothesis.stateful import run_state_machine_as_test
 from sessionstore import StorageProvider
 from sessionstore.batching import Batching
 from sessionstore.testing.clock import ManualClock
+from sessionstore.testing.conformance.model.machine import STORAGES
+from sessionstore.testing.conformance.model.removals import ConcurrentRemovals
+from sessionstore.testing.conformance.model.under_way import UnderWay
 from sessionstore.updates.rounds import OPTIMISTIC_ROUNDS
 
 from .looping import JumpingLoop
-from .machine import STORAGES
-from .removals import ConcurrentRemovals
 from .shared_memory import SharedMemory
-from .under_way import UnderWay
 
 
 class _OnMemory(ConcurrentRemovals):

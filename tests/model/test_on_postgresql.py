@@ -11,16 +11,15 @@ from hypothesis.stateful import run_state_machine_as_test
 from sessionstore import StorageProvider
 from sessionstore.batching import Batching
 from sessionstore.testing.clock import ManualClock
+from sessionstore.testing.conformance.model.machine import POISON, STORAGES
+from sessionstore.testing.conformance.model.removals import ConcurrentRemovals
+from sessionstore.testing.conformance.model.under_way import UnderWay
 from sessionstore.testing.postgres import Database, PostgresServer
 from sessionstore.updates.rounds import OPTIMISTIC_ROUNDS
 from tests.support.bystander import kill_connections
 from tests.support.databases import driven
 
 from .late_postgresql import LatePostgreSQL
-from .machine import STORAGES
-from .removals import ConcurrentRemovals
-from .shared_memory import POISON
-from .under_way import UnderWay
 
 
 @pytest.fixture(scope="module")

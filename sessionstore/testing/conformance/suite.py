@@ -15,6 +15,7 @@ from ..capability import Capability
 from ..clock import ManualClock
 from ..support.documents import TTL, Chat, new_chat
 from .given import MakeProvider, Managed, OpenAnother, Saved
+from .model.losses import LoseAnswers
 from .topic import FIXTURE, topic
 from .topics import (
     any_type,
@@ -23,6 +24,7 @@ from .topics import (
     clocks,
     close,
     complete,
+    concurrent_calls,
     copies,
     create,
     delete,
@@ -43,6 +45,7 @@ from .topics import (
     keep_items,
     list_logs,
     list_sessions,
+    lives,
     orchestration,
     own_code,
     owners,
@@ -133,7 +136,14 @@ class Texts:
     TestUnstorableText = topic(unstorable_text)
 
 
-class ProviderConformance(Calls, Rows, Texts):
+class Models:
+    """Random programs of calls."""
+
+    TestConcurrentCalls = topic(concurrent_calls, Capability.ITEMS)
+    TestLives = topic(lives)
+
+
+class ProviderConformance(Calls, Rows, Texts, Models):
     """What every provider promises. Inherit it in a test module, declare the capabilities, and make the provider.
 
     Attributes:
@@ -163,6 +173,16 @@ class ProviderConformance(Calls, Rows, Texts):
     def saved(self) -> Saved:
         """Notes the content of the storage, and returns what puts it back. To be overridden for RESTORED."""
         raise NotImplementedError("override the fixture saved, or do not declare RESTORED")
+
+    @pytest.fixture
+    def lose_answers(self) -> LoseAnswers:
+        """Loses answers of a provider. Without a way into the provider, none."""
+        return lambda storage: None
+
+    @pytest.fixture(name="capabilities")
+    def _capabilities(self) -> Capability:
+        """What the provider can do."""
+        return self.capabilities
 
     @pytest.fixture
     def make_manager(self) -> Callable[..., SessionManager[Any]]:

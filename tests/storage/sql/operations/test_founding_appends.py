@@ -14,8 +14,9 @@ import pytest
 from sessionstore import SessionManager, SessionOwnerError, SqlStorageProvider, open_storage
 from sessionstore.storage import Append, NewItem
 from sessionstore.testing.clock import ManualClock
+from sessionstore.testing.conformance.model.losses import Loss
 from sessionstore.testing.postgres import Database
-from tests.model.lost_answers import Loss, LostAnswers
+from tests.model.lost_answers import LostAnswers
 from tests.support.bystander import ask, dsn, locked, until
 from tests.support.documents import TTL, draft, key, new_chat
 from tests.support.wire import WireCounter

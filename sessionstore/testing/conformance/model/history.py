@@ -16,7 +16,8 @@ from itertools import combinations
 from typing import Any, NamedTuple
 
 from sessionstore import Item
-from tests.support.documents import Chat
+
+from ...support.documents import Chat
 
 
 class Seen(NamedTuple):

@@ -25,18 +25,19 @@ from sessionstore import (
     UpdateOutcomeUnknownError,
 )
 from sessionstore.ids import Version
-from sessionstore.testing.clock import ManualClock
-from tests.support.documents import Chat
 
+from ...clock import ManualClock
+from ...support.documents import Chat
 from .history import Call, End, History, Seen
 from .items import check_items
-from .shared_memory import POISON
 from .under_way import UnderWay
 
 Change: TypeAlias = Callable[[Chat, int], Chat]
 """Makes of a state and a token the new state."""
 
 STORAGES: Final = 2
+POISON: Final = "poison"
+"""Storages may refuse states with this in them."""
 _PATIENCE: Final = 60
 _ALL: Final = 100_000
 _LIFE: Final = timedelta(minutes=34)

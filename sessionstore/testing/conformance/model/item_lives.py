@@ -15,7 +15,7 @@ from sessionstore.storage import Append, Edit, Fork, Key, NewItem, SeenItems, Wi
 from sessionstore.storage.journal import key_digest
 
 from .lives import NAMESPACES, Lives, batches, drafts, keys, owners, some, states
-from .lost_answers import Loss, LostAnswers
+from .losses import Loss, LostAnswers
 
 R = TypeVar("R")
 

@@ -1,0 +1,50 @@
+"""Random programs of calls at once, and whether calls made one at a time could have come to the same."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from itertools import count
+
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from sessionstore import StorageProvider
+
+from ...capability import Capability
+from ...clock import ManualClock
+from ...support.scale import scaled
+from ..given import MakeProvider
+from ..model.machine import STORAGES
+from ..model.removals import ConcurrentRemovals
+from ..model.under_way import UnderWay
+
+
+def test_concurrent_calls_come_to_what_one_at_a_time_would_have(
+    make_provider: MakeProvider, clock: ManualClock, capabilities: Capability
+) -> None:
+    class OnProvider(ConcurrentRemovals):
+        examples = count()
+
+        def __init__(self) -> None:
+            super().__init__(f"example-{next(self.examples)}", runner, clock)
+
+        def choose_storages(self, seed: int, under_way: UnderWay) -> Sequence[StorageProvider]:
+            return storages
+
+    program = settings(
+        deadline=None,
+        report_multiple_bugs=False,
+        max_examples=scaled(12),
+        stateful_step_count=25,
+        suppress_health_check=list(HealthCheck),
+    )
+    with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+        first = make_provider(clock)
+        shared = Capability.SHARED in capabilities
+        storages = [first, *(make_provider(clock) if shared else first for _ in range(1, STORAGES))]
+        try:
+            run_state_machine_as_test(OnProvider, settings=program)
+        finally:
+            for storage in storages:
+                runner.run(storage.close())
