@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import Any, Final, SupportsFloat
@@ -142,10 +142,11 @@ class StoredKeyValue(
     async def keys(self, collection: str | None = None, *, limit: int | None = None) -> list[str]:
         """Lists the keys of a collection; without a limit (None or 0), all of them."""
         found: list[str] = []
-        async for summary in self._listed(prefix_of(collection or self.default_collection)):
-            found.append(_names_of(summary)[1])
-            if len(found) == limit:
-                break
+        prefix = prefix_of(collection or self.default_collection)
+        async for page in pages(partial(self._storage.list, self._namespace, prefix=prefix, limit=_PAGE)):
+            found += [_names_of(summary)[1] for summary in page.sessions]
+            if limit is not None and 0 < limit <= len(found):
+                return found[:limit]
         return found
 
     async def collections(self, *, limit: int | None = None) -> list[str]:
@@ -185,11 +186,6 @@ class StoredKeyValue(
             origin = orjson.dumps({"name": whole(collection or self.default_collection, key)}).decode()
         state = orjson.dumps({"value": _text_of(value)}).decode()
         return Draft(at, state, ttl=None, max_lifetime=lifetime, origin=origin)
-
-    async def _listed(self, prefix: str) -> AsyncIterator[Summary]:
-        async for page in pages(partial(self._storage.list, self._namespace, prefix=prefix, limit=_PAGE)):
-            for summary in page.sessions:
-                yield summary
 
 
 def _text_of(value: Mapping[str, Any]) -> str:
@@ -238,7 +234,7 @@ def _lasting(document: Document | None) -> tuple[dict[str, Any] | None, float | 
 def _lifetime_of(ttl: SupportsFloat | None) -> timedelta | None:
     if ttl is None:
         return None
-    if isinstance(ttl, bool) or not isinstance(ttl, SupportsFloat):
+    if isinstance(ttl, bool) or not hasattr(ttl, "__float__"):
         raise InvalidTTLError(ttl, {"type": type(ttl).__name__})
     seconds = float(ttl)
     if not 0 < seconds <= MAX_DURATION.total_seconds():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from base64 import b64encode, urlsafe_b64encode
+from contextlib import suppress
 from enum import Enum, auto
 from hashlib import blake2b
 from typing import Final, NamedTuple
@@ -92,9 +93,15 @@ def entry(write_id: str, count: int) -> str:
     return f"{write_id}{count:04x}"
 
 
-def lists(writes: str, write_id: str) -> bool:
-    """Whether a journal of writes has an entry of this write."""
-    return any(writes[at : at + ID_CHARS] == write_id for at in range(0, len(writes), _ENTRY_CHARS))
+def counted_after(writes: str, write_id: str) -> int | None:
+    """Returns how many versions the writes after this one added; None: the journal has no entry of this write."""
+    count = 0
+    for at in range(0, len(writes), _ENTRY_CHARS):
+        if writes[at : at + ID_CHARS] == write_id:
+            return count
+        with suppress(ValueError):  # another program wrote to the column
+            count += int(writes[at + ID_CHARS : at + _ENTRY_CHARS], 16)
+    return None
 
 
 def fate(write_id: str, read: int, version: int, writes: str | None) -> Fate:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable
 from typing import NamedTuple, TypeVar
 
@@ -159,6 +160,20 @@ async def test_a_lost_set_lands_once(service: Service, fault: Fault, renew: bool
     read = await service.storage.get(key("s"), touch=False)
     assert read is not None
     assert (read.state, read.summary) == ('{"n": 2}', overwritten)
+
+
+@_LOST
+async def test_lost_sets_of_one_session_land_once_together_and_each_gets_its_version(
+    service: Service, fault: Fault
+) -> None:
+    calls = [asyncio.ensure_future(service.storage.set(draft("s", f'{{"n": {n}}}'))) for n in range(9)]
+    first = (await calls[0]).version
+    # The others are sent in the turns of the event loop that follow.
+    summaries = await service.broken(fault, asyncio.gather(*calls[1:]))
+    assert [it.version for it in summaries] == [*range(first + 1, first + 9)]
+    read = await service.storage.get(key("s"), touch=False)
+    assert read is not None
+    assert (read.state, read.summary.version) == ('{"n": 8}', first + 8)
 
 
 @_LOST

@@ -14,7 +14,7 @@ from .changes import Changes
 from .creations import Creations
 from .fetching import Fetching
 from .reads import Reads
-from .together import Together, found, length_of
+from .together import Together, found_again, length_of
 
 MIN_PARALLEL: Final = 4
 """The smallest batch of creations or deletions that runs beside another one, while that one waits for the disk."""
@@ -41,7 +41,7 @@ class Creating:
         self._together = Together(
             self._create_together,
             attrgetter("owner_id"),
-            found,
+            found_again,
             length_of,
             batching=batching,
             min_parallel=MIN_PARALLEL,

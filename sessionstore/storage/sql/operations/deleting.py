@@ -12,7 +12,7 @@ from .creating import MIN_PARALLEL
 from .deletions import Deletion, Deletions, deletions_of
 from .fetching import Fetching
 from .reads import Reads
-from .together import Together, not_again
+from .together import Together, deleted_once
 
 
 class Deleting:
@@ -32,7 +32,7 @@ class Deleting:
         self._together = Together(
             self._delete_together,
             lambda wish: wish,
-            not_again,
+            deleted_once,
             lambda _: 0,
             batching=batching,
             min_parallel=MIN_PARALLEL,

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from operator import attrgetter
 
 from ....batching import Batching
 from ... import Draft, Key, Summary
@@ -13,7 +12,7 @@ from .attempts import Told, Wanted
 from .creating import MIN_PARALLEL
 from .fetching import Fetching
 from .reads import Reads
-from .settings import Settings
+from .settings import Set, Settings
 from .together import Together, length_of
 
 
@@ -35,29 +34,46 @@ class Setting:
 
     async def set_many(self, drafts: Sequence[Draft], *, renew: bool) -> Sequence[Summary]:
         """Implements StorageProvider.set_many()."""
-        return await self._settings(drafts, renew=renew).made()
+        return await self._settings([*map(Set, drafts)], renew=renew).made()
 
     async def set(self, draft: Draft, *, renew: bool) -> Summary:
         """Implements StorageProvider.set()."""
-        return await self._together[renew].call(draft.key, draft)
+        return await self._together[renew].call(draft.key, Set(draft))
 
-    def _combined(self, batching: Batching, *, renew: bool) -> Together[Draft, Summary]:
-        # Versions of drafts are random, so two callers never share a write: the draft that came last stays.
+    def _combined(self, batching: Batching, *, renew: bool) -> Together[Set, Summary]:
         return Together(
             partial(self._set_together, renew=renew),
-            attrgetter("version"),
-            lambda summary: summary,
-            length_of,
+            self._same,
+            _in_turn,
+            lambda wish: length_of(wish.draft),
             batching=batching,
             min_parallel=MIN_PARALLEL,
+            merged=_last_of,
         )
 
+    def _same(self, wish: Set) -> object:
+        draft = wish.draft
+        if self._statements.one_writer:
+            # Its statement cannot count, and a write that no other process shares with it costs little.
+            return draft.version
+        return draft.ttl, draft.max_lifetime, draft.origin, draft.owner_id, draft.state_version
+
     def _settings(
-        self, drafts: Sequence[Draft], told: Told[Summary] | None = None, wanted: Wanted | None = None, *, renew: bool
+        self, wishes: Sequence[Set], told: Told[Summary] | None = None, wanted: Wanted | None = None, *, renew: bool
     ) -> Settings:
-        return Settings(drafts, self._statements, self._fetching, self._reads, told, wanted, renew=renew)
+        return Settings(wishes, self._statements, self._fetching, self._reads, told, wanted, renew=renew)
 
     async def _set_together(
-        self, drafts: Mapping[Key, Draft], told: Told[Summary], wanted: Wanted, *, renew: bool
+        self, wishes: Mapping[Key, Set], told: Told[Summary], wanted: Wanted, *, renew: bool
     ) -> None:
-        await self._settings(list(drafts.values()), told, wanted, renew=renew).run()
+        await self._settings(list(wishes.values()), told, wanted, renew=renew).run()
+
+
+def _last_of(wishes: Sequence[Set]) -> Set:
+    """Returns what is written for sets that differ only in their states: the last one, under a version of its own."""
+    return Set(wishes[-1].draft, len(wishes))
+
+
+def _in_turn(summary: Summary, count: int) -> Iterable[Summary]:
+    """Returns the summaries of sets that one write served, each with its own version."""
+    return [summary._replace(version=summary.version - later) for later in reversed(range(count))]

@@ -1,16 +1,16 @@
-"""Settings of sessions. Each draft is written once, also if the answer of an attempt is lost."""
+"""Settings of sessions. Each one is written once, also if the answer of an attempt is lost."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from ....errors import StorageError, UpdateOutcomeUnknownError
 from ....ids import first_version
 from ... import Draft, Key, Summary
-from ...journal import lists, new_write_id
+from ...journal import counted_after, new_write_id
 from ..drivers.driver import Row
 from ..statements.compiled import Statements
 from ..statements.rows import SET_AT, document_of, expired_early, key_of, set_fields, summary_of
@@ -22,17 +22,30 @@ from .receipts import prevent
 _Expiry: TypeAlias = tuple[datetime, datetime | None]
 
 
-class Settings(Attempts[Draft, Summary]):
+class Set(NamedTuple):
+    """What one write of a session sets.
+
+    Attributes:
+        draft: The session.
+        callers: How many callers set the session with this write; the last one gave the draft. The version grows by so
+            much, so that no two callers get the same version.
+    """
+
+    draft: Draft
+    callers: int = 1
+
+
+class Settings(Attempts[Set, Summary]):
     """The settings of one call, or of several concurrent calls. See Attempts for the other arguments.
 
     Args:
-        drafts: The sessions to set. If a key comes twice, its last draft is sent.
+        wishes: The sessions to set. If a key comes twice, its last draft is sent.
         renew: Whether the longest lifetime of an overwritten session counts anew.
     """
 
     def __init__(
         self,
-        drafts: Sequence[Draft],
+        wishes: Sequence[Set],
         statements: Statements,
         fetching: Fetching,
         reads: Reads,
@@ -41,18 +54,18 @@ class Settings(Attempts[Draft, Summary]):
         *,
         renew: bool,
     ) -> None:
-        super().__init__({draft.key: draft for draft in drafts}, statements, fetching, reads, told, wanted)
-        self._drafts = drafts
+        super().__init__({wish.draft.key: wish for wish in wishes}, statements, fetching, reads, told, wanted)
+        self._keys = [wish.draft.key for wish in wishes]
         self._renew = renew
-        self._write_ids = {draft.key: new_write_id() for draft in drafts}
-        # The drafts of the lost attempt, until it is known whether they landed.
-        self._lost: dict[Key, Draft] = {}
+        self._write_ids = {key: new_write_id() for key in self._keys}
+        # What the lost attempt set, until it is known whether it landed.
+        self._lost: dict[Key, Set] = {}
         self._was_lost = False
 
     async def made(self) -> Sequence[Summary]:
         """Sets the sessions, and returns the summary of each draft."""
         await self.run()
-        return [self._results[draft.key] for draft in self._drafts]
+        return [self._results[key] for key in self._keys]
 
     async def _attempt(self) -> None:
         if self._lost:
@@ -76,13 +89,13 @@ class Settings(Attempts[Draft, Summary]):
                 left = [key for key in sending if key in self._pending]
                 self._free = await self._rounds.again(left, self._pending, unwritten=self._unwritten)
 
-    async def _set(self, drafts: Mapping[Key, Draft]) -> Sequence[Row]:
+    async def _set(self, wishes: Mapping[Key, Set]) -> Sequence[Row]:
         of = self._statements
         if self._one_call:
             statement = of.renew if self._renew else of.set
         else:
             statement = of.renew_together if self._renew else of.set_together
-        fields = [set_fields(draft, self._write_ids[key]) for key, draft in drafts.items()]
+        fields = [set_fields(wish.draft, self._write_ids[key], wish.callers) for key, wish in wishes.items()]
         return await self._fetching.batch(statement, fields, writing=True, divisible=self._one_call)
 
     def _expired_too_early(self, row: Row) -> bool:
@@ -98,15 +111,16 @@ class Settings(Attempts[Draft, Summary]):
 
         A lost attempt must not land after the look-up, because it could then overwrite what was set later.
         """
-        await prevent([draft.version for draft in self._lost.values()], self._statements, self._fetching)
+        await prevent([wish.draft.version for wish in self._lost.values()], self._statements, self._fetching)
         rows = await self._reads.read(self._lost, journal=True)
-        documents = {key_of(row): document_of(row) for row in rows}
-        landed = {
-            key: document.summary
-            for key, document in documents.items()
-            if document.journal is not None and lists(document.journal.writes, self._write_ids[key])
+        landed: dict[Key, Summary] = {}
+        for row in rows:
+            summary, journal, write_id = summary_of(row), document_of(row).journal, self._write_ids[key_of(row)]
+            if journal is not None and (later := counted_after(journal.writes, write_id)) is not None:
+                landed[summary.key] = summary._replace(version=summary.version - later, last_write=write_id)
+        self._pending |= {
+            key: wish._replace(draft=replace(wish.draft, version=first_version())) for key, wish in self._lost.items()
         }
-        self._pending |= {key: replace(draft, version=first_version()) for key, draft in self._lost.items()}
         self._lost = {}
         self._settle(landed)
 

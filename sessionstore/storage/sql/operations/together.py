@@ -1,8 +1,8 @@
-"""Batches the creations and deletions of concurrent callers. Each caller is answered as soon as its result is known."""
+"""Batches creations, deletions and sets of concurrent callers. Each caller is answered when its result is known."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Generic, NamedTuple, TypeAlias, TypeVar
 
@@ -37,25 +37,29 @@ class Together(Generic[Q, R]):
     Args:
         run: Runs one request for each of several keys.
         same: Returns a value that is equal for two requests of one key if one write serves both.
-        again: Returns the answer to the second of two such requests, from the answer to the first.
+        answers: Returns the answers to so many requests that one write served, in their order, from the answer to it.
         weight: Returns the number of characters that a request sends.
         batching: The limits of batches.
         min_parallel: The smallest batch that runs beside another one.
+        merged: Returns the request that serves several ones. They follow each other, and all their callers still wait.
+            None: the first one serves all, also those that are behind others of the key.
     """
 
     def __init__(
         self,
         run: Run[Q, R],
         same: Callable[[Q], object],
-        again: Callable[[R], R],
+        answers: Callable[[R, int], Iterable[R]],
         weight: Callable[[Q], int],
         *,
         batching: Batching,
         min_parallel: int,
+        merged: Callable[[Sequence[Q]], Q] | None = None,
     ) -> None:
         self._run = run
         self._same = same
-        self._again = again
+        self._answers = answers
+        self._merged = merged
         self._weight = weight
         self._combiner: Combiner[Key, _Asked[Q], R] = Combiner(
             self._send, size=batching.size, concurrency=batching.concurrency, min_parallel=min_parallel, alone=True
@@ -72,36 +76,46 @@ class Together(Generic[Q, R]):
         await in_parts(batch, self._do)
 
     async def _do(self, batch: Batch[Key, _Asked[Q], R]) -> None:
-        while wishes := _first_of_each(batch):
-            for part in divided(wishes.items(), lambda item: self._weight(item[1])):
-                await self._do_part(batch, dict(part))
+        while shared := self._shared(batch):
+            weights = {key: self._weight(self._wish(calls)) for key, calls in shared.items()}
+            for part in divided(weights, weights.__getitem__):
+                # Callers may have left while an earlier part was under way.
+                await self._do_part(self._shared({key: batch[key] for key in part}))
 
-    async def _do_part(self, batch: Batch[Key, _Asked[Q], R], wishes: Mapping[Key, Q]) -> None:
-        calls = {
-            key: [call for call in _open(batch[key]) if self._same(call.request.wish) == self._same(wish)]
-            for key, wish in wishes.items()
-        }
+    def _shared(self, batch: Batch[Key, _Asked[Q], R]) -> dict[Key, list[Call[_Asked[Q], R]]]:
+        """Returns the first open calls of each key that one write serves."""
+        shared: dict[Key, list[Call[_Asked[Q], R]]] = {}
+        for key, calls in batch.items():
+            if not (left := [call for call in calls if not (call.answered or call.withdrawn)]):
+                continue
+            if len(left) > 1:
+                same = [self._same(call.request.wish) for call in left]
+                if self._merged is None:
+                    left = [call for call, its in zip(left, same, strict=True) if its == same[0]]
+                else:
+                    left = left[: next((n for n, its in enumerate(same) if its != same[0]), None)]
+            shared[key] = left
+        return shared
 
+    def _wish(self, calls: Sequence[Call[_Asked[Q], R]]) -> Q:
+        if self._merged is None or len(calls) == 1:
+            return calls[0].request.wish
+        return self._merged([call.request.wish for call in calls])
+
+    async def _do_part(self, calls: Mapping[Key, Sequence[Call[_Asked[Q], R]]]) -> None:
         def told(key: Key, answer: R) -> None:
-            for call in calls[key]:
-                call.answer(answer)
-                answer = self._again(answer)
+            for call, each in zip(calls[key], self._answers(answer, len(calls[key])), strict=True):
+                call.answer(each)
 
         def wanted(key: Key) -> bool:
-            return any(not call.withdrawn for call in calls[key])
+            waiting = [not call.withdrawn for call in calls[key]]
+            # A merged request without one of its callers is another request.
+            return any(waiting) if self._merged is None else all(waiting)
 
+        wishes = {key: self._wish(of_key) for key, of_key in calls.items()}
         sents = [call.request.sent for of_key in calls.values() for call in of_key]
         with noting(SentTogether(sent for sent in sents if sent is not None)), suppress(Outdated):
             await self._run(wishes, told, wanted)
-
-
-def _open(calls: Sequence[Call[_Asked[Q], R]]) -> list[Call[_Asked[Q], R]]:
-    return [call for call in calls if not (call.answered or call.withdrawn)]
-
-
-def _first_of_each(batch: Batch[Key, _Asked[Q], R]) -> dict[Key, Q]:
-    """Returns the first open request of each key."""
-    return {key: left[0].request.wish for key, calls in batch.items() if (left := _open(calls))}
 
 
 def length_of(draft: Draft) -> int:
@@ -109,11 +123,11 @@ def length_of(draft: Draft) -> int:
     return len(draft.state) + len(draft.origin or "") + chars_of(draft.items)
 
 
-def found(creation: Creation) -> Creation:
-    """Returns the answer to a second call that creates the same session."""
-    return creation._replace(created=False)
+def found_again(creation: Creation, count: int) -> Iterable[Creation]:
+    """Returns the answers to several calls that create the same session: the first one may have created it."""
+    return (creation, *[creation._replace(created=False)] * (count - 1))
 
 
-def not_again(deleted: bool) -> bool:
-    """Returns the answer to a second call that deletes the same session."""
-    return False
+def deleted_once(deleted: bool, count: int) -> Iterable[bool]:
+    """Returns the answers to several calls that delete the same session: the first one may have deleted it."""
+    return (deleted, *[False] * (count - 1))

@@ -44,7 +44,7 @@ _DRAFT: Final[Fields] = {
     "owner_id": Text(),
     "state_version": Integer(),
 }
-_SETTING: Final[Fields] = {**_DRAFT, "write": Text()}
+_SETTING: Final[Fields] = {**_DRAFT, "write": Text(), "count": BigInteger()}
 _DELETION: Final[Fields] = {
     **KEY_FIELDS,
     "receipt": Text(),

@@ -59,14 +59,14 @@ class _Kind:
         columns: The columns that are returned of a written row.
         allowed: Builds, from the batch, the condition that a row may be written at all.
         overwrites: Builds, from the time, the condition that an existing row is overwritten.
-        changes: Builds the values of an overwritten row from those of a new row and from the time.
+        changes: Builds the values of an overwritten row from those of a new row, the time, and the count of callers.
     """
 
     writes: Callable[[FromClause], Element]
     columns: Sequence[Element]
     allowed: Callable[[FromClause], ColumnElement[bool]]
     overwrites: Callable[[Element], ColumnElement[bool]]
-    changes: Callable[[_Row, Element], _Row]
+    changes: Callable[[_Row, Element, Element], _Row]
 
 
 class Creating:
@@ -92,7 +92,7 @@ class Creating:
             allowed=self.allowed,
             overwrites=lambda now: ~self._terms.live(now),
             # A lost append that this row has settled must not land on the new session either.
-            changes=lambda new, _: {name: value for name, value in new.items() if name != "lost_appends"},
+            changes=lambda new, *_: {name: value for name, value in new.items() if name != "lost_appends"},
         )
         if self._terms.backend.one_writer:
             return self._by_conflict(batch, kind, true().label("created"))
@@ -150,17 +150,17 @@ class Creating:
         """
         t = self._table
 
-        def kept(new: _Row, now: Element) -> _Row:
+        def kept(new: _Row, now: Element, count: Element) -> _Row:
             live = self._terms.live(now)
             lifetime = self._terms.backend.span(new["created_at"], new["deadline"])
             since = self._terms.backend.readable(t.c.created_at)
             deadline = new["deadline"] if renew else case((live, since + lifetime), else_=new["deadline"])
             return {
                 **new,
-                "version": case((live, t.c.version + literal_column("1")), else_=new["version"]),
+                "version": case((live, t.c.version + count), else_=new["version"]),
                 "writes": case((live, noted(new["writes"], t)), else_=new["writes"]),
                 "keys": case((live, t.c["keys"]), else_=new["keys"]),
-                **self._kept(new, live),
+                **self._kept(new, live, count),
                 "created_at": case((live, t.c.created_at), else_=new["created_at"]),
                 "deadline": deadline,
                 "expires_at": first_expiry(new["updated_at"], new["ttl"], deadline),
@@ -177,13 +177,13 @@ class Creating:
             return self._by_conflict(batch, kind)
         return self._by_steps(batch, kind, t.alias("here"), true(), short_lock_timeout=short_lock_timeout)
 
-    def _kept(self, new: _Row, live: ColumnElement[bool]) -> _Row:
+    def _kept(self, new: _Row, live: ColumnElement[bool], count: Element) -> _Row:
         """Builds the values of a session that is set in the columns that the previous revision lacks."""
         t = self._table
         if not self._terms.has_items:
             return {}
         return {
-            "state_version_at": case((live, t.c.version + literal_column("1")), else_=new["version"]),
+            "state_version_at": case((live, t.c.version + count), else_=new["version"]),
             **{name: case((live, t.c[name]), else_=new[name]) for name in _OF_ITEMS},
             "lost_appends": t.c.lost_appends,
         }
@@ -194,7 +194,7 @@ class Creating:
         rows = select(*(value.label(name) for name, value in values.items())).select_from(batch).where(true())
         insert = sqlite_insert(t).from_select(list(values), rows, include_defaults=False)
         now = self._terms.now_once
-        changes = kind.changes({name: insert.excluded[name] for name in values}, now)
+        changes = kind.changes({name: insert.excluded[name] for name in values}, now, literal_column("1"))
         upsert = insert.on_conflict_do_update(
             index_elements=list(self._terms.key), set_=_without_key(changes), where=kind.overwrites(now)
         )
@@ -213,7 +213,8 @@ class Creating:
         returned = (*kind.columns, t.c.expires_at.label("ends"), t.c.deadline.label("until"), t.c.ttl.label("lives"))
         free = self._terms.backend.locked(batch, t, kind.overwrites(batch.c.now), wanted, kind.allowed(batch))
         new = self.values(free, kind.writes(free))
-        changed = update(t).where(self._terms.matches(free)).values(_without_key(kind.changes(new, free.c.now)))
+        changes = kind.changes(new, free.c.now, free.c.get("count", literal_column("1")))
+        changed = update(t).where(self._terms.matches(free)).values(_without_key(changes))
         values = self.values(batch, kind.writes(batch))
         absent = ~select(true()).select_from(here).where(same_key(here, batch)).exists()
         rows = select(*(value.label(name) for name, value in values.items())).select_from(batch)

@@ -121,9 +121,9 @@ def deletion_fields(key: Key, receipt: str, owner_id: str | None, version: int |
     return key_fields(key) | {"receipt": receipt, "owner_id": owner_id, "version": version, "last_write": write}
 
 
-def set_fields(draft: Draft, write_id: str) -> Fields:
-    """Returns the fields of the statements `set` and `renew`."""
-    return draft_fields(draft) | {"write": entry(write_id, 1)}
+def set_fields(draft: Draft, write_id: str, count: int) -> Fields:
+    """Returns the fields of the statements `set` and `renew`, which set a session for so many callers at once."""
+    return draft_fields(draft) | {"write": entry(write_id, count), "count": count}
 
 
 def append_fields(append: Append) -> Fields:
