@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
-from functools import cache
 from typing import Any, Final, TypedDict
 
 from django.conf import settings
@@ -60,19 +59,29 @@ class Keeper:
             raise ImproperlyConfigured(f"SESSIONSTORE: {error}") from error
 
 
-@cache
+_KEPT: Final[dict[str, Keeper]] = {}
+"""At most one keeper, the one of this process."""
+
+
 def keeper() -> Keeper:
     """The one of this process. It connects at its first call, and may be made before a fork.
 
     Raises:
         ImproperlyConfigured: The setting ``SESSIONSTORE`` is wrong.
     """
-    return Keeper(getattr(settings, "SESSIONSTORE", {}))
+    # Of several threads that make one at once, all take the first one. The others have opened no connection. A lock
+    # would stay held in a child that is forked meanwhile.
+    return _KEPT.get("keeper") or _KEPT.setdefault("keeper", Keeper(getattr(settings, "SESSIONSTORE", {})))
 
 
-def _forget(*, setting: str, **_: object) -> None:
+def forget() -> None:
+    """Makes another keeper at the next call."""
+    _KEPT.clear()
+
+
+def _changed(*, setting: str, **_: object) -> None:
     if setting == "SESSIONSTORE":
-        keeper.cache_clear()
+        forget()
 
 
-setting_changed.connect(_forget)
+setting_changed.connect(_changed)

@@ -16,9 +16,9 @@ def engine(shared_url: str) -> Iterator[str]:
     """Sessions are kept in an empty storage at this URL."""
     from django.test import override_settings
 
-    from sessionstore.integrations.django.keeper import keeper
+    from sessionstore.integrations.django.keeper import forget, keeper
 
     with override_settings(SESSIONSTORE={"URL": shared_url}):
         yield shared_url
         keeper().storage.close()
-    keeper.cache_clear()
+    forget()

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -17,8 +18,10 @@ from django.test import AsyncClient, Client, override_settings
 
 from sessionstore import ConfigurationError, StorageUnavailableError
 from sessionstore.integrations.django import SessionStore
+from sessionstore.integrations.django import keeper as keepers
 from sessionstore.integrations.django.apps import check_storage
-from sessionstore.integrations.django.keeper import keeper
+from sessionstore.integrations.django.keeper import forget, keeper
+from sessionstore.sync import StorageProvider, open_storage
 from sessionstore.testing.clock import ManualClock
 
 
@@ -66,6 +69,20 @@ async def test_asynchronous_views_of_one_browser_lose_no_key(engine: str) -> Non
     assert set(await asyncio.gather(*map(put, range(40)))) == {200}
     session = SessionStore(browser.cookies["sessionid"].value)
     assert dict(await session.aitems()) == {"begun": "yes", **{f"k{n}": f"v{n}" for n in range(40)}}
+
+
+def test_threads_that_come_first_share_one_storage(engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    all_begun = Barrier(8, timeout=60)
+
+    def held(url: str, **options: Any) -> StorageProvider:
+        all_begun.wait()  # every thread has seen that there is none yet
+        return open_storage(url, **options)
+
+    forget()
+    monkeypatch.setattr(keepers, "open_storage", held)
+    with ThreadPoolExecutor(8) as threads:
+        made = [*threads.map(lambda _: keeper(), range(8))]
+    assert len({id(one) for one in made}) == 1
 
 
 def test_a_nested_change_is_saved_and_a_removed_key_stays_removed(engine: str) -> None:
