@@ -19,17 +19,20 @@ class LibraryOpenAIAgentsConversations(OpenAIAgentsConversations):
 
     driver = "psycopg"
     job = "messages only, no state"
-    note = "`StoredSession` of this library, a new object for each call: the same calls as `openai-agents`."
+    note = "`StoredSession` of this library, an object for each session: the same calls as `openai-agents`."
 
     async def setup(self) -> None:
         await asyncio.to_thread(self.database.migrate)
 
     async def open(self) -> None:
         self._storage = await self.stack.enter_async_context(open_storage(self.database.url))
+        self._sessions = {}
 
     async def length(self, session: str) -> int:
         found = await self._storage.get(Key("openai-agents", joined(session)), touch=False)
         return 0 if found is None else found.summary.last_position
 
     def _session(self, session: str) -> Any:
-        return StoredSession(session, self._storage, ttl=TTL)
+        if session not in self._sessions:
+            self._sessions[session] = StoredSession(session, self._storage, ttl=TTL)
+        return self._sessions[session]

@@ -56,6 +56,7 @@ from .operations.listing import Listing
 from .operations.locked import LockedUpdates
 from .operations.purging import Purging
 from .operations.reads import Reads, may_access
+from .operations.recent import RecentSessions
 from .operations.reshaping import Reshaping
 from .operations.setting import Setting
 from .operations.single_reads import SingleReads
@@ -105,6 +106,7 @@ class SqlStorageProvider(StorageProvider):
         self._listing = Listing(self._gateway, self._fetching)
         self._reshaping = Reshaping(self._statements, self._fetching)
         self._purging = Purging(self._gateway, self._fetching, self._reads.held)
+        self._recent = RecentSessions()
         bounds = batching or _ONE_BY_ONE
         self._single_reads = SingleReads(self.get_many, self.touch_many, batching=bounds)
         self._updates = Updates(self._statements, self._fetching, self._changes)
@@ -150,6 +152,8 @@ class SqlStorageProvider(StorageProvider):
             found = await self._reads.access(rows, journal=journal, window=window)
         else:
             found = {key_of(row): document_of(row) for row in rows}
+        if window is not None:
+            self._recent.add(found)  # items may be appended next
         documents = [found.get(key) for key in keys]
         return documents if owners is None else list(map(owned, documents, owners))
 
@@ -274,4 +278,4 @@ class SqlStorageProvider(StorageProvider):
     def _landed(self, appends: Mapping[Key, Append], *, waiting: bool = False, in_transaction: bool = False) -> Landing:
         changing = partial(self._changes.append, waiting=waiting)
         in_transaction = in_transaction or self._statements.one_writer
-        return Landing(appends, self._statements, self._fetching, changing, in_transaction=in_transaction)
+        return Landing(appends, self._statements, self._fetching, changing, self._recent, in_transaction=in_transaction)

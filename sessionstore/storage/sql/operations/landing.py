@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import TypeAlias
 
 from ....concurrency.call import copy_of
+from ....concurrency.sent import nothing_written
 from ....errors import StorageError, UpdateOutcomeUnknownError
 from ....ids import started_at
 from ... import Append, Key, NewItem, Summary
@@ -17,6 +18,7 @@ from ..statements.rows import (
     APPEND_CREATED,
     APPEND_DUE,
     append_fields,
+    finding_fields,
     founding_fields,
     key_fields,
     key_of,
@@ -26,6 +28,7 @@ from .changes import Done, fate_of
 from .fetching import Fetching
 from .placing import items_not_kept
 from .receipts import prevent
+from .recent import RecentSessions
 
 Sending: TypeAlias = dict[Key, Done[Summary]]
 
@@ -44,11 +47,15 @@ class Landing:
     landed, or its id is entered among the lost ones, with which it cannot land any more. Then it is sent under a new
     id. One that creates a session is settled as a creation too: the version of its draft is used up.
 
+    The statement that creates absent sessions costs twice as much as one that only finds them. So an append that may
+    create a session looks for it first, if the session was live a moment ago.
+
     Args:
         appends: The appends.
         statements: The statements of the storage.
         fetching: Runs the statements.
         changing: Appends in a transaction.
+        recent: The sessions that were live a moment ago.
         in_transaction: Whether plain appends go in a transaction too.
 
     Attributes:
@@ -62,6 +69,7 @@ class Landing:
         statements: Statements,
         fetching: Fetching,
         changing: Changing,
+        recent: RecentSessions,
         *,
         in_transaction: bool,
     ) -> None:
@@ -70,6 +78,7 @@ class Landing:
         self._statements = statements
         self._fetching = fetching
         self._changing = changing
+        self._recent = recent
         self._in_transaction = in_transaction
         self._sending: Sending = {}
         self._error: UpdateOutcomeUnknownError | None = None
@@ -84,24 +93,30 @@ class Landing:
         if self._lost:
             await self._settle()
         plain: list[Append] = []
+        finding: list[Append] = []
         creating: list[Append] = []
         others: list[Append] = []
         for append in self._pending.values():
             if self._in_transaction or append.keep is not None:
                 others.append(append)
+            elif append.creates:
+                (finding if append.key in self._recent else creating).append(append)
             else:
-                (creating if append.creates else plain).append(append)
-        for appends in (plain, creating):
+                plain.append(append)
+        for appends in (plain, finding, creating):
             if not appends:
                 continue
             try:
-                await self._send(appends)
+                await self._send(appends, finding=appends is finding)
             except StorageError as error:
                 if self._waited(error):
                     continue
                 if not has_id_already(error, *(append.items for append in appends)):
                     raise refusal_of(error) from error.__cause__
                 others += appends
+            else:
+                if appends is finding:
+                    creating += [append for append in finding if append.key in self._pending]
         if others:
             try:
                 await self._send_changes(others)
@@ -117,15 +132,23 @@ class Landing:
         self._land(list(pending), {})
         return True
 
-    async def _send(self, plain: Sequence[Append]) -> None:
-        for append in plain:
+    async def _send(self, appends: Sequence[Append], *, finding: bool) -> None:
+        for append in appends:
             self._sending.pop(append.key, None)
         try:
-            landed = await self._append(plain)
+            landed = await self._append(appends, finding=finding)
         except UpdateOutcomeUnknownError as error:
-            self._lose(plain, error)
+            self._lose(appends, error)
             raise
-        self._land(plain, landed)
+        if finding:
+            if not (landed or self.results):
+                nothing_written()
+            # The others may have to create their sessions, and do not look for them again.
+            self._recent.discard(append.key for append in appends if append.key not in landed)
+            appends = [append for append in appends if append.key in landed]
+        elif appends[0].creates:
+            self._recent.add(landed)
+        self._land(appends, landed)
 
     async def _send_changes(self, others: Sequence[Append]) -> None:
         self._sending.clear()
@@ -148,15 +171,21 @@ class Landing:
             if (summary := landed.get(append.key)) is not None:
                 self.results[append.key] = summary
 
-    async def _append(self, appends: Sequence[Append]) -> Mapping[Key, Summary | None]:
+    async def _append(self, appends: Sequence[Append], *, finding: bool) -> Mapping[Key, Summary | None]:
+        """Sends one statement.
+
+        Args:
+            appends: The appends: all of them may create their sessions, or none.
+            finding: Whether the statement creates no sessions, although the appends may.
+        """
+        creating = appends[0].creates and not finding
+        statement, fields = self._statements.append, append_fields
+        if finding:
+            statement, fields = self._statements.append_to_found, finding_fields
+        elif creating:
+            statement, fields = self._statements.append_or_create, founding_fields
         # Not divisible: the first half might land before the second one is refused.
-        creating = appends[0].creates
-        rows = await self._fetching.batch(
-            self._statements.append_or_create if creating else self._statements.append,
-            map(founding_fields if creating else append_fields, appends),
-            writing=True,
-            divisible=False,
-        )
+        rows = await self._fetching.batch(statement, map(fields, appends), writing=True, divisible=False)
         counts = {append.key: len(append.items) for append in appends}
         landed: dict[Key, Summary | None] = {}
         for row in rows:

@@ -145,6 +145,9 @@ class Statements:
         self.append_or_create = self._written(
             {**_DRAFT, **APPEND}, founding.counted, appending.unappended, founding.appended
         )
+        self.append_to_found = self._written(
+            {**APPEND, "version": BigInteger()}, founding.counted, appending.unappended, appending.appended
+        )
         self.update_with_items = self._written(
             {**_WRITE, **ITEMS}, appending.rewritten, writing.as_read, appending.updated
         )

@@ -140,6 +140,12 @@ def append_fields(append: Append) -> Fields:
     )
 
 
+def finding_fields(append: Append) -> Fields:
+    """Returns the fields of the statement `append_to_found`."""
+    assert append.create is not None
+    return append_fields(append) | {"version": append.create.version}
+
+
 def founding_fields(append: Append) -> Fields:
     """Returns the fields of the statement `append_or_create`."""
     assert append.create is not None

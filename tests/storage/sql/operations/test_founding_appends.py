@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from sessionstore import SessionManager, SessionOwnerError, SqlStorageProvider, open_storage
-from sessionstore.storage import Append, NewItem
+from sessionstore.storage import Append, NewItem, Window
 from sessionstore.testing.clock import ManualClock
 from sessionstore.testing.conformance.model.losses import Loss
 from sessionstore.testing.postgres import Database
@@ -44,7 +44,7 @@ def answers(storage: SqlStorageProvider, monkeypatch: pytest.MonkeyPatch) -> Los
     return LostAnswers(storage, monkeypatch)
 
 
-async def test_an_append_that_may_create_is_one_statement_whatever_is_there(url: str) -> None:
+async def test_an_append_that_may_create_is_one_statement(url: str) -> None:
     clock = ManualClock()
     async with WireCounter(url) as wire, open_storage(wire.url, clock=clock) as storage:
         chats = SessionManager(new_chat, storage, "chat", ttl=TTL)
@@ -61,7 +61,8 @@ async def test_an_append_that_may_create_is_one_statement_whatever_is_there(url:
         clock.advance(2 * TTL)
         with wire.counting() as seen:
             appended = await chats.append_items("s", ["c"], create=True, owner_id="u1")
-        assert (len(seen.statements), appended.created) == (1, True)
+        # The storage takes the session for live, and looks for it first.
+        assert (len(seen.statements), appended.created) == (2, True)
         assert [(item.position, item.data) for item in (await chats.get_items("s")).items] == [(1, "c")]
         assert appended.metadata is not None
         assert (appended.metadata.created_at, appended.metadata.owner_id) == (clock.now, "u1")
@@ -85,6 +86,35 @@ async def test_appends_that_create_share_a_statement(url: str, patient: None) ->
             assert positions == [[n] for n in range(1, 7)]
 
 
+async def test_only_an_append_to_a_session_of_a_moment_ago_looks_for_it_first(url: str) -> None:
+    async with WireCounter(url) as wire, open_storage(wire.url) as storage, open_storage(url) as another:
+        await storage.append(founding("warm"))
+        for name in ("s", "read"):
+            await another.append(founding(name, "0"))
+        await storage.get(key("read"), window=Window("", 1))
+        # How many statements each takes once another process has deleted the session.
+        for name, statements in (("s", 1), ("s", 2), ("s", 2), ("read", 2)):
+            assert await another.delete(key(name))
+            with wire.counting() as seen:
+                landed = await storage.append(founding(name))
+            assert landed is not None
+            assert (landed.created, list(landed.appended), len(seen.statements)) == (True, [1, 2], statements)
+
+
+async def test_found_and_absent_sessions_share_a_batch(url: str, postgres: Database) -> None:
+    async with open_storage(url) as storage, open_storage(url) as another:
+        for name in ("live", "gone"):
+            await storage.append(founding(name, "0"))
+        assert await another.delete(key("gone"))
+        names = ("live", "gone", "new")
+        landed = await asyncio.gather(*(storage.append(founding(name, f"{n}")) for n in range(1, 9) for name in names))
+        assert all(it is not None for it in landed)
+        assert [it is not None and it.created for it in landed].count(True) == 2
+        first = {"live": 0, "gone": 1, "new": 1}
+        for name in names:
+            assert log_of(postgres, name) == [f"{n}" for n in range(first[name], 9)]
+
+
 async def test_of_many_creators_on_several_storages_one_creates(url: str, postgres: Database) -> None:
     async with open_storage(url) as first, open_storage(url, batching=None) as second:
         for name in ("a", "b", "c"):
@@ -99,7 +129,9 @@ _LOSSES: Sequence[list[Loss]] = [[loss] * times for loss in Loss for times in (1
 
 
 @pytest.mark.parametrize("losses", _LOSSES, ids=lambda losses: f"{losses[0].name.lower()}-{len(losses)}")
-@pytest.mark.parametrize("there", ["absent", "live", "expired"])
+@pytest.mark.parametrize(
+    "there", ["absent", "live", "expired", "live, of another process", "expired, of another process"]
+)
 @pytest.mark.parametrize("kept", [None, 5])
 async def test_a_lost_append_that_may_create_lands_once(
     url: str, postgres: Database, monkeypatch: pytest.MonkeyPatch, losses: list[Loss], there: str, kept: int | None
@@ -108,14 +140,15 @@ async def test_a_lost_append_that_may_create_lands_once(
     async with open_storage(url, clock=clock) as storage:
         assert isinstance(storage, SqlStorageProvider)
         if there != "absent":
-            await storage.append(founding("s", "0"))
-            clock.advance(2 * TTL if there == "expired" else timedelta(0))
+            async with open_storage(url, clock=clock) as another:
+                await (another if there.endswith("process") else storage).append(founding("s", "0"))
+            clock.advance(2 * TTL if there.startswith("expired") else timedelta(0))
         answers = LostAnswers(storage, monkeypatch)
         answers.losses = list(losses)
         landed = await storage.append(replace(founding(), keep=kept))
         assert landed is not None
-        assert landed.created == (there != "live")
-        expected = ["0", "1", "2"] if there == "live" else ["1", "2"]
+        assert landed.created == (not there.startswith("live"))
+        expected = ["0", "1", "2"] if there.startswith("live") else ["1", "2"]
         assert log_of(postgres) == expected
         await answers.land()
         assert log_of(postgres) == expected
@@ -124,9 +157,13 @@ async def test_a_lost_append_that_may_create_lands_once(
 
 
 @pytest.mark.parametrize("again", [False, True])
+@pytest.mark.parametrize("recent", [False, True])
 async def test_a_lost_append_that_may_create_lands_on_no_session_of_later(
-    storage: SqlStorageProvider, answers: LostAnswers, postgres: Database, again: bool
+    storage: SqlStorageProvider, answers: LostAnswers, postgres: Database, again: bool, recent: bool
 ) -> None:
+    if recent:
+        await storage.append(founding("s", "0"))
+        assert await storage.delete(key())
     answers.losses = [Loss.LATE]
     landed = await storage.append(founding())
     assert landed is not None
