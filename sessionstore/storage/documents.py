@@ -144,6 +144,13 @@ class Documents(Protocol):
             wanted["window"] = window
         return (await self.get_many([key], touch=touch, **wanted))[0]
 
+    async def get_group(
+        self, keys: Sequence[Key], *, touch: bool = True, window: Window | None = None
+    ) -> Sequence[Document | None]:
+        """get_many() of a few sessions that one caller needs together. Groups of several callers may go together."""
+        wanted: dict[str, Any] = {} if window is None else {"window": window}
+        return await self.get_many(keys, touch=touch, **wanted)
+
     async def update(self, write: Write) -> Summary | None:
         """update_many() of one."""
         return (await self.update_many([write]))[0]

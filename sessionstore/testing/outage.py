@@ -13,8 +13,8 @@ from ..storage.reshaping import Reshaping
 
 _READS: Final = frozenset(
     {
-        *("get", "get_many", "exists", "exists_many", "touch", "touch_many", "find_many", "list", "list_logs"),
-        *("list_logs_many", "count_expired", "stats", "check", "outdated", "outdated_items"),
+        *("get", "get_group", "get_many", "exists", "exists_many", "touch", "touch_many", "find_many", "list"),
+        *("list_logs", "list_logs_many", "count_expired", "stats", "check", "outdated", "outdated_items"),
     }
 )
 _NO_CALLS: Final = ("batching", "close")

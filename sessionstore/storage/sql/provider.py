@@ -162,6 +162,11 @@ class SqlStorageProvider(StorageProvider):
     ) -> Document | None:
         return await self._single_reads.get(key, touch=touch, owner_id=owner_id, window=window)
 
+    async def get_group(
+        self, keys: Sequence[Key], *, touch: bool = True, window: Window | None = None
+    ) -> Sequence[Document | None]:
+        return await self._single_reads.get_group(keys, touch=touch, window=window)
+
     async def touch(self, key: Key) -> bool:
         return await self._single_reads.touch(key)
 

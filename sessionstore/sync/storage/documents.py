@@ -138,6 +138,12 @@ class Documents(Stored):
         """get_many() of one."""
         return self._run(self.asynchronous.get(key, touch=touch, owner_id=owner_id, window=window))
 
+    def get_group(
+        self, keys: Sequence[Key], *, touch: bool = True, window: Window | None = None
+    ) -> Sequence[Document | None]:
+        """get_many() of a few sessions that one caller needs together. Groups of several callers may go together."""
+        return self._run(self.asynchronous.get_group(keys, touch=touch, window=window))
+
     def update(self, write: Write) -> Summary | None:
         """update_many() of one."""
         return self._run(self.asynchronous.update(write))

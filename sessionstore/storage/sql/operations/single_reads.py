@@ -1,4 +1,4 @@
-"""Reads and touches of single sessions. Those that come at once go together."""
+"""Reads and touches of single sessions, and reads of small groups. Those that come at once go together."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class GetMany(Protocol):
 
 
 class SingleReads:
-    """Reads and touches single sessions.
+    """Reads and touches single sessions, and reads small groups.
 
     Args:
         get_many: Reads several sessions.
@@ -43,6 +43,7 @@ class SingleReads:
         self._batching = batching
         self._gets = {touch: self._combiner(partial(self._get_documents, touch=touch)) for touch in (False, True)}
         self._windows = {touch: self._combiner(partial(self._get_windows, touch=touch)) for touch in (False, True)}
+        self._groups = {touch: self._combiner(partial(self._get_groups, touch=touch)) for touch in (False, True)}
         self._touches = self._combiner(touch_many, weighed=False)
 
     async def get(self, key: Key, *, touch: bool, owner_id: str | None, window: Window | None) -> Document | None:
@@ -50,6 +51,10 @@ class SingleReads:
         if window is None:
             return await self._gets[touch].call((key, owner_id), None)
         return await self._windows[touch].call((key, owner_id, window), None)
+
+    async def get_group(self, keys: Sequence[Key], *, touch: bool, window: Window | None) -> Sequence[Document | None]:
+        """Implements StorageProvider.get_group()."""
+        return await self._groups[touch].call((tuple(keys), window), None)
 
     async def touch(self, key: Key) -> bool:
         """Implements StorageProvider.touch()."""
@@ -92,6 +97,21 @@ class SingleReads:
                 documents[index] = document
         self._windows[touch].fit([_length_of(it) for it in documents if it is not None], BATCH_CHARS)
         return documents
+
+    async def _get_groups(
+        self, asked: Sequence[tuple[tuple[Key, ...], Window | None]], *, touch: bool
+    ) -> Sequence[Sequence[Document | None]]:
+        """Reads groups for concurrent callers: one statement for each window. Most groups share some sessions."""
+        by_window: dict[Window | None, dict[Key, Document | None]] = {}
+        for group, window in asked:
+            by_window.setdefault(window, {}).update(dict.fromkeys(group))
+        for window, documents in by_window.items():
+            keys = list(documents)
+            documents.update(zip(keys, await self._get_many(keys, touch=touch, window=window), strict=True))
+        found = [[by_window[window][key] for key in group] for group, window in asked]
+        lengths = [sum([_length_of(it) for it in group if it is not None]) for group in found]
+        self._groups[touch].fit(lengths, BATCH_CHARS)
+        return found
 
 
 def _length_of(document: Document) -> int:

@@ -14,6 +14,7 @@ from ...support.documents import Chat, draft, increment, key, rewrite, summary
 
 CALLS: dict[str, Callable[[StorageProvider], Awaitable[object]]] = {
     "create_many": lambda storage: storage.create_many([draft()]),
+    "get_group": lambda storage: storage.get_group([key()]),
     "get_many": lambda storage: storage.get_many([key()]),
     "get_many without touch": lambda storage: storage.get_many([key()], touch=False),
     "update_many": lambda storage: storage.update_many([Write(summary(), "{}")]),

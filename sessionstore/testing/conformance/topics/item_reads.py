@@ -56,6 +56,33 @@ async def test_a_window_reads_its_items_oldest_first(
     assert document.summary.last_position == document.summary.item_count == 10
 
 
+async def test_a_group_is_read_as_a_batch_is_also_beside_other_groups(
+    storage: StorageProvider, clock: ManualClock
+) -> None:
+    for name in "abc":
+        await put(storage, name)
+        await fill(storage, name, *TEN)
+    clock.advance(TTL / 2)
+    groups = [
+        ([key("a"), key("nobody"), key("b")], Window(limit=2)),
+        ([key("b"), key("a")], Window(limit=2)),
+        ([key("b"), key("b")], Window(limit=1, newest=False)),
+        ([key("b")], None),
+        ([key("nobody")], None),
+        ([], None),
+    ]
+    found = await asyncio.gather(*(storage.get_group(keys, window=window) for keys, window in groups))
+    for (keys, window), documents in zip(groups, found, strict=True):
+        wanted = [await storage.get(each, touch=False, window=window) for each in keys]
+        assert list(documents) == wanted
+    clock.advance(TTL * 0.9)
+    assert await storage.exists_many([key("a"), key("b"), key("c")]) == [True, True, False]
+    (only_seen,) = await storage.get_group([key("a")], touch=False)
+    assert only_seen is not None
+    clock.advance(TTL / 2)
+    assert await storage.exists_many([key("a")]) == [False]
+
+
 async def test_a_read_without_a_window_reads_no_items(storage: StorageProvider) -> None:
     await put(storage, "s")
     await fill(storage, "s", *TEN)

@@ -22,7 +22,7 @@ from sessionstore import (
     StorageProvider,
     open_storage,
 )
-from sessionstore.storage import Document, Write
+from sessionstore.storage import Document, Window, Write
 from sessionstore.testing.postgres import Database, PostgresServer
 from sessionstore.testing.sqlite import copied_file, sqlite_url
 from tests.support.bystander import dsn
@@ -247,6 +247,7 @@ _MANAGER: dict[str, Call] = {
 }
 _PROVIDER: dict[str, Call] = {
     "create_many": lambda storage: storage.create_many([draft("new-1", _chat("new-1")), draft("new-2"), draft("s")]),
+    "get_group": lambda storage: storage.get_group([key("a"), key("nobody")], window=Window(limit=2)),
     "get_many": lambda storage: storage.get_many([key("a"), key("b"), key("nobody")]),
     "get": lambda storage: storage.get(key("s")),
     "update_many": _update_many,
