@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from copy import deepcopy
 from enum import Enum
 from typing import Any, Final, Generic, NamedTuple, TypeAlias, TypeVar
 
-import orjson
 from pydantic import BaseModel
 
 M = TypeVar("M", bound=BaseModel)
+S = TypeVar("S")
 
 _CAPACITY: Final = 8_000_000
-"""The most characters of all values that are kept."""
+"""The most characters of all texts that are kept."""
 
 _ATOMS: Final = frozenset({type(None), bool, int, float, str, bytes})
 _set: Final = object.__setattr__
@@ -38,22 +39,11 @@ _Members: TypeAlias = tuple[tuple[Any, _Node], ...]
 _NO_NAMES: Final[set[str]] = set()
 
 
-class _Kept:
-    """A JSON value that was read, its length, and how to copy the model; None: it was read only once."""
-
-    __slots__ = ("chars", "data", "node")
-
-    def __init__(self, data: object, chars: int) -> None:
-        self.data = data
-        self.chars = chars
-        self.node: _Node | None = None
-
-
 class Copies(Generic[M]):
-    """Reads models of one class from JSON values, and keeps the newest that are read again.
+    """Reads models of one class from JSON texts, and keeps the newest that are read again.
 
-    Validating a large model takes several times as long as copying it. A model is only copied if it was read from an
-    equal JSON value. Each reader gets a model of its own.
+    Validating a large model takes several times as long as copying it. A model is only copied if it was read from the
+    same text. Each reader gets a model of its own.
 
     Args:
         kind: The class.
@@ -61,42 +51,40 @@ class Copies(Generic[M]):
 
     def __init__(self, kind: type[M]) -> None:
         self._kind = kind
-        self._kept: dict[str, _Kept] = {}
+        self._kept: dict[str, _Node | None] = {}
         self._chars = 0
 
-    def read(self, name: str, data: object) -> M:
+    def read(self, text: str, load: Callable[[S], object], stored: S) -> M:
         """Returns a new model.
 
         Args:
-            name: A name for what is read. Equal values of different names are kept apart.
-            data: The JSON value. It is kept, and must not be changed.
+            text: The JSON text.
+            load: Makes the JSON value of what is stored. Called unless the text was read twice before.
+            stored: What is stored.
 
         Raises:
             ValidationError: The value does not fit the class.
+            Exception: What ``load`` raises.
         """
-        kept = self._kept.get(name)
-        if kept is None or kept.data != data:
-            model = self._kind.model_validate(data)
-            self._keep(name, data)
-            return model
-        if kept.node is None:
-            kept.node = _node(self._kind.model_validate(data))
-        copied: M = _copied(kept.node)
+        node = self._kept.get(text)
+        if node is None:
+            model = self._kind.model_validate(load(stored))
+            if text not in self._kept:
+                self._keep(text)
+                return model
+            node = self._kept[text] = _node(model)
+        copied: M = _copied(node)
         return copied
 
-    def _keep(self, name: str, data: object) -> None:
-        try:
-            chars = len(orjson.dumps(data))
-        except TypeError:  # what orjson cannot write is rare, and validated each time
+    def _keep(self, text: str) -> None:
+        if len(text) > _CAPACITY // 100:
             return
-        if chars > _CAPACITY // 100:
-            return
-        if (before := self._kept.pop(name, None)) is not None:
-            self._chars -= before.chars
-        self._kept[name] = _Kept(data, chars)
-        self._chars += chars
+        self._kept[text] = None  # how to copy the model is worked out when it is read again
+        self._chars += len(text)
         while self._chars > _CAPACITY:
-            self._chars -= self._kept.pop(next(iter(self._kept))).chars
+            oldest = next(iter(self._kept))
+            del self._kept[oldest]
+            self._chars -= len(oldest)
 
 
 def _node(value: Any) -> _Node:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from asyncio import gather
 from datetime import timedelta
 from typing import Any, Final, Self
 
-from ..errors import SessionNotFoundError as AbsentError
 from ..manager import DEFAULT_TTL, SessionManager
 from ..storage import StorageProvider
-from .copies import Copies
 from .google_adk_appends import Appends
+from .google_adk_reads import Reads
 from .google_adk_records import document_of, item_ids, json_of, mark, marked, named, place_of, session_of, shown
 from .google_adk_scopes import Scopes, deltas_of, merged, temporary
 from .keys import joined, prefix_of
 from .missing import missing_extra
-from .sealed import MOST_BYTES, Seal, State, listed, opened, written
+from .sealed import MOST_BYTES, Seal, State, listed, written
 
 try:
     from google.adk.errors.already_exists_error import AlreadyExistsError
@@ -28,7 +26,6 @@ except ModuleNotFoundError as error:
     raise missing_extra("google-adk", error) from error
 
 _NAMESPACE: Final = "google-adk"
-_ALL: Final = 2**31 - 1
 
 
 class StoredSessionService(BaseSessionService):
@@ -58,8 +55,8 @@ class StoredSessionService(BaseSessionService):
         self._ttl = ttl
         self._sessions = self._beginning_with({})
         self._shared = Scopes(storage, f"{_NAMESPACE}-state")
-        self._events = Copies(Event)
-        self._appends = Appends(self._sessions, self._shared)
+        self._reads = Reads(storage, _NAMESPACE, self._shared)
+        self._appends = Appends(self._sessions, self._reads, self._shared)
 
     async def create_session(
         self,
@@ -135,21 +132,14 @@ class StoredSessionService(BaseSessionService):
         Raises:
             StorageError: The storage failed.
         """
+        config = config or GetSessionConfig()
         place = place_of(app_name, user_id, session_id.strip())
-        newest = None if config is None else config.num_recent_events
-        found, shared = await gather(
-            self._sessions.get_session(place.session, last_items=_ALL if newest is None else newest, remember=True),
-            self._shared.read([place.app, place.user]),
-        )
-        if isinstance(found.error, AbsentError):
+        found = await self._reads.read(place, config.num_recent_events)
+        if found is None:
             return None
-        document = opened(found.unwrap())
-        shared = await self._shared.settled(document["changes"], shared)
-        after = None if config is None else config.after_timestamp
-        events = [item.data for item in found.items if after is None or item.data["timestamp"] >= after]
-        state = merged(place, document, shared)
-        read = [self._events.read(data["id"], data) for data in events]
-        return session_of(app_name, user_id, session_id.strip(), document, found.version, state, read)
+        state = merged(place, found.document, await self._shared.settled(found.document["changes"], found.shared))
+        events = self._reads.events(place, found.items, config.after_timestamp)
+        return session_of(app_name, user_id, session_id.strip(), found.document, found.version, state, events)
 
     async def list_sessions(self, *, app_name: str, user_id: str | None = None) -> ListSessionsResponse:
         """Lists the sessions of an app, or of one of its users, without events; first that whose last event is oldest.
@@ -228,10 +218,11 @@ class StoredSessionService(BaseSessionService):
         if event.partial:
             return event
         place = place_of(session.app_name, session.user_id, session.id)
-        async with self._appends.turn(place):
+        turn = self._appends.turn(place)
+        async with turn:
             passing = temporary(event.actions.state_delta)
             event = self._trim_temp_delta_state(event)
-            landed = await self._appends.append(session, event, place, deltas_of(event.actions.state_delta))
+            landed = await self._appends.append(turn, session, event, place, deltas_of(event.actions.state_delta))
             if landed is not None:
                 session.state.update(passing)
                 self._update_session_state(session, event)

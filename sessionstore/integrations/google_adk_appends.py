@@ -11,6 +11,7 @@ from ..errors import SessionNotFoundError as AbsentError
 from ..ids import SessionId
 from ..manager import SessionManager
 from ..session import SessionResult
+from .google_adk_reads import Reads
 from .google_adk_records import NEVER, Loaded, Place, document_of, json_of, known, marked, once
 from .google_adk_scopes import Deltas, Scopes
 from .keys import joined
@@ -34,20 +35,32 @@ _STALE: Final = (
 )
 
 
+class Turn(asyncio.Lock):
+    """The lock under which the tasks of an event loop append to a session, one after the other.
+
+    Attributes:
+        newest: The version that the last append made; None: there was none since the first waiting task came.
+    """
+
+    newest: int | None = None
+
+
 class Appends:
     """Appends events.
 
     Args:
         sessions: The sessions.
+        reads: Reads the sessions.
         scopes: The states of apps and users.
     """
 
-    def __init__(self, sessions: SessionManager[State, Any], scopes: Scopes) -> None:
+    def __init__(self, sessions: SessionManager[State, Any], reads: Reads, scopes: Scopes) -> None:
         self._sessions = sessions
+        self._reads = reads
         self._scopes = scopes
-        self._turns: WeakValueDictionary[tuple[SessionId, int], asyncio.Lock] = WeakValueDictionary()
+        self._turns: WeakValueDictionary[tuple[SessionId, int], Turn] = WeakValueDictionary()
 
-    def turn(self, place: Place) -> asyncio.Lock:
+    def turn(self, place: Place) -> Turn:
         """Returns the lock under which the tasks of an event loop append to a session, one after the other.
 
         Tasks may append to one session object at once, as parallel agents do. Each goes on from the one before.
@@ -55,13 +68,14 @@ class Appends:
         key = (place.session, id(asyncio.get_running_loop()))
         turn = self._turns.get(key)
         if turn is None:
-            turn = self._turns[key] = asyncio.Lock()
+            turn = self._turns[key] = Turn()
         return turn
 
-    async def append(self, session: Session, event: Event, place: Place, deltas: Deltas) -> Landed | None:
+    async def append(self, turn: Turn, session: Session, event: Event, place: Place, deltas: Deltas) -> Landed | None:
         """Appends an event.
 
         Args:
+            turn: The turn of the caller.
             session: The session object.
             event: The event, without temporary state.
             place: Where the session is kept.
@@ -76,35 +90,37 @@ class Appends:
             AlreadyExistsError: The session has another event of this id.
         """
         data = json_of(event)
-        position, version, whole = marked(session) or await self._unmarked(session, place)
-        if not whole:
-            if await self._has(session, place, event, data):
-                return None
-        elif same := [other for other in session.events if other.id == event.id]:
+        loaded = marked(session) or await self._unmarked(session, place)
+        position, version, whole = loaded
+        if whole and (same := [other for other in session.events if other.id == event.id]):
             once(event, data, json_of(same[0]))
             return None
+        shares = bool(deltas.app or deltas.user)
+        # Before shared states are created for it; and where the write would find the session at a later version.
+        if (shares and not whole) or (turn.newest is not None and version < turn.newest):
+            there, landed = await self._there(session, place, event, data, loaded)
+            if there:
+                return landed
         noted = await self._scopes.noted_for(place, deltas)
 
         def append(document: State) -> State:
             return document_of(document["state"] | deltas.session, position + 1, event.timestamp, noted)
 
         def update(seal: Seal) -> Any:
-            items: dict[str, Any] = {"append": [data], "ids": [joined(event.id)]}
+            items: dict[str, Any] = {"append": [data], "ids": [joined(event.id)], "only_new": True}
             change = changed(append, seal)
             return self._sessions.update_session(place.session, change, **items, expected_version=version)
 
         result = await written(update, place.session)
         if isinstance(result.error, SessionConflictError):
-            if not await self._has(session, place, event, data):
+            there, landed = await self._there(session, place, event, data, loaded)
+            if not there:
                 raise StaleSessionError(_STALE)
-            # The event was appended before, and its caller did not learn it.
-            result = await self._sessions.get_session(place.session)
-            document = opened(_present(result, session.id))
-            await self._scopes.settled_for(place, document)
-            current = (document["events"], result.version) == (position + 1, version + 1)
-            return (document, result.version) if current else None
-        document = opened(_present(result, session.id))
-        await self._scopes.applied(noted)
+            return landed
+        document = opened(_present(result, session))
+        turn.newest = result.version
+        if noted:
+            await self._scopes.applied(noted)
         return document, result.version
 
     async def _unmarked(self, session: Session, place: Place) -> Loaded:
@@ -113,21 +129,42 @@ class Appends:
         It is current if it ends with the event that was appended last.
         """
         found = await self._sessions.get_session(place.session, last_items=1)
-        document = opened(_present(found, session.id))
+        document = opened(_present(found, session))
         await self._scopes.settled_for(place, document)
         current = [item.data["id"] for item in found.items] == [event.id for event in session.events[-1:]]
         return Loaded(document["events"], known(found.version) if current else NEVER, whole=False)
 
-    async def _has(self, session: Session, place: Place, event: Event, data: dict[str, Any]) -> bool:
-        """Whether the session has the event."""
-        found = await self._sessions.get_session(place.session, ids=[joined(event.id)], touch=False, remember=True)
-        _present(found, session.id)
-        for item in found.items:
-            once(event, data, item.data)
-        return bool(found.items)
+    async def _there(
+        self, session: Session, place: Place, event: Event, data: dict[str, Any], loaded: Loaded
+    ) -> tuple[bool, Landed | None]:
+        """Looks for the event in the session.
+
+        Returns:
+            Whether it is there; and what is stored, if the session was appended nothing else since it was loaded: then
+            the event landed, and its caller did not learn it.
+
+        Raises:
+            StaleSessionError: It is not there, and somebody else appended since the session was loaded.
+        """
+        seen = await self._reads.look(place, event.id)
+        if seen is None:
+            raise _absent(session)
+        document, at, stored = seen
+        if stored is None:
+            if (at, at.write) != (loaded.version, loaded.version.write):
+                raise StaleSessionError(_STALE)
+            return False, None
+        once(event, data, stored)
+        await self._scopes.settled_for(place, document)
+        current = (document["events"], at) == (loaded.position + 1, loaded.version + 1)
+        return True, (document, at) if current else None
 
 
-def _present(result: SessionResult[State, Any], session_id: str) -> State:
+def _present(result: SessionResult[State, Any], session: Session) -> State:
     if isinstance(result.error, AbsentError):
-        raise SessionNotFoundError(f"Session {session_id} not found.")
+        raise _absent(session)
     return result.unwrap()
+
+
+def _absent(session: Session) -> SessionNotFoundError:
+    return SessionNotFoundError(f"Session {session.id} not found.")

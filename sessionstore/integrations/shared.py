@@ -14,7 +14,7 @@ from ..errors import SessionNotFoundError
 from ..ids import SessionId
 from ..manager import SessionManager
 from ..session import SessionResult
-from ..storage import StorageProvider
+from ..storage import Key, StorageProvider
 from .sealed import MOST_BYTES, Seal, State, changed, listed, opened, written
 
 Values: TypeAlias = dict[str, Any]
@@ -39,9 +39,14 @@ class SharedStates:
     """
 
     def __init__(self, storage: StorageProvider, namespace: str) -> None:
+        self._namespace = namespace
         self._states: SessionManager[State] = SessionManager(
             _new, storage, namespace, ttl=None, max_state_bytes=MOST_BYTES
         )
+
+    def key(self, name: SessionId) -> Key:
+        """Returns where a shared state is kept."""
+        return Key(self._namespace, name)
 
     async def noted(self, wanted: Mapping[SessionId, tuple[Values, str | None]]) -> list[Change]:
         """Returns the changes for the session to note. Shared states that do not exist yet are created.

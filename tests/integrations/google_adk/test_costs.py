@@ -35,7 +35,7 @@ async def test_a_turn_takes_the_same_statements_at_any_length_of_a_session(datab
             costs.append(len(seen.statements))
             for number in range(300):
                 await service.append_event(part, event(str(number)))
-        assert costs == [5, 7]  # the session object of a long session is asked whether it has the event
+        assert costs == [3, 3]
 
         whole = await loaded(service)
         assert len(whole.events) == 605

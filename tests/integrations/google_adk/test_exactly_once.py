@@ -147,3 +147,42 @@ async def test_another_event_of_the_same_id_is_refused_and_changes_nothing(
     with pytest.raises(AlreadyExistsError):
         await service.append_event(part, other)
     assert await loaded(service) == session
+
+
+async def test_those_who_are_refused_at_once_learn_each_of_the_own_event(service: StoredSessionService) -> None:
+    names = [f"s{n}" for n in range(12)]
+    config = GetSessionConfig(num_recent_events=0)
+    sessions = [await created(service, name) for name in names]
+    stale = [
+        await service.get_session(app_name=APP, user_id=USER, session_id=name, config=config if n % 4 < 2 else None)
+        for n, name in enumerate(names)
+    ]
+    events = [event(name, n=name) for name in names]
+    for session, new in zip(sessions, events, strict=True):
+        await service.append_event(session, new.model_copy(deep=True))
+        await service.append_event(session, event("later"))
+    told = await asyncio.gather(
+        *(
+            service.append_event(session, new.model_copy(deep=True) if n % 2 else event("other"))
+            for n, (session, new) in enumerate(zip(stale, events, strict=True))
+            if session is not None
+        ),
+        return_exceptions=True,
+    )
+    assert [type(it) for it in told] == [StaleSessionError, type(events[0])] * 6
+    assert [texts(await loaded(service, name)) for name in names] == [[name, "later"] for name in names]
+
+
+async def test_an_event_that_is_not_new_creates_no_state_of_a_user_that_was_erased(
+    service: StoredSessionService,
+) -> None:
+    session = await created(service)
+    new = event("first", user__n=1)
+    await service.append_event(session, new.model_copy(deep=True))
+    config = GetSessionConfig(num_recent_events=0)
+    part = await service.get_session(app_name=APP, user_id=USER, session_id="s", config=config)
+    assert part is not None
+    await service._shared.deleted(USER, None)
+    await service.append_event(part, new)
+    assert await service._shared.list("") == {}
+    assert texts(await loaded(service)) == ["first"]
