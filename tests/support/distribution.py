@@ -44,6 +44,8 @@ _SLOW: Final = (
     "tests/sync/test_servers.py",
     "tests/storage/sql/operations/test_cancelled_everywhere.py",
 )
+_RANDOM: Final = ("::TestConcurrentCalls::", "::TestLives::")
+"""The topics of the conformance suite that make many calls at random."""
 # Coverage doubles what Python computes. What these tests run of the library, others run too. (So do some of the classes
 # in tests/conformance/, which say so themselves.)
 _UNCOVERED: Final = ("tests/benchmarks/", "tests/input/test_flood.py")
@@ -59,7 +61,7 @@ _NAMES: Final = ("postgresql", "psycopg", "asyncpg", "pgbouncer")
 def mark_what_is_needed(items: Iterable[pytest.Item]) -> None:
     """Marks the tests that need a PostgreSQL server, and those that are slow."""
     for item in items:
-        if item.nodeid.startswith(_SLOW):
+        if item.nodeid.startswith(_SLOW) or _is_random(item):
             item.add_marker(SLOW)
         if _SERVERS.intersection(_fixtures(item)) or any(map(_names_postgresql, parameters(item).values())):
             item.add_marker(POSTGRESQL)
@@ -69,6 +71,7 @@ def leave_uncovered(items: Iterable[pytest.Item]) -> None:
     """Has pytest-cov pause while tests run that add nothing to what is covered."""
     for item in items:
         repeated = item.nodeid.startswith(_MODELS) and any(words in item.nodeid for words in _REPEATED_MODELS)
+        repeated |= _is_random(item) and "::TestSQLite::" not in item.nodeid
         if repeated or item.nodeid.startswith(_UNCOVERED):
             item.add_marker(pytest.mark.no_cover)
 
@@ -106,6 +109,10 @@ def longest_first(items: list[pytest.Item]) -> None:
     """Puts the folders with the longest tests before the others."""
     order = {f"tests/{folder}": place for place, folder in enumerate(_LONG)}
     items.sort(key=lambda item: order.get("/".join(item.nodeid.split("/")[:2]), len(order)))
+
+
+def _is_random(item: pytest.Item) -> bool:
+    return any(topic in item.nodeid for topic in _RANDOM)
 
 
 def _fixtures(item: pytest.Item) -> list[str]:
