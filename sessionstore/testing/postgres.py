@@ -49,7 +49,7 @@ class PostgresServer:
     def fresh_database(self, template: Database | None = None) -> Generator[Database, None, None]:
         """A new database, empty or a copy of another, dropped at the end with whoever is still connected."""
         name = f"sessionstore_test_{secrets.token_hex(6)}"
-        # A time zone with summer time, and half an hour off, shows whoever computes in local time.
+        # A time zone with daylight saving time and a half-hour offset reveals code that computes in local time.
         zone = f"ALTER DATABASE \"{name}\" SET TimeZone = 'Australia/Adelaide'"
         copied = "" if template is None else f' TEMPLATE "{make_url(template.url).database}"'
         self.execute(f'CREATE DATABASE "{name}"{copied}{self._strategy}', zone)
@@ -90,7 +90,7 @@ class Database:
         return self
 
     def empty(self, *, schema: str = "sessionstore") -> None:
-        """Removes all sessions. Waits for nobody: a connection left open in a test is that test's fault."""
+        """Removes all sessions. Fails after 5 seconds if a connection that a test left open holds a lock."""
         PostgresServer(self.url).execute("SET lock_timeout = '5s'", f'TRUNCATE "{schema}".sessions')
 
 

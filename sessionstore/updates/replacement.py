@@ -52,7 +52,7 @@ def new_state(given: T, returned: Any, original: Callable[[], T]) -> T:
             raise Refused(f"is an {_KINDS[kind]}, and the update would make it {named(type(returned))}; {_ADVICE}")
         # In this order, because nearly all returned values are copies, and _shares() only looks at their own members.
         if not _shares(returned, given) and (_is_part(returned, given) or _is_left_over(returned, given, original)):
-            raise Refused(f"would become a part of what it was; {_ADVICE}")
+            raise Refused(f"would be replaced by a part of itself; {_ADVICE}")
     return returned  # type: ignore[no-any-return]
 
 

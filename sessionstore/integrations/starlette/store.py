@@ -147,7 +147,7 @@ class Store:
 
     async def _save_early(self, session: Session) -> None:
         await self.save(session)
-        # A request may go on for longer than a TTL: whether the expiry is due now, only the storage knows.
+        # A request may run for longer than a TTL. Only the storage knows whether the expiry is due now.
         if session.session_id is not None and not session.row.gone and await self.slide(session):
             session.row.written = True
 

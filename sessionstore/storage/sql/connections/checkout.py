@@ -140,7 +140,7 @@ class Connections:
         elif lease.generation != self._generation:
             await self.discard(lease, lost=False)
         elif self._scarce.leaves_one():
-            self._scarce.used -= 1  # other processes may have no connection, and get the place of this one
+            self._scarce.used -= 1  # another process may wait for a connection, and gets the place of this one
             await to_its_end(self._endings.close([lease]))
         elif self._scarce.hand_over(lease):
             return

@@ -70,7 +70,7 @@ def make_bounded_engine(url: str, **options: Any) -> tuple[AsyncEngine, Limits]:
     connect_args |= given
     refuse(options, connect_args)
     if driver == "psycopg":
-        # Also if connect_args says otherwise. asyncpg always asks for UTF-8.
+        # Overrides the caller's connect_args. asyncpg needs no such setting: it always asks for UTF-8.
         connect_args["client_encoding"] = "utf8"
     try:
         engine = create_async_engine(address.url, connect_args=connect_args, **(defaults(options) | options))

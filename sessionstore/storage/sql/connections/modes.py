@@ -168,7 +168,7 @@ class SqliteMode:
         return raw.isolation_level is None if autocommit == _LEGACY else bool(autocommit)
 
     def in_transaction(self, driver: Any) -> bool:
-        # With `autocommit=False`, Python keeps an empty one open at all times.
+        # With `autocommit=False`, Python keeps a transaction open at all times, mostly an empty one.
         return bool(driver.in_transaction) and getattr(driver._conn, "autocommit", _LEGACY) == _LEGACY  # noqa: SLF001
 
     async def end(self, pooled: PoolProxiedConnection, *, commit: bool) -> None:
@@ -193,8 +193,8 @@ class SqliteMode:
             if name in sqlite3.converters and await driver._execute(_converts, driver._conn, name, plain):  # noqa: SLF001
                 raise ConfigurationError(
                     f"the connections of this engine convert columns of type {name} (detect_types, and a converter "
-                    "that sqlite3.register_converter was given), with which sessions cannot be read; give sessionstore "
-                    "an engine without detect_types"
+                    "that sqlite3.register_converter was given), so sessions cannot be read through them; give "
+                    "sessionstore an engine without detect_types"
                 )
 
     def sever(self, driver: Any) -> None:

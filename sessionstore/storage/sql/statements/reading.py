@@ -103,7 +103,7 @@ class Reading:
         states: bool,
     ) -> Statement:
         columns = self._terms.range_checked
-        # The range-checked time: a cursor has the time that was read.
+        # Range-checked, because a cursor holds the time as it was read.
         updated_at = self._terms.backend.readable(self._table.c.updated_at)
         key = tuple_(*self._terms.key)
         order: list[ColumnElement[Any]] = list(self._terms.key)

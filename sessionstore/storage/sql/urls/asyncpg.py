@@ -32,7 +32,7 @@ _IN_DSN: Final = (
     "ssl_max_protocol_version",
 )
 
-# asyncpg behaves as these values ask. "*": as any value asks.
+# asyncpg always does what these values ask for, so they are accepted. "*": every value is accepted.
 _DONE_ANYWAY: Final[Mapping[str, tuple[str, ...]]] = {
     "channel_binding": ("disable", "prefer"),
     "client_encoding": ("*",),
