@@ -108,7 +108,10 @@ class OrchestrationStateManager:
 
         def change(state: OrchestrationState) -> OrchestrationState:
             try:
-                return OrchestrationState.model_validate(dict(state) | changes)
+                changed = OrchestrationState.model_validate(dict(state) | changes)
+                if "recently_used_tools" in changes:
+                    _check_repeats(changed.recently_used_tools, session_id)
+                return changed
             except ValidationError as error:
                 first = error.errors(include_url=False, include_context=False, include_input=False)[0]
             # Raised outside the except block: the error that was caught quotes the state, and would become the context.
@@ -188,6 +191,13 @@ class OrchestrationStateManager:
         self, session_id: SessionId, change: Callable[[OrchestrationState], OrchestrationState | None]
     ) -> OrchestrationState | None:
         return _state_of(await self._sessions.update_session(session_id, change))
+
+
+def _check_repeats(tools: list[str], session_id: SessionId) -> None:
+    for position, tool in enumerate(tools):
+        if tool in tools[:position]:
+            path = jsonpath(["recently_used_tools", position])
+            raise InvalidStateError("names a tool twice; name each tool once", path=path, session_id=session_id)
 
 
 def _new_state(session_id: SessionId) -> OrchestrationState:

@@ -31,6 +31,10 @@ REFUSED: dict[str, tuple[Call, str]] = {
         lambda desk: desk.add_token_usage("s", prompt_tokens=5, completion_tokens=-1),
         "$.cumulative_token_usage.completion_tokens",
     ),
+    "tool twice": (
+        lambda desk: desk.update_state("s", recently_used_tools=["x", "y", "x"]),
+        "$.recently_used_tools[2]",
+    ),
 }
 
 

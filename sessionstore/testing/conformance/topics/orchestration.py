@@ -86,7 +86,14 @@ async def test_changes_are_kept_and_leave_the_rest(desk: OrchestrationStateManag
 
 
 @pytest.mark.parametrize(
-    "changes", [{"sequence_index": "many"}, {"nonsense": 1}, {"recently_used_tools": ["x"] * 11}], ids=str
+    "changes",
+    [
+        {"sequence_index": "many"},
+        {"nonsense": 1},
+        {"recently_used_tools": [f"tool {number}" for number in range(11)]},
+        {"recently_used_tools": ["x", "y", "x"]},
+    ],
+    ids=str,
 )
 async def test_a_change_that_does_not_fit_is_refused(
     desk: OrchestrationStateManager, changes: dict[str, object]
