@@ -123,7 +123,7 @@ def _slow(database: Database, late: Draft) -> Iterator[_Slow]:
     with psycopg.connect(dsn(database.url), autocommit=True) as holder:
         holder.execute("SELECT pg_advisory_lock(5)")
         holder.execute(
-            "CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS "
+            "CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql SET lock_timeout = 0 AS "
             "$$ BEGIN PERFORM pg_advisory_xact_lock_shared(5); RETURN NEW; END $$"
         )
         holder.execute(
