@@ -32,7 +32,7 @@ def _named(blocks: list[Block]) -> list[object]:
 
 PYTHON = [block for block in blocks() if block.language == "python"]
 # Of a service with an environment and an Alembic of its own: tests/packaging/test_deploying.py runs them there.
-OF_A_SERVICE = [block for block in blocks() if block.language in ("bash", "ini", "py")]
+OF_A_SERVICE = [block for block in blocks() if block.language in ("bash", "ini", "host")]
 # Of a server of PostgreSQL and its programs: test_deploying.py runs them there.
 ON_A_SERVER = [block for block in blocks() if block.language in ("shell", "sql")]
 # Of a service or provider with a pytest of its own: tests/testing/ runs them there.

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.xdist_group("packaging")
 
 _PAGE = (CHECKOUT / "docs" / "deploying.md").read_text(encoding="utf-8")
 _WAYS = dict(re.findall(r"^### (.*?)\n(.*?)(?=^##)", _PAGE, re.MULTILINE | re.DOTALL))
-_BLOCK = re.compile(r"^```(bash|ini|py)\n(.*?)^```\n", re.MULTILINE | re.DOTALL)
+_BLOCK = re.compile(r"^```(bash|ini|python host)\n(.*?)^```\n", re.MULTILINE | re.DOTALL)
 
 _MODELS = """
 import sqlalchemy as sa
