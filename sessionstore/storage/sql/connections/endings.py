@@ -58,7 +58,7 @@ class Endings:
             except BaseException:
                 await self._part_with(lease, lease.discard)
                 raise
-        await self._part_with(lease, lease.close)
+        await self._part_with(lease, lease.give_back)
 
     async def close(self, leases: Iterable[Lease]) -> None:
         """Closes connections, and waits until each is closed."""
