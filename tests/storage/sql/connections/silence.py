@@ -25,6 +25,16 @@ def empty_place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 async def assert_silent(module: str, *arguments: str) -> None:
     """Runs a module of this folder with all warnings shown. It must end well and print nothing."""
+    assert await _run(module, *arguments) == (0, "")
+
+
+async def assert_ends(module: str, *arguments: str) -> None:
+    """Runs a module of this folder, which must end well. It may print warnings, say of coroutines that never began."""
+    status, output = await _run(module, *arguments)
+    assert status == 0, output
+
+
+async def _run(module: str, *arguments: str) -> tuple[int | None, str]:
     name = f"tests.storage.sql.connections.{module}"
     ended = await asyncio.wait_for(python("-W", "default", "-m", name, *arguments), 120)
-    assert (ended.status, ended.output) == (0, "")
+    return ended.status, ended.output
