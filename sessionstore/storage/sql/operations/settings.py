@@ -115,7 +115,8 @@ class Settings(Attempts[Set, Summary]):
         rows = await self._reads.read(self._lost, journal=True)
         landed: dict[Key, Summary] = {}
         for row in rows:
-            summary, journal, write_id = summary_of(row), document_of(row).journal, self._write_ids[key_of(row)]
+            document = document_of(row)
+            summary, journal, write_id = document.summary, document.journal, self._write_ids[document.summary.key]
             if journal is not None and (later := counted_after(journal.writes, write_id)) is not None:
                 landed[summary.key] = summary._replace(version=summary.version - later, last_write=write_id)
         self._pending |= {
