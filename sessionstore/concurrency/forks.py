@@ -36,6 +36,14 @@ def is_child() -> bool:
     return _born > 0
 
 
+def keep_for_parent(inherited: object) -> None:
+    """Keeps an object of the parent from the garbage collector of this child, for good.
+
+    Its destructor would act on what the parent still uses, for instance close a connection.
+    """
+    _INHERITED.append(inherited)
+
+
 def notice_fork() -> None:
     """Does what a fork does in the child, if the fork itself did not: uWSGI forks without the hooks of Python."""
     if os.getpid() != _process:
@@ -56,6 +64,9 @@ _process = os.getpid()
 """This process, when it last looked."""
 
 _BOUND: Final[WeakSet[BoundToProcess]] = WeakSet()
+
+_INHERITED: Final[list[object]] = []
+"""What keep_for_parent() keeps, for as long as this process lives."""
 
 if hasattr(os, "register_at_fork"):  # Windows has no fork
     os.register_at_fork(after_in_child=_forget)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import Final, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from ..errors import ConfigurationError
-from .forks import forget_in_children
+from .forks import forget_in_children, keep_for_parent
 
 S = TypeVar("S")
 
@@ -96,9 +96,6 @@ class PerLoop(Generic[S]):
         """See BoundToProcess."""
         inherited, self._objects, self._last = self._objects, {}, None
         if inherited:
-            _INHERITED.append(inherited)
+            keep_for_parent(inherited)
             if self._inherit is not None:
                 self._inherit(inherited)
-
-
-_INHERITED: Final[list[Mapping[asyncio.AbstractEventLoop, object]]] = []

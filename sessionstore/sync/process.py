@@ -7,7 +7,7 @@ from threading import RLock
 from typing import Final
 from weakref import WeakSet
 
-from ..concurrency.forks import forget_in_children, notice_fork
+from ..concurrency.forks import forget_in_children, keep_for_parent, notice_fork
 from ..errors import ConfigurationError
 from .bridge import Bridge
 from .refusals import check_process
@@ -72,12 +72,9 @@ class Process:
         self._lock = RLock()
         self._ended = False
         if bridge is not None:
-            # Kept for ever: the destructors of its loop would close what the parent still uses.
-            _INHERITED.append(bridge)
+            keep_for_parent(bridge)
             bridge.abandon()
 
-
-_INHERITED: Final[list[Bridge]] = []
 
 PROCESS: Final = Process()
 

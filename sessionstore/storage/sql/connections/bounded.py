@@ -8,6 +8,8 @@ from collections.abc import Coroutine, Generator
 from math import inf
 from typing import Any, TypeVar
 
+from ....concurrency.forks import born, keep_for_parent
+
 R = TypeVar("R")
 
 
@@ -98,20 +100,43 @@ def bounded(running: Coroutine[Any, Any, R], seconds: float) -> Generator[Any, A
             timer.cancel()
 
 
-@types.coroutine
-def ended(rest: Coroutine[Any, Any, Any]) -> Generator[Any, Any, None]:
+async def ended(rest: Coroutine[Any, Any, Any]) -> None:
     """Cancels an operation that was left in the middle, and runs it until its driver is done with it."""
-    error: BaseException | None = asyncio.CancelledError()
-    while True:
-        try:
-            waiting = rest.send(None) if error is None else rest.throw(error)
-        except StopIteration:
-            return
-        error = None
-        try:
-            yield waiting
-        except GeneratorExit:
-            rest.close()
-            raise
-        except BaseException as raised:  # noqa: BLE001  # it is the operation's
-            error = raised
+    await carried_on(rest, asyncio.CancelledError())
+
+
+@types.coroutine
+def carried_on(
+    running: Coroutine[Any, Any, R], error: BaseException | None = None, *, process: float | None = None
+) -> Generator[Any, Any, R]:
+    """Runs a coroutine to its end.
+
+    Args:
+        running: The coroutine, which may be in the middle of a wait.
+        error: What the wait raises; None: nothing.
+        process: The process to run in, by born(). In a child of it the coroutine is kept as it is, because it may wait
+            for a thread of the parent. None: any process.
+
+    Raises:
+        CancelledError: This is another process.
+    """
+    try:
+        while True:
+            if process is not None and born() != process:
+                keep_for_parent(running)
+                raise asyncio.CancelledError
+            try:
+                waiting = running.send(None) if error is None else running.throw(error)
+            except StopIteration as end:
+                result: R = end.value
+                return result
+            error = None
+            try:
+                yield waiting
+            except GeneratorExit:
+                running.close()
+                raise
+            except BaseException as raised:  # noqa: BLE001  # it is the coroutine's
+                error = raised
+    finally:
+        error = None  # or the exception, its frames and this frame would refer to each other

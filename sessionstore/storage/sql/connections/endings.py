@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from sqlalchemy.util import greenlet_spawn
 
-from ....concurrency.forks import born
+from ....concurrency.forks import born, keep_for_parent
 from ....concurrency.tasks import quiet
 from ..drivers.driver import Driver
 from .bounded import Left, ended
@@ -20,7 +20,6 @@ from .lease import Lease, ask_beside
 from .modes import Mode
 from .pools import LoopPool
 
-_INHERITED: Final[list[Lease]] = []
 _LOG: Final = logging.getLogger("sessionstore.storage")
 
 
@@ -58,7 +57,7 @@ class Endings:
             except BaseException:
                 await self._part_with(lease, lease.discard)
                 raise
-        await self._part_with(lease, lease.give_back)
+        await self._part_with(lease, lease.close)
 
     async def close(self, leases: Iterable[Lease]) -> None:
         """Closes connections, and waits until each is closed."""
@@ -116,7 +115,7 @@ class Endings:
     async def _part_with(self, lease: Lease, part: Callable[[], None]) -> None:
         """Closes a connection or gives it back. An error of the service's own events does not end the operation."""
         if born() != self._process:
-            _INHERITED.append(lease)  # this is a child, and the connection belongs to its parent
+            keep_for_parent(lease)
             return
         try:
             await greenlet_spawn(part)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import types
-from collections.abc import Coroutine, Generator, Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from traceback import clear_frames
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy import PoolProxiedConnection, QueuePool
 from sqlalchemy.util import greenlet_spawn
@@ -18,6 +17,7 @@ from ....concurrency.tasks import quiet
 from ..drivers.driver import Driver, Row
 from ..drivers.prepared import Prepared
 from ..statements.rows import of_first_shape
+from .bounded import carried_on
 
 R = TypeVar("R")
 
@@ -90,13 +90,6 @@ class Lease:
         """Gives the connection back to the pool."""
         self.pooled.close()
 
-    def give_back(self) -> None:
-        """Gives the connection back to the pool, without a ROLLBACK: no transaction is open."""
-        pooled: Any = self.pooled
-        # There is no public name for it. With SQLite a ROLLBACK waits for the connection's thread, also if it has
-        # nothing to do. A child that is forked meanwhile has no such thread, and would wait for ever.
-        pooled._close_special(transaction_reset=True)  # noqa: SLF001
-
     def let_go(self) -> None:
         """Gives the place in the pool back, and leaves the connection open. Waits for nothing."""
         pooled: Any = self.pooled
@@ -165,40 +158,10 @@ def most_idle(pool: Any) -> int:
     return pool.size()
 
 
-_INHERITED: Final[list[Coroutine[Any, Any, Any]]] = []
-"""Coroutines in the middle of a wait for something of the parent, kept from the garbage collector in a child."""
-
-
-@types.coroutine
-def _only_in(process: object, running: Coroutine[Any, Any, R]) -> Generator[Any, Any, R]:
-    """Runs a coroutine, but not on in a child that is forked meanwhile: it would wait for a thread of the parent."""
-    error: BaseException | None = None
-    try:
-        while True:
-            if born() != process:
-                _INHERITED.append(running)
-                raise asyncio.CancelledError
-            try:
-                waiting = running.send(None) if error is None else running.throw(error)
-            except StopIteration as end:
-                result: R = end.value
-                return result
-            error = None
-            try:
-                yield waiting
-            except GeneratorExit:
-                running.close()
-                raise
-            except BaseException as raised:  # noqa: BLE001  # it is the coroutine's
-                error = raised
-    finally:
-        error = None  # or the exception, its frames and this frame would refer to each other
-
-
 async def to_its_end(running: Coroutine[Any, Any, R]) -> R:
     """Waits for the end of a coroutine also if the caller is cancelled, and raises the cancellation afterwards."""
     process = born()
-    task = quiet(asyncio.ensure_future(_only_in(process, running)))
+    task = quiet(asyncio.ensure_future(carried_on(running, process=process)))
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:

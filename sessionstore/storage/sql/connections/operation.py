@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, TypeAlias, TypeVar
 
+from ....concurrency.forks import keep_for_parent
 from ....concurrency.sent import Outdated, noted
 from ..causes import Stage
 from ..dialects.dialect import Backend
@@ -18,9 +19,6 @@ R = TypeVar("R")
 
 Operation: TypeAlias = Callable[[Lease], Coroutine[Any, Any, R]]
 """A coroutine function that runs statements on one connection."""
-
-_INHERITED: Final[list[Coroutine[Any, Any, Any]]] = []
-"""Statements of the parent process that were under way at the fork of this process."""
 
 _ENDED: Final = {Fault.LOST, Fault.ENDED, Fault.UNREAD}
 """After these, a connection is not used again."""
@@ -86,7 +84,7 @@ async def operate(
         outcome = await (bounded(running, seconds) if backend.interruptible else running)
     except Left as left:
         if connections.inherited:
-            _INHERITED.append(left.rest)  # a finally block of the driver could touch the parent's socket
+            keep_for_parent(left.rest)  # a finally block of the driver could touch the parent's socket
             raise left.cancelled or asyncio.CancelledError from None
         answered = await connections.part(lease, left)
         if left.cancelled is not None:

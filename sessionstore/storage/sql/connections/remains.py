@@ -6,9 +6,10 @@ import asyncio
 import os
 from collections.abc import Iterable
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any
 from weakref import finalize, ref
 
+from ....concurrency.forks import keep_for_parent
 from .lease import Lease
 from .modes import Mode
 from .pools import LoopPool, idle
@@ -48,7 +49,7 @@ class Remains:
     def _found(self) -> None:
         """Is called in any thread: in that of the garbage collection, or by `atexit`."""
         if os.getpid() != self._process:
-            _INHERITED.append(self)  # the connections belong to the parent, and a destructor could close them
+            keep_for_parent(self)
             return
         self.found = True
         loop = self._loop()
@@ -82,6 +83,3 @@ def _runs_here(loop: asyncio.AbstractEventLoop) -> bool:
         return asyncio.get_running_loop() is loop
     except RuntimeError:
         return False
-
-
-_INHERITED: Final[list[Remains]] = []
