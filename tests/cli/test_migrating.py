@@ -11,9 +11,9 @@ from sessionstore import migrate
 from sessionstore.storage.sql.tables import REVISIONS
 from sessionstore.testing.postgres import PostgresServer
 from sessionstore.testing.sqlite import sqlite_url
+from sessionstore.testing.support.documents import draft, key
 from tests.cli.conftest import Store, call, told
 from tests.cli.terminal import run_at_terminal
-from tests.support.documents import draft, key
 
 HEAD = REVISIONS[-1]
 

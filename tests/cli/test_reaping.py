@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from sessionstore.testing.support.documents import draft
 from tests.cli.conftest import Run, Store
 from tests.cli.terminal import run_at_terminal
-from tests.support.documents import draft
 
 MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)

@@ -9,8 +9,8 @@ import pytest
 
 from sessionstore.storage.sql.tables import REVISIONS
 from sessionstore.testing.postgres import PostgresServer
+from sessionstore.testing.support.documents import draft
 from tests.cli.conftest import Store, call, told
-from tests.support.documents import draft
 from tests.support.roles import NO_DDL, Deployment, deployment
 
 

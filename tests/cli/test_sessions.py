@@ -8,8 +8,8 @@ import pytest
 from typer.testing import Result
 
 from sessionstore.testing.clock import ManualClock
+from sessionstore.testing.support.documents import TTL, draft, key
 from tests.cli.conftest import Run, Store, told
-from tests.support.documents import TTL, draft, key
 
 MINUTE = timedelta(minutes=1)
 STATE = {"text": "Grüezi \x1b[31m\x9b[red]\u202e", "n": 1.5, "none": None, "turns": [1, "two", True]}

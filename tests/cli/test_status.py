@@ -18,9 +18,9 @@ import typer
 from sessionstore import SessionStoreError, errors, register_storage
 from sessionstore.cli import app, main
 from sessionstore.storage import open as opening
+from sessionstore.testing.support.documents import draft
 from tests.cli.conftest import Store, call, told
 from tests.cli.terminal import run_process, surroundings
-from tests.support.documents import draft
 
 PASSWORD = "s3cr3t w0rd"
 URL = f"postgresql://app:{PASSWORD}@127.0.0.1:1/app"

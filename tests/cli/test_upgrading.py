@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sessionstore.storage import Append, NewItem
-from tests.support.documents import draft, key
+from sessionstore.testing.support.documents import draft, key
 
 from .conftest import Store, call, told
 

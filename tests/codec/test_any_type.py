@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, event, given, settings
 
 from sessionstore import InvalidStateError
 from sessionstore.codec.states import Codec
-from tests.support.any_type import Case, as_jsonb, canonical, honest, hostile
+from sessionstore.testing.support.any_type import Case, as_jsonb, canonical, honest, hostile
 
 _SETTINGS = settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
 

@@ -19,7 +19,7 @@ from typing_extensions import TypedDict
 from sessionstore import ConfigurationError, CorruptStateError, InvalidStateError, StateTooLargeError
 from sessionstore.codec.items import ItemCodec
 from sessionstore.codec.verbatim import dumps
-from tests.support.any_type import Case, canonical, honest, hostile
+from sessionstore.testing.support.any_type import Case, canonical, honest, hostile
 
 _SETTINGS = settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
 PLAIN: ItemCodec[Any] = ItemCodec(None, 1_000_000)

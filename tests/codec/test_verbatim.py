@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from sessionstore.codec.jsontext import Refused
 from sessionstore.codec.verbatim import MAX_DEPTH, copied, dumps, loads, loads_all
-from tests.support.scale import scaled
+from sessionstore.testing.support.scale import scaled
 
 _HOSTILE: Final = st.characters(categories=["Cs", "Cc"]) | st.sampled_from('\u2028\ufffe\U0001f600"\\/é')
 _TEXT: Final = st.text(max_size=8) | st.text(_HOSTILE, max_size=8)

@@ -15,7 +15,7 @@ from sessionstore import MemoryStorageProvider, SessionManager, StorageUnavailab
 from sessionstore.concurrency.deadline import ended, within
 from sessionstore.concurrency.sent import Outdated, Sent, SentTogether, noted, noting
 from sessionstore.storage import Creation, Document, Draft, Key
-from tests.support.documents import Chat, increment, new_chat
+from sessionstore.testing.support.documents import Chat, increment, new_chat
 
 MOMENT = timedelta(milliseconds=20)
 

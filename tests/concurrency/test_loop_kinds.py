@@ -11,7 +11,7 @@ import pytest
 
 from sessionstore import MemoryStorageProvider, SessionManager
 from sessionstore.storage import Document, Key, Summary, Write
-from tests.support.documents import append, increment, new_chat
+from sessionstore.testing.support.documents import append, increment, new_chat
 
 LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {"asyncio": asyncio.new_event_loop}
 

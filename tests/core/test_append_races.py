@@ -20,7 +20,7 @@ from sessionstore import (
     UpdateOutcomeUnknownError,
 )
 from sessionstore.storage import Append, Document, Key, Summary
-from tests.support.documents import Chat, new_chat
+from sessionstore.testing.support.documents import Chat, new_chat
 
 
 class RacingStorage(MemoryStorageProvider):

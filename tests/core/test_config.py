@@ -14,7 +14,7 @@ from sessionstore import (
     open_storage,
 )
 from sessionstore.config import MAX_DURATION
-from tests.support.documents import new_chat
+from sessionstore.testing.support.documents import new_chat
 
 HALF_AN_HOUR = timedelta(minutes=30)
 

@@ -32,7 +32,7 @@ from sessionstore import (
 )
 from sessionstore.concurrency.call import copy_of
 from sessionstore.errors import SessionHeldError
-from tests.support.documents import draft
+from sessionstore.testing.support.documents import draft
 
 TREE: dict[type[Exception], tuple[type[Exception], ...]] = {
     ConfigurationError: (SessionStoreError, ValueError),

@@ -10,7 +10,7 @@ import pytest
 from sessionstore import MemoryStorageProvider, Reaper, SessionManager, StorageUnavailableError
 from sessionstore.storage import Purge
 from sessionstore.testing.clock import ManualClock
-from tests.support.documents import TTL, put
+from sessionstore.testing.support.documents import TTL, put
 
 from ..support.contended import ContendedStorage
 

@@ -23,8 +23,8 @@ from sessionstore import (
     StorageError,
     StorageProvider,
 )
+from sessionstore.testing.support.documents import Chat, new_chat
 from sessionstore.updates.rounds import OPTIMISTIC_ROUNDS
-from tests.support.documents import Chat, new_chat
 
 from ..support.contended import ContendedStorage
 

@@ -18,7 +18,7 @@ from sessionstore import (
 )
 from sessionstore.storage import Purge
 from sessionstore.testing.clock import ManualClock
-from tests.support.documents import TTL, ids, put
+from sessionstore.testing.support.documents import TTL, ids, put
 
 AT_ONCE = timedelta(microseconds=1)
 AN_HOUR = timedelta(hours=1)

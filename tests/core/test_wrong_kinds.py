@@ -18,7 +18,7 @@ from sessionstore import (
     SessionManager,
     SqlStorageProvider,
 )
-from tests.support.documents import new_chat
+from sessionstore.testing.support.documents import new_chat
 
 URL = "sqlite+aiosqlite:///sessions.db"
 ANYTHING: tuple[Any, ...] = (5, "x", b"x", 1.5, [], {}, object())

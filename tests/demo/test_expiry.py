@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from sessionstore import StorageProvider
 from sessionstore.demo import DemoClock, Dialogue, Expiry, expire, replay
 from sessionstore.storage import Stats
-from tests.support.documents import TTL, draft
+from sessionstore.testing.support.documents import TTL, draft
 
 
 def test_the_clock_runs_again_after_the_block() -> None:

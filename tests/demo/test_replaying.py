@@ -11,7 +11,7 @@ from sessionstore.demo import DemoClock, Dialogue, expire, load, replay, shipped
 from sessionstore.demo.dialogues import Frame
 from sessionstore.demo.watched import Watched
 from sessionstore.storage import Write
-from tests.support.documents import draft
+from sessionstore.testing.support.documents import draft
 
 # 400 dialogues of the Schema-Guided Dialogue dataset, which are no part of the project but may lie beside it.
 LARGE = Path(__file__).parents[3] / "shared" / "data" / "dialogues.jsonl"

@@ -13,8 +13,8 @@ import pytest
 from sessionstore import SessionManager
 from sessionstore.storage import Summary, Write
 from sessionstore.testing.postgres import Database, PostgresServer
+from sessionstore.testing.support.documents import TTL, Chat, append, new_chat
 from tests.support.bystander import ask, dsn, until_blocked
-from tests.support.documents import TTL, Chat, append, new_chat
 
 from .late_landings import LOCK, WAITING
 from .proxy import Proxy

@@ -11,7 +11,7 @@ import pytest
 from sessionstore import SessionConflictError, SessionManager, StorageProvider, open_storage
 from sessionstore.testing.clock import ManualClock
 from sessionstore.testing.postgres import PostgresServer
-from tests.support.documents import TTL, Chat, draft, increment, key, new_chat
+from sessionstore.testing.support.documents import TTL, Chat, draft, increment, key, new_chat
 
 from .proxy import Fault, Proxy
 from .ways import WAYS, migrated, through

@@ -14,9 +14,9 @@ import psycopg
 
 from sessionstore import SessionManager, SessionStoreError, open_storage
 from sessionstore.testing.postgres import Database
+from sessionstore.testing.support.documents import increment, key, new_chat
 from tests.support.bystander import dsn
 from tests.support.databases import driven
-from tests.support.documents import increment, key, new_chat
 
 from .proxy import Proxy
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from sessionstore import SessionManager, open_storage
-from tests.support.documents import new_chat
+from sessionstore.testing.support.documents import new_chat
 from tests.support.processes import ROOT
 
 SESSIONS = [f"s{n}" for n in range(12)]

@@ -26,8 +26,8 @@ from sessionstore import (
 from sessionstore.testing.clock import ManualClock
 from sessionstore.testing.postgres import Database, PostgresServer
 from sessionstore.testing.sqlite import copied_file, sqlite_url
-from tests.support.documents import draft, key
-from tests.support.scale import scaled
+from sessionstore.testing.support.documents import draft, key
+from sessionstore.testing.support.scale import scaled
 
 from .alterations import VICTIM, Hand, PostgreSQLHand, SQLiteHand, alterations
 

@@ -12,7 +12,7 @@ import psycopg
 
 from sessionstore import SessionManager, StorageProvider
 from sessionstore.testing.postgres import Database, dsn
-from tests.support.documents import increment, new_chat
+from sessionstore.testing.support.documents import increment, new_chat
 
 SESSIONS = 8
 

@@ -15,7 +15,7 @@ from sessionstore import SchemaError, StorageError, StorageUnavailableError, mig
 from sessionstore.storage.sql.tables import REVISIONS
 from sessionstore.testing.postgres import Database
 from sessionstore.testing.sqlite import sqlite_url
-from tests.support.documents import draft, key
+from sessionstore.testing.support.documents import draft, key
 
 from ..storage.sql.connections.test_first_call import Place
 from ..support.bystander import ask, dsn, role

@@ -16,7 +16,7 @@ from sessionstore import SchemaError, SessionManager, migrate, open_storage
 from sessionstore.storage.sql.tables import REVISIONS
 from sessionstore.testing.postgres import Database
 from sessionstore.testing.sqlite import copied_file, sqlite_url
-from tests.support.documents import increment, new_chat
+from sessionstore.testing.support.documents import increment, new_chat
 
 from ..cli.conftest import call
 from ..support.bystander import ask, until_blocked

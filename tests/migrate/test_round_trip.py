@@ -11,7 +11,7 @@ from pydantic import JsonValue
 from sessionstore import SessionManager, migrate, open_storage
 from sessionstore.storage.sql.tables import REVISIONS
 from sessionstore.testing.sqlite import sqlite_url
-from tests.support.documents import new_chat
+from sessionstore.testing.support.documents import new_chat
 
 from .later import WITH_COLUMNS, WITH_INDEX
 from .rows import NAMESPACE, fill_table, rows_of

@@ -17,8 +17,8 @@ from sessionstore.storage import Key
 from sessionstore.storage.sql.tables import REVISIONS
 from sessionstore.testing.postgres import Database
 from sessionstore.testing.sqlite import sqlite_url
-from tests.support.documents import increment, new_chat
-from tests.support.logs import fill, texts_of
+from sessionstore.testing.support.documents import increment, new_chat
+from sessionstore.testing.support.logs import fill, texts_of
 
 from ..support.bystander import ask, dsn, role, set_for_everybody
 from ..support.databases import driven

@@ -23,7 +23,7 @@ from sessionstore.storage import open as opening
 from sessionstore.testing.clock import ManualClock
 from sessionstore.testing.postgres import Database, PostgresServer
 from sessionstore.testing.sqlite import copied_file, sqlite_url
-from tests.support.documents import ids, key, put
+from sessionstore.testing.support.documents import ids, key, put
 
 
 @pytest.fixture(autouse=True)

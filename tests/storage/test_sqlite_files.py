@@ -12,7 +12,7 @@ from sqlalchemy.engine import make_url
 from sessionstore import ConfigurationError, migrate, open_storage
 from sessionstore.storage.sql.sqlite_file import trouble_with
 from sessionstore.testing.sqlite import copied_file
-from tests.support.documents import key, put
+from sessionstore.testing.support.documents import key, put
 
 
 @pytest.fixture

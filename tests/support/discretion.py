@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import pytest
 
 from sessionstore import SchemaError, SessionManager, SessionStoreError, StorageProvider
-from tests.support.documents import Chat
+from sessionstore.testing.support.documents import Chat
 
 from .bystander import PASSWORD
 

@@ -10,7 +10,7 @@ from typing import Any
 from sessionstore import MemoryStorageProvider, SessionManager, StorageError
 from sessionstore.batching import Batching
 from sessionstore.storage import Apply, Document, Key, Summary, Write
-from tests.support.documents import Chat, increment, new_chat
+from sessionstore.testing.support.documents import Chat, increment, new_chat
 
 from .sender import begun, turns
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sessionstore import SessionManager, StorageProvider
-from tests.support.documents import TTL, Chat, new_chat
+from sessionstore.testing.support.documents import TTL, Chat, new_chat
 
 SETTINGS = ("SESSIONSTORE_DATABASE_URL", "SESSIONSTORE_SCHEMA", "SESSION_TTL_SECONDS")
 

@@ -7,7 +7,7 @@ import pytest
 from sessionstore import SessionManager, StorageProvider, StorageUnavailableError, UpdateOutcomeUnknownError
 from sessionstore.storage.reshaping import Reshaping
 from sessionstore.testing import Outage, StatementCounter, interruptible
-from tests.support.documents import new_chat
+from sessionstore.testing.support.documents import new_chat
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from tests.support.documents import append, increment
+from sessionstore.testing.support.documents import append, increment
 
 from ..support.gated import GatedStorage, desk_on, together
 from ..support.sender import begun, turns

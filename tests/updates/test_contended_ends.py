@@ -17,8 +17,8 @@ from sessionstore import (
     UpdateOutcomeUnknownError,
 )
 from sessionstore.storage import Apply, Key, Summary, Write
+from sessionstore.testing.support.documents import Chat, append, new_chat
 from sessionstore.updates.rounds import OPTIMISTIC_ROUNDS
-from tests.support.documents import Chat, append, new_chat
 
 from ..support.gated import Gate
 

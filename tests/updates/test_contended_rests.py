@@ -10,8 +10,8 @@ import pytest
 
 from sessionstore import MemoryStorageProvider, SessionManager, StorageError
 from sessionstore.storage import Summary, Write
+from sessionstore.testing.support.documents import append, new_chat
 from sessionstore.updates.rounds import OPTIMISTIC_ROUNDS
-from tests.support.documents import append, new_chat
 
 from ..support.gated import Gate
 

@@ -10,9 +10,9 @@ import pytest
 from sessionstore import UpdateOutcomeUnknownError
 from sessionstore.concurrency.call import tell
 from sessionstore.storage import Apply, Key, Summary, Write
+from sessionstore.testing.support.documents import append, increment
 from sessionstore.updates import rounds
 from sessionstore.updates.rounds import OPTIMISTIC_ROUNDS
-from tests.support.documents import append, increment
 
 from ..support.gated import GatedStorage, desk_on, together
 from ..support.sender import ends

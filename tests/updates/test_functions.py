@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from sessionstore import Batching, StorageError
+from sessionstore.testing.support.documents import Chat, append, increment
 from sessionstore.updates.rounds import OPTIMISTIC_ROUNDS
-from tests.support.documents import Chat, append, increment
 
 from ..support.gated import GatedStorage, desk_on, together
 from ..support.sender import begun, ends, turns

@@ -16,7 +16,7 @@ from sessionstore.batching import Batching
 from sessionstore.ids import Version
 from sessionstore.storage import Apply, Document, Key, Summary, Write
 from sessionstore.testing.clock import ManualClock
-from tests.support.documents import Chat, append, draft, key, new_chat
+from sessionstore.testing.support.documents import Chat, append, draft, key, new_chat
 
 from ..support.sender import begun, turns
 

@@ -4,8 +4,8 @@ import pytest
 
 from sessionstore import InvalidStateError, SessionConflictError, SessionManager, SessionNotFoundError
 from sessionstore.storage import Key
+from sessionstore.testing.support.documents import Chat, increment, new_chat
 from sessionstore.updates.rounds import OPTIMISTIC_ROUNDS
-from tests.support.documents import Chat, increment, new_chat
 
 from ..support.contended import ContendedStorage
 

@@ -21,7 +21,7 @@ from sessionstore import (
 from sessionstore.concurrency import retry_window as patience
 from sessionstore.storage import Apply, Document, Key, Summary, Write
 from sessionstore.storage.journal import WRITES
-from tests.support.documents import Chat, append, increment, key, new_chat
+from sessionstore.testing.support.documents import Chat, append, increment, key, new_chat
 
 
 class LosingStorage(MemoryStorageProvider):

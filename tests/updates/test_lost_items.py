@@ -9,8 +9,8 @@ import pytest
 
 from sessionstore import SessionManager, SessionResult
 from sessionstore.storage.journal import APPENDS
+from sessionstore.testing.support.documents import Chat, append, increment, new_chat
 from sessionstore.updates import rounds
-from tests.support.documents import Chat, append, increment, new_chat
 
 from .test_lost import LosingStorage
 

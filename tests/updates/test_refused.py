@@ -18,8 +18,8 @@ from sessionstore import (
 )
 from sessionstore.batching import Batching
 from sessionstore.storage import Document, Key, Write
+from sessionstore.testing.support.documents import Chat, append, increment, new_chat
 from sessionstore.updates.rounds import OPTIMISTIC_ROUNDS
-from tests.support.documents import Chat, append, increment, new_chat
 
 from ..support.gated import MARK, GatedStorage, desk_on, together
 from ..support.sender import begun, ends, turns

@@ -19,9 +19,9 @@ from sessionstore import (
 from sessionstore.batching import LARGEST_BATCH, Batching
 from sessionstore.storage import Key, Write
 from sessionstore.storage.journal import entry
+from sessionstore.testing.support.documents import Chat, append, increment, new_chat
 from sessionstore.updates.loop import UpdateLoop
 from sessionstore.updates.rounds import OPTIMISTIC_ROUNDS
-from tests.support.documents import Chat, append, increment, new_chat
 
 from ..support.gated import GatedStorage, desk_on, together
 from ..support.sender import begun, turns

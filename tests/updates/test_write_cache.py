@@ -18,9 +18,9 @@ from sessionstore import (
     StorageError,
 )
 from sessionstore.storage import Document, Key, Summary
+from sessionstore.testing.support.documents import Chat, increment, new_chat
 from sessionstore.updates import write_cache as recent
 from sessionstore.updates.write_cache import WriteCache
-from tests.support.documents import Chat, increment, new_chat
 
 from ..support.gated import GatedStorage, together
 

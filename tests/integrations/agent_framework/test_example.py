@@ -11,8 +11,8 @@ from agent_framework import Agent, Content, Message
 
 from sessionstore import MemoryStorageProvider, StorageError, StorageProvider, open_storage
 from sessionstore.testing.clock import ManualClock
+from sessionstore.testing.support.documents import TTL
 from tests.integrations.pages import fresh_directory, names_of, python_blocks, run
-from tests.support.documents import TTL
 
 __all__ = ["fresh_directory"]
 

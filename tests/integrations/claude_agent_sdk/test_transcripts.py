@@ -14,7 +14,7 @@ from sessionstore import MemoryStorageProvider, SessionManager, StorageError, St
 from sessionstore.integrations.claude_agent_sdk import StoredSessionStore
 from sessionstore.storage import Document, Key, Window
 from sessionstore.testing.clock import ManualClock
-from tests.support.documents import TTL
+from sessionstore.testing.support.documents import TTL
 
 from .entries import entry, key, title, uuids
 

@@ -13,7 +13,7 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from sessionstore import open_storage
 from sessionstore.integrations.google_adk import StoredSessionService
-from tests.support.scale import scaled
+from sessionstore.testing.support.scale import scaled
 
 from .programs import Programs
 

@@ -14,7 +14,7 @@ from key_value.aio.stores.memory import MemoryStore
 
 from sessionstore.integrations.key_value import StoredKeyValue
 from sessionstore.testing.clock import START, ManualClock
-from tests.support.documents import MOMENT
+from sessionstore.testing.support.documents import MOMENT
 
 R = TypeVar("R")
 

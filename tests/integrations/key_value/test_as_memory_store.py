@@ -9,7 +9,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from sessionstore import open_storage
 from sessionstore.integrations.key_value import StoredKeyValue
 from sessionstore.testing.clock import ManualClock
-from tests.support.scale import scaled
+from sessionstore.testing.support.scale import scaled
 
 from .machine import Programs
 

@@ -14,7 +14,7 @@ from key_value.aio.protocols import key_value as protocols
 from sessionstore import ConfigurationError, Reaper, SessionManager, StorageProvider
 from sessionstore.integrations.key_value import StoredKeyValue
 from sessionstore.testing.clock import ManualClock
-from tests.support.documents import MOMENT
+from sessionstore.testing.support.documents import MOMENT
 
 _NAMES = [
     "plain",

@@ -15,7 +15,7 @@ from agents.items import TResponseInputItem
 
 from sessionstore import StorageProvider
 from sessionstore.integrations.openai_agents import StoredSession
-from tests.support.documents import TTL
+from sessionstore.testing.support.documents import TTL
 
 Chat: TypeAlias = Callable[..., StoredSession]
 

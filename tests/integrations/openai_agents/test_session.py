@@ -25,8 +25,8 @@ from sessionstore import (
 from sessionstore.integrations.openai_agents import StoredSession
 from sessionstore.testing.clock import ManualClock
 from sessionstore.testing.postgres import Database, dsn
+from sessionstore.testing.support.documents import TTL
 from tests.conftest import OpenAnother
-from tests.support.documents import TTL
 
 from .conftest import Chat, contents, raw, said
 

@@ -37,7 +37,7 @@ from pydantic_ai.usage import RunUsage
 from sessionstore import open_storage
 from sessionstore.integrations.pydantic_ai import StoredConversationStore
 from sessionstore.testing.clock import START, ManualClock
-from tests.support.scale import scaled
+from sessionstore.testing.support.scale import scaled
 
 from .compared import Compared
 

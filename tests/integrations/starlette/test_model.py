@@ -15,8 +15,8 @@ from starlette.responses import JSONResponse, Response
 
 from sessionstore import MemoryStorageProvider
 from sessionstore.integrations.starlette import Session
+from sessionstore.testing.support.scale import scaled
 from tests.integrations.starlette.browsing import application, browser, rows
-from tests.support.scale import scaled
 
 State: TypeAlias = dict[str, Any]
 Action: TypeAlias = tuple[Any, ...]

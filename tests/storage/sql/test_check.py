@@ -15,9 +15,9 @@ from sessionstore.storage.sql.privileges import MISSING_GRANT, NEEDS, Need
 from sessionstore.storage.sql.tables import REVISIONS
 from sessionstore.testing.postgres import Database, PostgresServer, placeless
 from sessionstore.testing.sqlite import copied_file, sqlite_url
+from sessionstore.testing.support.documents import draft
 from tests.support.bystander import ask, set_for_everybody
 from tests.support.databases import driven
-from tests.support.documents import draft
 from tests.support.roles import Deployment, deployment
 
 from .test_privileges import grant_of, revoked

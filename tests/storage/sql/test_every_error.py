@@ -28,10 +28,10 @@ from sessionstore import SessionStoreError, SqlStorageProvider, StorageError, Up
 from sessionstore.storage.sql.faults import code_of, driver_error
 from sessionstore.testing.postgres import Database
 from sessionstore.testing.sqlite import copied_file, sqlite_url
+from sessionstore.testing.support.documents import draft, key, rewrite
 from tests.support.bystander import ask
 from tests.support.databases import driven
 from tests.support.discretion import SECRET, assert_discreet, secretive
-from tests.support.documents import draft, key, rewrite
 from tests.support.opening import in_use, pool_of
 
 Call: TypeAlias = Callable[[SqlStorageProvider], Awaitable[object]]

@@ -14,6 +14,7 @@ from sessionstore import SchemaError, StorageError, StorageUnavailableError, ope
 from sessionstore.storage.sql.tables import REVISIONS
 from sessionstore.testing.postgres import Database
 from sessionstore.testing.sqlite import copied_file, sqlite_url
+from sessionstore.testing.support.documents import key, rewrite
 from tests.support.bystander import (
     ask,
     role,
@@ -25,7 +26,6 @@ from tests.support.bystander import (
 )
 from tests.support.databases import driven
 from tests.support.discretion import SECRET, refusal, say_more, secretive
-from tests.support.documents import key, rewrite
 from tests.support.opening import WAYS, opened
 
 

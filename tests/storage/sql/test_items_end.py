@@ -7,7 +7,7 @@ import pytest
 from sessionstore import SqlStorageProvider, StorageProvider
 from sessionstore.storage import NewItem
 from sessionstore.testing.clock import ManualClock
-from tests.support.documents import TTL, draft, key
+from sessionstore.testing.support.documents import TTL, draft, key
 
 
 async def count_rows(storage: SqlStorageProvider) -> int:

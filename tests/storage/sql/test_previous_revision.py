@@ -16,8 +16,8 @@ from sessionstore.storage.sql.revisions import PREVIOUS
 from sessionstore.storage.sql.tables import REVISIONS
 from sessionstore.testing.postgres import Database
 from sessionstore.testing.sqlite import copied_file, sqlite_url
-from tests.support.documents import Chat, increment, key, new_chat
-from tests.support.logs import fill
+from sessionstore.testing.support.documents import Chat, increment, key, new_chat
+from sessionstore.testing.support.logs import fill
 
 from ...support.databases import driven
 

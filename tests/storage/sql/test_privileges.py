@@ -16,7 +16,7 @@ from sessionstore.storage.items import NewItem
 from sessionstore.storage.records import Use
 from sessionstore.storage.sql.privileges import MISSING_GRANT, NEEDS, Need, grants
 from sessionstore.testing.postgres import PostgresServer
-from tests.support.documents import draft, key, rewrite
+from sessionstore.testing.support.documents import draft, key, rewrite
 from tests.support.roles import Deployment, deployment
 
 Call: TypeAlias = Callable[[StorageProvider], Awaitable[Any]]

@@ -10,8 +10,8 @@ from sessionstore import StorageError, migrate, open_storage
 from sessionstore.storage import Append, Window
 from sessionstore.storage.items import NewItem
 from sessionstore.testing.postgres import PostgresServer
+from sessionstore.testing.support.documents import draft, key
 from tests.support.bystander import ask, set_for_everybody
-from tests.support.documents import draft, key
 from tests.support.roles import Deployment, deployment
 
 OTHER = 'The "other" one'

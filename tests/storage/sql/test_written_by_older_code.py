@@ -12,7 +12,7 @@ from sqlalchemy.engine import make_url
 
 from sessionstore import SessionManager, StorageProvider, open_storage
 from sessionstore.testing.postgres import dsn
-from tests.support.documents import draft, key, new_chat
+from sessionstore.testing.support.documents import draft, key, new_chat
 
 # As the statement of that revision, as far as it changes the row.
 _UPDATE = """

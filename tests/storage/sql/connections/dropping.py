@@ -17,7 +17,7 @@ from typing import Any, Final
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from sessionstore import SessionManager, StorageProvider
-from tests.support.documents import increment, new_chat
+from sessionstore.testing.support.documents import increment, new_chat
 
 from .looping import opened, sockets
 

@@ -30,7 +30,7 @@ from sessionstore import (
     StorageUnavailableError,
     open_storage,
 )
-from tests.support.documents import increment, new_chat
+from sessionstore.testing.support.documents import increment, new_chat
 
 Sessions: TypeAlias = SessionManager[dict[str, Any]]
 

@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from sessionstore import SessionManager, SqlStorageProvider, StorageProvider, open_storage
-from tests.support.documents import increment, new_chat
+from sessionstore.testing.support.documents import increment, new_chat
 
 CALLERS = 40
 LOOPS = 4

@@ -20,7 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from sessionstore import SessionManager, SqlStorageProvider
-from tests.support.documents import new_chat
+from sessionstore.testing.support.documents import new_chat
 
 from .forking import forked
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from sessionstore import SessionManager, open_storage
-from tests.support.documents import increment, new_chat
+from sessionstore.testing.support.documents import increment, new_chat
 
 sessions = SessionManager(new_chat, open_storage(os.environ["SESSIONSTORE_DATABASE_URL"]), "preloaded")
 

@@ -18,7 +18,7 @@ from psycopg.types.json import set_json_dumps, set_json_loads
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from sessionstore import ConfigurationError, SessionManager, SqlStorageProvider, migrate, open_storage
-from tests.support.documents import increment, new_chat
+from sessionstore.testing.support.documents import increment, new_chat
 
 
 class OtherDumper(Dumper):

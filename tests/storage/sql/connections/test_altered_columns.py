@@ -15,9 +15,9 @@ from sessionstore import SchemaError, SessionManager, SessionStoreError, Storage
 from sessionstore.storage import Key
 from sessionstore.testing.postgres import Database
 from sessionstore.testing.sqlite import copied_file, sqlite_url
+from sessionstore.testing.support.documents import key
 from tests.support.bystander import ask
 from tests.support.databases import driven
-from tests.support.documents import key
 
 _ALTERED = [
     ("sessions", "version", "numeric"),

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sessionstore import SessionManager, SqlStorageProvider
 from sessionstore.storage.sql.connections.modes import ASYNCPG_TYPES
 from sessionstore.testing.postgres import Database, asyncpg_url
-from tests.support.documents import draft, increment, key, new_chat
+from sessionstore.testing.support.documents import draft, increment, key, new_chat
 
 
 class Recording(asyncpg.Connection):  # type: ignore[misc]

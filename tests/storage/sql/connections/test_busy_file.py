@@ -10,7 +10,7 @@ from pathlib import Path
 from sessionstore import SessionManager, open_storage
 from sessionstore.testing.clock import ManualClock
 from sessionstore.testing.sqlite import copied_file, sqlite_url
-from tests.support.documents import TTL, new_chat
+from sessionstore.testing.support.documents import TTL, new_chat
 
 
 async def test_a_read_does_not_wait_for_another_writer_of_the_file(

@@ -17,9 +17,9 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sessionstore import SessionManager, SqlStorageProvider
 from sessionstore.testing.postgres import Database
 from sessionstore.testing.sqlite import copied_file, sqlite_url
+from sessionstore.testing.support.documents import increment, new_chat
 from tests.support.bystander import dsn
 from tests.support.databases import driven
-from tests.support.documents import increment, new_chat
 
 CALLERS = 40
 ROUNDS = 25

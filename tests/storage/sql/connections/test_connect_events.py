@@ -16,10 +16,10 @@ from sqlalchemy.util import await_only
 from sessionstore import SqlStorageProvider, StorageError, StorageUnavailableError
 from sessionstore.testing.postgres import Database
 from sessionstore.testing.sqlite import copied_file, sqlite_url
+from sessionstore.testing.support.documents import draft, key
 from tests.storage.sql.connections.test_engine_options import Place, assert_committed, run_sql
 from tests.support.bystander import ask, dsn
 from tests.support.databases import driven
-from tests.support.documents import draft, key
 
 Act = Callable[[Any], None]
 

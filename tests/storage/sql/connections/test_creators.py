@@ -12,8 +12,8 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from sessionstore import SessionManager, SqlStorageProvider, StorageUnavailableError, open_storage
 from sessionstore.testing.postgres import Database, dsn
+from sessionstore.testing.support.documents import increment, new_chat
 from tests.support.databases import driven
-from tests.support.documents import increment, new_chat
 
 
 async def psycopg_in_transaction(address: str) -> Any:

@@ -9,9 +9,9 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from sessionstore import ConfigurationError, SessionManager, SqlStorageProvider, open_storage
 from sessionstore.testing.postgres import Database, PostgresServer
+from sessionstore.testing.support.documents import key
 from tests.support.bystander import ask, dsn, set_for_everybody
 from tests.support.databases import driven
-from tests.support.documents import key
 
 _SAID = "\U0001f600 \u017elu\u0165ou\u010dk\u00fd"
 

@@ -29,9 +29,9 @@ from sessionstore import (
 from sessionstore.storage.sql.connections.modes import ASYNCPG_TYPES
 from sessionstore.testing.postgres import Database, asyncpg_url
 from sessionstore.testing.sqlite import copied_file, sqlite_url
+from sessionstore.testing.support.documents import increment, new_chat
 from tests.support.bystander import dsn
 from tests.support.databases import driven
-from tests.support.documents import increment, new_chat
 
 
 @dataclass

@@ -9,10 +9,10 @@ import pytest
 
 from sessionstore import SessionManager, SqlStorageProvider, StorageUnavailableError, open_storage
 from sessionstore.testing.postgres import Database
+from sessionstore.testing.support.documents import increment, new_chat
 from tests.support.bystander import ask, role
 from tests.support.databases import driven
 from tests.support.discretion import refusal
-from tests.support.documents import increment, new_chat
 from tests.support.opening import in_use
 
 _ALL = "GRANT USAGE ON SCHEMA sessionstore TO {role}"

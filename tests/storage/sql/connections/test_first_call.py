@@ -27,10 +27,10 @@ from sessionstore import (
 from sessionstore.storage.sql.tables import REVISIONS
 from sessionstore.testing.postgres import Database, PostgresServer
 from sessionstore.testing.sqlite import copied_file, sqlite_url
+from sessionstore.testing.support.documents import key
 from tests.support.bystander import PASSWORD, ask, role
 from tests.support.databases import driven
 from tests.support.discretion import refusal, say_more, secretive
-from tests.support.documents import key
 
 Call: TypeAlias = Callable[[StorageProvider], Awaitable[object]]
 

@@ -24,9 +24,9 @@ from sessionstore import (
 from sessionstore.storage import Document
 from sessionstore.testing.postgres import Database
 from sessionstore.testing.sqlite import copied_file, sqlite_url
+from sessionstore.testing.support.documents import Chat, draft, increment, key, new_chat, rewrite
 from tests.support.bystander import ask, backends, kill_connections, until, until_blocked, until_quiet, unwritable
 from tests.support.discretion import SECRET, say_more, secretive
-from tests.support.documents import Chat, draft, increment, key, new_chat, rewrite
 from tests.support.opening import WAYS, disconnect, in_use, opened, pool_of
 
 Call: TypeAlias = Callable[[StorageProvider], Awaitable[Any]]

@@ -19,9 +19,9 @@ from sessionstore import (
 )
 from sessionstore.storage.sql.tables import REVISIONS
 from sessionstore.testing.postgres import Database
+from sessionstore.testing.support.documents import increment, key, new_chat
 from tests.support.bystander import ask
 from tests.support.databases import driven
-from tests.support.documents import increment, key, new_chat
 from tests.support.pgbouncer import Bouncer
 from tests.support.wire import WireCounter
 

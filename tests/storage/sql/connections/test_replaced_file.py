@@ -11,7 +11,7 @@ import pytest
 
 from sessionstore import SessionManager, StorageError
 from sessionstore.testing.sqlite import copied_file, sqlite_url
-from tests.support.documents import increment, new_chat
+from sessionstore.testing.support.documents import increment, new_chat
 from tests.support.opening import WAYS, opened
 
 

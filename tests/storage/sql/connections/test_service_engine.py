@@ -13,7 +13,7 @@ from sessionstore.storage import Key, Window
 from sessionstore.storage.sql.tables import REVISIONS
 from sessionstore.testing.postgres import Database
 from sessionstore.testing.sqlite import sqlite_url
-from tests.support.documents import new_chat
+from sessionstore.testing.support.documents import new_chat
 
 
 @pytest.fixture(params=["postgresql", "sqlite"])

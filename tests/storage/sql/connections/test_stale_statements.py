@@ -12,9 +12,9 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from sessionstore import SessionManager, SqlStorageProvider, StorageError, StorageProvider, open_storage
 from sessionstore.testing.postgres import Database
+from sessionstore.testing.support.documents import increment, key, new_chat, rewrite
 from tests.support.bystander import ask
 from tests.support.databases import driven
-from tests.support.documents import increment, key, new_chat, rewrite
 from tests.support.opening import in_use
 from tests.support.wire import WireCounter
 

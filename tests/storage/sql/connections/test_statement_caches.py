@@ -12,8 +12,8 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sessionstore import SessionManager, SqlStorageProvider, open_storage
 from sessionstore.storage.sql.connections.engine import make_engine
 from sessionstore.testing.postgres import Database, dsn
+from sessionstore.testing.support.documents import increment, new_chat
 from tests.support.databases import driven
-from tests.support.documents import increment, new_chat
 
 OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "prepare each statement": ("psycopg", {"prepare_threshold": 0}),

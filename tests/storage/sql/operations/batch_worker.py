@@ -10,7 +10,7 @@ import random
 import sys
 
 from sessionstore import SessionManager, open_storage
-from tests.support.documents import increment, new_chat
+from sessionstore.testing.support.documents import increment, new_chat
 
 
 async def main(url: str, rounds: int, *names: str) -> None:

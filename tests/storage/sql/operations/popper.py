@@ -10,7 +10,7 @@ import sys
 
 from sessionstore import open_storage
 from sessionstore.storage import Edit
-from tests.support.documents import key
+from sessionstore.testing.support.documents import key
 
 
 async def main(url: str, session_id: str) -> None:

@@ -18,8 +18,8 @@ from sessionstore.storage import Append, Fork, NewItem, Summary, Write
 from sessionstore.storage.sql.operations import rounds
 from sessionstore.testing.clock import ManualClock
 from sessionstore.testing.postgres import Database
+from sessionstore.testing.support.documents import draft, key
 from tests.support.bystander import ask, dsn, kill_connections, locked
-from tests.support.documents import draft, key
 from tests.support.late import LateGateway
 from tests.support.wire import WireCounter
 

@@ -10,8 +10,8 @@ import pytest
 
 from sessionstore import SessionManager, SqlStorageProvider, StorageError, open_storage
 from sessionstore.testing.postgres import Database
+from sessionstore.testing.support.documents import Chat, increment, key, new_chat
 from tests.support.bystander import ask, locked, set_for_everybody, until, until_blocked, until_quiet, unwritable
-from tests.support.documents import Chat, increment, key, new_chat
 from tests.support.opening import WAYS, in_use, opened
 
 NAMES = [f"s{n}" for n in range(6)]

@@ -13,8 +13,8 @@ from sessionstore.batching import Batching
 from sessionstore.storage import Document
 from sessionstore.testing.clock import ManualClock
 from sessionstore.testing.postgres import Database
+from sessionstore.testing.support.documents import TTL, Chat, append, increment, key, new_chat
 from tests.support.bystander import ask, locked, until_alone, until_blocked
-from tests.support.documents import TTL, Chat, append, increment, key, new_chat
 from tests.support.processes import pythons
 from tests.support.wire import WireCounter
 

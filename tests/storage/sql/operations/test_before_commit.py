@@ -19,8 +19,8 @@ from sessionstore import (
     open_storage,
 )
 from sessionstore.testing.postgres import Database
+from sessionstore.testing.support.documents import Chat, increment, new_chat
 from tests.support.bystander import dsn, locked, until
-from tests.support.documents import Chat, increment, new_chat
 
 Call: TypeAlias = Callable[[SessionManager[Chat], str, timedelta], Awaitable[object]]
 

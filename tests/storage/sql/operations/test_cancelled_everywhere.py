@@ -25,10 +25,10 @@ from sessionstore import (
 from sessionstore.storage import Document, Window, Write
 from sessionstore.testing.postgres import Database, PostgresServer
 from sessionstore.testing.sqlite import copied_file, sqlite_url
+from sessionstore.testing.support.documents import Chat, draft, increment, key, new_chat, rewrite
 from tests.support.bystander import dsn
 from tests.support.cancelling import CancelledAt, When
 from tests.support.databases import driven
-from tests.support.documents import Chat, draft, increment, key, new_chat, rewrite
 from tests.support.opening import in_use
 
 Call: TypeAlias = Callable[[SqlStorageProvider], Coroutine[Any, Any, Any]]

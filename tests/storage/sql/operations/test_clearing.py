@@ -8,8 +8,8 @@ import psycopg
 
 from sessionstore import open_storage
 from sessionstore.testing.postgres import Database
+from sessionstore.testing.support.documents import put
 from tests.support.bystander import ask, dsn, until
-from tests.support.documents import put
 
 _HOLD = "SELECT FROM sessionstore.sessions WHERE namespace = %s AND session_id = %s FOR UPDATE"
 

@@ -10,9 +10,9 @@ import pytest
 from sessionstore import SessionManager, open_storage
 from sessionstore.testing.postgres import Database
 from sessionstore.testing.sqlite import copied_file, sqlite_url
+from sessionstore.testing.support.documents import TTL, Chat, increment, new_chat
 from sessionstore.updates.rounds import OPTIMISTIC_ROUNDS
 from tests.support.bystander import ask, states_of_others, until_quiet
-from tests.support.documents import TTL, Chat, increment, new_chat
 from tests.support.processes import pythons
 from tests.support.wire import WireCounter
 

@@ -20,9 +20,9 @@ from sessionstore.concurrency import retry_window
 from sessionstore.storage import Append, Edit, NewItem, Write
 from sessionstore.storage.sql.operations import rounds
 from sessionstore.testing.postgres import Database
+from sessionstore.testing.support.documents import draft, key
 from tests.support.bystander import ask, dsn, locked, until
 from tests.support.databases import driven
-from tests.support.documents import draft, key
 from tests.support.opening import in_use
 from tests.support.processes import python
 

@@ -16,9 +16,9 @@ from sessionstore.storage import Append, NewItem, Window
 from sessionstore.testing.clock import ManualClock
 from sessionstore.testing.conformance.model.losses import Loss
 from sessionstore.testing.postgres import Database
+from sessionstore.testing.support.documents import TTL, draft, key, new_chat
 from tests.model.lost_answers import LostAnswers
 from tests.support.bystander import ask, dsn, locked, until
-from tests.support.documents import TTL, draft, key, new_chat
 from tests.support.wire import WireCounter
 
 

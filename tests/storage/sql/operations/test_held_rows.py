@@ -23,8 +23,8 @@ from sessionstore import (
 from sessionstore.storage import Creation
 from sessionstore.storage.sql.operations import rounds
 from sessionstore.testing.postgres import Database
+from sessionstore.testing.support.documents import TTL, Chat, draft, increment, key, new_chat, rewrite
 from tests.support.bystander import ask, dsn, locked, set_for_everybody, until, until_blocked, until_quiet, unwritable
-from tests.support.documents import TTL, Chat, draft, increment, key, new_chat, rewrite
 from tests.support.opening import all_given_back, in_use
 
 Call: TypeAlias = Callable[[SqlStorageProvider], Awaitable[Any]]

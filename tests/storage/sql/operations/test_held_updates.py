@@ -10,9 +10,9 @@ import pytest
 
 from sessionstore import SessionManager, SqlStorageProvider, StorageUnavailableError, open_storage
 from sessionstore.testing.postgres import Database
+from sessionstore.testing.support.documents import Chat, append, increment, new_chat
 from sessionstore.updates.loop import UpdateLoop
 from tests.support.bystander import locked
-from tests.support.documents import Chat, append, increment, new_chat
 from tests.support.opening import in_use
 
 FREE = [f"free{n}" for n in range(8)]

@@ -15,7 +15,7 @@ from sessionstore.storage import Creation, Draft
 from sessionstore.storage.sql.connections.gateway import Gateway
 from sessionstore.storage.sql.connections.operation import Operation
 from sessionstore.testing.postgres import Database, PostgresServer, dsn
-from tests.support.documents import draft, key
+from sessionstore.testing.support.documents import draft, key
 from tests.support.late import LateGateway
 
 

@@ -10,8 +10,8 @@ import pytest
 from sessionstore import SqlStorageProvider
 from sessionstore.storage.sql.connections.operation import Operation
 from sessionstore.testing.postgres import Database
+from sessionstore.testing.support.documents import draft, key
 from tests.support.databases import driven
-from tests.support.documents import draft, key
 from tests.support.late import LateGateway
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from sessionstore import SqlStorageProvider, UpdateOutcomeUnknownError
-from tests.support.documents import draft, key
+from sessionstore.testing.support.documents import draft, key
 from tests.support.late import LateGateway
 
 _LOST = pytest.mark.parametrize("lost", [1, 2, 3], ids=["once", "twice", "three times"])

@@ -17,8 +17,8 @@ from sessionstore import (
 )
 from sessionstore.storage.sql.connections.lease import Lease
 from sessionstore.testing.postgres import Database
+from sessionstore.testing.support.documents import Chat, increment, new_chat
 from tests.support.bystander import ask, locked
-from tests.support.documents import Chat, increment, new_chat
 
 MOMENT = timedelta(milliseconds=200)
 

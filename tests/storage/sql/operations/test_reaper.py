@@ -12,9 +12,9 @@ import pytest
 from sessionstore import Reaper, ReapProgress, StorageProvider, open_storage
 from sessionstore.testing.clock import START, ManualClock
 from sessionstore.testing.postgres import Database
+from sessionstore.testing.support.documents import MOMENT, TTL, draft, ids, key, put
 from tests.support.bystander import ask, dsn, locked, role, set_for_everybody, until_alone, until_blocked
 from tests.support.databases import driven
-from tests.support.documents import MOMENT, TTL, draft, ids, key, put
 
 _LATER = START + 2 * TTL
 

@@ -9,8 +9,8 @@ import pytest
 
 from sessionstore import SqlStorageProvider, StorageError, open_storage
 from sessionstore.testing.postgres import Database
+from sessionstore.testing.support.documents import draft, key
 from tests.support.bystander import ask
-from tests.support.documents import draft, key
 
 Call: TypeAlias = Callable[[SqlStorageProvider, list[str]], Awaitable[Any]]
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from sessionstore import SessionManager, UpgradeReport, open_storage
 from sessionstore.testing.postgres import Database
+from sessionstore.testing.support.documents import draft, key, new_chat
 from tests.support.bystander import locked
-from tests.support.documents import draft, key, new_chat
 
 
 async def test_a_held_row_is_passed_over_and_told(postgres: Database, url: str) -> None:

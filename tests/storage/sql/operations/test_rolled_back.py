@@ -20,6 +20,7 @@ from sessionstore.storage import Creation
 from sessionstore.storage.sql.connections import gateway
 from sessionstore.testing.directory import short_directory
 from sessionstore.testing.postgres import Database, embedded_server
+from sessionstore.testing.support.documents import draft, key, rewrite
 from tests.support.bystander import (
     ask,
     dsn,
@@ -32,7 +33,6 @@ from tests.support.bystander import (
 )
 from tests.support.databases import driven
 from tests.support.discretion import refusal, say_more, secretive
-from tests.support.documents import draft, key, rewrite
 from tests.support.opening import WAYS, in_use, opened
 
 Call: TypeAlias = Callable[[SqlStorageProvider], Awaitable[Any]]

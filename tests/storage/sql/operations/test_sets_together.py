@@ -14,8 +14,8 @@ from sessionstore.storage import Draft
 from sessionstore.storage.journal import WRITES, counted_after, entry
 from sessionstore.storage.sql.operations import rounds
 from sessionstore.testing.postgres import Database
+from sessionstore.testing.support.documents import draft, key
 from tests.support.bystander import locked
-from tests.support.documents import draft, key
 from tests.support.wire import WireCounter
 
 _AT_ONCE: Final = 40

@@ -10,9 +10,9 @@ import pytest
 
 from sessionstore import SchemaError, SessionManager, SqlStorageProvider, StorageError, open_storage
 from sessionstore.testing.postgres import Database
+from sessionstore.testing.support.documents import draft, increment, key, new_chat, rewrite
 from tests.support.bystander import ask, role, until_quiet
 from tests.support.databases import driven
-from tests.support.documents import draft, increment, key, new_chat, rewrite
 from tests.support.opening import in_use
 
 _GRANTS: Final = (

@@ -20,8 +20,8 @@ from sessionstore import (
 )
 from sessionstore.storage.sql.operations import rounds
 from sessionstore.testing.postgres import Database
+from sessionstore.testing.support.documents import TTL, Chat, draft, key, new_chat
 from tests.support.bystander import ask, dsn, locked, until_blocked
-from tests.support.documents import TTL, Chat, draft, key, new_chat
 from tests.support.opening import all_given_back, in_use
 from tests.support.wire import WireCounter
 

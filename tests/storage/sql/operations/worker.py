@@ -9,7 +9,7 @@ import asyncio
 import sys
 
 from sessionstore import SessionManager, open_storage
-from tests.support.documents import increment, new_chat
+from sessionstore.testing.support.documents import increment, new_chat
 
 
 async def main(url: str, session_id: str, updates: int) -> None:

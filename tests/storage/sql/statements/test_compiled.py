@@ -17,7 +17,7 @@ from sessionstore.storage.sql.drivers import prepared
 from sessionstore.storage.sql.drivers.driver import Aiosqlite
 from sessionstore.storage.sql.drivers.prepared import Compiled, Prepared, Statement
 from sessionstore.testing.sqlite import copied_file, sqlite_url
-from tests.support.documents import draft, key
+from sessionstore.testing.support.documents import draft, key
 
 NOWHERE = "postgresql://nobody@127.0.0.1:1/nothing"
 

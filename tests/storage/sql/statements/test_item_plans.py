@@ -7,8 +7,8 @@ import pytest
 from sessionstore import open_storage
 from sessionstore.storage import Window
 from sessionstore.testing.postgres import Database
-from tests.support.documents import key, put
-from tests.support.logs import positions
+from sessionstore.testing.support.documents import key, put
+from sessionstore.testing.support.logs import positions
 
 from ....support.bystander import ask, until_alone
 from ....support.databases import driven

@@ -13,8 +13,8 @@ from sessionstore.storage.sql.drivers.prepared import Prepared
 from sessionstore.storage.sql.tables import FIRST_INSTANT
 from sessionstore.testing.clock import ManualClock
 from sessionstore.testing.postgres import Database
+from sessionstore.testing.support.documents import TTL, Chat
 from tests.support.bystander import ask, dsn, until_alone
-from tests.support.documents import TTL, Chat
 
 _ROWS: Final = 5000
 

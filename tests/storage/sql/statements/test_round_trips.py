@@ -9,8 +9,8 @@ import pytest
 from sessionstore import SessionManager, SessionResult, SqlStorageProvider
 from sessionstore.testing.clock import ManualClock
 from sessionstore.testing.postgres import Database
+from sessionstore.testing.support.documents import TTL, Chat, increment, new_chat
 from tests.support.bystander import ask, until_alone
-from tests.support.documents import TTL, Chat, increment, new_chat
 from tests.support.opening import WAYS, disconnect, opened
 from tests.support.wire import WireCounter
 

@@ -17,8 +17,8 @@ from sessionstore.storage import Summary
 from sessionstore.testing.clock import ManualClock
 from sessionstore.testing.postgres import Database
 from sessionstore.testing.sqlite import copied_file, sqlite_url
+from sessionstore.testing.support.documents import MOMENT, TTL, draft, increment, key, new_chat
 from tests.support.bystander import ask, set_for_everybody
-from tests.support.documents import MOMENT, TTL, draft, increment, key, new_chat
 
 _HOUR = timedelta(hours=1)
 _FAR = TTL + TTL / 10

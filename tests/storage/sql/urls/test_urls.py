@@ -17,9 +17,9 @@ from sqlalchemy.engine import make_url
 from sessionstore import ConfigurationError, StorageUnavailableError, migrate, open_storage
 from sessionstore.storage.sql.tables import REVISIONS
 from sessionstore.testing.postgres import Database
+from sessionstore.testing.support.documents import key, put
 from tests.support.bystander import ask
 from tests.support.discretion import assert_discreet
-from tests.support.documents import key, put
 from tests.support.entrance import CERTIFICATES, Entrance
 
 _SCHEMES: Final = {"psycopg": "postgresql", "asyncpg": "postgresql+asyncpg"}

@@ -1,3 +1,0 @@
-"""See sessionstore.testing.support.documents."""
-
-from sessionstore.testing.support.documents import *  # noqa: F403

@@ -1,3 +1,0 @@
-"""See sessionstore.testing.support.logs."""
-
-from sessionstore.testing.support.logs import *  # noqa: F403

@@ -1,3 +1,0 @@
-"""See sessionstore.testing.support.scale."""
-
-from sessionstore.testing.support.scale import *  # noqa: F403
