@@ -9,6 +9,8 @@ from typing import Any, TypeAlias
 from sessionstore import StorageProvider
 from sessionstore.storage import Document, Draft, Key, Summary, Write
 
+from ..clock import ManualClock
+
 Chat: TypeAlias = dict[str, Any]
 
 TTL = timedelta(minutes=30)
@@ -57,3 +59,14 @@ def ids(summaries: Iterable[Summary]) -> list[str]:
 async def put(storage: StorageProvider, *session_ids: str, **facts: Any) -> None:
     """Creates sessions that all have the same facts."""
     await storage.create_many([draft(session_id, **facts) for session_id in session_ids])
+
+
+async def end(storage: StorageProvider, clock: ManualClock, how: str) -> None:
+    """Ends the session of key(), the only one, by "delete", "clear" or "purge"."""
+    if how == "delete":
+        assert await storage.delete(key())
+    elif how == "clear":
+        assert await storage.clear() == 1
+    else:
+        clock.advance(2 * TTL)
+        assert await storage.purge_expired() >= 1

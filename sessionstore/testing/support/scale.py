@@ -5,9 +5,22 @@ from __future__ import annotations
 import os
 from typing import Final
 
+from hypothesis import HealthCheck, settings
+
 SCALE_VARIABLE: Final = "SESSIONSTORE_TEST_SCALE"
 
 
 def scaled(examples: int) -> int:
     """So many, times the scale."""
     return round(examples * float(os.environ.get(SCALE_VARIABLE, "1")))
+
+
+def program(steps: int) -> settings:
+    """The settings of the random programs of the conformance suite: how many programs, of at most so many steps."""
+    return settings(
+        deadline=None,
+        report_multiple_bugs=False,
+        max_examples=scaled(12),
+        stateful_step_count=steps,
+        suppress_health_check=list(HealthCheck),
+    )

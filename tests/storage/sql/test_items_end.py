@@ -7,7 +7,7 @@ import pytest
 from sessionstore import SqlStorageProvider, StorageProvider
 from sessionstore.storage import NewItem
 from sessionstore.testing.clock import ManualClock
-from sessionstore.testing.support.documents import TTL, draft, key
+from sessionstore.testing.support.documents import draft, end
 
 
 async def count_rows(storage: SqlStorageProvider) -> int:
@@ -24,11 +24,5 @@ async def test_a_session_that_ended_leaves_no_items(storage: StorageProvider, cl
     assert isinstance(storage, SqlStorageProvider)
     await storage.create(draft(items=[NewItem("1", "a"), NewItem("2", log="x")]))
     assert await count_rows(storage) == 2
-    if how == "delete":
-        assert await storage.delete(key())
-    elif how == "clear":
-        assert await storage.clear() == 1
-    else:
-        clock.advance(2 * TTL)
-        assert await storage.purge_expired() >= 1
+    await end(storage, clock, how)
     assert await count_rows(storage) == 0

@@ -6,14 +6,13 @@ import asyncio
 from collections.abc import Sequence
 from itertools import count
 
-from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from sessionstore import StorageProvider
 
 from ...capability import Capability
 from ...clock import ManualClock
-from ...support.scale import scaled
+from ...support.scale import program
 from ..given import MakeProvider
 from ..model.machine import STORAGES
 from ..model.removals import ConcurrentRemovals
@@ -32,19 +31,12 @@ def test_concurrent_calls_come_to_what_one_at_a_time_would_have(
         def choose_storages(self, seed: int, under_way: UnderWay) -> Sequence[StorageProvider]:
             return storages
 
-    program = settings(
-        deadline=None,
-        report_multiple_bugs=False,
-        max_examples=scaled(12),
-        stateful_step_count=25,
-        suppress_health_check=list(HealthCheck),
-    )
     with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
         first = make_provider(clock)
         shared = Capability.SHARED in capabilities
         storages = [first, *(make_provider(clock) if shared else first for _ in range(1, STORAGES))]
         try:
-            run_state_machine_as_test(OnProvider, settings=program)
+            run_state_machine_as_test(OnProvider, settings=program(25))
         finally:
             for storage in storages:
                 runner.run(storage.close())

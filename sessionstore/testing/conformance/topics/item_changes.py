@@ -14,7 +14,7 @@ from sessionstore.storage import Append, Document, Edit, Edited, NewItem, SeenIt
 from sessionstore.storage.journal import Journal, append_entry, key_digest, with_key
 
 from ...clock import ManualClock
-from ...support.documents import MOMENT, TTL, draft, key, put
+from ...support.documents import MOMENT, TTL, draft, end, key, put
 
 _ALL = 1000
 
@@ -403,13 +403,7 @@ async def test_a_later_session_has_none_of_the_items(storage: StorageProvider, c
 @pytest.mark.parametrize("how", ["delete", "clear", "purge"])
 async def test_a_deleted_session_leaves_no_items(storage: StorageProvider, clock: ManualClock, how: str) -> None:
     await append(storage, *named("a", "b"))
-    if how == "delete":
-        assert await storage.delete(key())
-    elif how == "clear":
-        assert await storage.clear() == 1
-    else:
-        clock.advance(2 * TTL)
-        assert await storage.purge_expired() >= 1
+    await end(storage, clock, how)
     await put(storage, "s")
     assert await counters(storage) == (0, 0)
     assert await appended(storage, *named("a")) == [1]

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from ...capability import Capability, needs
 from ...clock import ManualClock
-from ...support.scale import scaled
+from ...support.scale import program
 from ..given import MakeProvider
 from ..model.item_lives import ItemLives
 from ..model.lives import Lives
@@ -22,18 +21,11 @@ def _run(lives: type[Lives], make_provider: MakeProvider, clock: ManualClock, lo
         def __init__(self) -> None:
             super().__init__(*more, storage, clock, runner)
 
-    program = settings(
-        deadline=None,
-        report_multiple_bugs=False,
-        max_examples=scaled(12),
-        stateful_step_count=40,
-        suppress_health_check=list(HealthCheck),
-    )
     with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
         storage = make_provider(clock)
         more: tuple[Any, ...] = () if lose is None else (lose(storage),)
         try:
-            run_state_machine_as_test(OnProvider, settings=program)
+            run_state_machine_as_test(OnProvider, settings=program(40))
         finally:
             runner.run(storage.close())
 

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
-from enum import StrEnum
 from typing import Annotated, Any, Generic, NamedTuple, TypeVar
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -32,25 +31,10 @@ from typing_extensions import TypedDict
 
 from sessionstore import InvalidStateError, SessionNotFoundError
 
+from ...support.any_type import Base, Colour, Derived, Text
 from ..given import Managed
 
 T = TypeVar("T")
-
-
-class Colour(StrEnum):
-    RED = "red"
-
-
-class Text(str):
-    __slots__ = ()
-
-
-class Base(BaseModel):
-    a: int = 1
-
-
-class Derived(Base):
-    b: int = 2
 
 
 class Account(BaseModel):
