@@ -16,7 +16,7 @@ from ....concurrency.sent import Sent
 from ....concurrency.tasks import quiet
 from ..drivers.driver import Driver, Row
 from ..drivers.prepared import Prepared
-from ..statements.rows import of_first_shape
+from ..statements.fields import of_first_shape
 from .bounded import carried_on
 
 R = TypeVar("R")

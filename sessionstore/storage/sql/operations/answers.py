@@ -18,10 +18,10 @@ def not_asked_for() -> StorageError:
 
 def not_kept(keys: Collection[Key], *, deleting: bool = False) -> StorageError:
     """Makes the error for a write that the database accepted but did not keep, although no transaction blocks it."""
-    done = "did not delete" if deleting else "did not keep what was written to"
+    done = "did not delete" if deleting else "did not keep the write to"
     return StorageError(
-        f"the database {done} session {_shown(keys)}, and gave no error; a trigger of the table 'sessions' that "
-        "returns NULL, a rule, or row level security drops the write; remove it, or let it allow this role's writes"
+        f"the database {done} session {_shown(keys)}, and gave no error: a trigger of the table 'sessions' that "
+        "returns NULL, a rule or row level security dropped the write; remove that, or let it allow this role's writes"
     )
 
 

@@ -1,4 +1,4 @@
-"""Appends of concurrent callers: those of one session go in one statement, and sessions share statements."""
+"""Batches the appends of concurrent callers: appends to one session become one, and sessions share statements."""
 
 from __future__ import annotations
 
@@ -28,14 +28,13 @@ from .reads import Reads
 from .rounds import Rounds
 
 _MISSES: Final = 4
-"""After this many misses an append takes the lock of the row, so that it does not starve."""
+"""After each four attempts that did not land, an append waits for the lock of the row, so that it does not starve."""
 
 _MIN_PARALLEL: Final = 4
-"""The fewest sessions of a batch that runs beside another one, while that one waits for the disk."""
-
+"""The smallest batch, in sessions, that runs beside another batch while that one waits for the disk."""
 
 _LAST_POSITION: Final = Summary._fields.index("last_position")
-"""The index of the first of the fields that depend on whose append it was. The others stand before it."""
+"""From this field on, the summaries of the callers of one write differ. The fields before it are the same for all."""
 
 # Skips _replace() of named tuples, which takes three times as long.
 _new = tuple.__new__
@@ -99,7 +98,8 @@ class Appends:
         misses = 0
         absent = False
         while True:
-            # A wait for somebody's uncommitted INSERT of the session comes before a COMMIT, where nothing has landed.
+            # Another transaction may be inserting the absent session. So the append waits in a transaction of its own:
+            # before its COMMIT, nothing can have landed.
             alone = self._alone(append, sent) if absent else None
             answer = await (alone or self._combiner.call(append.key, _Asked(append, sent)))
             if answer is not _Missed.MISSED:
@@ -109,13 +109,13 @@ class Appends:
                 return None
             absent = document is None
             # Another transaction holds the row, or changed it a moment ago. This caller waits apart from the batches.
-            # Its answer may have been lost before, and then its id is among those that cannot land any more.
+            # If an earlier answer was lost, the old id cannot land any more. So the append gets a new id.
             append = append.anew()
             rounds = rounds or Rounds(self._reads.held)
             await rounds.until_free([append.key], unwritten=True)
             misses += 1
             if not (absent or misses % _MISSES):
-                # Under the lock of the row, behind which waiters queue, so that no append starves.
+                # Callers queue for the lock of the row, so that no append starves.
                 async with self._lock.here():
                     answer = await self._alone(append, sent, waiting=True)
                 if answer is not _Missed.MISSED:
@@ -161,7 +161,7 @@ class Appends:
                 await self._do_apart(part[0])
 
     async def _do_apart(self, group: Group) -> None:
-        """Does appends that were refused together one by one, so that only the refused one fails."""
+        """Sends the appends of a refused group one by one, so that only an append that is refused by itself fails."""
         for call in group.calls:
             alone = _group([call])
             if alone is not None:
@@ -241,7 +241,7 @@ class Group(NamedTuple):
 
 
 def _chosen(appended: Sequence[int | None], places: Sequence[int | None]) -> Sequence[int | None]:
-    """Returns the positions at these places; None: there is no place."""
+    """Returns the position at each place; None: the call's item has no place, because its id was there before."""
     if isinstance(places, range):
         return appended[places.start : places.stop]
     return [None if at is None else appended[at] for at in places]

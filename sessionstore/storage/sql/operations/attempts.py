@@ -1,4 +1,4 @@
-"""Requests that are attempted until each has its result: the part that creations and deletions share."""
+"""Attempts a batch of requests until each has its result. Creations, deletions and settings share this."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Told: TypeAlias = Callable[[Key, R], None]
 """Called with the result of a key, as soon as the result is known."""
 
 Wanted: TypeAlias = Callable[[Key], bool]
-"""Whether a caller still waits for a key."""
+"""Returns whether a caller still waits for a key."""
 
 
 class Attempts(ABC, Generic[P, R]):
@@ -68,7 +68,7 @@ class Attempts(ABC, Generic[P, R]):
 
     @property
     def _unwritten(self) -> bool:
-        """Whether nothing was written for the callers that still wait, as far as the answers tell."""
+        """Whether nothing was written for the callers that still wait, as far as the answers show."""
         return not (self._one_call and self._results)
 
     def _settle(self, results: Mapping[Key, R]) -> None:
@@ -79,9 +79,9 @@ class Attempts(ABC, Generic[P, R]):
                 self._told(key, result)
 
     async def _next(self) -> Mapping[Key, P]:
-        """Returns the requests to send next: none for a row that another transaction was seen to hold.
+        """Returns the requests to send next, without those whose rows another transaction was seen to hold.
 
-        Empty: no request is left, or no caller waits for one.
+        If all rows are held, waits until one is free. Empty: no request is left, or no caller waits for one.
         """
         while self._want():
             if sending := {key: it for key, it in self._pending.items() if self._free is None or key in self._free}:

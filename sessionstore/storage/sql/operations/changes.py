@@ -12,19 +12,8 @@ from ..connections.gateway import Gateway
 from ..connections.lease import Lease
 from ..connections.limits import LOCKING_SECONDS
 from ..drivers.driver import Row
-from ..statements.rows import (
-    CREATED,
-    Fields,
-    Locked,
-    draft_fields,
-    key_fields,
-    key_of,
-    locked_of,
-    newly_locked,
-    summary_of,
-    unique,
-    with_summary,
-)
+from ..statements.fields import Fields, draft_fields, key_fields, unique
+from ..statements.rows import CREATED, Locked, key_of, locked_of, newly_locked, summary_of, with_summary
 from .fetching import Fetching, check_keys
 from .placing import Change, Placing, changes_of
 
@@ -38,7 +27,7 @@ class Held(Enum):
 
 
 class Done(NamedTuple, Generic[R]):
-    """What a change did, noted before its transaction committed: the row before the change, and the result."""
+    """The effect of a change, recorded before its transaction commits: the row before the change, and the result."""
 
     row: Locked
     result: R
@@ -67,13 +56,13 @@ class Changes:
 
         Args:
             appends: The appends.
-            sending: Receives what each append did, before the transaction commits. If the answer of the transaction is
-                lost, no other append has landed.
+            sending: Receives the effect of each append before the transaction commits. If the answer of the commit is
+                lost, only these appends may have landed.
             waiting: Whether the transaction waits for the locks of the rows.
 
         Returns:
-            The summary of each session, or None if its append was refused. A key that is missing belongs to a row
-            that another transaction holds.
+            The summary of each session; None: its append was refused. A session whose row another transaction holds is
+            missing.
         """
 
         async def operation(lease: Lease) -> dict[Key, Summary | None]:
@@ -104,7 +93,7 @@ class Changes:
         return await self._gateway.run(operation, writing=True, longer=LOCKING_SECONDS)
 
     async def _create(self, appends: Sequence[Append], lease: Lease) -> tuple[dict[Key, Locked], Collection[Key]]:
-        """Creates the sessions of appends, and returns their rows, and the keys that others hold or have taken."""
+        """Creates the sessions of appends. Returns the new rows, and the keys that other transactions have taken."""
         asked = [draft_fields(append.create) for append in appends if append.create is not None]
         if not asked:
             return {}, ()
@@ -157,11 +146,12 @@ class Changes:
 
         Args:
             edit: The edit.
-            sending: Receives what the edit did, before its transaction commits.
+            sending: Receives the effect of the edit before its transaction commits.
             waiting: Whether the transaction waits for the lock of the row.
 
         Returns:
-            The result; None: there is no live session, or it has another owner.
+            The result. HELD: another transaction holds the row. None: there is no live session, or it has another
+            owner.
         """
 
         async def operation(lease: Lease) -> Edited | None | Held:
@@ -206,7 +196,7 @@ class Changes:
             return len(rows), [StoredItem(*row) for row in sorted(rows, key=lambda row: row[0])]
         if edit.after is not None:
             changed = len(await lease.fetch(statements.cut_items, log | {"position": edit.after}))
-            if edit.keep is not None and not edit.items:  # the items that are appended tell which logs are trimmed
+            if edit.keep is not None and not edit.items:  # with items to append, place() trims their logs
                 changed += len(await self._placing.trim([log], edit.keep, lease))
             return changed, ()
         if edit.keep is not None:
@@ -214,7 +204,7 @@ class Changes:
         return 0, ()
 
     async def _unknown(self, edit: Edit, lease: Lease) -> Sequence[StoredItem]:
-        """Returns one of the newest items that the caller cannot read, which is why none of them was removed."""
+        """Returns one of the newest items that the caller cannot read. Such an item keeps all of them from removal."""
         if edit.known is None:
             return ()
         fields = key_fields(edit.key) | {"log": edit.log, "kept": edit.newest, "known": edit.known}
@@ -232,7 +222,7 @@ class Changes:
         return {key_of(row): locked_of(row) for row in rows}
 
     async def _held(self, keys: Collection[Key], lease: Lease) -> Collection[Key]:
-        """Returns those of the keys that could not be locked whose sessions are live."""
+        """Returns the keys of live sessions among keys that could not be locked: other transactions hold their rows."""
         return set(map(key_of, await self._fetch(keys, lease, locking=False))) if keys else ()
 
     async def _fetch(self, keys: Collection[Key], lease: Lease, *, locking: bool) -> Sequence[Row]:
@@ -263,7 +253,7 @@ def fate_of(row: Locked, change_id: str, found: Row) -> Fate | None:
     if MARK + change_id in appends or first is not None:
         return Fate.LANDED
     newest = row.appends[:APPEND_CHARS]
-    # Whether the journal still has all changes since, or else the change may have been pushed out of it.
+    # Whether the journal still has all changes since `row`. If not, it may have lost the entry of this change.
     complete = newest in appends if newest else len(appends) < APPENDS_CHARS
     if summary.created_at != row.summary.created_at or not complete:
         return Fate.UNTOLD

@@ -1,4 +1,4 @@
-"""Creations of several sessions, and of single ones, which go together if they come at once."""
+"""Creates several sessions, or single ones. Concurrent calls for single sessions share statements."""
 
 from __future__ import annotations
 

@@ -11,7 +11,8 @@ from ... import Creation, Document, Draft, Key
 from ..drivers.driver import Row
 from ..faults import LOCK_NOT_AVAILABLE
 from ..statements.compiled import Statements
-from ..statements.rows import CREATED, DUE, document_of, draft_fields, expired_early, key_of
+from ..statements.fields import draft_fields
+from ..statements.rows import CREATED, DUE, document_of, expired_early, key_of
 from .attempts import Attempts, Told, Wanted
 from .changes import Changes
 from .fetching import Fetching, in_halves
@@ -44,10 +45,10 @@ class Creations(Attempts[Draft, Creation]):
         super().__init__(pending, statements, fetching, reads, told, wanted)
         self._drafts = drafts
         self._changes = changes
-        # The first versions of the drafts of lost attempts. A session that such an attempt created starts with one.
+        # The versions of the drafts of lost attempts. They tell a session that such an attempt created.
         self._lost: dict[Key, list[int]] = {}
-        # Those of them that may still land.
-        self._afloat: list[int] = []
+        # The versions of lost attempts that may still land.
+        self._unsettled: list[int] = []
         self._transact = False
 
     async def made(self) -> Sequence[Creation]:
@@ -60,9 +61,9 @@ class Creations(Attempts[Draft, Creation]):
         return creations
 
     async def _attempt(self) -> None:
-        if self._afloat:
-            await prevent(self._afloat, self._statements, self._fetching)
-            self._afloat = []
+        if self._unsettled:
+            await prevent(self._unsettled, self._statements, self._fetching)
+            self._unsettled = []
         # Usually one round is enough. More are needed if another caller creates or deletes the session during the
         # round, or holds its expired row.
         while sending := await self._next():
@@ -72,10 +73,11 @@ class Creations(Attempts[Draft, Creation]):
                 self._start_anew(sending)
                 raise
             except StorageError as error:
-                # "Refused" tells the caller that a retry is safe. It is not if an earlier attempt may have landed.
+                # "Refused" tells the caller that a retry is safe. After a lost attempt, which may land, it is not safe.
                 error.refused = error.refused and not self._lost
                 if (self._one_call or len(sending) == 1) and error.code == LOCK_NOT_AVAILABLE:
-                    # It waited for an uncommitted INSERT of the same key. The next wait is before a COMMIT.
+                    # The statement waited too long for an uncommitted INSERT of the same key. A lone draft waits in a
+                    # transaction next time: before its COMMIT, nothing can have landed.
                     self._transact = len(sending) == 1
                     await self._rounds.pause(sending, unwritten=self._unwritten)
                 else:
@@ -110,7 +112,7 @@ class Creations(Attempts[Draft, Creation]):
         return await self._fetching.batch(self._statements.create, fields, writing=True, divisible=self._one_call)
 
     async def _access(self, rows: Sequence[Row], unread: Mapping[Key, Draft]) -> Mapping[Key, Document]:
-        """Accesses the sessions of rows just read and of unread drafts. Sessions of other owners are only returned."""
+        """Accesses the sessions of rows just read and of unread drafts; returns those of other owners unaccessed."""
         asked = {(draft.key, draft.owner_id) for draft in self._drafts}
         rows = [*rows, *await self._reads.read(unread)]
         others = {key_of(row) for row in rows if not may_access(row, asked)}
@@ -136,7 +138,7 @@ class Creations(Attempts[Draft, Creation]):
     def _start_anew(self, sent: Mapping[Key, Draft]) -> None:
         for key, draft in sent.items():
             self._lost.setdefault(key, []).append(draft.version)
-            self._afloat.append(draft.version)
+            self._unsettled.append(draft.version)
             self._pending[key] = replace(draft, version=first_version())
 
     def _is_ours(self, key: Key, document: Document) -> bool:

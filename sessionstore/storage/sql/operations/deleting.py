@@ -1,4 +1,4 @@
-"""Deletions of several sessions, and of single ones, which go together if they come at once."""
+"""Deletes several sessions, or single ones. Concurrent calls for single sessions share statements."""
 
 from __future__ import annotations
 

@@ -11,7 +11,8 @@ from ...journal import new_receipt
 from ..drivers.driver import Row
 from ..statements.compiled import Statements
 from ..statements.deleting import HELD, LIVE, SWALLOWED, USED_UP
-from ..statements.rows import deletion_fields, key_of
+from ..statements.fields import deletion_fields
+from ..statements.rows import key_of
 from .answers import not_kept
 from .attempts import Attempts, Told, Wanted
 from .fetching import Fetching
@@ -77,7 +78,7 @@ class Deletions(Attempts[str, bool]):
                 self._free = await self._rounds.until_free(self._pending, unwritten=self._unwritten)
 
     async def _look_up_lost(self) -> None:
-        """Looks up the deletions whose answers were lost. Those that did not land are repeated.
+        """Looks up the deletions whose answers were lost. Deletions that did not land become pending again.
 
         A lost deletion must not land after the look-up, because it could then delete a newer session of the same key.
         """

@@ -11,7 +11,8 @@ from ... import Edit, Edited, Key
 from ...journal import Fate, new_write_id
 from ..faults import LOCK_NOT_AVAILABLE
 from ..statements.compiled import Statements
-from ..statements.rows import Locked, key_fields
+from ..statements.fields import key_fields
+from ..statements.rows import Locked
 from .changes import Changes, Done, Held, fate_of
 from .fetching import Fetching
 from .reads import Reads
@@ -46,7 +47,7 @@ class Edits:
             if not isinstance(edited, Held):
                 return edited
             await rounds.until_free([edit.key], unwritten=True)
-            # The row seems free. If other callers keep changing it, the edit queues for its lock.
+            # The row seems free. Every second attempt waits for its lock, in case others always take the row first.
             editing.waiting = not editing.waiting
 
 
@@ -66,10 +67,10 @@ class _Editing:
         self._lost: tuple[Done[Edited], UpdateOutcomeUnknownError] | None = None
 
     async def attempt(self) -> Edited | None | Held:
-        """Does the edit, after settling one whose answer was lost.
+        """Does the edit. If the answer of the attempt before was lost, first finds out whether that attempt landed.
 
         Raises:
-            UpdateOutcomeUnknownError: The answer was lost, or a lost edit could not be settled yet. Attempt again.
+            UpdateOutcomeUnknownError: The answer was lost, or the fate of a lost attempt is not known yet. Call again.
         """
         if self._lost is not None:
             sent, error = self._lost
@@ -85,7 +86,7 @@ class _Editing:
                 raise
             return Held.HELD
         except UpdateOutcomeUnknownError as error:
-            # Otherwise the transaction did not come to its commit, and nothing has landed.
+            # If the key is missing here, the transaction did not reach its commit, and nothing has landed.
             if self._wanted.key in sending:
                 self._lost = (sending[self._wanted.key], error)
             raise
@@ -98,8 +99,8 @@ class _Editing:
             error: The error of the edit.
 
         Raises:
-            UpdateOutcomeUnknownError: Another transaction holds the row, perhaps that of the edit, or the journal
-                cannot tell.
+            UpdateOutcomeUnknownError: The journal cannot tell, or another transaction holds the row, perhaps the
+                transaction of the lost edit.
         """
         if self._statements.one_writer:
             raise error

@@ -15,7 +15,8 @@ from ..connections.lease import Lease
 from ..drivers.driver import Row
 from ..drivers.prepared import Prepared
 from ..statements.compiled import Pair
-from ..statements.rows import Fields, key_of, packed
+from ..statements.fields import Fields, packed
+from ..statements.rows import key_of
 from .answers import not_asked_for
 
 T = TypeVar("T")
@@ -23,7 +24,8 @@ T = TypeVar("T")
 _LONG: Final = 60
 """The time limit of statements without a batch, as a multiple of the usual one. They may read or write many rows."""
 
-# program_limit_exceeded and its class; configuration_limit_exceeded (temp_file_limit); out_of_memory; query_canceled
+# The beginnings of the codes of errors that a smaller batch may avoid: program_limit_exceeded and its class,
+# configuration_limit_exceeded (temp_file_limit), out_of_memory and query_canceled.
 _TOO_MUCH: Final = ("54", "53400", "53200", "57014")
 
 
@@ -73,8 +75,8 @@ class Fetching:
                 first half may have been written when the second one fails.
             access: Whether the statement writes for the sake of a read, see Gateway.run().
             shared: Parameters that all rows of the batch have in common.
-            seconds: The time limit, if the limit of a statement is not lower.
-            unless: Asked once there is a connection: whether to run nothing and return no rows.
+            seconds: The time limit, unless the time limit of all statements is lower.
+            unless: Called once there is a connection. If it returns True, nothing is run and no rows are returned.
 
         Raises:
             StorageError: The database refused the batch, or a single row of it.

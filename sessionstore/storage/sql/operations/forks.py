@@ -13,13 +13,14 @@ from ..connections.gateway import Gateway
 from ..connections.lease import Lease
 from ..drivers.driver import Row
 from ..faults import LOCK_NOT_AVAILABLE
-from ..statements.rows import DUE, document_of, expired_early, fork_fields, key_of
+from ..statements.fields import fork_fields
+from ..statements.rows import DUE, document_of, expired_early, key_of
 from .fetching import Fetching, check_keys
 from .reads import Reads, may_access
 from .rounds import Rounds
 
 _STATEMENTS: Final = 60
-"""The time limit of a fork, as a multiple of a statement's. It may copy many items."""
+"""The time limit of a fork, as a multiple of the usual one. A fork may copy many items."""
 
 
 class Forking:
@@ -39,7 +40,7 @@ class Forking:
         self._reads = reads
         self._rounds = Rounds(reads.held)
         self._version = fork.version
-        # The first versions of the copies of lost attempts. A copy that such an attempt made starts with one.
+        # The versions of the copies of lost attempts. They tell a copy that such an attempt made.
         self._lost: list[int] = []
         self._transact = False
 
@@ -59,10 +60,11 @@ class Forking:
                 self._version = first_version()
                 raise
             except StorageError as error:
-                # "Refused" tells the caller that a retry is safe. It is not if an earlier attempt may have landed.
+                # "Refused" tells the caller that a retry is safe. After a lost attempt, which may land, it is not safe.
                 error.refused = error.refused and not self._lost
                 if error.code == LOCK_NOT_AVAILABLE:
-                    # It waited for an uncommitted INSERT of the same key. The next wait is before a COMMIT.
+                    # The statement waited too long for an uncommitted INSERT of the same key. The next attempt waits in
+                    # a transaction: before its COMMIT, nothing can have landed.
                     self._transact = True
                     await self._rounds.pause([key], unwritten=not self._lost)
                 else:
@@ -79,7 +81,7 @@ class Forking:
             await self._rounds.again([key], [key], unwritten=not self._lost)
 
     async def _found(self) -> tuple[Creation | None, bool]:
-        """Returns why nothing was copied, as the answer of the fork, and whether that is known."""
+        """Finds out why nothing was copied. Returns the answer, and whether it is final (False: try again)."""
         fork = self._fork
         rows = {key_of(row): row for row in await self._reads.read([fork.key, fork.source])}
         taken, source = rows.get(fork.key), rows.get(fork.source)

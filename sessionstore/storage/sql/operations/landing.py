@@ -14,16 +14,8 @@ from ...journal import MARK, Fate, appended_at
 from ..drivers.driver import Row
 from ..faults import DIVISION_BY_ZERO, LOCK_NOT_AVAILABLE, UNIQUE_VIOLATION
 from ..statements.compiled import Statements
-from ..statements.rows import (
-    APPEND_CREATED,
-    APPEND_DUE,
-    append_fields,
-    finding_fields,
-    founding_fields,
-    key_fields,
-    key_of,
-    summary_of,
-)
+from ..statements.fields import append_fields, finding_fields, founding_fields, key_fields
+from ..statements.rows import APPEND_CREATED, APPEND_DUE, key_of, summary_of
 from .changes import Done, fate_of
 from .fetching import Fetching
 from .placing import items_not_kept
@@ -39,16 +31,16 @@ Changing: TypeAlias = Callable[[Sequence[Append], Sending], Awaitable[Mapping[Ke
 class Landing:
     """Appends of one batch, one for each session.
 
-    Plain appends go in one statement, where the database can change two tables in one. The statement is refused if a
-    session has one of the ids already. Then the appends go in a transaction, which looks for the ids first, as appends
-    do that remove old items and have to count them.
+    If the database can change two tables in one statement, plain appends go in one. The database refuses the statement
+    if a session has one of the ids already. Then the appends go in a transaction, which looks for the ids first.
+    Appends with ``keep`` always go in a transaction, because it has to count the old items that it removes.
 
-    An append whose answer was lost may still land later. So it is settled before it is sent again: either it has
-    landed, or its id is entered among the lost ones, with which it cannot land any more. Then it is sent under a new
-    id. One that creates a session is settled as a creation too: the version of its draft is used up.
+    An append whose answer was lost may still land later. So it is *settled* before it is sent again: either it has
+    landed, or its id is entered in the row as lost, and then the append cannot land any more. After that, it is sent
+    under a new id. For an append that creates a session, the version of its draft is used up too.
 
-    The statement that creates absent sessions costs twice as much as one that only finds them. So an append that may
-    create a session looks for it first, if the session was live a moment ago.
+    The statement that creates absent sessions costs twice as much as the one that does not. So if the session was live
+    a moment ago, an append that may create it is first sent in the statement that does not.
 
     Args:
         appends: The appends.
@@ -59,8 +51,8 @@ class Landing:
         in_transaction: Whether plain appends go in a transaction too.
 
     Attributes:
-        results: The session after each append, or the error of an append that cannot be settled. A key that is missing
-            belongs to an append that did not land.
+        results: The session after each append, or the error of an append that cannot be settled. An append that did not
+            land has no result.
     """
 
     def __init__(
@@ -85,10 +77,10 @@ class Landing:
         self.results: dict[Key, Summary | Exception] = {}
 
     async def attempt(self) -> None:
-        """Sends the appends, after settling those whose answers were lost.
+        """Settles the appends whose answers were lost, and then sends the pending appends.
 
         Raises:
-            UpdateOutcomeUnknownError: An answer was lost, or a lost append could not be settled yet. Attempt again.
+            UpdateOutcomeUnknownError: An answer was lost, or a lost append could not be settled yet. Call again.
         """
         if self._lost:
             await self._settle()
@@ -125,7 +117,10 @@ class Landing:
                     raise
 
     def _waited(self, error: StorageError) -> bool:
-        """Whether the only append was refused because another transaction is inserting the session. It tries again."""
+        """Returns whether a lone append waited too long for another transaction, which is inserting the session.
+
+        The append then counts as not landed, and its caller tries again.
+        """
         pending = self._pending.values()
         if error.code != LOCK_NOT_AVAILABLE or len(pending) > 1 or not all(append.creates for append in pending):
             return False
@@ -143,7 +138,7 @@ class Landing:
         if finding:
             if not (landed or self.results):
                 nothing_written()
-            # The others may have to create their sessions, and do not look for them again.
+            # The other sessions were not found. Their appends go into the statement that creates sessions.
             self._recent.discard(append.key for append in appends if append.key not in landed)
             appends = [append for append in appends if append.key in landed]
         elif appends[0].creates:
@@ -155,7 +150,7 @@ class Landing:
         try:
             landed = await self._changing(others, self._sending)
         except UpdateOutcomeUnknownError as error:
-            # The others stay pending: their transaction did not come to its commit, or they were refused.
+            # The other appends stay pending: the transaction did not reach its commit, or refused them.
             self._lose([append for append in others if append.key in self._sending], error)
             raise
         self._land(others, landed)
@@ -208,10 +203,11 @@ class Landing:
         """Finds out which lost appends have landed. The others cannot land from now on, and become pending again.
 
         Raises:
-            UpdateOutcomeUnknownError: Another transaction holds the row of one of them, perhaps that of the append.
+            UpdateOutcomeUnknownError: Another transaction holds the row of a lost append, perhaps the transaction of
+                the append itself.
         """
         assert self._error is not None
-        if self._statements.one_writer:  # it keeps no list of lost appends
+        if self._statements.one_writer:  # SQLite has no statement that settles appends
             self.results |= {key: copy_of(self._error) for key in self._lost}
             self._lost.clear()
             return
@@ -224,7 +220,7 @@ class Landing:
         found = {key_of(row): row for row in rows}
         for key, append in list(self._lost.items()):
             if key not in found:
-                if append.creates:  # the session is created, or once more if it was there and is deleted
+                if append.creates:  # the session was not created, or was deleted since
                     self._pending[key] = append.anew()
                 else:  # the session is gone, and with it every trace of the append
                     self.results[key] = copy_of(self._error)
@@ -235,7 +231,7 @@ class Landing:
             if sent is not None:
                 result = sent.result
                 replaced = sent.result.created and summary_of(found[key]).created_at != result.created_at
-                # The items of the append may be removed again, and with them its trace.
+                # A later append may have removed the items of this one, so their absence proves nothing.
                 if append.keep is not None and not replaced:
                     fate = fate_of(sent.row, append.id, found[key])
             if fate is None:
@@ -266,12 +262,12 @@ def _fate(append: Append, row: Row) -> tuple[Fate | None, Summary]:
 
 
 def has_id_already(error: StorageError, *given: Iterable[NewItem]) -> bool:
-    """Whether the error may say that a session has the id of one of the given items already. Nothing was written."""
+    """Returns whether a session may have the id of one of the given items already. Nothing was written then."""
     return error.code == UNIQUE_VIOLATION and any(item.id is not None for items in given for item in items)
 
 
 def refusal_of(error: StorageError) -> StorageError:
-    """Returns the error of a statement that inserts items; for dropped items, the error that says so."""
+    """Returns the error to raise for a statement that inserts items: its own, or one that tells of dropped items."""
     return items_not_kept() if error.code == DIVISION_BY_ZERO else error
 
 

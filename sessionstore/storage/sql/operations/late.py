@@ -32,8 +32,8 @@ _LONGEST_PAUSE_BLOCKED: Final = 2.0
 _PAUSE_OF_READERS: Final = 5.0
 """The pause, in seconds, while the server is read-only. New connections are checked at the same interval."""
 MOVE_SECONDS: Final = 0.5
-"""The time limit, in seconds, of a statement that moves expiries. It passes over held rows, so only a lock on the whole
-table makes it wait, or a server that does not answer."""
+"""The time limit, in seconds, of a statement that moves expiries. The statement skips held rows. So it only waits for a
+lock on the whole table, or for a server that does not answer."""
 _AT_ONCE: Final = 128
 _MOST: Final = 10_000
 """The largest number of late accesses. Further sessions keep their expiry until the next read."""
@@ -47,8 +47,8 @@ class LateAccesses:
     A timer of the event loop starts each attempt, so no task is left when the event loop ends.
 
     Attributes:
-        blocked: Whether the last attempt got no answer, as while another transaction keeps the table locked. Reads then
-            leave the accesses to the next attempt, so that one connection waits and not all.
+        blocked: Whether the last attempt got no answer, for instance because another transaction locks the table. Reads
+            then move no expiry themselves, so that one connection waits for the lock, and not all of them.
 
     Args:
         move: Tries to move expiries, without waiting for locks.
@@ -68,7 +68,7 @@ class LateAccesses:
         return key in self._until
 
     def is_blocked(self) -> bool:
-        """Whether moves of expiries are left to the attempts."""
+        """Returns whether reads leave the moving of expiries to the next attempt."""
         return self.blocked
 
     def add(self, keys: Iterable[Key]) -> None:
@@ -86,8 +86,8 @@ class LateAccesses:
         For databases with one writer: a writer that holds the file must not delay reads for long.
 
         Returns:
-            None if the coroutine takes longer than 50 ms, and then goes on in the background, or if the storage is
-            unavailable.
+            The result; None: the storage is unavailable, or the coroutine takes longer than 50 ms. It then continues in
+            the background.
         """
         process = born()
         task = quiet(asyncio.ensure_future(moving))
@@ -97,7 +97,7 @@ class LateAccesses:
             await asyncio.wait([task], timeout=_MOMENT)
         except asyncio.CancelledError:
             task.cancel()
-            if born() == process:  # else a child ends its parent's loop
+            if born() == process:  # a forked child must not wait in the loop of its parent
                 await ended(task)
             raise
         if not task.done():

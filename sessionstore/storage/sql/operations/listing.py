@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from ....ids import check_filters
 from ... import Found, Key, LogNames, Order, Page, Place, Stats, StoredItem, Summary, check_limit
 from ..connections.gateway import Gateway
+from ..statements.fields import unique
 from ..statements.item_reading import packed_ids
-from ..statements.rows import FOUND_AT, LOG, STATE, STATE_VERSION, key_of, summary_of, unique
+from ..statements.rows import FOUND_AT, LOG, STATE, STATE_VERSION, key_of, summary_of
 from ..statements.scope import Scope
 from .fetching import Fetching
 

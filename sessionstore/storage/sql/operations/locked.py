@@ -11,13 +11,8 @@ from ..connections.lease import Lease
 from ..connections.limits import LOCKING_SECONDS
 from ..drivers.driver import Row
 from ..faults import LOCK_NOT_AVAILABLE
-from ..statements.rows import (
-    document_of,
-    key_of,
-    read_under_lock,
-    summary_of,
-    unique,
-)
+from ..statements.fields import unique
+from ..statements.rows import document_of, key_of, read_under_lock, summary_of
 from .answers import not_kept
 from .fetching import Fetching, check_keys
 from .placing import Placing, changes_of
@@ -56,7 +51,7 @@ class LockedUpdates:
             if error.code != LOCK_NOT_AVAILABLE:
                 raise
             raise SessionHeldError(
-                "another transaction holds the row of a session for longer than the lock_timeout (1 s or less), and "
+                "another transaction held the row of a session for longer than lock_timeout (1 s or less), and "
                 "nothing was written; end that transaction (pg_locks shows it), then try again",
                 code=error.code,
             ) from error.__cause__

@@ -14,7 +14,8 @@ from ...journal import APPENDS_CHARS, append_entry, appended_at
 from ..connections.lease import Lease
 from ..drivers.driver import Row
 from ..statements.compiled import Pair, Statements
-from ..statements.rows import Fields, Locked, item_fields, key_fields, key_of, write_fields, written
+from ..statements.fields import Fields, item_fields, key_fields, write_fields
+from ..statements.rows import Locked, key_of, written
 from .answers import not_kept
 from .fetching import Fetching, check_keys
 
@@ -97,14 +98,14 @@ class Placing:
             return {}
         asked = list(map(write_fields, writes))
         statement, params = self._fetching.bound(self._statements.update, asked)
-        # Range-checked at once: after a failed statement, the transaction would refuse a second one.
+        # Range-checked from the start: after a failed statement, the transaction would refuse all further statements.
         rows = await lease.fetch(statement.range_checked, params)
         check_keys(rows, asked)
         by_key = {write.read.key: write for write in writes}
         return {key_of(row): written(by_key[key_of(row)], row) for row in rows}
 
     async def landed(self, change: Change, lease: Lease) -> Summary:
-        """Returns the summary of a session that has a change already, with the positions of its items."""
+        """Returns the summary for a change that the session has already, with the positions of its items."""
         summary = change.locked.summary
         at = appended_at(change.locked.appends, change.id, summary.last_position)
         present = (await self._present([change], lease))[change.key]
@@ -113,7 +114,7 @@ class Placing:
         return summary._replace(appended=positions_of(change.items, before, first - 1))
 
     async def _present(self, changes: Iterable[Change], lease: Lease) -> Mapping[Key, Mapping[str, int]]:
-        """Returns the given ids that each session has, with the positions of their items."""
+        """Returns which of the new items' ids each session has already, with the positions of the items there."""
         given = [
             key_fields(change.key) | {"item_id": item.id}
             for change in changes
@@ -131,7 +132,8 @@ class Placing:
     ) -> None:
         added: list[Fields] = []
         for change in changes:
-            # The first item names the change, so that a lost change is found even if the journal has forgotten it.
+            # The first item keeps the id of the change. So a lost change is found even after its entry in the journal
+            # was pushed out.
             name: str | None = change.id
             for item, position in zip(change.items, positions[change.key], strict=True):
                 if position is not None:
@@ -141,7 +143,7 @@ class Placing:
             raise items_not_kept()
 
     async def _trim(self, changes: Iterable[Change], lease: Lease) -> Counter[Key]:
-        """Removes the items beyond those that a log keeps, and returns how many items each session lost."""
+        """Removes the oldest items of each log that has a limit, and returns how many items each session lost."""
         logs: dict[int, list[Fields]] = defaultdict(list)
         for change in changes:
             if change.keep is not None:
@@ -153,7 +155,7 @@ class Placing:
         return trimmed
 
     async def trim(self, logs: Collection[Fields], keep: int, lease: Lease) -> Sequence[Row]:
-        """Removes all items of the logs except the newest of each, and returns a row for each removed item."""
+        """Removes all items of each log except the newest ``keep`` ones, and returns a row for each removed item."""
         statement, params = self._fetching.bound(self._statements.trim_items, logs)
         return await lease.fetch(statement, params | {"kept": keep})
 
@@ -225,8 +227,8 @@ def positions_of(items: Iterable[NewItem], present: Collection[str], last: int) 
 def items_not_kept() -> StorageError:
     """Makes the error for items that the database accepted but did not keep."""
     return StorageError(
-        "the database did not keep items that were written, and gave no error; a trigger of the table 'items' that "
-        "returns NULL, a rule, or row level security drops them; remove it, or let it allow this role's writes"
+        "the database accepted items without an error, but did not keep them: a trigger of the table 'items' that "
+        "returns NULL, a rule or row level security dropped them; remove that, or let it allow this role's writes"
     )
 
 

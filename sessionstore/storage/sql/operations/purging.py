@@ -17,7 +17,7 @@ from .rounds import Held, Rounds
 
 _CLEAR_BATCH: Final = 5000
 _RECEIPTS: Final = timedelta(hours=1)
-"""How long the receipt of a deletion is kept, for a caller who lost the answer."""
+"""How long the receipt of a deletion is kept, for a caller that did not get the answer."""
 
 
 class Purging:

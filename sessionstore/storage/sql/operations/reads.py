@@ -11,8 +11,9 @@ from ....errors import StorageUnavailableError, UpdateOutcomeUnknownError
 from ... import Document, Key, Window
 from ..drivers.driver import Row
 from ..statements.compiled import Statements
+from ..statements.fields import key_fields, unique
 from ..statements.item_reading import Shape, window_fields
-from ..statements.rows import DUE, OWNER_ID, accessed, key_fields, key_of, unique
+from ..statements.rows import DUE, OWNER_ID, accessed, key_of
 from .fetching import Fetching
 from .late import MOVE_SECONDS, LateAccesses
 
@@ -36,7 +37,7 @@ class Reads:
             await late.close()
 
     async def read(self, keys: Iterable[Key], *, journal: bool = False, window: Window | None = None) -> Sequence[Row]:
-        """Reads the rows of the live sessions among these, with the items of a window. Is no access."""
+        """Reads the rows of the live sessions among the keys, with the items of a window. This is no access."""
         if window is not None and (window.limit > 0 or not window.state):
             statement = self._statements.get_window(Shape.of(window), journal=journal)
             return await self._fetching.batch(statement, unique(keys), writing=False, shared=window_fields(window))
@@ -44,7 +45,7 @@ class Reads:
         return await self._fetching.batch(statement, unique(keys), writing=False)
 
     async def due(self, keys: Iterable[Key]) -> dict[Key, bool]:
-        """Returns the live sessions among these, and whether an access has to move the expiry of each."""
+        """Returns the live sessions among the keys, and whether an access has to move the expiry of each."""
         rows = await self._fetching.batch(self._statements.exists, unique(keys), writing=False)
         return {key_of(row): bool(row[2]) for row in rows}
 
@@ -61,15 +62,15 @@ class Reads:
         Args:
             keys: The sessions.
             access: Whether the expiry is moved for the sake of a read, see Gateway.run().
-            seconds: The time limit, if the limit of a statement is not lower.
-            unless: Asked once there is a connection: whether to move nothing.
+            seconds: The time limit, unless the time limit of all statements is lower.
+            unless: Called once there is a connection. If it returns True, nothing is moved.
 
         Returns:
             The time of the access and the new expiry of each session whose expiry was moved.
 
         Raises:
-            UpdateOutcomeUnknownError: The time was up, because a transaction keeps the whole table locked, or the
-                server does not answer.
+            UpdateOutcomeUnknownError: The time limit passed: a transaction locks the whole table, or the server does
+                not answer.
         """
         rows = await self._fetching.batch(
             self._statements.touch, map(key_fields, keys), writing=True, access=access, seconds=seconds, unless=unless
@@ -77,7 +78,7 @@ class Reads:
         return {key_of(row): (row[2], row[3]) for row in rows}
 
     async def touch(self, keys: Collection[Key]) -> set[Key]:
-        """Moves each expiry that is due, later if the row or the table is locked now.
+        """Moves each expiry that is due. If the row or the table is locked, moves it later, in the background.
 
         Returns:
             The live sessions among the keys.
@@ -89,7 +90,7 @@ class Reads:
                 moved = await self.move(keys, seconds=MOVE_SECONDS, unless=late.is_blocked)
             except UpdateOutcomeUnknownError:
                 late.blocked = True
-        # The other sessions need no move, are held by another transaction, or are gone.
+        # The other sessions are gone, or their expiry is not due, or another transaction holds them.
         live = await self.due([key for key in keys if key not in moved])
         late.add(key for key, due in live.items() if due)
         return {*moved, *live}
@@ -134,7 +135,7 @@ class Reads:
         for key, (last_accessed_at, expires_at) in moved.items():
             summary = found[key].summary._replace(last_accessed_at=last_accessed_at, expires_at=expires_at)
             found[key] = found[key]._replace(summary=summary)
-        # The other sessions were moved or deleted by another call, or are held. A second read tells which.
+        # Another call moved or deleted the other sessions, or a transaction holds them. A second read shows which.
         if others := [key for key in due if key not in moved]:
             again = await self.read(others, journal=journal, window=window)
             late.add(key_of(row) for row in again if row[DUE])
@@ -145,6 +146,6 @@ class Reads:
 
 
 def may_access(row: Row, asked: Collection[tuple[Key, str | None]]) -> bool:
-    """Whether a caller asked for the session of a row with no owner or with the session's owner."""
+    """Returns whether any caller that asked for the session of a row named its owner, or named no owner."""
     key = key_of(row)
     return (key, None) in asked or (key, row[OWNER_ID]) in asked

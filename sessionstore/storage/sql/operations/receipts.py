@@ -18,10 +18,10 @@ async def use_up(receipts: Collection[str], statements: Statements, fetching: Fe
 
 
 async def prevent(versions: Iterable[int], statements: Statements, fetching: Fetching) -> None:
-    """Keeps lost creations from landing any more. One that has landed has landed.
+    """Keeps lost creations from landing later. A creation that has landed already stays.
 
     A creation looks for the receipt of its version in its own snapshot. So this function also waits for the end of
-    the creations whose snapshots may be from before the receipt.
+    all creations whose snapshots may be from before the receipt.
 
     Args:
         versions: The first versions of the drafts.
@@ -39,7 +39,10 @@ async def prevent(versions: Iterable[int], statements: Statements, fetching: Fet
     before: set[str] | None = None
     while before is None or before:
         if window.over:
-            raise UpdateOutcomeUnknownError("a creation that may be the lost one still runs on the server")
+            raise UpdateOutcomeUnknownError(
+                "the answer of a creation was lost, and the server may still be running it, so the session may or may "
+                "not be created; read the session before repeating the call"
+            )
         await window.pause()
         running = {row[0] for row in await fetching.rows(statement, {}, writing=True)}
         before = running if before is None else before & running

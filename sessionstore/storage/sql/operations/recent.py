@@ -13,7 +13,8 @@ _MOST: Final = 2048
 class RecentSessions:
     """Keys of sessions that were live when they were last seen, the newest few thousand.
 
-    It is a guess: another process may have deleted a session since, or it has expired. Any thread may call any method.
+    The keys are guesses: a session may have expired, or another process may have deleted it. Any thread may call any
+    method.
     """
 
     def __init__(self) -> None:

@@ -8,12 +8,13 @@ from ....ids import check_filters
 from ... import Document, Key, StoredItem, Write, check_limit
 from ...reshaping import OutdatedItem, Rewrite
 from ..statements.compiled import Statements
-from ..statements.rows import STATE, STATE_VERSION, key_fields, key_of, summary_of, write_fields
+from ..statements.fields import key_fields, write_fields
+from ..statements.rows import STATE, STATE_VERSION, key_of, summary_of
 from .fetching import Fetching
 
 
 class Reshaping:
-    """Implements the protocol of the same name.
+    """Implements storage.reshaping.Reshaping.
 
     Args:
         statements: The statements of the storage.
@@ -25,7 +26,7 @@ class Reshaping:
         self._fetching = fetching
 
     async def outdated(self, namespace: str, version: int, limit: int, after: Key | None) -> Sequence[Document]:
-        """Reads live sessions whose states are of another version."""
+        """Reads live sessions whose states are of another shape version."""
         check_limit(limit)
         check_filters(namespace=namespace)
         params = {
@@ -48,7 +49,7 @@ class Reshaping:
     async def outdated_items(
         self, namespace: str, version: int, limit: int, after: OutdatedItem | None
     ) -> Sequence[OutdatedItem]:
-        """Reads items of live sessions that are of another version."""
+        """Reads items of live sessions that are of another shape version."""
         check_limit(limit)
         check_filters(namespace=namespace)
         params = {
@@ -63,7 +64,7 @@ class Reshaping:
         return [OutdatedItem(key_of(row), row[2], StoredItem(*row[3:])) for row in rows]
 
     async def rewrite_items(self, rewrites: Sequence[Rewrite]) -> Sequence[bool]:
-        """Replaces the texts of items that are as they were read."""
+        """Replaces the texts of items, unless an item has changed since it was read."""
         fields = [
             key_fields(it.found.key)
             | {

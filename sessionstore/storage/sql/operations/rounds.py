@@ -16,7 +16,7 @@ from ..faults import UNIQUE_VIOLATION
 from .answers import held, not_kept
 
 Held: TypeAlias = Callable[[Collection[Key]], Awaitable[Collection[Key]]]
-"""Returns those of the keys whose rows another transaction holds."""
+"""Returns which of the keys belong to rows that another transaction holds."""
 
 HELD_SECONDS: Final = 30.0
 """How many seconds another transaction may hold a row before the call fails."""
@@ -66,8 +66,8 @@ class Rounds:
     async def until_free(self, pending: Collection[Key], *, unwritten: bool) -> Collection[Key]:
         """Pauses until a row of these keys is held by no other transaction.
 
-        Only reads are sent meanwhile. A caller whose time is over during the wait is told that nothing was written,
-        which could not be said in the middle of a write.
+        Only reads are sent during the wait. So a caller that is timed out during the wait is told that nothing was
+        written. In the middle of a write, this would not be known.
 
         Args:
             pending: The keys.
@@ -100,7 +100,7 @@ class Rounds:
             raise held(waiting, round(waited, 1))
         if unwritten:
             nothing_written()
-        # With jitter, so that the waiters for one row do not retry at the same time. Needs no secure random number.
+        # With jitter, so that calls that wait for one row do not retry at the same time.
         await asyncio.sleep(self._pause * random.uniform(0.5, 1))  # noqa: S311
         self._pause = min(_LONGEST_PAUSE, 2 * self._pause)
 
@@ -108,7 +108,7 @@ class Rounds:
         """Pauses after a unique violation, which REINDEX CONCURRENTLY may cause for a moment.
 
         Raises:
-            StorageError: The error is another one, or has come too often.
+            StorageError: The given error, if it is no unique violation, or after too many of them.
         """
         self._duplicates += 1
         if error.code != UNIQUE_VIOLATION or self._duplicates > _DUPLICATES:

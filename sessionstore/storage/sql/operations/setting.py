@@ -1,4 +1,4 @@
-"""Settings of several sessions, and of single ones, which go together if they come at once."""
+"""Sets several sessions, or single ones. Concurrent calls for single sessions share statements."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Setting:
     def _same(self, wish: Set) -> object:
         draft = wish.draft
         if self._statements.one_writer:
-            # Its statement cannot count, and a write that no other process shares with it costs little.
+            # SQLite's statement cannot raise the version by more than one. So each set is a write of its own.
             return draft.version
         return draft.ttl, draft.max_lifetime, draft.origin, draft.owner_id, draft.state_version
 
@@ -70,7 +70,7 @@ class Setting:
 
 
 def _last_of(wishes: Sequence[Set]) -> Set:
-    """Returns what is written for sets that differ only in their states: the last one, under a version of its own."""
+    """Returns the write for several sets that differ only in their states: the last draft, for all these callers."""
     return Set(wishes[-1].draft, len(wishes))
 
 

@@ -13,7 +13,8 @@ from ... import Draft, Key, Summary
 from ...journal import counted_after, new_write_id
 from ..drivers.driver import Row
 from ..statements.compiled import Statements
-from ..statements.rows import SET_AT, document_of, expired_early, key_of, set_fields, summary_of
+from ..statements.fields import set_fields
+from ..statements.rows import SET_AT, document_of, expired_early, key_of, summary_of
 from .attempts import Attempts, Told, Wanted
 from .fetching import Fetching
 from .reads import Reads
@@ -23,12 +24,12 @@ _Expiry: TypeAlias = tuple[datetime, datetime | None]
 
 
 class Set(NamedTuple):
-    """What one write of a session sets.
+    """One write that sets a session.
 
     Attributes:
         draft: The session.
-        callers: How many callers set the session with this write; the last one gave the draft. The version grows by so
-            much, so that no two callers get the same version.
+        callers: How many callers this write serves. The draft is from the last of them. The version grows by this
+            number, so that each caller gets a version of its own.
     """
 
     draft: Draft
@@ -40,7 +41,7 @@ class Settings(Attempts[Set, Summary]):
 
     Args:
         wishes: The sessions to set. If a key comes twice, its last draft is sent.
-        renew: Whether the longest lifetime of an overwritten session counts anew.
+        renew: Whether the maximum lifetime of an overwritten session counts from now.
     """
 
     def __init__(
@@ -58,7 +59,7 @@ class Settings(Attempts[Set, Summary]):
         self._keys = [wish.draft.key for wish in wishes]
         self._renew = renew
         self._write_ids = {key: new_write_id() for key in self._keys}
-        # What the lost attempt set, until it is known whether it landed.
+        # The writes of the lost attempt, until it is known whether they landed.
         self._lost: dict[Key, Set] = {}
         self._was_lost = False
 
@@ -77,7 +78,7 @@ class Settings(Attempts[Set, Summary]):
                 self._lost, self._was_lost = dict(sending), True
                 raise
             except StorageError as error:
-                # "Refused" tells the caller that a retry is safe. It is not if an earlier attempt may have landed.
+                # "Refused" tells the caller that a retry is safe. After a lost attempt, which may land, it is not safe.
                 error.refused = error.refused and not self._was_lost
                 await self._rounds.refused(error)
                 continue
@@ -99,9 +100,9 @@ class Settings(Attempts[Set, Summary]):
         return await self._fetching.batch(statement, fields, writing=True, divisible=self._one_call)
 
     def _expired_too_early(self, row: Row) -> bool:
-        """Whether a new session has expired already, and is to be set again.
+        """Returns whether a new session expired while its statement waited, so that it has to be set again.
 
-        An overwritten session keeps its age, so the draft's ``max_lifetime`` may end it at once, and rightly.
+        False for an overwritten session: it keeps its age, so the draft's ``max_lifetime`` may end it at once.
         """
         summary = summary_of(row)
         return summary.created_at == summary.updated_at and expired_early(row, now=SET_AT)
@@ -109,7 +110,7 @@ class Settings(Attempts[Set, Summary]):
     async def _look_up_lost(self) -> None:
         """Finds out which drafts of the lost attempt landed. The others are sent again, under new versions.
 
-        A lost attempt must not land after the look-up, because it could then overwrite what was set later.
+        A lost attempt must not land after the look-up, because it could then overwrite a state that was set later.
         """
         await prevent([wish.draft.version for wish in self._lost.values()], self._statements, self._fetching)
         rows = await self._reads.read(self._lost, journal=True)

@@ -1,4 +1,4 @@
-"""Reads and touches of single sessions, and reads of small groups. Those that come at once go together."""
+"""Reads and touches of single sessions, and reads of small groups. Concurrent calls share statements."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ class SingleReads:
     async def _get_groups(
         self, asked: Sequence[tuple[tuple[Key, ...], Window | None]], *, touch: bool
     ) -> Sequence[Sequence[Document | None]]:
-        """Reads groups for concurrent callers: one statement for each window. Most groups share some sessions."""
+        """Reads groups for concurrent callers: one statement for each window, and each session once."""
         by_window: dict[Window | None, dict[Key, Document | None]] = {}
         for group, window in asked:
             by_window.setdefault(window, {}).update(dict.fromkeys(group))

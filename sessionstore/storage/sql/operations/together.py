@@ -37,12 +37,13 @@ class Together(Generic[Q, R]):
     Args:
         run: Runs one request for each of several keys.
         same: Returns a value that is equal for two requests of one key if one write serves both.
-        answers: Returns the answers to so many requests that one write served, in their order, from the answer to it.
+        answers: Returns the answers to the requests that one write served, in their order. Takes the result of the
+            write and the number of requests.
         weight: Returns the number of characters that a request sends.
         batching: The limits of batches.
         min_parallel: The smallest batch that runs beside another one.
-        merged: Returns the request that serves several ones. They follow each other, and all their callers still wait.
-            None: the first one serves all, also those that are behind others of the key.
+        merged: Returns one request that serves several adjacent requests, whose callers all still wait. None: the first
+            request serves all requests that are the same, adjacent or not.
     """
 
     def __init__(
@@ -79,7 +80,7 @@ class Together(Generic[Q, R]):
         while shared := self._shared(batch):
             weights = {key: self._weight(self._wish(calls)) for key, calls in shared.items()}
             for part in divided(weights, weights.__getitem__):
-                # Callers may have left while an earlier part was under way.
+                # Callers may have been cancelled while an earlier part was under way.
                 await self._do_part(self._shared({key: batch[key] for key in part}))
 
     def _shared(self, batch: Batch[Key, _Asked[Q], R]) -> dict[Key, list[Call[_Asked[Q], R]]]:
@@ -109,7 +110,7 @@ class Together(Generic[Q, R]):
 
         def wanted(key: Key) -> bool:
             waiting = [not call.withdrawn for call in calls[key]]
-            # A merged request without one of its callers is another request.
+            # If one of its callers was cancelled, a merged request has to be made anew from the others.
             return any(waiting) if self._merged is None else all(waiting)
 
         wishes = {key: self._wish(of_key) for key, of_key in calls.items()}

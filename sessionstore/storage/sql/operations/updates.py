@@ -8,7 +8,8 @@ from ....errors import StorageError
 from ... import Summary, Write
 from ..drivers.driver import Row
 from ..statements.compiled import Statements
-from ..statements.rows import key_of, update_fields, write_fields, written
+from ..statements.fields import update_fields, write_fields
+from ..statements.rows import key_of, written
 from .changes import Changes
 from .fetching import Fetching
 from .landing import has_id_already, refusal_of

@@ -1,4 +1,4 @@
-"""The statements that append items in one round trip, and that settle appends whose answers were lost.
+"""The statements that append items in one round trip, and that find out what became of appends without an answer.
 
 PostgreSQL only: the statement changes two tables. SQLite appends in a transaction of several statements.
 """
@@ -67,7 +67,7 @@ class Appending:
         self._items = terms.items
 
     def unappended(self, rows: Rows, batch: Rows, columns: Columns) -> list[ColumnElement[bool]]:
-        """Builds the conditions that a row meets the conditions of the append, and does not have the append."""
+        """Builds the conditions that an append lands on a row: the row suits it, and did not get it before."""
         return [
             or_(batch.c.owner_id.is_(None), batch.c.owner_id == rows.c.owner_id),
             or_(batch.c.expected.is_(None), batch.c.expected == rows.c.last_position),
@@ -90,7 +90,7 @@ class Appending:
                 updated_at=now,
                 last_accessed_at=now,
                 expires_at=columns.sliding(t, now).slid,
-            ).returning(*self._terms.range_checked.summary),  # an error of the driver would come after the write
+            ).returning(*self._terms.range_checked.summary),  # else the driver could fail after the write landed
             batch,
         )
 
@@ -116,7 +116,7 @@ class Appending:
             appends=_first(entries, APPENDS_CHARS),
         )
         names = ("appended", "items", "append_id")
-        # The names of the columns of the row come first, so that those of the batch do not take their place.
+        # The columns of the row come first: if a column of the batch has the same name, the row's column keeps it.
         return counted.returning(
             t.c.last_position.label("last"), t.c.updated_at.label("at"), *(batch.c[name] for name in names)
         )
@@ -148,7 +148,7 @@ class Appending:
         return select(*(head.c[str(each.key)] for each in selected), _all_kept(head, added))
 
     def unsettled(self, rows: Rows, batch: Rows, columns: Columns) -> list[ColumnElement[bool]]:
-        """Builds the conditions that a lost append has not landed, and that nobody has settled it yet."""
+        """Builds the conditions that a lost append has not landed, and is not yet kept from landing later."""
         i = self._items
         landed = (
             select(true())
@@ -173,7 +173,7 @@ class Appending:
         return unsettled.values(lost_appends=_first(lost, _LOST_CHARS)).returning(*self._terms.key)
 
     def settled(self, batch: FromClause) -> Select[Any]:
-        """Selects what became of lost appends: the journals, and the position of the first item if it is there."""
+        """Selects what shows whether lost appends landed: the journals, and the position of the first item."""
         t, i = self._table, self._items
         first = select(func.min(i.c.position)).where(
             i.c.namespace == batch.c.namespace,
@@ -190,7 +190,7 @@ class Appending:
 
 
 def _all_kept(head: CTE, added: CTE) -> Element:
-    """Builds a column that fails, and the statement with it, if a trigger or a policy dropped an item."""
+    """Builds a column that makes the statement fail (division by zero) if a trigger or a policy dropped an item."""
     wanted = select(func.sum(head.c.appended)).scalar_subquery()
     kept = select(func.count()).select_from(added).scalar_subquery()
     one, zero = literal_column("1", Integer()), literal_column("0", Integer())

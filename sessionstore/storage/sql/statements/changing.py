@@ -1,4 +1,4 @@
-"""The statements of transactions that change items. The rows of their sessions are locked before."""
+"""The statements with which a transaction changes items, after it has locked the rows of the sessions."""
 
 from __future__ import annotations
 
@@ -70,13 +70,13 @@ class Changing:
         self._writing = writing
 
     def present(self, batch: FromClause) -> Statement:
-        """Selects the ids of the batch that their sessions have, with the positions of their items."""
+        """Selects the ids of the batch that the sessions have already, with the positions of their items."""
         i = self._items
         found = i.join(batch, and_(same_key(i, batch), i.c.item_id == batch.c.item_id, i.c.item_id.is_not(None)))
         return select(i.c.namespace, i.c.session_id, i.c.item_id, i.c.position).select_from(found)
 
     def add(self, batch: FromClause) -> Statement:
-        """Inserts items. The text of an item comes as a JSON string, so that the database keeps it."""
+        """Inserts items. The text of an item comes as a JSON string, so that the database keeps it as it is."""
         i = self._items
         values = {
             "namespace": batch.c.namespace,
@@ -95,7 +95,7 @@ class Changing:
     def pop(self) -> Statement:
         """Deletes the newest ``kept`` items of a log, and returns them.
 
-        Deletes none if the caller does not know the shape version of one of them.
+        Deletes no item if the caller does not know the shape version of one of them.
         """
         i, log = self._items, Parameters(LOG)
         gone = delete(i).where(_of_log(i, log), i.c.position > self._behind_newest(log))
@@ -132,7 +132,7 @@ class Changing:
         return self._counted(batch)
 
     def write(self, batch: FromClause) -> Statement:
-        """Enters a change of the items, and writes a state with it."""
+        """Does what count() does, and writes a state under its optimistic lock."""
         t = self._table
         values = {
             "state": batch.c.state,
@@ -157,7 +157,7 @@ class Changing:
         ).returning(*self._terms.key, self._terms.expires_at)
 
     def _newer(self, log: Rows, newer: Any) -> Select[Any]:
-        unknown = newer.c.item_version > _KNOWN  # never true if the caller names none
+        unknown = newer.c.item_version > _KNOWN  # null, and so not true, if the caller can read every version
         return (
             select(true())
             .select_from(newer)
@@ -170,7 +170,7 @@ class Changing:
         return rows.c.position, text, created_at, rows.c.item_version
 
     def _behind_newest(self, log: Rows) -> Element:
-        """Builds the position of the newest item of a log behind its newest ``kept`` ones; 0: there is none."""
+        """Builds the position of the newest item of a log that is not among its newest ``kept`` items; 0: none."""
         there: Any = self._items.alias("there")
         positions = select(there.c.position).where(_of_log(there, log)).order_by(there.c.position.desc())
         return func.coalesce(positions.limit(1).offset(_KEPT).scalar_subquery(), _NO_POSITION, type_=BigInteger())

@@ -72,7 +72,7 @@ class Columns:
         return cls(summary, (*summary, backend.text(t.c.state).label("state"), state_version(t)), duration)
 
     def stateless(self) -> Columns:
-        """Returns columns with an empty text in the place of the state, which then is not read."""
+        """Returns the columns with an empty text instead of the state, so that the database does not read the state."""
         document = [_NO_STATE if column.key == "state" else column for column in self.document]
         return replace(self, document=document)
 
@@ -82,7 +82,7 @@ class Columns:
 
 
 def of_items(rows: Any, name: str) -> _Element:
-    """Builds a column that counts the items of a session, or its default where the tables have no items yet."""
+    """Builds a column about the items of a session; its default if the tables are of the revision without items."""
     column = rows.c.get(name)
     return _WITHOUT_ITEMS[name].label(name) if column is None else column
 
@@ -95,8 +95,8 @@ def last_write(rows: Any) -> _Element:
 def state_version(rows: Any) -> _Element:
     """Builds the shape version of a row's state.
 
-    A program that knows only the first revision of the tables changes the state and raises the version, and leaves the
-    columns of the shape as they are. So they speak of the state only while the version is still the one beside them.
+    A program that knows only the first revision of the tables changes the state and raises the version, but leaves the
+    two columns of the shape alone. So ``state_version`` holds only while ``state_version_at`` equals the version.
     """
     first = literal_column("1", Integer())
     if rows.c.get("state_version") is None:

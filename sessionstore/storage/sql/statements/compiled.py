@@ -59,7 +59,7 @@ Conditions: TypeAlias = Callable[[Table], Sequence[ColumnElement[bool]]]
 
 _Complete: TypeAlias = Callable[[Update, FromClause, Columns], Statement]
 _Wanted: TypeAlias = Callable[[Rows, Rows, Columns], list[ColumnElement[bool]]]
-"""Builds the conditions, beside the key, on a row that is to be written: from the row, the batch and the columns."""
+"""Builds the conditions on a row that is to be written, apart from its key: from the row, the batch and the columns."""
 
 
 class Pair(NamedTuple):
@@ -79,10 +79,10 @@ class Statements:
 
     Args:
         table: The table of sessions.
-        items: The table of items; None: there is none, and so none of the statements that need it.
+        items: The table of items; None: there is no such table, and no statement that needs it.
         deletions: The table of deletion receipts; None: there is none.
         backend: The database.
-        previous: The statements for the tables of the previous revision; None: these are the ones.
+        previous: The statements for the tables of the previous revision; None: this object has them.
 
     Attributes:
         one_writer: Whether the database runs one writing statement at a time, whichever rows it writes.
@@ -131,11 +131,11 @@ class Statements:
         self.copy_items = self._prepare(forking.copy_items)
         self._previous = previous
         if items is not None:
-            self._add_those_of_items(reading, writing)
+            self._add_item_statements(reading, writing)
         if previous is not None:
             self._link(previous)
 
-    def _add_those_of_items(self, reading: Reading, writing: Writing) -> None:
+    def _add_item_statements(self, reading: Reading, writing: Writing) -> None:
         appending, changing = Appending(self._terms, writing), Changing(self._terms, writing)
         self._item_reading = ItemReading(self._terms, reading)
         self._windows: dict[tuple[Shape, bool], Pair] = {}
@@ -176,7 +176,7 @@ class Statements:
         self.find_owned = self._prepare(lambda: self._item_reading.find(owned=True))
 
     def _link(self, previous: Statements) -> None:
-        """Gives each statement that the previous revision has too its form for the tables of that revision."""
+        """Links each statement to its form for the tables of the previous revision, if it has one."""
         mine = vars(self)
         for name, statement in vars(previous).items():
             if isinstance(statement, Pair):
@@ -186,7 +186,7 @@ class Statements:
                 mine[name].link(statement)
 
     def get_window(self, shape: Shape, *, journal: bool) -> Pair:
-        """Reads sessions with the items of a window of this form."""
+        """Returns the statement that reads sessions with the items of a window of this form."""
         if (pair := self._windows.get((shape, journal))) is None:
             build = self._item_reading.get_with_journal if journal else self._item_reading.get
             pair = self._read(KEY_FIELDS, lambda batch, columns: build(batch, columns, shape))
@@ -212,7 +212,7 @@ class Statements:
         return self._made(lambda of: of._reading.stats(conditions(of._table)))  # noqa: SLF001
 
     def _made(self, build: Callable[[Statements], Statement]) -> Prepared:
-        """Makes a statement for one call, from the parts of these statements or of the previous ones."""
+        """Prepares a statement for one call, and links it to its form for the tables of the previous revision."""
         made, previous = self._prepare(lambda: build(self)), self._previous
         if previous is not None:
             made.link(previous._made(build))  # noqa: SLF001
@@ -265,7 +265,7 @@ class Statements:
             fields: The fields of the batch.
             build: Builds the UPDATE from the batch.
             wanted: Builds the conditions on a row that is to be locked.
-            completed: Builds the statement that the UPDATE is a part of, from the UPDATE and the batch.
+            completed: Builds the whole statement from the UPDATE and the batch.
         """
 
         def one(columns: Columns) -> Statement:

@@ -40,7 +40,7 @@ from .writing import noted
 _Row: TypeAlias = Mapping[str, Element]
 
 _OF_ITEMS: Final = ("last_position", "item_count", "appends")
-"""The columns that count the items of a session. A session that is set keeps them."""
+"""The columns about the items of a session. A session that is set keeps its items, and so these values."""
 _LOCKS: Final = table(
     "pg_locks",
     *(column(name) for name in ("database", "relation", "pid", "mode")),
@@ -72,11 +72,11 @@ class _Kind:
 class Creating:
     """Builds the statements that create and set sessions.
 
-    SQLite uses ON CONFLICT DO UPDATE: a writer has locked the whole file. In PostgreSQL that clause would wait for the
-    transaction that holds the row, and its time would be from before the wait. So the PostgreSQL statement updates
-    the existing rows that it can lock at once, and inserts the missing rows. The caller retries the remaining drafts.
-    An INSERT still waits for an uncommitted INSERT of the same key. So each returned row also has the time at the end
-    of the statement.
+    SQLite uses ON CONFLICT DO UPDATE, because a writer has locked the whole file. In PostgreSQL that clause would wait
+    for the transaction that holds the row, and then write a time from before the wait. So the PostgreSQL statement
+    updates the existing rows that it can lock at once, and inserts the missing rows. The caller retries the other
+    drafts. An INSERT still waits for an uncommitted INSERT of the same key. So each returned row also has the time at
+    the end of the statement.
     """
 
     def __init__(self, terms: Terms, reading: Reading) -> None:
@@ -85,13 +85,13 @@ class Creating:
         self._reading = reading
 
     def create(self, batch: FromClause) -> Statement:
-        """Creates sessions, with a short lock timeout: the key of one caller must not delay the others."""
+        """Creates sessions, with a short lock timeout: the key of one caller must not delay the other callers."""
         kind = _Kind(
             writes=lambda _: literal_column("''", Text()),
             columns=self._terms.range_checked.document,
             allowed=self.allowed,
             overwrites=lambda now: ~self._terms.live(now),
-            # A lost append that this row has settled must not land on the new session either.
+            # The row keeps `lost_appends`: a lost append whose id is there must not land on the new session either.
             changes=lambda new, *_: {name: value for name, value in new.items() if name != "lost_appends"},
         )
         if self._terms.backend.one_writer:
@@ -101,7 +101,7 @@ class Creating:
             self._terms.live(batch.c.now).label("live"),
         )
         found = here.select_from(self._table.join(batch, self._terms.matches(batch))).cte("found")
-        # Most batches meet no expired row. This subquery is evaluated once and then skips the search for one.
+        # Most batches meet no expired row. This subquery is evaluated once and then saves the search for expired rows.
         expired = select(func.bool_or(~found.c.live)).scalar_subquery()
         made = self._by_steps(batch, kind, found, expired, true().label("created"), short_lock_timeout=True)
         live: Any = select(*[column for column in found.c if column.key != "live"], false().label("created"))
@@ -110,8 +110,8 @@ class Creating:
     def under_way(self, deletions: Table) -> Statement:
         """Selects the transactions that are creating sessions.
 
-        A statement locks its tables before it takes its snapshot. Creations read the receipts, and no other statement
-        reads them and writes sessions.
+        A creation shows by two table locks: it writes sessions and reads receipts, and no other statement does both. A
+        statement takes its table locks before its snapshot. So no creation with a snapshot is missed.
         """
         lock, preparer = _LOCKS.c, self._terms.backend.driver.dialect.identifier_preparer
 
@@ -129,7 +129,7 @@ class Creating:
         return self._set(batch)
 
     def set_together(self, batch: FromClause) -> Statement:
-        """Sets for several callers, with a short lock timeout: the key of one caller must not delay the others."""
+        """Does what set() does, with a short lock timeout: the key of one caller must not delay the other callers."""
         return self._set(batch, short_lock_timeout=True)
 
     def renew(self, batch: FromClause) -> Statement:
@@ -137,7 +137,7 @@ class Creating:
         return self._set(batch, renew=True)
 
     def renew_together(self, batch: FromClause) -> Statement:
-        """Does what renew() does, for several callers."""
+        """Does what renew() does, with a short lock timeout."""
         return self._set(batch, renew=True, short_lock_timeout=True)
 
     def _set(self, batch: FromClause, *, renew: bool = False, short_lock_timeout: bool = False) -> Statement:
@@ -178,7 +178,7 @@ class Creating:
         return self._by_steps(batch, kind, t.alias("here"), true(), short_lock_timeout=short_lock_timeout)
 
     def _kept(self, new: _Row, live: ColumnElement[bool], count: Element) -> _Row:
-        """Builds the values of a session that is set in the columns that the previous revision lacks."""
+        """Builds the values for those columns of a set session that the previous revision lacks."""
         t = self._table
         if not self._terms.has_items:
             return {}
@@ -238,16 +238,19 @@ class Creating:
         )
 
     def allowed(self, batch: FromClause) -> ColumnElement[bool]:
-        """Builds the condition that the storage did not use up the version of a draft after its answer was lost."""
+        """Builds the condition that the version of a draft is not used up.
+
+        A version is used up when the answer of the creation was lost, so that the creation cannot land later.
+        """
         deletions = self._terms.deletions
         if deletions is None:
             return true()
         receipt = literal_column(f"'{CREATED}'", Text()).concat(cast(batch.c.version, Text))
-        # A scalar subquery: the planner makes no join of it, which could read the whole table.
+        # A scalar subquery, because the planner could turn EXISTS into a join that reads the whole table.
         return select(deletions.c.id).where(deletions.c.id == receipt).scalar_subquery().is_(None)
 
     def values(self, batch: FromClause, writes: Element) -> dict[str, Element]:
-        """Builds the values of a new row, with this journal of writes."""
+        """Builds the values of a new row from its draft and its journal of writes."""
         now = batch.c.now
         ttl = self._terms.backend.interval(batch.c.ttl)
         deadline = now + self._terms.backend.interval(batch.c.max_lifetime)

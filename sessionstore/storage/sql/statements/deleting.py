@@ -1,4 +1,4 @@
-"""The statements that delete sessions: by key, by scope, and expired ones; and those of deletion receipts."""
+"""The statements that delete sessions (by key, by scope, if expired), and those for deletion receipts."""
 
 from __future__ import annotations
 
@@ -44,9 +44,10 @@ USED_UP: Final = "~"
 """The suffix that marks a receipt as used up."""
 
 _SAMPLE: Final = 200
-"""The number of sessions whose items are counted, to know how many sessions a batch may delete."""
+"""The number of sessions whose items are counted, to estimate how many sessions a batch may delete."""
+
 CREATED: Final = "+"
-"""What precedes the version of a draft in the receipt that stands for its creation. No other receipt begins with it."""
+"""The prefix of a receipt for a creation. The version of the draft follows. No other receipt has this prefix."""
 
 SINCE: Final = bindparam("since", type_=Instant())
 
@@ -58,7 +59,7 @@ class Deleting:
         self._terms = terms
         self._table = terms.table
         grace = terms.backend.interval(bindparam("grace", type_=BigInteger()))
-        # This time may be from before a lock wait. A row that had expired then has still expired afterwards.
+        # This time may be from before a lock wait, which does no harm: a row that had expired then is expired now.
         self._old = terms.started - grace
         self._expired = terms.table.c.expires_at <= self._old
         self._since = terms.table.c.expires_at >= SINCE
@@ -123,8 +124,8 @@ class Deleting:
 
     def clear(self, conditions: Sequence[ColumnElement[bool]]) -> Statement:
         t = self._table
-        # In key order, as every batch locks, so no two can deadlock. The DELETE finds the rows by key and not by
-        # physical address: a write in between moves a row to another address.
+        # Every batch locks in key order, so no two batches can deadlock. The DELETE finds the rows by key and not by
+        # physical address, because a write in between moves a row to another address.
         free = self._first(and_(true(), *conditions), list(self._terms.key), *self._terms.key).cte("free")
         live = self._terms.was_live(self._terms.now_once).label("live")
         cleared = delete(t).where(self._terms.backend.among(t, free))
@@ -147,9 +148,9 @@ class Deleting:
         # Start after the previous batch: until a vacuum, the index still has entries for the rows it deleted.
         found = and_(self._since, self._expired)
         chosen = self._first(found, [t.c.expires_at], row_id.label("address"))
-        # The same condition again, checked on each locked row: the row may have changed after it was chosen. coalesce()
-        # keeps the planner from using the index for it. With stale statistics, the planner would otherwise read every
-        # expired row through the index in each batch.
+        # Each locked row is checked again, because it may have changed after it was chosen. coalesce() keeps the
+        # planner from using the index for this check. With stale statistics, each batch would otherwise read every
+        # expired row through the index.
         still = func.coalesce(self._expired, false(), type_=Boolean())
         purged = delete(t).where(backend.one_of(row_id, chosen), still)
         # The commit may be asynchronous: if a server crash undoes a batch, the next run deletes those rows again.
@@ -159,9 +160,9 @@ class Deleting:
         return select(func.count()).select_from(self._table).where(self._since, self._expired)
 
     def _first(self, wanted: ColumnElement[bool], order: Sequence[Element], *columns: Element) -> Select[Any]:
-        """Selects the first rows, so many that they and their items are at most LIMIT rows, but at least one.
+        """Selects the first sessions that together with their items are at most LIMIT rows, but at least one session.
 
-        PostgreSQL locks them, and skips rows that other transactions hold.
+        PostgreSQL locks the sessions, and skips those that other transactions hold.
         """
         t = self._table
         rows = select(
@@ -170,7 +171,7 @@ class Deleting:
         rows = rows.select_from(t).where(wanted).order_by(*order)
         within = rows.limit(LIMIT)
         if not self._terms.backend.one_writer:
-            # The number of sessions to lock. Otherwise each batch would lock LIMIT sessions, and delete few of them.
+            # Lock only about as many sessions as will be deleted. LIMIT sessions with many items would be far too many.
             number = _estimate(rows.limit(func.least(LIMIT, literal_column(str(_SAMPLE)))), len(order))
             within = rows.limit(number).with_for_update(skip_locked=True)
         counted = _counted(within, len(order), "chosen")
@@ -185,7 +186,7 @@ def _outcome(code: int) -> ColumnElement[Any]:
 
 
 def _counted(rows: Select[Any], order: int, name: str) -> Subquery:
-    """Builds ordered rows with their number and with the sum of the sessions and items up to each row."""
+    """Builds the ordered rows with their numbers, and for each row the sum of sessions and items up to that row."""
     c = rows.subquery(f"{name}_rows").c
     by = [c[f"by{at}"] for at in range(order)]
     so_far = func.sum(c.item_count + literal_column("1")).over(order_by=by, rows=(None, 0))

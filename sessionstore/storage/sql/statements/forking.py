@@ -52,7 +52,7 @@ _UNTIL: Final = bindparam("until", type_=BigInteger())
 _SOURCE: Final = (bindparam("source_namespace", type_=Text()), bindparam("source_session_id", type_=Text()))
 _EMPTY: Final = literal_column("''", Text())
 _KEPT: Final = (*KEY_FIELDS, "lost_appends")
-"""What stays in the row of an expired session that a copy replaces: lost appends must not land on the copy either."""
+"""The columns that stay when a copy replaces the row of an expired session. Lost appends must not land on the copy."""
 _COPIED: Final = ("log", "position", "item", "item_id", "write_id", "created_at", "item_version")
 
 
@@ -60,7 +60,7 @@ class Forking:
     """Builds the statements that fork sessions.
 
     PostgreSQL copies row and items in one statement, which sees both as of one moment. SQLite copies them in two
-    statements of one transaction, because its statements change one table.
+    statements of one transaction, because a statement of SQLite can change only one table.
     """
 
     def __init__(self, terms: Terms) -> None:
@@ -154,7 +154,7 @@ class Forking:
         return {
             "last_position": case((_until(s.c.last_position), s.c.last_position), else_=batch.c.until),
             "item_count": count,
-            # Differs from the journal of a session that is replaced, which tells the trigger that the counts are new.
+            # If the copy replaces an expired session, a changed journal tells the trigger not to reset the counts.
             "appends": batch.c.entry,
             "lost_appends": _EMPTY,
             "state_version": state_version(s),

@@ -34,11 +34,11 @@ _EMPTY: Final = literal_column("''", Text())
 
 
 class Founding:
-    """Builds the statement. PostgreSQL only, as the statement of a plain append.
+    """Builds the statement. PostgreSQL only, as in appending.py.
 
-    The statement changes the live rows, replaces the expired ones and inserts the missing ones, as far as it can lock
-    them at once. It reports which sessions it created, and which of these have lost a part of their life in a wait for
-    another INSERT of their key.
+    The statement changes live rows, replaces expired rows and inserts missing rows. It skips rows that other
+    transactions hold. Its column ``created`` says whether it created the session. Its column ``due`` says whether the
+    expiry has to be moved, because the new session waited too long for another INSERT of its key.
     """
 
     def __init__(self, terms: Terms, appending: Appending, creating: Creating) -> None:
@@ -49,7 +49,7 @@ class Founding:
 
     def counted(self, batch: FromClause, columns: Columns) -> Update:
         """Builds the part that changes the live rows."""
-        # A lost append must not land on a session that another caller created since.
+        # A lost append must not land on a session that another caller has created since then.
         return self._appending.counted(batch, columns).where(self._creating.allowed(batch))
 
     def appended(self, counted: Update, batch: FromClause, columns: Columns) -> Select[Any]:
@@ -73,7 +73,7 @@ class Founding:
         )
         wanted = (self._creating.allowed(batch), or_(batch.c.expected.is_(None), batch.c.expected == _NO_POSITION))
         free = self._terms.backend.locked(batch, t, ~self._terms.live(batch.c.now), *wanted, name="free")
-        # A lost append that an expired row has settled must not land on the new session either.
+        # The row keeps `lost_appends`: a lost append whose id is there must not land on the new session either.
         kept = (*KEY_FIELDS, "lost_appends")
         values = {name: value for name, value in self._values(free).items() if name not in kept}
         replaced = update(t).where(self._terms.matches(free)).values(values).returning(*returned).cte("replaced")
@@ -107,7 +107,7 @@ class Founding:
         return self._appending.inserting(head, [head.c[name] for name in (*summary, "created", "due")])
 
     def _values(self, batch: FromClause) -> Mapping[str, Element]:
-        """Builds the values of a new row, which has the items of its append."""
+        """Builds the values of a new row, which counts the items of its append."""
         digest: Any = batch.c.digest
         return {
             **self._creating.values(batch, _EMPTY),

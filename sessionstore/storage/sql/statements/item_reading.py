@@ -28,8 +28,8 @@ from ...lifetime import FIRST_TIME
 from ..drivers.prepared import Statement
 from ..tables import instant_of_micros
 from .columns import Columns
+from .fields import LAST_POSITION, Fields
 from .reading import Reading
-from .rows import LAST_POSITION, Fields
 from .terms import Element, Terms, same_key
 
 _SEPARATOR: Final = "\x1e"
@@ -50,7 +50,7 @@ _new = tuple.__new__
 
 
 class Shape(NamedTuple):
-    """The form of a window: each form has a statement of its own. The fields are as in Window, without the values."""
+    """The form of a window: which conditions it has, without their values. Each form has a statement of its own."""
 
     newest: bool
     after: bool
@@ -86,7 +86,7 @@ def _split(joined: str | None) -> tuple[StoredItem, ...]:
             created_at, _, shape = made.partition("/")
             last, instant, version = made, instant_of_micros(int(created_at)), int(shape or 1)
         items.append(_new(StoredItem, (int(position), text, instant, version)))
-    # Databases do not promise the order in which they join texts. Positions are unique, so texts are not compared.
+    # Databases may join the texts in any order. The sort never compares texts, because positions are unique.
     items.sort()
     return tuple(items)
 
@@ -120,7 +120,7 @@ class ItemReading:
         return self._reading.get_with_journal(batch, _read(columns, shape)).add_columns(self._joined(shape))
 
     def logs(self, batch: FromClause) -> Statement:
-        """Names the logs that have items: a row for each log of each live session, and one whose log is null.
+        """Selects the logs that have items: a row for each log of each live session, and one row with a null log.
 
         Each step looks up the next name in the primary key, so the cost does not depend on the number of items.
         """
@@ -136,7 +136,7 @@ class ItemReading:
         return found.where(self._terms.live(self._terms.now_once))
 
     def find(self, *, owned: bool) -> Statement:
-        """Finds items by their ids. Of several sessions that have an item of an id, the one created first is found."""
+        """Selects items by their ids. If several sessions have an item of one id, the first created one is taken."""
         t, i, backend = self._terms.table, self._terms.items, self._terms.backend
         columns = self._terms.range_checked.summary
         rank = func.row_number().over(partition_by=i.c.item_id, order_by=(t.c.created_at, *self._terms.key))
@@ -171,8 +171,8 @@ class ItemReading:
         limit, after, before = (bindparam(name, type_=BigInteger()) for name in ("limit", "after", "before"))
         session_id: Element = i.c.session_id
         if shape.ids:
-            # An expression, so that the planner takes the index of ids. With old statistics, it would take a long
-            # session for a short one, and read all items of the session.
+            # The expression keeps the planner from the primary key, so it uses the index of ids. With old statistics,
+            # the planner would take a long session for a short one, and read all items of the session.
             session_id = session_id.concat(literal_column("''", Text()))
         rows = select(i.c.position, i.c.created_at, i.c.item, i.c.item_version).where(
             i.c.namespace == t.c.namespace, session_id == t.c.session_id, i.c.log == bindparam("log", type_=Text())

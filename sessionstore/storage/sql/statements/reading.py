@@ -39,7 +39,7 @@ class Reading:
         self._table = terms.table
 
     def get(self, batch: FromClause, columns: Columns) -> Select[Any]:
-        # `due` says that this access has to move the expiry. Moving it takes a second statement.
+        # `due` tells the caller to move the expiry, which takes a second statement.
         now = batch.c.now
         found = select(*columns.document, now.label("now"), self._due(columns, now), false().label("created"))
         return found.select_from(self._found(batch)).where(self._terms.live(now))
@@ -66,11 +66,11 @@ class Reading:
         *,
         skip_locked: bool = False,
     ) -> Statement:
-        """Builds the statement that locks rows: selects the columns to read, the time, and the journal."""
+        """Builds the statement that locks rows, and selects the columns to read, the time and the journal."""
         t = self._table
         columns = (*read, *journal, t.c.expires_at.label("ends"))
-        # Every batch locks in key order, so no two can deadlock. The outer SELECT decides whether a row is live: it
-        # sees the locked row and a clock that is read after the lock wait.
+        # Every batch locks in key order, so no two batches can deadlock. The outer SELECT decides whether a row is
+        # live: it sees the locked row, and reads the clock after the lock wait.
         rows = select(*columns).select_from(self._found(batch)).order_by(*self._terms.key)
         locked = rows.with_for_update(of=t, key_share=True, skip_locked=skip_locked).cte("locked")
         now, ends = self._terms.now, locked.c.ends
@@ -79,7 +79,7 @@ class Reading:
         return select(*seen, now.label("now"), *accessed, *noted).where(or_(ends.is_(None), ends > now))
 
     def exists(self, batch: FromClause) -> Statement:
-        # A touch reads `due` when it moved nothing: another transaction may hold the row.
+        # A touch that could not move an expiry reads `due`, to learn whether another transaction holds the row.
         now = batch.c.now
         found = select(*self._terms.key, self._due(self._terms.range_checked, now)).select_from(self._found(batch))
         return found.where(self._terms.live(now))
@@ -103,7 +103,7 @@ class Reading:
         states: bool,
     ) -> Statement:
         columns = self._terms.range_checked
-        # Range-checked, because a cursor holds the time as it was read.
+        # Range-checked like the time in the cursor of the previous page, with which it is compared.
         updated_at = self._terms.backend.readable(self._table.c.updated_at)
         key = tuple_(*self._terms.key)
         order: list[ColumnElement[Any]] = list(self._terms.key)

@@ -23,7 +23,7 @@ REWRITE: Final[Fields] = {
     "item": Text(),
     "item_version": Integer(),
 }
-"""The fields of an item that is rewritten: its place, the text and version that were read, and the new ones."""
+"""The fields of a rewritten item: its place; the text and the version that were read; the new text and version."""
 
 _NAMESPACE: Final = bindparam("namespace", type_=Text())
 _VERSION: Final = bindparam("version", type_=Integer())
@@ -33,7 +33,7 @@ _AFTER_POSITION: Final = bindparam("after_position", type_=BigInteger())
 
 
 class Reshaping:
-    """Builds the statements that find and rewrite what was written under another shape version."""
+    """Builds the statements that find and rewrite states and items of other shape versions."""
 
     def __init__(self, terms: Terms, writing: Writing) -> None:
         self._terms = terms
@@ -42,7 +42,7 @@ class Reshaping:
         self._writing = writing
 
     def outdated(self) -> Statement:
-        """Selects live sessions whose states are of another version."""
+        """Selects live sessions whose states are of another shape version."""
         t = self._table
         found = select(*self._terms.range_checked.document).where(
             t.c.namespace == _NAMESPACE,
@@ -68,7 +68,7 @@ class Reshaping:
         ).returning(*self._terms.key)
 
     def outdated_items(self) -> Statement:
-        """Selects items of live sessions that are of another version."""
+        """Selects the items of live sessions that are of another shape version."""
         t, i = self._table, self._items
         here: Select[Any] = select(true()).select_from(t).where(same_key(t, i), self._terms.live(self._terms.now_once))
         text = self._terms.backend.text(i.c.item).label("item")
@@ -82,9 +82,9 @@ class Reshaping:
         return found.order_by(i.c.session_id, i.c.log, i.c.position).limit(LIMIT)
 
     def rewrite_items(self, batch: FromClause) -> Statement:
-        """Replaces the texts of items that are as they were read."""
+        """Replaces the texts of items, unless an item has changed since it was read."""
         i, backend = self._items, self._terms.backend
-        # The text too: code of the older version may have replaced the item since.
+        # The version alone is not enough: code of the older shape may have replaced the text under the same version.
         as_read = (i.c.item_version == batch.c.found, backend.text(i.c.item) == batch.c.was)
         here = (same_key(i, batch), i.c.log == batch.c.log, i.c.position == batch.c.position)
         rewritten = update(i).where(*here, *as_read)

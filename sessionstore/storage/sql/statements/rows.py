@@ -1,28 +1,15 @@
-"""The conversion between records and rows: the fields that statements take, the columns that they return."""
+"""The rows that statements return: the indexes of their columns, and the records that are read from them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple
 
-import orjson
-
-from ....ids import LAST_VERSION, Version
-from ... import Append, Document, Draft, Fork, Key, NewItem, StoredItem, Summary, Write
-from ...journal import KEY_CHARS, Journal, append_entry, entry, new_write_id
+from ... import Document, Key, StoredItem, Summary, Write
+from ...journal import Journal
 from ..drivers.driver import Row
 from ..structure import not_whole
-from ..tables import micros
-
-Fields: TypeAlias = dict[str, Any]
-"""The values of one row by parameter name, with documents as JSON text."""
-
-_NO_VERSION: Final = -1
-"""A version that no session has. Replaces versions that are out of the database's range."""
-
-LAST_POSITION: Final = (1 << 63) - 1
-"""The largest position that the database can hold."""
 
 _VERSION: Final = 2
 _LAST_ACCESSED_AT: Final = 5
@@ -59,7 +46,7 @@ class Locked(NamedTuple):
         now: The time at which the row was locked.
         keys: The idempotency keys of the row.
         appends: The journal of changes of the items.
-        lost_appends: The ids of changes that must not land.
+        lost_appends: The ids of changes of the items whose answers were lost, and which must not land any more.
     """
 
     summary: Summary
@@ -71,156 +58,6 @@ class Locked(NamedTuple):
 
 # Skips the Python-level __new__ of named tuples: each session needs several of them.
 _new = tuple.__new__
-
-
-def key_fields(key: Key) -> Fields:
-    """Returns the fields that find one row."""
-    return {"namespace": key[0], "session_id": key[1]}
-
-
-def unique(keys: Iterable[Key]) -> Iterable[Fields]:
-    """Returns the fields that find these rows, each key once."""
-    return map(key_fields, dict.fromkeys(keys))
-
-
-def write_fields(write: Write) -> Fields:
-    """Returns the fields of the statement `update`."""
-    namespace, session_id = write.read.key
-    return {
-        "namespace": namespace,
-        "session_id": session_id,
-        "state": write.state,
-        "version": write.read.version,
-        "last_write": write.read.last_write,
-        "count": write.count,
-        "write": entry(write.id, write.count),
-        "keys": write.keys,
-        "keys_read": write.keys_read,
-        "state_version": write.state_version,
-    }
-
-
-def draft_fields(draft: Draft) -> Fields:
-    """Returns the fields of the statement `create`."""
-    return key_fields(draft.key) | {
-        "state": draft.state,
-        "version": draft.version,
-        "ttl": micros(draft.ttl),
-        "max_lifetime": micros(draft.max_lifetime),
-        "origin": draft.origin,
-        "owner_id": draft.owner_id,
-        "state_version": draft.state_version,
-    }
-
-
-def deletion_fields(key: Key, receipt: str, owner_id: str | None, version: int | None) -> Fields:
-    """Returns the fields of the statement `delete`."""
-    if version is not None and not 0 < version <= LAST_VERSION:
-        version = _NO_VERSION
-    write = version.write if isinstance(version, Version) else None
-    return key_fields(key) | {"receipt": receipt, "owner_id": owner_id, "version": version, "last_write": write}
-
-
-def set_fields(draft: Draft, write_id: str, count: int) -> Fields:
-    """Returns the fields of the statements `set` and `renew`, which set a session for so many callers at once."""
-    return draft_fields(draft) | {"write": entry(write_id, count), "count": count}
-
-
-def append_fields(append: Append) -> Fields:
-    """Returns the fields of the statement `append`."""
-    return (
-        key_fields(append.key)
-        | _item_fields(append.id, append.items)
-        | {
-            "owner_id": append.owner_id,
-            "expected": append.expected_position,
-            "digest": append.digest,
-            "key_chars": append.keys * KEY_CHARS,
-        }
-    )
-
-
-def finding_fields(append: Append) -> Fields:
-    """Returns the fields of the statement `append_to_found`."""
-    assert append.create is not None
-    return append_fields(append) | {"version": append.create.version}
-
-
-def founding_fields(append: Append) -> Fields:
-    """Returns the fields of the statement `append_or_create`."""
-    assert append.create is not None
-    return draft_fields(append.create) | append_fields(append)
-
-
-def update_fields(write: Write) -> Fields:
-    """Returns the fields of the statement `update_with_items`."""
-    return write_fields(write) | _item_fields(write.id, write.items)
-
-
-def _item_fields(write_id: str, items: Sequence[NewItem]) -> Fields:
-    # A write without items leaves the journal of appends alone.
-    return {
-        "append_id": write_id,
-        "append_entry": append_entry(write_id, len(items)) if items else "",
-        "appended": len(items),
-        "items": elements_of(items),
-    }
-
-
-def item_fields(key: Key, item: NewItem, position: int, write_id: str | None) -> Fields:
-    """Returns the fields of the statement `add_items`."""
-    return key_fields(key) | {
-        "log": item.log,
-        "position": position,
-        "item": item.text,
-        "item_id": item.id,
-        "write": write_id,
-        "item_version": item.version,
-    }
-
-
-def elements_of(items: Iterable[NewItem]) -> str:
-    """Encodes items as a JSON array. The text of an item becomes a JSON string, so that the database keeps it."""
-    elements: list[dict[str, Any]] = []
-    for n, item in enumerate(items, 1):
-        element: dict[str, Any] = {"n": n, "i": item.text}
-        if item.id is not None:
-            element["d"] = item.id
-        if item.log:
-            element["l"] = item.log
-        if item.version != 1:
-            element["v"] = item.version
-        elements.append(element)
-    return orjson.dumps(elements).decode()
-
-
-def fork_fields(fork: Fork, version: int) -> Fields:
-    """Returns the fields of the statement `fork`, with the first version of the copy."""
-    source, until = fork.source, fork.until
-    return key_fields(fork.key) | {
-        "source_namespace": source.namespace,
-        "source_session_id": source.session_id,
-        "until": None if until is None else max(0, min(until, LAST_POSITION)),
-        "owner_id": fork.owner_id,
-        "version": version,
-        "entry": append_entry(new_write_id(), 0),
-    }
-
-
-def packed(batch: Iterable[Fields]) -> str:
-    """Encodes the fields of several rows as one JSON parameter. Documents are embedded as JSON, not as strings."""
-    return orjson.dumps([_embedded(fields) for fields in batch]).decode()
-
-
-def of_first_shape(params: Mapping[str, Any]) -> bool:
-    """Whether all states that the parameters of a statement carry have the shape version 1."""
-    batch = orjson.loads(params["batch"]) if "batch" in params else (params,)
-    return all(fields.get("state_version", 1) == 1 for fields in batch)
-
-
-def _embedded(fields: Fields) -> Fields:
-    documents = {name: fields[name] for name in ("state", "origin", "items") if fields.get(name) is not None}
-    return fields | {name: orjson.Fragment(document) for name, document in documents.items()}
 
 
 def key_of(row: Row) -> Key:
@@ -285,7 +122,10 @@ def accessed(row: Row) -> Document:
 
 
 def expired_early(row: Row, *, now: int = NOW) -> bool:
-    """Whether a new session with a TTL had expired by the time in column `now`. Without one it may be short-lived."""
+    """Returns whether a new session used up its TTL while its statement waited: it had expired by the column `now`.
+
+    False for a session without a TTL, because the caller may have asked for so short a maximum lifetime.
+    """
     expires_at = row[_EXPIRES_AT]
     return row[_TTL] is not None and expires_at is not None and bool(expires_at <= row[now])
 

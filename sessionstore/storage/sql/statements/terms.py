@@ -39,7 +39,7 @@ class Terms:
         key: The columns of the primary key.
         plain: The columns of the fast path, without range checks: for rows that this library wrote.
         range_checked: The columns with range checks: for timestamps and durations that a driver cannot represent.
-        now: The clock, read at each evaluation. Each reading is later than the lock waits before it.
+        now: The clock, read at each evaluation, and so after any lock wait that came before.
         now_once: The clock, read once per statement. For statements without a batch.
         started: The time at which the statement arrived, which may be before a lock wait. Indexes serve conditions
             on it.
@@ -60,16 +60,16 @@ class Terms:
         self.now = backend.now(given)
         self.now_once = backend.now_once(self.now)
         self.started = backend.started(given)
-        # An UPDATE sets every other timestamp that it returns. The expiry may stay as an operator set it, and a driver
-        # error after the write would hide that the write landed.
+        # An UPDATE may keep an expiry that an operator set out of range. The driver would then fail after the write,
+        # and the caller would not learn that the write landed. The UPDATE sets all other timestamps that it returns.
         self.expires_at = backend.readable(table.c.expires_at).label("expires_at")
         self.journal = (table.c.writes, table.c["keys"], of_items(table, "appends"))
 
     @property
     def items(self) -> Table:
-        """The table of items, for statements that need one."""
+        """The table of items."""
         if self._items is None:
-            raise LookupError("these tables have no items")
+            raise LookupError("the previous revision has no table of items; check has_items before")
         return self._items
 
     def live(self, now: Element, rows: Rows | None = None) -> ColumnElement[bool]:
@@ -78,7 +78,7 @@ class Terms:
         return or_(expires_at.is_(None), expires_at > now)
 
     def was_live(self, now: Element) -> ColumnElement[bool]:
-        """Builds the same condition for the RETURNING clause of a DELETE."""
+        """Builds the condition of live() for the RETURNING clause of a DELETE."""
         # Not `expires_at IS NULL`: in RETURNING of a DELETE, SQLite 3.40 evaluates NULL IS NULL as false.
         return func.coalesce(self.table.c.expires_at > now, true(), type_=Boolean())
 

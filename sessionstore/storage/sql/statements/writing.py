@@ -61,7 +61,7 @@ class Writing:
     def to_move(self, rows: Rows, batch: Rows, columns: Columns) -> list[ColumnElement[bool]]:
         """Builds the condition that a row is live and that an access has to move its expiry.
 
-        Other rows must not be locked, because a row lock writes to the page.
+        Other rows are not locked, because a row lock writes to the page of the row.
         """
         now = batch.c.get("now", self._terms.now)
         return [self._terms.live(now, rows), columns.sliding(rows, now).due]
@@ -75,7 +75,7 @@ class Writing:
 
 
 def shaped(batch: Rows, rows: Rows) -> dict[str, Element]:
-    """Builds the values that say which shape the state of a write has, where the tables have columns for them."""
+    """Builds the values of the two columns of the shape; empty if the tables lack these columns."""
     if rows.c.get("state_version") is None:
         return {}
     return {"state_version": batch.c.state_version, "state_version_at": rows.c.version + batch.c["count"]}
