@@ -1,8 +1,9 @@
 """Runs the migrations: under a lock, in the target's schema, with a version table of their own.
 
-Two callers run this file: `alembic`, through alembic.ini, with the settings of the environment; and
-`sessionstore.migrate`, which puts its target and its connection into `config.attributes`. A connection may be one of a
-host, with a transaction on it, of which the migrations become a part. A script may become a part of another one too.
+Two callers run this file. `alembic` runs it through alembic.ini, with the settings of the environment.
+`sessionstore.migrate` runs it with its target and its connection in `config.attributes`. The connection may belong to a
+host and have an open transaction: the migrations then become part of that transaction. A migration that is written as a
+SQL script may become part of a host's script in the same way.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ if config.config_file_name is not None and config.attributes.get("target") is No
     logging.config.fileConfig(config.config_file_name, disable_existing_loggers=False)
 
 target: Target = config.attributes.get("target") or Target.from_environment()
-# Statements before the revisions of a script.
+# The statements with which a SQL script begins; None: those of the target.
 preparing: list[str] | None = config.attributes.get("preparing")
 
 
@@ -34,13 +35,13 @@ def run(connection: Connection | None) -> None:
         include_schemas=target.schema is not None,
         include_name=target.includes,
         compare_type=True,
-        # SQLite has transactional DDL too. Alembic's default is False, because old drivers committed before each DDL.
-        # False leaves out BEGIN and COMMIT of a script.
+        # Alembic's default for SQLite is False, because old drivers committed before each DDL. Ours runs DDL in a
+        # transaction. A script that becomes part of another one has False, so that it has no BEGIN and COMMIT.
         transactional_ddl=not config.attributes.get("part", False),
-        # SQLite's lock ends with a transaction. Between two of them another process would migrate too. A script is one
-        # transaction, because it looks at the revision in the beginning.
+        # In SQLite one transaction runs all revisions, because its lock ends with it: between two transactions, another
+        # process could migrate too. A script is one transaction, because it checks the revision only at its beginning.
         transaction_per_migration=target.schema is not None and preparing is None,
-        # Read by the revisions: the schema of their tables.
+        # The revisions read the schema of their tables from here.
         schema=target.schema,
     )
     with context.begin_transaction():

@@ -5,9 +5,9 @@ one document is a batch of one. Results come in the order of the arguments.
 
 These rules hold for every method of every provider:
 
-- A session is *live* until its ``expires_at``. Absent, deleted and expired sessions, and those that never existed, get
-  the same answer: ``None`` or ``False``, never an error. The row of an expired session counts as absent.
-- The clock is the storage's own (for a database, the database server's), unless the provider was given ``clock``.
+- A session is *live* until its ``expires_at``. For a session that is deleted or expired, or that never existed, a
+  method answers ``None`` or ``False``, never with an error. The row of an expired session counts as absent.
+- The clock is the storage's own, for a database that of its server, unless the provider was given ``clock``.
 - Each document is read and written as a whole and atomically. A batch is not a transaction: each document of the batch
   succeeds or fails by itself.
 - An *access* slides the expiry: afterwards the session lives at least its TTL and at most 1.1 times its TTL, and never
@@ -15,13 +15,13 @@ These rules hold for every method of every provider:
 - A fault of the storage raises StorageError. A schema that does not fit raises SchemaError. When a method raises, each
   document of the batch may or may not have been written, but none was written in part.
 - A session has *items* beside its state: JSON texts that are kept character by character, in one or several logs.
-  The positions of all logs are counted together. They start at 1, grow, and never come back, also after a removal.
-  Items end with their session: a later session of the same key starts at position 1 and has none of them. A change of
-  items is an access and sets ``updated_at``, and leaves the version alone.
-- A change of items lands at most once, also if its answer was lost: the provider finds out whether it landed, and sends
-  it again if it did not. If that cannot be told, it raises UpdateOutcomeUnknownError.
-- Any other exception is a fault of the provider. A lone caller gets the exception as it was raised: the service chose
-  the provider, so its exceptions are the service's own. Several callers of one write get an UpdateOutcomeUnknownError.
+  Positions are counted for all logs of a session together. They start at 1 and grow, and the position of a removed item
+  is never used again. Items are deleted with their session: a later session of the same key has no items, and starts at
+  position 1. A change of items is an access and sets ``updated_at``. It does not change the version.
+- A change of items lands at most once, also if its answer was lost: the provider finds out whether the change landed,
+  and sends it again if it did not. If the provider cannot find out, it raises UpdateOutcomeUnknownError.
+- Any other exception is a fault of the provider. A caller whose write went alone gets the exception as it was raised,
+  because the service chose the provider. Callers that shared one write get an UpdateOutcomeUnknownError.
 - All times are aware datetimes in UTC. Durations are exact to the microsecond.
 
 The provider checks neither ids nor states: the manager has checked them.
@@ -104,7 +104,7 @@ class StorageProvider(Documents, Logs, Upkeep, Protocol):
     this class and implement the methods whose bodies are ``...``. The methods on single keys are inherited.
 
     Attributes:
-        batching: How concurrent updates are batched, see updates/loop.py; None: each update goes by itself.
+        batching: How concurrent updates are batched, see updates/loop.py; None: each update is sent by itself.
     """
 
     batching: Batching | None = Batching()
@@ -116,19 +116,19 @@ class StorageProvider(Documents, Logs, Upkeep, Protocol):
         )
 
     async def check(self, *, use: Use = "service") -> None:
-        """Finds out whether the storage can be used as it is now: for the start of a service and its readiness probe.
+        """Checks whether the storage can be used now. For the start of a service and for its readiness probe.
 
         Connects, compares the tables with those that this version needs, and looks whether the role has the privileges
-        for its use. Changes nothing. A provider that does not override this is asked for a session that nobody has.
+        for its use. Changes nothing. The default, for providers without such checks, reads a session that nobody has.
 
         Args:
-            use: What the storage is used for here. The reaper and those who only read need fewer privileges.
+            use: What the storage is used for here. The reaper and read-only clients need fewer privileges.
 
         Raises:
             StorageUnavailableError: The storage could not be reached, or takes no writes.
             StorageError: The role lacks a privilege; the message names it and the GRANT to run.
             SchemaError: The tables are missing, too old or too new, or another program changed them.
-            ConfigurationError: There is no such use.
+            ConfigurationError: ``use`` is not one of the values of `Use`.
         """
         check_use(use)
         await self.exists(Key("sessionstore", "check"))

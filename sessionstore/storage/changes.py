@@ -14,7 +14,7 @@ from .records import Draft, Key, Summary
 
 @dataclass(slots=True)
 class Append:
-    """Items to append to a session, all or none, next to each other.
+    """Items to append to a session, at consecutive positions. Either all of them are appended, or none.
 
     It is not frozen, because making a frozen one takes three times as long. No code changes it.
 
@@ -22,14 +22,14 @@ class Append:
         key: The session.
         items: The items, in order. Two items of one append never have the same id.
         id: The id of the append in the journal. The append lands at most once, however often it is sent.
-        owner_id: Only a session of this owner; None: of any.
-        expected_position: Only if the last position of the session is this; None: whatever it is.
-        digest: The digest of an idempotency key, see journal.py. The append does not land if the row keeps the digest;
-            otherwise the row keeps it from now on. None: there is no key.
+        owner_id: Append only to a session of this owner; None: of any owner.
+        expected_position: Append only if the last position of the session is this one; None: whichever it is.
+        digest: The digest of an idempotency key, see journal.py. If the row has the digest already, the append does not
+            land. Otherwise the append adds the digest to the row. None: there is no key.
         keys: How many idempotency keys the row keeps.
         keep: How many items each log in ``items`` keeps; None: all.
-        create: The session to create, with the items, if there is no live one; its owner is ``owner_id``, and it has no
-            items of its own. None: none is created.
+        create: The session to create if there is no live one. Its owner is ``owner_id``, and the draft has no items of
+            its own. None: no session is created.
     """
 
     key: Key
@@ -67,7 +67,7 @@ class Append:
 
 
 class SeenItems(NamedTuple):
-    """What a caller saw of the items of a session. It differs from what is there once items were added or removed.
+    """What a caller saw of the items of a session, to notice whether items were added or removed since.
 
     Attributes:
         version: A version of the session, which tells it from a later session of the same key.
@@ -87,7 +87,7 @@ class SeenItems(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """A removal or replacement of items of one log. Asks for one of the first four kinds of change.
+    """A removal or replacement of items of one log. One of ``newest``, ``after``, ``keep`` and ``put`` is given.
 
     Attributes:
         key: The session.
@@ -95,14 +95,15 @@ class Edit:
         newest: Remove this many of the newest items, and return them. If one of them is of a later shape version than
             ``known``, nothing is removed.
         after: Remove all items behind this position, and append ``items``.
-        keep: Remove all items except this many of the newest; with ``after``, once ``items`` are appended.
+        keep: Remove all items except this many of the newest. May be given with ``after`` too, and then counts
+            ``items``.
         put: Replace the text of the item at this position.
         items: The items to append, with ``after``. Their ids may be those of removed items.
         id: The id of the edit in the journal.
-        owner_id: Only a session of this owner; None: of any.
-        expected_position: Only if the last position of the session is this; None: whatever it is.
-        seen: Only if no item was added or removed since the caller saw the items; None: whatever happened.
-        known: The latest shape version of items that the caller can read; None: any. For ``newest``.
+        owner_id: Edit only a session of this owner; None: of any owner.
+        expected_position: Edit only if the last position of the session is this one; None: whichever it is.
+        seen: Edit only if no item was added or removed since the caller saw the items; None: in any case.
+        known: With ``newest``: the latest shape version that the caller can read; None: any version.
         put_version: The shape version of the text of ``put``.
     """
 
@@ -135,7 +136,8 @@ class Edited(NamedTuple):
         done: Whether the edit was done. False: the session does not suit the edit, or ``newest`` found an item that the
             caller cannot read. Nothing was changed.
         changed: How many items were removed, or replaced by ``put``.
-        removed: The items that ``newest`` removed, oldest first; if it was not done, an item of a later version.
+        removed: The items that ``newest`` removed, oldest first. If ``newest`` found an item that the caller cannot
+            read, this item.
     """
 
     summary: Summary

@@ -28,7 +28,7 @@ class Harvest:
         self._ids: set[str] = set()
 
     def fits(self, items: Sequence[NewItem]) -> bool:
-        """Whether the items of one more call may go with the others. Those of a single call always may."""
+        """Returns whether the items of one more call fit into this write. The items of the first call always fit."""
         if not (items and self.items):
             return True
         if len(self.items) + len(items) > MOST_ITEMS:
@@ -55,7 +55,7 @@ class Harvest:
         return range(first, first + len(items))
 
     def _add_new(self, items: Sequence[NewItem]) -> Sequence[int | None]:
-        """Adds the items except those whose ids earlier items have."""
+        """Adds the items, and passes over each item whose id an earlier item has."""
         slots: list[int | None] = []
         for item in items:
             if item.id is not None:

@@ -17,8 +17,8 @@ class NewItem(NamedTuple):
         text: The item, as JSON text. Storages keep the text as it is, character by character.
         id: The caller's own id of the item; None: it has none. An item whose id the session has already is passed over.
         log: The name of the log within the session.
-        version: The shape version of the item, which its row keeps beside it.
-        only_new: Whether the write is refused, and not only the item passed over, if the session has the id already.
+        version: The shape version of the item.
+        only_new: If the session has the id already, refuse the whole write instead of passing over the item.
     """
 
     text: str
@@ -29,15 +29,15 @@ class NewItem(NamedTuple):
 
 
 def check_new(session_id: SessionId, items: Iterable[NewItem], positions: Iterable[int | None]) -> None:
-    """Checks that no item is passed over that has to be new.
+    """Checks that no item with ``only_new`` is passed over.
 
     Args:
         session_id: The session.
         items: The items.
-        positions: The position of each; None: it is passed over.
+        positions: The position of each item; None: the item is passed over, because the session has its id.
 
     Raises:
-        SessionConflictError: An item is. Nothing must be written.
+        SessionConflictError: An item with ``only_new`` is passed over. The caller must write nothing.
     """
     there = sum([item.only_new and position is None for item, position in zip(items, positions, strict=True)])
     if there:

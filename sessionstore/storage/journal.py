@@ -1,4 +1,4 @@
-"""The write journal of a row: its last writes and idempotency keys, and the fate of a write whose answer was lost."""
+"""The write journal of a row: its last writes and idempotency keys. It shows whether an unanswered write landed."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ APPENDS: Final = 16
 
 COUNT_CHARS: Final = 5
 MOST_ITEMS: Final = 16**COUNT_CHARS - 1
-"""The largest number of items that one append adds: what an entry of the journal can count."""
+"""The largest number of items that one append adds. An entry of the journal has no room for a larger number."""
 
 APPEND_CHARS: Final = 1 + ID_CHARS + COUNT_CHARS
 """The length of an entry: a mark, the id, and the number of positions that the change took, in hexadecimal."""
@@ -52,7 +52,7 @@ APPEND_CHARS: Final = 1 + ID_CHARS + COUNT_CHARS
 APPENDS_CHARS: Final = APPENDS * APPEND_CHARS
 
 MARK: Final = "."
-"""The first character of each entry. No id has it, so a search for a mark and an id never matches between entries."""
+"""The first character of each entry. No id contains it, so a search for it and an id matches whole entries only."""
 
 
 class Fate(Enum):
@@ -60,7 +60,7 @@ class Fate(Enum):
 
     LANDED = auto()
     NOT_LANDED = auto()
-    """The write has not landed. Once another write has landed, it never will: its optimistic lock fails."""
+    """The write has not landed. After another write has landed, it cannot land: its optimistic lock fails."""
     UNTOLD = auto()
     """The journal cannot tell: too many writes came later."""
 
@@ -75,7 +75,7 @@ def new_write_id() -> str:
         return new_write_id()
 
 
-# One call of os.urandom() per id would take longer than the rest of the work with the id.
+# The random bytes of many ids are read at once: a call of os.urandom() takes longer than all else that an id needs.
 _IDS_AT_ONCE: Final = 64
 _IDS: Final[list[str]] = []
 # Otherwise a forked child would use the same ids as its parent.
@@ -158,8 +158,8 @@ def appended_at(appends: str, write_id: str, last_position: int) -> tuple[int, i
         last_position: The last position that the row has now.
 
     Returns:
-        None: the journal does not have the change: it did not land, or too many others came later. If the change
-        took no position, the first one is behind the last one.
+        The two positions. If the change took no position, the first is greater than the last by one. None: the journal
+        has no entry of the change, because the change did not land, or because too many changes came later.
     """
     for at in range(0, len(appends), APPEND_CHARS):
         count = int(appends[at + 1 + ID_CHARS : at + APPEND_CHARS], 16)

@@ -14,12 +14,15 @@ SLACK = 10
 
 FIRST_TIME: Final = datetime(1, 1, 3, tzinfo=UTC)
 LAST_TIME: Final = datetime(9999, 12, 29, tzinfo=UTC)
-"""The range of the times of a session. Databases store more times than Python has, and drivers lose some hours at both
-ends of Python's range to the time zone."""
+"""The range of the times of a session. Databases store times outside of Python's range. At the two ends of Python's
+range, a driver may fail to convert a time to another time zone."""
+
 LONGEST: Final = timedelta(days=2_000_000)
-"""The longest TTL that is computed with, in both directions."""
+"""A longer TTL, positive or negative, is cut to this before it is added to a time."""
+
 LONGEST_GRACE: Final = timedelta(days=1_500_000)
-"""The longest grace that is computed with. Before FIRST_TIME, PostgreSQL has 4,713 years."""
+"""A longer grace is cut to this before it is subtracted from a time. PostgreSQL's times begin 4,713 years before
+FIRST_TIME, so the result is in its range."""
 
 
 def readable(time: datetime) -> datetime:
@@ -30,7 +33,7 @@ def readable(time: datetime) -> datetime:
 
 
 def shifted(time: datetime, by: timedelta) -> datetime:
-    """Returns a time that lies later by a duration, or the end of the range if the range has no such time."""
+    """Returns the time plus the duration, or the nearest end of the range if the sum lies outside."""
     try:
         found = time + by
     except OverflowError:

@@ -80,7 +80,7 @@ def _open_sql(url: str, **options: Any) -> StorageProvider:
 def _unknown(scheme: str) -> str:
     known = ", ".join(sorted(name for name in _FACTORIES if not name.startswith("postgres+")))
     advice = config.driver_advice(scheme)
-    return f"no storage provider for the scheme {scheme!a}{f': {advice}' if advice else ''}; known are {known}"
+    return f"no storage provider has the scheme {scheme!a}{f': {advice}' if advice else ''}; known schemes are {known}"
 
 
 def _from_entry_point(scheme: str) -> StorageFactory | None:

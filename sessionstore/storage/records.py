@@ -21,7 +21,7 @@ Clock: TypeAlias = Callable[[], datetime]
 
 
 def time_of(clock: Clock) -> datetime:
-    """Returns the time of a clock that the service gave, a day within the range of the times of a session.
+    """Returns the time of the service's clock, limited to the range of session times less a day at either end.
 
     Raises:
         ConfigurationError: The clock does not return an aware datetime.
@@ -29,7 +29,7 @@ def time_of(clock: Clock) -> datetime:
     now: object = clock()
     if not isinstance(now, datetime) or now.utcoffset() is None:
         given = "datetime without a time zone" if isinstance(now, datetime) else type(now).__name__
-        raise ConfigurationError(f"clock must return an aware datetime, say datetime.now(UTC), not a {given}")
+        raise ConfigurationError(f"clock must return an aware datetime, such as datetime.now(UTC), not a {given}")
     return max(_FIRST_CLOCK, min(now, _LAST_CLOCK))
 
 
@@ -37,7 +37,7 @@ def check_clock(clock: object) -> None:
     """Checks that a clock can be called.
 
     Raises:
-        ConfigurationError: It cannot.
+        ConfigurationError: The clock cannot be called.
     """
     if clock is not None and not callable(clock):
         raise ConfigurationError(
@@ -67,7 +67,7 @@ class Draft:
             with the same key.
         items: The first items of a session that is created. A session that is set keeps its items, and gets none.
         keep: How many items of a log the session keeps; None: all.
-        state_version: The shape version of the state, which the row keeps beside it.
+        state_version: The shape version of the state.
     """
 
     key: Key
@@ -90,8 +90,8 @@ class Summary(NamedTuple):
     identify a state, even after a restore, when versions come back. ``last_position`` is the position of the item that
     was appended last, 0 before the first one; it stays when items are removed. ``item_count`` is the number of items in
     all logs. ``appended`` holds the positions of the items that the call appended, in the order given; None: the item
-    was passed over, because the session has its id. ``created``: an append created the session. The other fields are as
-    in SessionMetadata, with ``origin`` as JSON text.
+    was passed over, because the session already has an item with its id. ``created`` says whether an append created the
+    session. The other fields are as in SessionMetadata, with ``origin`` as JSON text.
     """
 
     key: Key
@@ -118,14 +118,13 @@ class Write:
     It is not frozen, because making a frozen one takes three times as long. No code changes it.
 
     Attributes:
-        read: The summary that was read. While version and last write are unchanged, only the times of access can
-            differ from it.
+        read: The summary that was read. Accesses and appends since the read change neither version nor last write.
         state: The new state, as JSON text.
         count: The number of updates that this write stands for.
         id: The id of the write in the journal. It tells whether the write landed, when its answer was lost.
         keys: The idempotency keys that the row keeps from now on, see journal.py; None: unchanged.
         keys_read: Write only if the row still has these idempotency keys, because an append adds keys without changing
-            the version; None: whatever it has.
+            the version; None: whichever keys it has.
         items: Items to append. They land with the state, or not at all.
         keep: How many items each log in ``items`` keeps; None: all.
         state_version: The shape version of the new state.
@@ -150,7 +149,7 @@ class Fork:
         source: The session to copy.
         key: The key of the copy.
         until: Copy the items up to this position; None: all.
-        owner_id: Only a session of this owner; None: of any. The copy has the owner of the session.
+        owner_id: Copy only a session of this owner; None: of any owner. The copy has the same owner as the session.
         version: The first version of the copy.
     """
 
@@ -164,10 +163,9 @@ class Fork:
 class Document(NamedTuple):
     """A stored session: its state as JSON text and its summary; its journal and items, if the caller asked for them.
 
-    ``state_version`` is the shape version that the state was written under. It is 1 for a state that a program wrote
-    which does not know shape versions. ``read_at`` is the time of the storage's clock at which a read found the
-    session; None: the provider does not tell. It is no part of what is stored, so it does not count when documents are
-    compared.
+    ``state_version`` is the shape version that the state was written under. A state from a program that does not know
+    shape versions has 1. ``read_at`` is the time, by the storage's clock, at which a read found the session; None: the
+    provider does not report it. Comparisons of documents ignore ``read_at``, because it is not stored.
     """
 
     state: str
@@ -268,10 +266,10 @@ def check_use(use: Use) -> None:
     """Checks what a storage is used for.
 
     Raises:
-        ConfigurationError: It is none of the three.
+        ConfigurationError: ``use`` is not one of the values of `Use`.
     """
     if use not in USES:
-        raise ConfigurationError(f"a storage is used for {', '.join(map(repr, USES))}, not for {ascii(use)[:80]}")
+        raise ConfigurationError(f"use must be one of {', '.join(map(repr, USES))}, not {ascii(use)[:80]}")
 
 
 Owners: TypeAlias = Sequence[str | None] | None
@@ -284,7 +282,7 @@ Apply: TypeAlias = Callable[[Document], Write | None]
 """Returns the write for the document that was read; None: there is nothing to write."""
 
 Order: TypeAlias = Literal["key", "recent"]
-"""The order of a listing: by key, or the session first that was updated last."""
+"""The order of a listing: by key, or the most recently updated session first."""
 
 Use: TypeAlias = Literal["service", "reaper", "readonly"]
 """What a storage is used for: all calls; the reaper; calls that only read, such as list() and stats()."""

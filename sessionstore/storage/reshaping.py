@@ -1,6 +1,6 @@
 """Rewriting: states and items of older shape versions are found, and written in the current shape.
 
-Providers of this package implement this protocol beside StorageProvider. Those of others need it only for
+Providers of this package implement this protocol beside StorageProvider. Other providers need it only for
 `sessionstore migrate states`.
 """
 
@@ -39,7 +39,7 @@ class Rewrite:
 
 @runtime_checkable
 class Reshaping(Protocol):
-    """Finds and rewrites what was written under another shape version. No call is an access."""
+    """Finds and rewrites states and items of other shape versions. No call is an access."""
 
     async def outdated(
         self, namespace: str, version: int, *, limit: int, after: Key | None = None

@@ -13,7 +13,7 @@ from .records import Key, Order, Page, Place, Purge, Stats
 
 
 class Upkeep(Protocol):
-    """Looks at the sessions of a storage, and clears expired ones away."""
+    """Lists, counts and purges the sessions of a storage."""
 
     async def list(
         self,
@@ -35,8 +35,8 @@ class Upkeep(Protocol):
             limit: The length of a page, at least 1.
             after: The ``next`` of the previous page. Pages continue after a key, not at an offset: a session that is
                 created or deleted between two pages neither repeats nor hides another session.
-            order: "key": by namespace and id, by code point. "recent": the session first whose state or items were
-                changed last; a session that is changed between two pages may be missed by the later page.
+            order: "key": by namespace and id, by code point. "recent": by the last change of state or items, latest
+                first. A session that is changed between two pages may be missing from the later page.
             states: Whether the page includes the states.
 
         Raises:

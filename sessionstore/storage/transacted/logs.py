@@ -114,7 +114,7 @@ class Logs:
             return self._remove(edit.key, _newest(of_log, edit.newest))
         if (after := edit.after) is not None:
             removed = self._remove(edit.key, [it for it in of_log if it.position > after])
-            kept = None if edit.items else edit.keep  # the items that are appended tell which logs are trimmed
+            kept = None if edit.items else edit.keep  # with items to append, append() trims their logs
             return removed if kept is None else [*self.keep(edit.key, edit.log, kept), *removed]
         return [] if edit.keep is None else self.keep(edit.key, edit.log, edit.keep)
 

@@ -53,10 +53,10 @@ def _utc_now() -> datetime:
 
 
 class TransactedStorageProvider(StorageProvider):
-    """Implements all calls of a storage, and those that rewrite older shapes. A subclass implements transact().
+    """Implements StorageProvider and Reshaping by transactions. A subclass implements transact().
 
-    Each call is one transaction. That is simple, and right wherever transact() is; a database that can update single
-    rows, or find sessions by an index, is faster with methods of its own.
+    Each call is one transaction. A subclass for a database that updates single rows, or finds sessions by an index, is
+    faster with methods of its own.
 
     Args:
         clock: Returns the current time as an aware datetime in UTC; None: the clock of the process.
@@ -74,9 +74,9 @@ class TransactedStorageProvider(StorageProvider):
     async def transact(self, work: Callable[[Sessions], T], keys: Collection[Key] | None) -> T:
         """Loads sessions, calls ``work`` on them, stores what changed, and returns what ``work`` returned.
 
-        The transaction is atomic: nobody else writes these sessions between the load and the store. So it holds a
-        lock, or it stores under a condition and starts over if the condition fails. ``work`` awaits nothing, and may
-        be called again on sessions that were loaded anew. If ``work`` raises, nothing is stored.
+        The transaction is atomic: nobody else writes these sessions between the load and the store. An implementation
+        holds a lock, or it stores under a condition and starts over if the condition fails. ``work`` awaits nothing,
+        and may be called again on sessions that were loaded anew. If ``work`` raises, nothing is stored.
 
         Args:
             work: Reads and changes the sessions. Is called in the thread of the event loop, because it may call a
@@ -190,7 +190,7 @@ class TransactedStorageProvider(StorageProvider):
             for key, owner_id, version in zip(keys, owners or anybody, versions or anybody, strict=True):
                 found = at_version(owned(sessions.get(key), owner_id), version)
                 deleted.append(found is not None and sessions.live(key, now) is not None)
-                if found is not None:  # an expired one goes too, but nobody is told
+                if found is not None:  # an expired session is dropped too, although the answer is False
                     sessions.drop(key)
             return deleted
 
@@ -265,7 +265,7 @@ class TransactedStorageProvider(StorageProvider):
         await self._run(lambda _sessions, _now: None, [])
 
     async def close(self) -> None:
-        """Closes the provider. A subclass that has something to close overrides this, and calls it too."""
+        """Closes the provider. A subclass with something to close overrides this method, and calls it too."""
         self._closed = True
 
     async def _scan(self, work: Callable[[Scans, datetime], T]) -> T:
@@ -273,13 +273,13 @@ class TransactedStorageProvider(StorageProvider):
 
     async def _run(self, work: Callable[[Sessions, datetime], T], keys: Collection[Key] | None) -> T:
         def at_this_time(sessions: Sessions) -> T:
-            # Inside the transaction: the storage may have been closed meanwhile, and the time is later.
-            self._see_that_it_is_open()
+            # The transaction may have waited for its lock. So the clock is read now, and close() may have been called.
+            self._check_open()
             return work(sessions, self._now())
 
-        self._see_that_it_is_open()
+        self._check_open()
         return await self.transact(at_this_time, keys)
 
-    def _see_that_it_is_open(self) -> None:
+    def _check_open(self) -> None:
         if self._closed:
             raise StorageError("the storage is closed; open another one")

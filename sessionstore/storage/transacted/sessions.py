@@ -22,10 +22,10 @@ from .texts import session_of, text_of
 
 
 class Sessions(dict[Key, Document]):
-    """Sessions by key, and their items. Expired ones stay until they are purged or replaced.
+    """Sessions by key, and their items. Expired sessions stay until they are purged or replaced.
 
     Args:
-        texts: The stored sessions: texts that changes() returned, by the keys under which it returned them.
+        texts: The stored sessions: the texts that changes() returned earlier, by key.
 
     Attributes:
         logs: The items.
@@ -55,13 +55,13 @@ class Sessions(dict[Key, Document]):
         self.logs.forget(key)
 
     def under(self, namespace: str | None, prefix: str) -> Iterator[tuple[Key, Document]]:
-        """Finds the documents of a namespace (None: of all) whose ids start with the prefix."""
+        """Yields the documents of a namespace (None: of all) whose ids start with the prefix."""
         for key, document in self.items():
             if (namespace is None or key.namespace == namespace) and key.session_id.startswith(prefix):
                 yield key, document
 
     def expired(self, until: datetime) -> Iterator[tuple[datetime, Key]]:
-        """Finds the documents that had expired by this time: their expiries and keys."""
+        """Yields the expiry and the key of each document that had expired by this time."""
         for key, document in self.items():
             expires_at = document.summary.expires_at
             if expires_at is not None and expires_at <= until:
@@ -132,10 +132,10 @@ class Sessions(dict[Key, Document]):
         return self._append(summary.key, write.items, write.id, now, write.keep) if write.items else summary
 
     def check_new(self, writes: Iterable[Write], now: datetime) -> None:
-        """Checks that the documents have none of the ids that have to be new, of the writes that would land.
+        """Checks the items with ``only_new`` of those writes that would land: their ids have to be new.
 
         Raises:
-            SessionConflictError: One has.
+            SessionConflictError: A document has such an id already.
         """
         for write in writes:
             if write.items and (found := self._as_read(write, now)) is not None:
@@ -260,6 +260,6 @@ class Sessions(dict[Key, Document]):
 
 
 def _noted(document: Document, made: str) -> Journal:
-    """Returns the journal of a document with one more entry, the newest first."""
+    """Returns the journal of a document with one more entry of a write, the newest first."""
     journal = document.journal or Journal("", "")
     return journal._replace(writes=(made + journal.writes)[:JOURNAL_CHARS])

@@ -49,7 +49,10 @@ def session_of(key: Key, text: str) -> tuple[Document, list[Entry]]:
     """
     found: list[Any] = json.loads(text)
     if found[0] != _FORMAT:
-        raise ValueError(f"the text of a session has the format {found[0]!r}, and this version reads {_FORMAT}")
+        raise ValueError(
+            f"the text of a session has format {found[0]!r}, and this version of sessionstore reads format {_FORMAT} "
+            "only; use the version that wrote the text"
+        )
     _, state, state_version, version, times, ttl, origin, owner_id, last_write, last_position, journal, items = found
     entries = [Entry(at, log, item, id_, _time(then), shape) for at, log, item, id_, then, shape in items]
     created_at, updated_at, last_accessed_at, expires_at, deadline = times

@@ -23,7 +23,7 @@ class Documents(Stored):
         that it creates, and to no other.
 
         An expired session is replaced by a wholly new one. Of several racing callers, exactly one gets ``created``. If
-        a key comes twice, its first draft creates the session and its second draft finds it.
+        a key comes twice, its first draft creates the session, and its second draft finds that session.
         """
         return self._run(self.asynchronous.create_many(drafts))
 
@@ -44,7 +44,7 @@ class Documents(Stored):
             journal: Whether the documents include their journals, which hold the ids and counts of the last writes.
             owners: An owner for each key. If the session has another owner, or none, the answer is None and the
                 read is no access.
-            window: Which items the documents include; None: none. State and items are those of one moment.
+            window: Which items the documents include; None: no items. State and items are read as of one moment.
         """
         return self._run(self.asynchronous.get_many(keys, touch=touch, journal=journal, owners=owners, window=window))
 
@@ -67,10 +67,10 @@ class Documents(Stored):
     def update_locked_many(self, keys: Sequence[Key], apply: Apply) -> Sequence[Summary | None]:
         """Reads each session under an exclusive lock, calls ``apply`` on the document, and writes the result.
 
-        More expensive than update_many(). For sessions so contended that update_many() keeps losing: waiters queue for
-        the lock, and none starves. The documents include their journals. If ``apply`` raises, nothing of the batch is
-        written and the exception propagates. A key must not come twice. ``apply`` calls a function of the service, so
-        it is called in the thread of the event loop.
+        More expensive than update_many(). For contended sessions, whose optimistic locks keep failing: the callers
+        queue for the exclusive lock, so none of them starves. The documents include their journals. If ``apply``
+        raises, nothing of the batch is written, and the exception propagates. A key must not come twice. ``apply`` is
+        called in the thread of the event loop, because it calls a function of the service.
 
         Returns:
             For each key, the summary after the write; None: there is no live session, or ``apply`` returned None.
@@ -97,9 +97,9 @@ class Documents(Stored):
         An overwritten session keeps its ``created_at`` and its items, and its version grows by one. Its state, TTL,
         deadline, origin and owner become the draft's. If a key comes twice, only its last draft is written.
 
-        A draft whose answer was lost lands once: the provider finds out whether it landed, and sends it again if it
-        did not. It never lands later, when another state may have been set. If that cannot be told, the call raises
-        UpdateOutcomeUnknownError.
+        A draft whose answer was lost lands once: the provider finds out whether the draft landed, and sends it again if
+        it did not. The draft never lands after the call has ended, when another state may have been set. If the
+        provider cannot find out, the call raises UpdateOutcomeUnknownError.
 
         Args:
             drafts: The sessions to set.
@@ -109,7 +109,7 @@ class Documents(Stored):
         return self._run(self.asynchronous.set_many(drafts, renew=renew))
 
     def exists_many(self, keys: Sequence[Key]) -> Sequence[bool]:
-        """Returns whether each session is live. Is no access."""
+        """Returns whether each session is live. This is no access."""
         return self._run(self.asynchronous.exists_many(keys))
 
     def touch_many(self, keys: Sequence[Key]) -> Sequence[bool]:
@@ -119,8 +119,8 @@ class Documents(Stored):
     def fork(self, fork: Fork) -> Creation | None:
         """Copies a session with its items to a new key, in the storage, as of one moment.
 
-        The copy has the state, TTL, origin and owner of the session, its items with their positions, ids and times, and
-        a life, version and journal of its own. Its longest lifetime counts anew.
+        The copy has the state, TTL, origin and owner of the session, and its items with their positions, ids and times.
+        It has an expiry, a version and a journal of its own. Its maximum lifetime counts from the time of the copy.
 
         Returns:
             The copy, or the live session that has its key, with ``created`` False; None: there is no live session to
@@ -141,7 +141,7 @@ class Documents(Stored):
     def get_group(
         self, keys: Sequence[Key], *, touch: bool = True, window: Window | None = None
     ) -> Sequence[Document | None]:
-        """get_many() of a few sessions that one caller needs together. Groups of several callers may go together."""
+        """get_many() of a few sessions that one caller needs together. A provider may batch the groups of callers."""
         return self._run(self.asynchronous.get_group(keys, touch=touch, window=window))
 
     def update(self, write: Write) -> Summary | None:

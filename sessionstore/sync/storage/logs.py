@@ -18,14 +18,14 @@ class Logs(Stored):
     def append_many(self, appends: Sequence[Append]) -> Sequence[Summary | None]:
         """Appends items to each session, the items of each append next to each other and in the order given.
 
-        Appends conflict with nobody: they need no read, and any number of callers may append at once. Appends of one
-        key land in the order given. An append with a draft creates the session if there is no live one; of several at
-        once, one creates it.
+        Appends never conflict: they need no read, and any number of callers may append at once. Appends of one key land
+        in the order given. An append with a draft creates the session if there is no live one. If several such appends
+        race, one of them creates the session, and all of them append to it.
 
         Returns:
-            For each append, the summary after it, with the positions of its items, and whether it created the session;
-            None: nothing was appended, because there is no live session, it has another owner, or its last position is
-            not the expected one, or its row keeps the idempotency key. Read the session to learn which.
+            For each append, the summary after it, with the positions of its items, and whether it created the session.
+            None: nothing was appended. Either there is no live session, or the session has another owner, another last
+            position or the idempotency key already. Read the session to learn which.
 
         Raises:
             StorageUnavailableError: Another transaction holds the row for too long.
@@ -46,18 +46,21 @@ class Logs(Stored):
         return self._run(self.asynchronous.edit_many(edits))
 
     def find_many(self, namespace: str, ids: Sequence[str], *, owner_id: str | None = None) -> Sequence[Found | None]:
-        """Finds the item that has each id, in any live session of the namespace; None: there is none. Is no access.
+        """Finds the item with each id, in any live session of the namespace; None: there is none. This is no access.
 
         Args:
             namespace: The namespace of the sessions.
             ids: The ids of the items.
-            owner_id: Only sessions of this owner; None: of any. If several sessions have an item of the id, which forks
-                have, the session that was created first is found.
+            owner_id: Only sessions of this owner; None: of any owner.
+
+        Returns:
+            For each id, the item and its session. If several sessions have an item with the id, as a session and its
+            forks do, the session that was created first.
         """
         return self._run(self.asynchronous.find_many(namespace, ids, owner_id=owner_id))
 
     def list_logs_many(self, keys: Sequence[Key], *, owners: Owners = None) -> Sequence[LogNames | None]:
-        """Names the logs of each session that have items; None: there is no live session. Is no access.
+        """Names the logs of each session that have items; None: there is no live session. This is no access.
 
         The cost depends on the number of logs, and not on the number of items.
 
