@@ -42,19 +42,19 @@ class StorageProvider(Documents, Logs, Upkeep):
         return self.asynchronous.batching
 
     def check(self, *, use: Use = "service") -> None:
-        """Finds out whether the storage can be used as it is now: for the start of a service and its readiness probe.
+        """Checks whether the storage can be used now. For the start of a service and for its readiness probe.
 
         Connects, compares the tables with those that this version needs, and looks whether the role has the privileges
-        for its use. Changes nothing. A provider that does not override this is asked for a session that nobody has.
+        for its use. Changes nothing. The default, for providers without such checks, reads a session that nobody has.
 
         Args:
-            use: What the storage is used for here. The reaper and those who only read need fewer privileges.
+            use: What the storage is used for here. The reaper and read-only clients need fewer privileges.
 
         Raises:
             StorageUnavailableError: The storage could not be reached, or takes no writes.
             StorageError: The role lacks a privilege; the message names it and the GRANT to run.
             SchemaError: The tables are missing, too old or too new, or another program changed them.
-            ConfigurationError: There is no such use.
+            ConfigurationError: ``use`` is not one of the values of `Use`.
         """
         self._run(self.asynchronous.check(use=use))
 

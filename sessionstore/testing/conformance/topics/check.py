@@ -27,5 +27,5 @@ async def test_a_check_changes_nothing(storage: StorageProvider) -> None:
 
 async def test_an_unknown_use_is_refused(storage: StorageProvider) -> None:
     wrong: Any = "owner"
-    with pytest.raises(ConfigurationError, match="'service', 'reaper', 'readonly', not for 'owner'"):
+    with pytest.raises(ConfigurationError, match="'service', 'reaper', 'readonly', not 'owner'"):
         await storage.check(use=wrong)
