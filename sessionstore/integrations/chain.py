@@ -10,11 +10,12 @@ from typing import Any, Final, TypeAlias, TypeVar
 
 from pydantic import JsonValue
 
-from ..errors import CorruptStateError, ItemNotFoundError, SessionNotFoundError
+from ..errors import CorruptStateError, ItemNotFoundError
 from ..ids import SessionId
 from ..manager import SessionManager
 from ..session import SessionResult
 from .keys import joined
+from .logs import present
 
 T = TypeVar("T")
 
@@ -179,10 +180,9 @@ def _links_of(result: SessionResult[Any, JsonValue]) -> list[Link]:
     Raises:
         CorruptStateError: Another program wrote an item.
     """
-    if result.error is not None and not isinstance(result.error, SessionNotFoundError):
-        raise result.error
+    found = present(result)
     links: list[Link] = []
-    for item in result.items:
+    for item in () if found is None else found.items:
         link = item.data
         if not (isinstance(link, dict) and isinstance(link.get("id"), str) and isinstance(link.get("parent_id"), _ID)):
             where = f"$[{item.position}]"
