@@ -21,7 +21,7 @@ _RELOAD_SECONDS: Final = 10
 @contextmanager
 def benchmark_server() -> Iterator[PostgresServer]:
     """The server that SESSIONSTORE_TEST_DATABASE_URL names, as it is set; else one of its own, as initdb sets it."""
-    with postgres_server() as server:
+    with postgres_server(in_memory=False) as server:
         if URL_VARIABLE not in os.environ:
             server.execute("ALTER SYSTEM RESET ALL", "SELECT pg_reload_conf()")
             end = time.monotonic() + _RELOAD_SECONDS

@@ -26,7 +26,14 @@ from .embedded import own_runtime
 URL_VARIABLE = "SESSIONSTORE_TEST_DATABASE_URL"
 
 # Nothing here survives the session, so nothing has to reach the disk, and no database lasts until it would be vacuumed.
-_SETTINGS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "autovacuum": "off"}
+# The log stays small, because it may lie in memory.
+_SETTINGS = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "autovacuum": "off",
+    "max_wal_size": "'128MB'",
+}
 
 # CREATE DATABASE took STRATEGY first in PostgreSQL 15.
 _WITH_STRATEGIES = 15_00_00
@@ -95,12 +102,16 @@ class Database:
 
 
 @contextmanager
-def postgres_server() -> Generator[PostgresServer, None, None]:
-    """The server of SESSIONSTORE_TEST_DATABASE_URL, else one that lives as long as this context."""
+def postgres_server(*, in_memory: bool = True) -> Generator[PostgresServer, None, None]:
+    """The server of SESSIONSTORE_TEST_DATABASE_URL, else one that lives as long as this context.
+
+    Args:
+        in_memory: Keep the server's data in memory, if the machine has room for them there. See short_directory().
+    """
     if url := os.environ.get(URL_VARIABLE):
         yield PostgresServer(_render(make_url(url).set(drivername="postgresql+psycopg")))
         return
-    with short_directory() as directory, embedded_server(directory) as server:
+    with short_directory(in_memory=in_memory) as directory, embedded_server(directory) as server:
         yield server
 
 

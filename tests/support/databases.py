@@ -47,7 +47,7 @@ def driven(url: str, driver: str) -> str:
 @pytest.fixture(scope="session")
 def guarded_server(server: PostgresServer) -> Iterator[PostgresServer]:
     """A server where the role "guarded" needs its password. It ends before `server`, whose lock file it uses."""
-    with short_directory() as directory, embedded_server(directory) as guarded:
+    with short_directory(in_memory=True) as directory, embedded_server(directory) as guarded:
         rules = directory / "data" / "pg_hba.conf"
         rules.write_text("local all guarded scram-sha-256\n" + rules.read_text())
         guarded.execute(f"CREATE ROLE guarded LOGIN PASSWORD '{PASSWORD}'", "SELECT pg_reload_conf()")

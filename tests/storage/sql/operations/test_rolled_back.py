@@ -19,7 +19,7 @@ from sessionstore.errors import SessionHeldError
 from sessionstore.storage import Creation
 from sessionstore.storage.sql.connections import gateway
 from sessionstore.testing.directory import short_directory
-from sessionstore.testing.postgres import Database, embedded_server
+from sessionstore.testing.postgres import Database, PostgresServer, embedded_server
 from sessionstore.testing.support.documents import draft, key, rewrite
 from tests.support.bystander import (
     ask,
@@ -285,18 +285,30 @@ async def test_a_role_without_a_connection_left_gets_an_error_that_says_so(postg
 
 
 async def test_a_server_that_shuts_down_is_told_apart_from_one_that_is_not_there(driver: str) -> None:
-    with short_directory() as directory, embedded_server(directory) as server:
+    with short_directory(in_memory=True) as directory, embedded_server(directory) as server:
         url = driven(server.url, driver)
         with psycopg.connect(dsn(server.url), autocommit=True) as last:
             postmaster = int((directory / "data" / "postmaster.pid").read_text().splitlines()[0])
             os.kill(postmaster, signal.SIGTERM)  # a smart shutdown, which waits for the last to leave
-            async with open_storage(url, pool_timeout=0.3) as storage:
+            _until_nobody_is_let_in(server)
+            async with open_storage(url, pool_timeout=2) as storage:
                 assert isinstance(storage, SqlStorageProvider)
                 error = await refusal(StorageUnavailableError, storage.list)
                 assert error.code == "57P03"
                 assert "try again in a moment" in str(error)
                 assert in_use(storage) == 0
             last.execute("SELECT 1")
+
+
+def _until_nobody_is_let_in(server: PostgresServer) -> None:
+    """A server acts on a signal some time after the signal was sent."""
+    for _ in range(1000):
+        try:
+            psycopg.connect(dsn(server.url)).close()
+        except psycopg.OperationalError:
+            return
+        time.sleep(0.01)
+    raise TimeoutError("the server still lets everybody in")
 
 
 def _rows(database: Database) -> list[tuple[Any, ...]]:
