@@ -18,7 +18,7 @@ from .faults import code_of, driver_error, source_of
 _QUOTING_CLASSES: Final = ("22", "38", "39", "HV", "P0")
 """The classes of data exceptions, which quote values, and of errors in functions, which may quote anything."""
 _RAISED_BY_PROCEDURES: Final = ("exec_stmt_raise", "PLy_elog_impl", "plperl_util_elog")
-"""The functions of the server that raise errors for procedures. A procedure chooses the message and the code."""
+"""The functions of the server that raise errors for procedures. A procedure may choose any message and any code."""
 _SQLITE_QUOTING: Final = ("SQLITE_CONSTRAINT_TRIGGER",)
 
 _SERVER: Final = {

@@ -15,7 +15,7 @@ Errors: TypeAlias = tuple[type[BaseException], ...]
 NO_CONNECTION: Final = "no connection of the pool became free in time; raise pool_size, or make fewer calls at once"
 
 
-# The messages of refusals whose code tells the reason.
+# The messages for refusals by code. The name of the database precedes each message.
 _REFUSALS: Final = {
     "57014": "cancelled the statement, because of its statement_timeout or on request, and nothing was written; find "
     "out what the statement waits for, or raise the timeout, then try again",
@@ -38,27 +38,27 @@ _LIMITS: Final = {
     "states refused before they are sent",
     "54001": "refused a state that is nested too deeply, and nothing was written; nest less, or raise max_stack_depth",
 }
-"""The messages of refusals that a retry cannot help."""
+"""The messages for refusals by code that a retry cannot help."""
 
 NOT_PREPARED: Final = {"26000", "42P05"}
 
 LOCK_NOT_AVAILABLE: Final = "55P03"
-"""The code of what is refused because a lock was not free within lock_timeout."""
+"""The code of a statement that is refused because a lock was not free within lock_timeout."""
 
 DEADLOCK: Final = "40P01"
-"""The code of what was rolled back because transactions waited for each other."""
+"""The code of a statement that is rolled back because transactions waited for each other."""
 
 UNIQUE_VIOLATION: Final = "23505"
 DIVISION_BY_ZERO: Final = "22012"
 
 TOO_MANY: Final = "53300"
-"""The code of a connection that is refused because the server, the database or the role has no more of them."""
+"""The code of a connection that is refused because the server, the database or the role has no more connections."""
 
 NOT_YET: Final = "57P03"
 """The code of a connection that is refused because the server is starting or shutting down."""
 
 MOMENTARY: Final = "08001"
-"""The code of a failure to connect, here of one that was over a moment later."""
+"""The code of a connection that could not be made. Here: it was refused, but a second attempt was not."""
 
 READ_ONLY: Final = "25006"
 """The code of a write that is refused because the server or the role is read-only."""
@@ -215,20 +215,22 @@ def storage_error(
         )
     if fault is Fault.DENIED and backend == "sqlite":
         return StorageError(
-            "the SQLite file may not be written; give this user the right to write the file and its directory",
+            "the SQLite file may not be written by this user; let the user write the file and its directory",
             code=code,
         )
     if fault is Fault.DENIED:
         return StorageError(
-            f"{backend} refused the statement for lack of a privilege, although the role has those on the schema and "
-            "its tables; look for a trigger, a function or a policy that asks for another one",
+            f"{backend} refused the statement for lack of a privilege, although the role has the privileges that "
+            "sessionstore needs; look for a trigger, a function or a policy that needs another privilege",
             code=code,
         )
     if isinstance(error, InvalidRequestError):
-        return StorageError(f"the engine for {backend} cannot be used, perhaps because it was disposed; make a new one")
+        return StorageError(
+            f"the engine for {backend} cannot be used, perhaps because it was disposed; make a new engine"
+        )
     if code is None:
         return StorageError(f"{_failed_in_python(error, backend)}; the cause has the details")
-    return StorageError(f"{backend} failed; the cause has the details", code=code)
+    return StorageError(f"{backend} reported an unexpected error; the cause has the details", code=code)
 
 
 def refused_access(backend: str) -> StorageUnavailableError:
@@ -241,9 +243,9 @@ def _failed_in_python(error: BaseException, backend: str) -> str:
 
 
 def of_one_statement(error: BaseException) -> bool:
-    """Whether the server refused a statement for its time, memory or disk space, or for one of its rows.
+    """Whether the server refused a statement because of its time, memory or disk space, or because of one of its rows.
 
-    A smaller statement may succeed. Other refusals, as those of a read-only server, hold for every statement.
+    A smaller statement may succeed. Other refusals, such as those of a read-only server, concern every statement.
     """
     return code_of(error) in _SMALLER
 

@@ -26,7 +26,7 @@ class Need(NamedTuple):
     Attributes:
         table: The table; "": the schema itself.
         privilege: The privilege, as GRANT names it.
-        columns: The columns, if the privilege on them is enough. Of UPDATE, any one is enough; (): all columns.
+        columns: The columns, if the privilege on these is enough. For UPDATE, one of them is enough. (): all columns.
     """
 
     table: str
@@ -47,8 +47,8 @@ NEEDS: Final[Mapping[Use, Sequence[Need]]] = {
         ),
         _REVISION,
     ),
-    # The reaper reads no state and no id. PostgreSQL locks a row only for a role that may update one of its columns:
-    # these are the ones that decide nothing. Items are deleted by triggers, with the rights of the tables' owner.
+    # The reaper reads no state and no id. PostgreSQL locks a row only for a role that may update one of its columns, so
+    # the reaper may update the least important one. Triggers delete the items, with the rights of the tables' owner.
     "reaper": (
         _IN,
         Need(_SESSIONS, "SELECT", ("ctid", "expires_at", "item_count")),
@@ -59,10 +59,10 @@ NEEDS: Final[Mapping[Use, Sequence[Need]]] = {
         Need(DELETIONS, "DELETE"),
         _REVISION,
     ),
-    # Receipts hold no state. With them, this role can also take backups of the whole schema.
+    # This role needs no receipts. It may read them, so that it can back up the whole schema.
     "readonly": (_IN, *(Need(table, "SELECT") for table in (_SESSIONS, ITEMS, DELETIONS)), _REVISION),
 }
-"""What a role needs for each use. Needs of one table stand together."""
+"""The privileges that a role needs for each use. Those of one table follow each other."""
 
 
 def _values() -> str:
@@ -73,8 +73,8 @@ def _values() -> str:
     )
 
 
-# Asks no table of ours, so every role may ask. A privilege on all columns is as good as one on the table. What is not
-# there lacks nothing: the revision says that.
+# Reads only the catalogue, so every role may run it. A privilege on all columns counts as one on the table. A missing
+# table counts as granted, because the check of the revision reports it.
 _LACKING: Final = """
 WITH need (use, place, name, privilege, columns) AS (VALUES {needs})
 SELECT CAST(current_user AS text) AS role, CAST(need.place AS bigint) AS place
@@ -102,7 +102,7 @@ WHERE need.use = :use AND NOT coalesce(
 ORDER BY need.place
 """
 LACKING: Final = _LACKING.replace("{needs}", _values())
-"""The query for the needs of a use that this role lacks: the name of the role, and the place of each among its needs.
+"""The query for the privileges that this role lacks for a use: the name of the role, and the index of each privilege.
 
 Parameters: ``schema`` and ``use``.
 """
@@ -141,7 +141,7 @@ def missing_grants(needs: Sequence[Need], *, schema: str, role: str) -> StorageE
 
 
 def may_not_connect(role: str | None, database: str | None) -> StorageError:
-    """Makes the error for a role that the database lets not in; None: the URL does not name it."""
+    """Makes the error for a role that may not connect to a database; None: the URL has no such name."""
     who, where = (None if name is None else quoted(name) for name in (role, database))
     return StorageError(
         f"the role {'' if role is None else f'{role!r} '}may not connect to the database; let its owner run "

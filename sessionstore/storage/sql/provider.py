@@ -80,7 +80,7 @@ class SqlStorageProvider(StorageProvider):
         schema: The PostgreSQL schema of the tables; None: the environment variable ``SESSIONSTORE_SCHEMA``, else
             "sessionstore". SQLite has no schemas.
         clock: Returns the current time as an aware datetime in UTC; None: the database's clock.
-        batching: How concurrent calls are batched; None: each call goes by itself.
+        batching: How concurrent calls are batched; None: each call is sent by itself.
 
     Raises:
         ConfigurationError: The engine is for another database, or the schema name is invalid.
@@ -153,7 +153,7 @@ class SqlStorageProvider(StorageProvider):
         else:
             found = {key_of(row): document_of(row) for row in rows}
         if window is not None:
-            self._recent.add(found)  # items may be appended next
+            self._recent.add(found)  # who reads items often appends items next
         documents = [found.get(key) for key in keys]
         return documents if owners is None else list(map(owned, documents, owners))
 
@@ -270,13 +270,13 @@ class SqlStorageProvider(StorageProvider):
         if refusal := await self._gateway.run(lambda lease: ready.look(lease, use), writing=False, use=use):
             raise refusal
         if self._statements.one_writer and use != "readonly":
-            await self._gateway.run(self._tried, writing=True)
+            await self._gateway.run(self._try_to_write, writing=True)
 
     async def close(self) -> None:
         await self._reads.close()
         await self._gateway.close()
 
-    async def _tried(self, lease: Lease) -> None:
+    async def _try_to_write(self, lease: Lease) -> None:
         async with self._gateway.transaction(lease):
             await self._gateway.readiness.try_to_write(lease)
 

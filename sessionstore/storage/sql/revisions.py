@@ -1,4 +1,4 @@
-"""Which revisions this version works with, beside those that it knows.
+"""Which revisions this version works with, apart from those that it knows.
 
 The id of a revision says which code works with it. Four digits: the revision only adds to the tables, and the code of
 every earlier revision goes on working. A revision that takes something away names the oldest revision whose code
@@ -19,7 +19,7 @@ _ID: Final = re.compile(r"(?P<number>\d{4})(_needs_(?P<needed>\d{4}))?")
 
 
 def only_adds(revision: str | None) -> bool:
-    """Whether a revision came after those that this version knows, and left what this version works with."""
+    """Whether a revision is newer than those that this version knows, and removed nothing that this version uses."""
     named = None if revision is None else _ID.fullmatch(revision)
     if named is None:
         return False

@@ -23,7 +23,7 @@ _HEADER: Final = b"SQLite format 3\0"
 
 
 def trouble_with(url: URL, code: str | None) -> str | None:
-    """Returns a message with the problem of a SQLite file and its cure; None: no problem was found.
+    """Returns a message that says what is wrong with a SQLite file and what to do; None: nothing was found.
 
     Args:
         url: The URL of the file.
@@ -39,7 +39,7 @@ def trouble_with(url: URL, code: str | None) -> str | None:
     try:
         return _trouble(file)
     except OSError:
-        return f"this user may not look at the SQLite file {str(file)!r}; give it the right to"
+        return f"this user may not access the SQLite file {str(file)!r}; let the user enter its directory"
 
 
 def _trouble(file: Path) -> str | None:
@@ -49,13 +49,13 @@ def _trouble(file: Path) -> str | None:
     if file.is_dir():
         return f"{str(file)!r} is a directory, and the storage URL has to name a file"
     if file.exists() and not os.access(file, os.R_OK | os.W_OK):
-        return f"this user may not read and write the SQLite file {str(file)!r}; give it the right to"
+        return f"this user may not read and write the SQLite file {str(file)!r}; change the rights of the file"
     if not os.access(directory, os.W_OK | os.X_OK):
         return (
-            f"this user may not write in {str(directory)!r}, where SQLite makes its file and, beside it, a log; "
-            "give it the right to"
+            f"this user may not write in {str(directory)!r}, where SQLite creates its file and a log beside the file; "
+            "change the rights of the directory"
         )
-    return None if _is_database(file) else f"the file {str(file)!r} is no SQLite database"
+    return None if _is_database(file) else f"the file {str(file)!r} is no SQLite database; correct the storage URL"
 
 
 def _is_database(file: Path) -> bool:

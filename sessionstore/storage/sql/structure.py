@@ -1,4 +1,4 @@
-"""What the tables consist of: columns with their types, indexes and triggers, as needed and as they are there."""
+"""The structure of the tables: the columns, indexes and triggers that are needed, compared with those that exist."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Part: TypeAlias = tuple[str, str, str]
 """The table, the kind and the name of a column, an index or a trigger."""
 
 READ_ONLY: Final[Part] = ("", "setting", "read only")
-"""The part that a server adds which takes no writes from this role."""
+"""Not a part of a table. A server that takes no writes from this role adds it to the parts that it lists."""
 
 _POSTGRESQL: Final = """
 WITH ours AS (
@@ -51,7 +51,7 @@ _TRIGGERS: Final = {
 
 
 def parts(schema: str | None) -> TextualSelect:
-    """Selects the parts of our tables that are there, and READ_ONLY; None: in SQLite."""
+    """Selects the existing parts of our tables in a schema (None: in SQLite), and READ_ONLY if it applies."""
     query: TextClause = (
         text(_SQLITE) if schema is None else text(_POSTGRESQL).bindparams(bindparam("schema", schema, type_=Text()))
     )
@@ -108,11 +108,12 @@ class Structure:
 
 
 def not_whole(numbers: Mapping[str, object]) -> SchemaError:
-    """Makes the error for columns of a row that hold no whole numbers, as another program made them."""
+    """Makes the error for a row whose columns hold other values than whole numbers."""
     name, value = next((name, value) for name, value in numbers.items() if type(value) is not int)
     return SchemaError(
-        f"the column {name!r} of 'sessions' holds no whole numbers but {type(value).__name__}: another program changed "
-        "its type; put that right (ALTER TABLE), and run `sessionstore migrate check`",
+        f"the column {name!r} of the table 'sessions' holds {type(value).__name__} and not whole numbers, because "
+        "another program changed the type of the column; change it back with ALTER TABLE, then run "
+        "`sessionstore migrate check`",
         found=REVISIONS[-1],
         wanted=REVISIONS[-1],
     )
@@ -120,7 +121,7 @@ def not_whole(numbers: Mapping[str, object]) -> SchemaError:
 
 @cache
 def structure(*, sqlite: bool) -> Structure:
-    """The parts of a kind of database. All storages share them, because making the tables takes milliseconds."""
+    """Returns the structure for a kind of database. All storages share it, because making it takes milliseconds."""
     return Structure(sqlite=sqlite)
 
 
@@ -136,7 +137,7 @@ def _tables(revision: str | None, *, sqlite: bool) -> Sequence[Table]:
 
 
 def _fitting(type_: object, *, sqlite: bool) -> Sequence[str]:
-    """The names of the types that a column may have. The first one is that of the migrations."""
+    """Returns the names of the types that a column may have. The migrations make the column with the first."""
     if sqlite:
         return ("INTEGER", "INT") if isinstance(type_, (Integer, Instant, Duration)) else ("TEXT",)
     return next(names for kind, names in _TYPES.items() if isinstance(type_, kind))

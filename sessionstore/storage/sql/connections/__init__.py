@@ -1,1 +1,1 @@
-"""Connections: from the engine to one that works, is idle, is lent for one operation and is given back."""
+"""Connections: how they are made, checked, lent for one operation, given back and closed."""

@@ -1,4 +1,4 @@
-"""The statements that ask the database what there is: tables, their revision, and what a role was granted."""
+"""The statements that read the database's catalogue: the tables, their revision, and the privileges of a role."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A channel: what one event loop of one process reaches the database through."""
+"""A channel: the connections and the queues with which one event loop reaches the database."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from .limits import Limits
 from .modes import MODES
 from .pools import LoopPool
 
-_BUSY: Final = "other writers kept the SQLite file for too long; write less at once, or use PostgreSQL"
+_BUSY: Final = "other writers of this process held the SQLite file for too long; write less at once, or use PostgreSQL"
 
 NO_QUEUE: Final = nullcontext()
 
 _FAREWELL_SECONDS: Final = 2.0
-"""How long the end of a loop waits for connections to be closed."""
+"""How many seconds the end of a loop waits for connections to be closed."""
 
 
 class Channel:
@@ -37,7 +37,7 @@ class Channel:
         connections: The connections of this loop.
         queue: The queue for a connection.
         write_queue: The queue of writers, if the database takes one writer at a time.
-        check_turn: Held by the call that looks at the tables.
+        check_turn: The lock that a call holds while it looks at the tables.
 
     Args:
         engine: The engine whose connections are used.
@@ -89,7 +89,7 @@ class Channel:
 
 
 def _file(url: URL) -> Path | None:
-    """The file of a SQLite database. None: the database is in memory, or is not SQLite."""
+    """Returns the file of a SQLite database; None: the database is in memory, or is not SQLite."""
     in_memory = not url.database or ":memory:" in url.database or url.query.get("mode") == "memory"
     return None if url.get_backend_name() != "sqlite" or in_memory else file_of(url)
 

@@ -1,4 +1,4 @@
-"""What all engines of one kind have in common: how their database is talked to, the tables, and the statements."""
+"""What all engines of one dialect and schema share: the database's own SQL, the tables, and the statements."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from ..tables import deletions_table, items_table, sessions_table
 from .catalogue import Catalogue
 
 DATABASES: Final[Mapping[str, Callable[[Dialect], Backend]]] = {"postgresql": PostgreSQL, "sqlite": SQLite}
-"""By the names of their dialects."""
+"""The kinds of databases, by the names of their dialects."""
 
 _KINDS: Final = 16
-"""How many schemas keep their compiled statements. A process with a schema per tenant does not keep them all."""
+"""For how many schemas the compiled statements are kept. A process with a schema per tenant would keep too many."""
 
 
 class Database(NamedTuple):
-    """What all databases of one kind and schema share, wherever they are."""
+    """The parts that all engines of one dialect and schema share, whatever database they connect to."""
 
     backend: Backend
     table: Table
@@ -34,10 +34,7 @@ class Database(NamedTuple):
 
 
 def database(dialect: Dialect, schema: str | None) -> Database:
-    """The one for engines of this dialect.
-
-    Storages of the same dialect and schema share it, so that their statements are built and compiled once.
-    """
+    """Returns the shared parts for engines of this dialect and schema. Their statements are compiled once for all."""
     dbapi = dialect.loaded_dbapi
     return _database(_Kind(type(dialect), schema, dbapi.Error, dbapi))
 
@@ -47,7 +44,7 @@ class _Kind:
     dialect: type[Dialect]
     schema: str | None
     error: type[Exception]
-    # SQLAlchemy makes another one for each engine, around the same driver.
+    # Not compared, because SQLAlchemy makes a new object for each engine, around the same driver.
     dbapi: Any = field(compare=False)
 
 

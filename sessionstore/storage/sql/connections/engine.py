@@ -18,9 +18,9 @@ from .limits import Limits
 
 CONNECT_SECONDS: Final = 10
 BUSY_SECONDS: Final = 30
-"""How long SQLite waits for other processes to finish their writes."""
+"""How many seconds SQLite waits for other processes to finish their writes."""
 
-# Unnamed statements are parsed anew each time, in the round trip in which they run.
+# With these settings the server keeps no prepared statements. It parses each statement in the round trip that runs it.
 _UNPREPARED: Final[Mapping[str, Mapping[str, Any]]] = {
     "psycopg": {"prepare_threshold": None},
     # The last two are for the statements that SQLAlchemy itself runs on a new connection.
@@ -33,7 +33,7 @@ _UNPREPARED: Final[Mapping[str, Mapping[str, Any]]] = {
 
 
 def make_engine(url: str, **options: Any) -> AsyncEngine:
-    """The engine of make_bounded_engine()."""
+    """Returns the engine that make_bounded_engine() makes, without the time limits."""
     return make_bounded_engine(url, **options)[0]
 
 
@@ -42,10 +42,10 @@ def make_bounded_engine(url: str, **options: Any) -> tuple[AsyncEngine, Limits]:
 
     Args:
         url: PostgreSQL through psycopg 3 or asyncpg, or SQLite through aiosqlite.
-        **options: Our own options, see options.py, and those of create_async_engine(). They replace the defaults.
+        **options: Our own options, see options.py, and those of create_async_engine(). They override the defaults.
 
     Raises:
-        ConfigurationError: The driver is missing, or an option does not exist.
+        ConfigurationError: The URL is invalid, the driver is missing, or an option is unknown or has a wrong value.
     """
     address = read_url(url)
     driver = address.driver
@@ -77,10 +77,10 @@ def make_bounded_engine(url: str, **options: Any) -> tuple[AsyncEngine, Limits]:
     except ModuleNotFoundError as error:
         hint = "; pip install 'sessionstore[asyncpg]'" if driver == "asyncpg" else ""
         raise ConfigurationError(f"the driver {driver!r} needs the package {error.name!r}{hint}") from None
-    except Exception as error:  # noqa: BLE001  # all that it does is to look at the options
+    except Exception as error:  # noqa: BLE001  # create_async_engine() only reads options, so the error is about one
         raise ConfigurationError(
             f"open_storage() was given an option that the engine does not take ({type(error).__name__}: {error}); "
-            f"given were {', '.join(sorted(options))}"
+            f"the given options are {', '.join(sorted(options))}"
         ) from None
     if driver == "psycopg" and prepared:
         event.listen(engine.sync_engine, "connect", _speak_utc)
@@ -92,8 +92,8 @@ def make_bounded_engine(url: str, **options: Any) -> tuple[AsyncEngine, Limits]:
 
 
 def _speak_utc(connection: Any, _: object) -> None:
-    # psycopg gives times in the time zone of the session. To convert each time to UTC takes longer than to read the
-    # whole row. Behind a pooler this is not done, because other clients would inherit the setting.
+    # psycopg returns times in the time zone of the server's session. Converting each time to UTC takes longer than
+    # reading the whole row. Behind a pooler, this is not set, because other clients would inherit the setting.
     cursor = connection.cursor()
     cursor.execute("SET TIME ZONE 'UTC'")
     cursor.close()

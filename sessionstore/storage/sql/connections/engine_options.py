@@ -13,7 +13,7 @@ from ....errors import ConfigurationError
 
 _AUTOCOMMIT: Final = "AUTOCOMMIT"
 
-# SQLAlchemy takes anything here, and fails when the pool is used.
+# SQLAlchemy accepts any value here, and fails later, when the pool is used.
 _POOL_NUMBERS: Final[Mapping[str, tuple[Any, int, str]]] = {
     "pool_size": ((int,), 0, "a whole number, 0 for no limit"),
     "max_overflow": ((int,), -1, "a whole number, -1 for no limit"),
@@ -34,7 +34,7 @@ def _pool_class(value: object) -> bool:
     return value is None or (isclass(value) and issubclass(value, Pool) and value is not Pool)
 
 
-# SQLAlchemy takes anything here too, or fails without the name of the option.
+# SQLAlchemy accepts any value here too, or its error does not name the option.
 _KINDS: Final[Mapping[str, tuple[Callable[[Any], bool], str]]] = {
     "connect_args": (_mapping, "a dict of arguments of the driver"),
     "execution_options": (_mapping, "a dict"),
@@ -44,15 +44,15 @@ _KINDS: Final[Mapping[str, tuple[Callable[[Any], bool], str]]] = {
     "echo_pool": (_echo, 'True, False or "debug"'),
     "label_length": (lambda value: value is None or type(value) is int, "a whole number"),
     "pool": (lambda value: value is None or isinstance(value, Pool), "a pool"),
-    "poolclass": (_pool_class, "a class of pool, say NullPool"),
+    "poolclass": (_pool_class, "a class of pool, such as NullPool"),
 }
 
 
 def check(options: Mapping[str, Any]) -> None:
-    """Checks the kinds of values that SQLAlchemy does not check, or not with the name of the option.
+    """Checks those option values that SQLAlchemy does not check, or whose error does not name the option.
 
     Raises:
-        ConfigurationError: A value is of another kind. The message names the option.
+        ConfigurationError: A value has the wrong type, or is too small. The message names the option.
     """
     for name, (fits, wanted) in _KINDS.items():
         if name in options and not fits(options[name]):
@@ -64,7 +64,7 @@ def check(options: Mapping[str, Any]) -> None:
 
 
 def defaults(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options of create_async_engine() that the caller did not give."""
+    """Returns our defaults for the options of create_async_engine(). The caller's options override them."""
     made: dict[str, Any] = {
         "isolation_level": _AUTOCOMMIT,
         # SQLAlchemy's errors quote parameters, which are states.
@@ -72,7 +72,7 @@ def defaults(options: Mapping[str, Any]) -> dict[str, Any]:
     }
     if options.get("pool") is not None:
         return made  # the caller made the pool
-    # In AUTOCOMMIT there is nothing to roll back. The one operation with a transaction ends the transaction itself.
+    # In AUTOCOMMIT there is nothing to roll back. An operation with a transaction ends the transaction itself.
     made["pool_reset_on_return"] = None
     if issubclass(options.get("poolclass") or QueuePool, QueuePool):
         made |= {"pool_size": 10, "max_overflow": 0}
@@ -80,7 +80,11 @@ def defaults(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def refuse(options: Mapping[str, Any], connect_args: Mapping[str, Any]) -> None:
-    """Refuses options that cannot work here, although SQLAlchemy documents them."""
+    """Refuses options of SQLAlchemy that cannot work here.
+
+    Raises:
+        ConfigurationError: Such an option is given. The message names it.
+    """
     execution: Mapping[str, Any] = options.get("execution_options") or {}
     for place, given in (("isolation_level", options), ("execution_options", execution)):
         level = given.get("isolation_level")
@@ -97,16 +101,16 @@ def refuse(options: Mapping[str, Any], connect_args: Mapping[str, Any]) -> None:
 
 
 def check_pool(engine: AsyncEngine) -> None:
-    """Checks that the class of an engine's pool makes connections. SQLAlchemy's base class leaves that to others.
+    """Checks that the class of an engine's pool makes connections, which SQLAlchemy's base class `Pool` does not.
 
     Raises:
-        ConfigurationError: The pool makes none.
+        ConfigurationError: The class makes no connections.
     """
     made = type(engine.pool)
-    # What a class of pool has to implement.
+    # A class of pool has to implement this method.
     if made._do_get is Pool._do_get:  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
         raise ConfigurationError(
-            f"poolclass {made.__name__} of the engine makes no connections: give a class that does, say NullPool"
+            f"poolclass {made.__name__} of the engine makes no connections: give a class that does, such as NullPool"
         )
 
 
@@ -127,7 +131,7 @@ def check_translation(engine: AsyncEngine, schema: str | None) -> None:
 
 
 def unusable(dialect: Dialect) -> str | None:
-    """Names the option of an engine with which SQLAlchemy cannot connect; None: these options are usable."""
+    """Returns a message about an option with which SQLAlchemy cannot connect; None: there is no such option."""
     # There is no public name for the level that an engine was given.
     level: object = getattr(dialect, "_on_connect_isolation_level", None)
     if level is not None:
@@ -140,5 +144,8 @@ def unusable(dialect: Dialect) -> str | None:
             )
     label, longest = (getattr(dialect, name, None) for name in ("label_length", "max_identifier_length"))
     if isinstance(label, int) and isinstance(longest, int) and label > longest:
-        return f"label_length {label} of the engine is longer than a name may be, {longest} (max_identifier_length)"
+        return (
+            f"label_length {label} of the engine is greater than max_identifier_length, {longest}; give the engine a "
+            "smaller label_length, or none"
+        )
     return None

@@ -1,4 +1,4 @@
-"""What the first call looks at: whether the tables are those that this version works with."""
+"""The check before the first call: whether this version works with the tables that are there."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from .lease import Lease
 
 _WANTED: Final = REVISIONS[-1]
 _AGAIN_SECONDS: Final = 5.0
-"""How often a storage on the previous revision looks whether the tables were migrated meanwhile."""
+"""After how many seconds a storage on the previous revision looks again whether the tables were migrated."""
 
 
 class Look(NamedTuple):
-    """What is there.
+    """The state of the tables.
 
     Attributes:
-        revision: The revision that the tables are at; None: there is none.
-        gone: Those of the tables of sessions and items that are not there.
+        revision: The revision of the tables; None: there is none.
+        gone: Which of the tables of sessions and items are missing.
         hidden: Our tables of which row level security may hide rows from this role.
         ruled: Our tables that have rules.
-        altered: What is the matter with columns that another program altered, in words.
+        altered: A description of each column that another program altered.
     """
 
     revision: str | None
@@ -43,7 +43,7 @@ class Look(NamedTuple):
 
 
 class FirstCall:
-    """Looks at the tables before the first call runs, and again where a call missed one of them.
+    """Looks at the tables before the first call runs, and again after a call found a table or a column missing.
 
     Attributes:
         place: The name of the tables' schema or file, for messages.
@@ -52,7 +52,7 @@ class FirstCall:
     Args:
         table: The table of sessions.
         catalogue: The statements that read the revision and list tables.
-        file: Of SQLite.
+        file: The file of SQLite; None: the database is PostgreSQL.
 
     Attributes:
         settled: Whether no call has to look any more, because the tables have all that this version needs.
@@ -73,8 +73,8 @@ class FirstCall:
         self._relations = catalogue.relations
 
     async def look(self, lease: Lease) -> Look:
-        """Reads what is there."""
-        # Asked of the catalogue: in SQLite, a missing table has no error code of its own.
+        """Reads the state of the tables."""
+        # The catalogue is read first, because SQLite has no error code of its own for a missing table.
         rows = [row for row in await self._relations.fetch(lease.driver, {}) if row[0] in self._ours]
         hidden = sorted(row[0] for row in rows if row[1])
         ruled = sorted(row[0] for row in rows if row[2])
@@ -93,13 +93,13 @@ class FirstCall:
         return not self.settled and monotonic() >= self._next_look
 
     def note(self, seen: Look) -> None:
-        """Notes the revision of tables that this version works with, for the calls from now on."""
+        """Remembers the revision of tables that this version works with, for the calls from now on."""
         self.previous = seen.revision == PREVIOUS
         self.settled = not self.previous
         self._next_look = monotonic() + _AGAIN_SECONDS
 
     def too_early(self) -> SchemaError:
-        """The error of a call that needs the newest revision, while the tables are at the previous one."""
+        """Makes the error for a call that needs the newest revision, while the tables are at the previous one."""
         error = SchemaError(
             f"this call needs revision {_WANTED}, and {self.place} is at revision {PREVIOUS}; run "
             f"`sessionstore migrate upgrade{self.option}`",
@@ -110,7 +110,7 @@ class FirstCall:
         return error
 
     def refusal(self, seen: Look) -> SchemaError | None:
-        """Why this version cannot work with what is there; None: it can."""
+        """Returns the error if this version cannot work with the tables; None: it can."""
         if seen.hidden or seen.ruled:
             return self._not_to_be_trusted(seen)
         if not _works(seen.revision):
@@ -118,7 +118,7 @@ class FirstCall:
         return None if seen.gone or not seen.altered else self._altered(seen)
 
     def missing(self, seen: Look) -> SchemaError | None:
-        """Why a call missed a table or a column; None: the tables are as they should be."""
+        """Returns the error for a call that found a table or a column missing; None: the tables are complete."""
         if seen.hidden or seen.ruled:
             return self._not_to_be_trusted(seen)
         if not _works(seen.revision):
@@ -126,18 +126,18 @@ class FirstCall:
         if not seen.gone:
             return self._altered(seen) if seen.altered else None
         return SchemaError(
-            f"{self.place} is at revision {seen.revision}, but its table {seen.gone[0]!r} is gone: restore it, or "
-            f"drop {VERSION_TABLE!r} too and run `sessionstore migrate upgrade`",
+            f"{self.place} is at revision {seen.revision}, but its table {seen.gone[0]!r} is gone; restore the table, "
+            f"or drop {VERSION_TABLE!r} too and run `sessionstore migrate upgrade{self.option}`",
             found=seen.revision,
             wanted=_WANTED,
         )
 
     def pending(self, seen: Look) -> SchemaError | None:
-        """Why the tables have to be upgraded; None: they have not."""
+        """Returns the error if the tables have to be upgraded; None: they do not."""
         return self._wrong_revision(seen.revision) if seen.revision in REVISIONS[:-1] else None
 
     def _not_to_be_trusted(self, seen: Look) -> SchemaError:
-        """Rows that are hidden would read as sessions that do not exist, and writes may not be kept."""
+        """Makes the error for tables in which sessions may be hidden from reads, or writes may be dropped."""
         if seen.hidden:
             text = (
                 f"row level security hides rows of {_listed(seen.hidden)} in {self.place} from this role, so sessions "
@@ -146,8 +146,8 @@ class FirstCall:
             )
         else:
             text = (
-                f"{_listed(seen.ruled)} in {self.place} has rules (CREATE RULE), which put something else in the "
-                "place of what is written; run `DROP RULE ... ON ...`, and use a trigger for what is to be done besides"
+                f"{_listed(seen.ruled)} in {self.place} has rules (CREATE RULE), which replace writes by other "
+                "statements; run `DROP RULE ... ON ...`, and use a trigger if a write has to do something more"
             )
         return SchemaError(text, found=seen.revision, wanted=_WANTED)
 
@@ -155,7 +155,8 @@ class FirstCall:
         more = f", and {len(seen.altered) - 1} more columns" if len(seen.altered) > 1 else ""
         return SchemaError(
             f"another program changed the tables in {self.place}, which are at revision {seen.revision}: "
-            f"{seen.altered[0]}{more}; put that right (ALTER TABLE), and run `sessionstore migrate check{self.option}`",
+            f"{seen.altered[0]}{more}; undo the change with ALTER TABLE, then run "
+            f"`sessionstore migrate check{self.option}`",
             found=seen.revision,
             wanted=_WANTED,
         )
@@ -166,11 +167,12 @@ class FirstCall:
             text = f"{place} has no sessionstore tables; run `sessionstore migrate upgrade{option}`"
         elif found in REVISIONS:
             text = (
-                f"{place} is at revision {found}, but {_WANTED} is wanted; run `sessionstore migrate upgrade{option}`"
+                f"{place} is at revision {found}, but this version of sessionstore needs {_WANTED}; run "
+                f"`sessionstore migrate upgrade{option}`"
             )
         else:
             text = (
-                f"{place} is at revision {found}, which this version of sessionstore does not know: it wants "
+                f"{place} is at revision {found}, which this version of sessionstore does not know: it needs "
                 f"{_WANTED}; upgrade sessionstore, or run `sessionstore migrate downgrade {_WANTED}{option}` with the "
                 "newer version"
             )

@@ -11,7 +11,7 @@ from .catalogue import Catalogue
 from .lease import Lease
 
 NEEDED_BY: Final[dict[bool, Use]] = {True: "service", False: "readonly"}
-"""What a call needs, by whether it writes."""
+"""The use whose privileges a call needs, by whether the call writes."""
 
 
 class Grants:
@@ -27,7 +27,7 @@ class Grants:
         self._lacking = catalogue.lacking
 
     async def look(self, lease: Lease, use: Use) -> StorageError | None:
-        """The error that names what the role lacks, and the GRANT to run; None: it lacks nothing."""
+        """Returns the error that names the missing privileges and the GRANT to run; None: the role lacks nothing."""
         if self._lacking is None:
             return None
         rows = await self._lacking.fetch(lease.driver, {"use": use})

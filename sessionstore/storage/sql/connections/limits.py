@@ -14,7 +14,7 @@ class Limits:
     Attributes:
         statement_seconds: The time limit of a statement, measured in this process.
         idle_seconds: A connection that was idle for longer is replaced, because firewalls forget such connections.
-        connection_wait: For how long a call waits for a connection if the database gives no more of them.
+        connection_wait: For how long a call waits for a connection while the database refuses new connections.
     """
 
     statement_seconds: float = inf
@@ -23,5 +23,5 @@ class Limits:
 
 
 LOCKING_SECONDS: Final = 2.0
-"""For how many seconds longer than a statement a transaction that locks rows may run. It waits for locks for a second
-at most, and may run callers' functions."""
+"""How many seconds longer than a statement a transaction with row locks may run. The transaction waits for locks for at
+most a second, and may run functions of callers."""

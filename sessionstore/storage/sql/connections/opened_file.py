@@ -30,7 +30,8 @@ class OpenedFile:
             replace: Closes all connections. No call takes one meanwhile.
 
         Raises:
-            StorageError: The file is gone, or the log of the old one lies beside the new one, which SQLite would apply.
+            StorageError: The file is gone. Or the log of the old file lies beside the new file, and SQLite would apply
+                this log to the new file.
         """
         file = self._file
         if self._opened is not None and (identity := _identity_of(file)) == self._opened:
@@ -42,21 +43,22 @@ class OpenedFile:
                 if self._opened is None:
                     return  # the file was never there, and SQLite raises its own error
                 raise StorageError(
-                    f"the SQLite file {str(file)!r} is gone, and nothing was written; put it back, or make another "
+                    f"the SQLite file {str(file)!r} is gone, and nothing was written; put the file back, or make a new "
                     "one with `sessionstore migrate upgrade`"
                 )
             if self._opened not in (None, identity):
                 await replace()
                 if self._log is not None and _identity_of(_log_of(file)) == self._log:
                     raise StorageError(
-                        f"the SQLite file {str(file)!r} was replaced, and the log of the old one still lies beside it; "
-                        "nothing was written; remove the files that end in -wal and -shm, or put the old one back"
+                        f"the SQLite file {str(file)!r} was replaced, but the log of the old file still lies beside "
+                        "it, and nothing was written; remove the files that end in -wal and -shm, or put the old file "
+                        "back"
                     )
             self._opened = identity
 
 
 def _identity_of(file: Path) -> object:
-    """The device and inode of a file. None: there is no file."""
+    """Returns the device and inode of a file; None: there is no file."""
     try:
         found = os.stat(file)  # noqa: PTH116  # a call of some microseconds
     except OSError:
@@ -65,5 +67,5 @@ def _identity_of(file: Path) -> object:
 
 
 def _log_of(file: Path) -> Path:
-    """The write-ahead log beside a file."""
+    """Returns the path of the write-ahead log of a file."""
     return Path(f"{file}-wal")

@@ -1,4 +1,4 @@
-"""Runs one operation on one connection, and says what kind of fault ended it."""
+"""Runs one operation on one connection, and tells the kind of fault if it fails."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _ENDED: Final = {Fault.LOST, Fault.ENDED, Fault.UNREAD}
 _UNTOLD: Final = {Fault.LOST, Fault.UNREAD}
 """After these, the write may have landed. With any other fault, the server has undone it."""
 OF_ITS_CONNECTION: Final = {Fault.READ_ONLY, Fault.STALE}
-"""Faults of a connection. All open connections may have the fault and are replaced. A new one may not have it."""
+"""Faults of a connection. The other open connections may have the fault too. So all of them are replaced."""
 
 
 class Failure(Exception):
@@ -55,10 +55,10 @@ async def operate(
         operation: What to run.
         connections: Where the connection comes from.
         backend: The database.
-        seconds: For how long the operation may run.
-        writing: Whether it writes.
-        access: Whether it writes for the sake of a read, see Gateway.run().
-        new: Whether an earlier attempt made all connections be replaced.
+        seconds: For how many seconds the operation may run.
+        writing: Whether the operation writes.
+        access: Whether the operation writes for the sake of a read, see Gateway.run().
+        new: Whether an earlier attempt had all connections replaced, so that this one is new.
         previous: Whether the tables are at the previous revision.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Which pool of an engine an event loop takes its connections from."""
+"""Chooses the pool from which an event loop takes its connections."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class LoopPool:
         return self._owned or self._used is not self._engines_own
 
     def __call__(self) -> Any:
-        """The pool to take a connection from now."""
+        """Returns the pool to take a connection from now."""
         # Only a service disposes of its engine. Nobody else has the engine that engine.py made.
         if not self._owned and self._engine.pool is not self._engines_own:
             self._choose(self._engine.pool)
@@ -72,7 +72,7 @@ class LoopPool:
         loop = asyncio.get_running_loop()
         owner = _OWNERS.setdefault(pool, loop)
         if self._owned:
-            return owner is loop  # a loop that ended may have taken along connections out of it
+            return owner is loop  # a loop that ended may still have connections out of the pool
         if owner is not loop and owner.is_closed():
             _OWNERS[pool] = owner = loop
         return owner is loop and not _used_elsewhere(pool, loop)
@@ -91,7 +91,7 @@ def _used_elsewhere(pool: Any, loop: asyncio.AbstractEventLoop) -> bool:
 
 
 def idle(pool: Any) -> Iterator[Any]:
-    """The records of a pool that have an idle connection."""
+    """Yields the records of a pool that have an idle connection."""
     if isinstance(pool, QueuePool):
         records = list(getattr(_queue(pool), "_queue", ()))
     else:
@@ -118,7 +118,7 @@ def belongs_to(loop: asyncio.AbstractEventLoop, driver: Any) -> bool:
 
 
 def _queue(pool: Any) -> Any:
-    # There are no public names: the pool's queue, and the queue of asyncio in it.
+    # The pool's queue and asyncio's queue in it have no public names.
     return pool._pool._queue  # noqa: SLF001
 
 

@@ -12,16 +12,20 @@ from .lease import Lease
 from .modes import Mode
 
 _SEEN: Final = "sessionstore"
-"""The key in the `info` of a connection that says since when our operations have had it."""
+"""The key, in the `info` of a connection, of the time at which our operations first had the connection."""
 
 
 def check_shared(pool: StaticPool, mode: Mode) -> None:
-    """Refuses the pool's only connection if a transaction is open on it, which a check-in would end."""
+    """Refuses the pool's only connection if a transaction is open on it, because giving it back would end that.
+
+    Raises:
+        ConfigurationError: A transaction is open on the connection.
+    """
     record = vars(pool).get("connection")  # None before the first check-out
     if record is not None and record.in_use and mode.in_transaction(record.driver_connection):
         raise ConfigurationError(
-            "the engine's StaticPool gives all callers one connection, and somebody has a transaction open on it; "
-            "give sessionstore an engine whose pool gives each caller a connection of its own"
+            "the engine's StaticPool gives all callers the same connection, and another caller has a transaction open "
+            "on it; give sessionstore an engine whose pool gives each caller a connection of its own"
         )
 
 
@@ -42,7 +46,7 @@ async def prepare(lease: Lease, mode: Mode) -> None:
         lease.before = await mode.enter(driver)
     if not mode.ready(driver):
         raise ConfigurationError(
-            "a connection of this engine cannot be put into AUTOCOMMIT, so that nothing would be committed; "
-            "see what its events set"
+            "a connection of this engine cannot be put into AUTOCOMMIT, so nothing would be committed; "
+            "find out whether an event listener of the engine sets another isolation level"
         )
     lease.since = info.setdefault(_SEEN, monotonic())

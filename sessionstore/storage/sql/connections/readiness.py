@@ -36,7 +36,7 @@ class Readiness:
         self._parts = catalogue.parts
 
     async def look(self, lease: Lease, use: Use) -> SessionStoreError | None:
-        """Why the storage cannot be used for this; None: it can."""
+        """Returns the error if the storage cannot be used for this; None: it can."""
         if (lacking := await self._grants.look(lease, use)) is not None:
             return lacking
         seen = await self._first_call.look(lease)
@@ -50,7 +50,7 @@ class Readiness:
         return None
 
     async def try_to_write(self, lease: Lease) -> None:
-        """Deletes no row, in a transaction: SQLite finds out at the first write whether it may write the file."""
+        """Runs a DELETE of no row, because SQLite finds out only at a write whether it may write the file."""
         await self._backend.driver.command(lease.driver, "DELETE FROM sessions WHERE 0")
 
     def _drift(self, revision: str | None, problems: list[str]) -> SchemaError:

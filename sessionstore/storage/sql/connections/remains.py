@@ -18,8 +18,8 @@ from .pools import LoopPool, idle
 class Remains:
     """Closes idle connections once their user is garbage, or when the process ends.
 
-    This object does not refer to the user, and holds the idle connections. So the connections are not garbage yet when
-    the garbage collector finds the user. Else SQLAlchemy would log an error for each of them.
+    This object holds the idle connections, and does not refer to their user. So when the garbage collector finds the
+    user, the connections are not garbage too. Otherwise SQLAlchemy would log an error for each connection.
 
     Attributes:
         leases: The idle connections that are out of the pool.
@@ -47,7 +47,7 @@ class Remains:
         return taken
 
     def _found(self) -> None:
-        """Is called in any thread: in that of the garbage collection, or by `atexit`."""
+        """Closes the connections. May be called in any thread, by the garbage collector or by `atexit`."""
         if os.getpid() != self._process:
             keep_for_parent(self)
             return

@@ -21,7 +21,7 @@ Fields: TypeAlias = dict[str, TypeEngine[Any]]
 
 def batch_parameter() -> BindParameter[str]:
     """Returns the parameter that carries a whole batch as JSON text."""
-    # Not arrays of documents, which are slow to send: 1,300 a second against 3,000.
+    # Not an array of documents, which is slower to send: 1,300 against 3,000 documents a second.
     return bindparam("batch", type_=Text())
 
 
@@ -50,7 +50,7 @@ class Backend(Protocol):
         ...
 
     def end_marked(self, mark: int) -> str | None:
-        """Returns a query that ends the connection of an open transaction; None: the database has none."""
+        """Returns a query that ends the connection of a marked open transaction; None: there is no such query."""
         ...
 
     def relations(self, schema: str | None) -> Statement:
@@ -62,16 +62,16 @@ class Backend(Protocol):
         ...
 
     def lacking(self, schema: str | None) -> Statement | None:
-        """Selects the needs that this role lacks, by a parameter ``use``; None: the database has no roles.
+        """Selects the privileges that this role lacks for the parameter ``use``; None: the database has no roles.
 
-        Returns rows of two values: the name of the role, and the place of the need in ``NEEDS[use]``.
+        Returns rows of two values: the name of the role, and the index of the privilege in ``NEEDS[use]``.
         """
         ...
 
     def now(self, given: BindParameter[Any]) -> ColumnElement[Any]:
         """Returns the given time, else the database's clock.
 
-        The clock is read at each evaluation, so the time is later than the lock waits before it.
+        The clock is read at each evaluation, and so after any lock wait that came before.
         """
         ...
 
@@ -159,7 +159,7 @@ class Backend(Protocol):
         ...
 
     def at_most(self, limit: BindParameter[int]) -> Any:
-        """Returns the LIMIT of a subquery that an index serves in order, whatever the statistics say."""
+        """Returns a LIMIT for a subquery with which the planner reads an index in order, even with old statistics."""
         ...
 
     def one_of_ids(self, item_id: ColumnElement[Any], ids: BindParameter[str]) -> ColumnElement[bool]:

@@ -46,7 +46,7 @@ _REVALIDATING: Final = "RevalidateCachedQuery"
 _ROLLED_BACK: Final = {"40001", "40P01"}
 _ENDED: Final = {"25P03", "25P04"}
 _REFUSED_CLASSES: Final = ("08", "53")
-# Among them feature_not_supported: our statements are not allowed on a table with rules
+# A missing table, schema or column; and feature_not_supported, because our statements need tables without rules
 _SCHEMA: Final = {"42P01", "3F000", "42703", "0A000"}
 
 # A policy hides no row if its expressions are the constant true. Each command needs one permissive policy of that kind,
@@ -74,7 +74,7 @@ SELECT CAST(c.relname AS text) AS name,
     END AS hides,
     c.relkind IN ('r', 'p') AND EXISTS (SELECT FROM pg_catalog.pg_rewrite WHERE ev_class = c.oid) AS ruled,
     (
-        -- A session with quote_all_identifiers is told of "text" in quotes.
+        -- With quote_all_identifiers, the server writes "text" in quotes.
         SELECT string_agg(CAST(attname AS text) || ' ' || replace(format_type(atttypid, NULL), '"', ''), ',')
         FROM pg_catalog.pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped
     ) AS columns
@@ -82,9 +82,9 @@ FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.rel
 WHERE n.nspname = :schema
 """
 
-# Sent together with BEGIN, which saves a round trip.
-# A lower lock_timeout of the role stays, and any idle_in_transaction_session_timeout.
-# Without the latter, the server keeps rows locked for hours when the client is gone.
+# Sent together with BEGIN, which saves a round trip. If the role has a lower lock_timeout, or any
+# idle_in_transaction_session_timeout, these stay. Without the latter, the server would keep rows locked for hours after
+# the client is gone.
 _TIMEOUTS: Final = (
     "SELECT set_config('lock_timeout', '1s', true) "
     "WHERE current_setting('lock_timeout')::interval NOT BETWEEN interval '1 ms' AND interval '1 s'; "
@@ -123,8 +123,8 @@ class PostgreSQL:
         self.driver: Driver = Asyncpg(dialect) if dialect.driver == "asyncpg" else Psycopg(dialect)
 
     def begin_marked(self, mark: int) -> str:
-        # A lock that nobody else asks for. Everybody sees the lock and its holder, and the lock ends with the
-        # transaction. The number of the server process would not do: a pooler gives its clients other numbers.
+        # An advisory lock marks the transaction: other connections see the lock and its holder, and the lock ends with
+        # the transaction. The process id that the server tells a client would not do: a pooler tells other ids.
         return f"{self.begin}; SELECT pg_try_advisory_xact_lock({mark})"
 
     def end_marked(self, mark: int) -> str:
@@ -191,7 +191,7 @@ class PostgreSQL:
         name: str = "locked",
     ) -> FromClause:
         rows = select(batch).join(table, self.among(table, batch)).where(*conditions)
-        # FOR UPDATE only for a deletion. It would block inserts of rows that refer to this one by a foreign key.
+        # FOR UPDATE only for a deletion, because it blocks inserts of rows that refer to this row by a foreign key.
         return (
             rows.order_by(table.c.namespace, table.c.session_id)
             .with_for_update(of=table, key_share=not deleting, skip_locked=True)
@@ -223,8 +223,8 @@ class PostgreSQL:
         return func.string_agg(entry, literal_column("chr(30)"), type_=Text())
 
     def at_most(self, limit: BindParameter[int]) -> Any:
-        # A subquery, whose value the planner does not know. It then plans for a tenth of the rows, and walks the index.
-        # If it knew the limit, and took sessions for short ones, it would read and sort all items of a long one.
+        # The planner does not know the value of a subquery. It then expects a tenth of the rows, and reads the index in
+        # order. With a known limit and old statistics, it could read and sort all items of a long session.
         return select(limit).scalar_subquery()
 
     def one_of_ids(self, item_id: ColumnElement[Any], ids: BindParameter[str]) -> ColumnElement[bool]:

@@ -1,1 +1,1 @@
-"""How psycopg, asyncpg and aiosqlite are asked, without SQLAlchemy in between."""
+"""The drivers psycopg, asyncpg and aiosqlite, called without SQLAlchemy in between."""

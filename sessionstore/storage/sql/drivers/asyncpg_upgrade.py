@@ -1,4 +1,4 @@
-"""The TLS upgrade of asyncpg: its errors are retrieved also where a connection attempt was cancelled."""
+"""A patch of asyncpg's TLS upgrade: a cancelled connection attempt leaves no error for asyncio to log."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ _NAME = "TLSUpgradeProto"
 
 
 def retrieve_errors() -> None:
-    """Keeps asyncio from logging the end of an attempt to connect that was cancelled before its TLS upgrade began.
+    """Keeps asyncio from logging an error of a connection attempt that was cancelled before its TLS upgrade began.
 
-    If the attempt is cancelled in the moment in which the socket has connected, asyncpg waits for the answer of the
-    server no more, and nobody else can. Whoever does wait gets the error as before.
+    If the attempt is cancelled at the moment when the socket has connected, asyncpg stops waiting for the server's
+    answer. Then nobody retrieves the error of the future, and asyncio would log the error. Code that does wait for the
+    future gets the error as before.
     """
-    # There is no public name, and no way to the protocol, which only asyncpg's own function sees.
+    # asyncpg has no public name for the class, and gives its instances to nobody. So the class is replaced.
     utils: Any = import_module("asyncpg.connect_utils")
     protocol: Any = getattr(utils, _NAME, None)
     if protocol is None or issubclass(protocol, _Retrieving):
@@ -30,7 +31,7 @@ def retrieve_errors() -> None:
 
 
 class _Retrieving:
-    """Marks the class that stands for asyncpg's own."""
+    """Marks the class that replaces the one of asyncpg."""
 
 
 def _retrieved(answer: asyncio.Future[Any]) -> None:

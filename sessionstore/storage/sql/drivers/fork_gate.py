@@ -17,7 +17,7 @@ from weakref import WeakSet
 from ....errors import StorageUnavailableError
 
 _SECONDS: Final = 2.0
-"""How long a fork waits for calls to end. A call that waits for another process may take longer."""
+"""How many seconds a fork waits for calls to end. A call that waits for another process may take longer."""
 
 
 class ForkGate:

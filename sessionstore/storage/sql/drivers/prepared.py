@@ -45,13 +45,13 @@ class Prepared:
 
     Args:
         build: Makes the statement. Its bind parameters are all named; values are given at each run.
-        driver: What runs it.
-        range_checked: The range-checked variant, which runs when a row holds a time or a duration that the driver
-            cannot represent or that a TTL cannot be added to. The fast path does not pay for these checks.
-            None: this statement is the range-checked one.
+        driver: Runs the statement.
+        range_checked: The range-checked variant. It runs when a row holds a time or a duration that the driver cannot
+            represent, or a time that a TTL cannot be added to. The fast path does not pay for these checks. None: this
+            statement is the range-checked variant.
 
     Attributes:
-        previous: The same for the tables of the previous revision; None: the statement needs those of the newest one.
+        previous: The form of the statement for the previous revision; None: the statement needs the newest revision.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Prepared:
         self._compiled: Compiled | None = None
 
     def link(self, previous: Prepared) -> None:
-        """Says what this statement is for the tables of the previous revision."""
+        """Sets the form of this statement for the tables of the previous revision."""
         self.previous = previous
         if self._range_checked is not None:
             self._range_checked.previous = previous.range_checked

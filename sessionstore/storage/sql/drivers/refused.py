@@ -1,4 +1,4 @@
-"""Finds out with which code a PostgreSQL server refused a connection. psycopg's error has no code then.
+"""Finds out the code with which a PostgreSQL server refused a connection, because psycopg's error lacks the code.
 
 libpq keeps the code of an error for connections only. While it connects, it can write a log of the server's messages
 (PQtrace), and the log has the code. So a refused connection is tried once more with such a log.
@@ -15,12 +15,12 @@ from typing import Any, Final
 from ..faults import MOMENTARY, code_of, driver_error
 
 _SECONDS: Final = 2.0
-"""How long the second attempt may take."""
+"""How many seconds the second attempt may take."""
 _CODE: Final = re.compile(rb'\tErrorResponse\t.*? C "([0-9A-Z]{5})"')
 
 
 async def note_code(error: BaseException) -> None:
-    """Gives psycopg's error of a refused connection the code, if it has none."""
+    """Adds the code to psycopg's error of a refused connection, if the error has no code."""
     refused: Any = driver_error(error)
     if isinstance(refused, import_module("psycopg").OperationalError) and code_of(refused) is None:
         refused.sqlstate = await _code_of_refusal(refused)
@@ -32,7 +32,7 @@ async def _code_of_refusal(error: Any) -> str | None:
     If the server takes the connection now, the code is MOMENTARY.
 
     Args:
-        error: psycopg's, which says how it connected.
+        error: psycopg's error, which has the parameters of the connection.
     """
     psycopg = import_module("psycopg")
     given = getattr(getattr(error, "pgconn", None), "info", None)

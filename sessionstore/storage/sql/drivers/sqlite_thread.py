@@ -1,4 +1,4 @@
-"""The thread of a SQLite connection: all that it is given to do is done behind the gate."""
+"""The thread of a SQLite connection. Each call that the thread runs enters the fork gate."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .fork_gate import GATE
 
 
 def supervise_all(engine: Engine) -> None:
-    """Supervises the connections that an engine makes from now on, those that a service itself uses as well."""
+    """Supervises all connections that an engine makes from now on, including those that the service itself uses."""
     if not event.contains(engine, "do_connect", _connecting):
         event.listen(engine, "do_connect", _connecting)
 
@@ -27,7 +27,7 @@ def _connecting(_: object, __: object, ___: object, options: dict[str, Any]) -> 
 
 def _connect(*arguments: Any, **options: Any) -> Any:
     driver = import_module("aiosqlite").connect(*arguments, **options)
-    # As SQLAlchemy has it of the connections that it makes itself: they keep no process from ending.
+    # A daemon, as for connections that SQLAlchemy makes, so that the thread does not keep the process from ending.
     thread = driver if isinstance(driver, Thread) else driver._thread  # noqa: SLF001
     thread.daemon = True
     supervise(driver)
@@ -35,8 +35,8 @@ def _connect(*arguments: Any, **options: Any) -> Any:
 
 
 def supervise(driver: Any) -> None:
-    """Has all calls on a connection enter the gate: opening and closing it, and those of a service, included."""
-    # There is no public name for it. All calls of aiosqlite pass it.
+    """Makes all calls on a connection enter the gate, including its opening and closing, and calls of the service."""
+    # All calls of aiosqlite go through this queue, which has no public name.
     if not isinstance(driver._tx, _Calls):  # noqa: SLF001
         driver._tx = _Calls(driver._tx)  # noqa: SLF001
     GATE.note(driver)
@@ -63,14 +63,14 @@ class _Calls:
             if isinstance(done, sqlite3.Connection):
                 self._opened = done
             elif done is _stopped() and self._opened is not None:
-                # Nobody was given it if its opener was cancelled, and it would be closed wherever it is freed.
+                # If the opening was cancelled, nobody has the connection, and it would be closed in any thread.
                 self._opened.close()
                 self._opened = None
             return done
 
 
 class _Answer:
-    """Stands for the future of a caller in the thread. The answer is dropped if the caller's loop is closed."""
+    """Replaces the future of a caller in the thread. Drops the answer if the caller's event loop is closed."""
 
     __slots__ = ("_future", "_loop")
 
@@ -90,5 +90,5 @@ class _Answer:
 
 
 def _stopped() -> object:
-    """What the last call of a thread returns."""
+    """Returns the object that the last call of a thread returns."""
     return getattr(import_module("aiosqlite.core"), "_STOP_RUNNING_SENTINEL", _stopped)

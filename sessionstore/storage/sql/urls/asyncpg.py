@@ -98,8 +98,8 @@ def _tls(given: Mapping[str, str]) -> dict[str, Any]:
     if given.get("sslnegotiation") == "direct":
         if not hasattr(import_module("asyncpg.connect_utils"), "_ALPN_PROTOCOLS"):
             raise ConfigurationError(
-                "sslnegotiation=direct in the storage URL needs asyncpg 0.32, because servers take no TLS without the "
-                f"name of its protocol (ALPN): update asyncpg. {_PSYCOPG}"
+                "sslnegotiation=direct in the storage URL needs asyncpg 0.32 or newer, because servers refuse direct "
+                f"TLS without ALPN: update asyncpg. {_PSYCOPG}"
             )
         arguments["direct_tls"] = True
     if given.get("sslrootcert") == "system":
@@ -118,16 +118,20 @@ def _hosts(place: Place, given: Mapping[str, str]) -> dict[str, Any]:
     if addresses := given.get("hostaddr", "").split(",") if "hostaddr" in given else []:
         if any(host for host, _ in hosts):
             raise ConfigurationError(
-                f"asyncpg cannot do what hostaddr in the storage URL asks for beside a host: leave out one. {_PSYCOPG}"
+                f"asyncpg cannot use hostaddr and a host in the storage URL together: leave one of them out. {_PSYCOPG}"
             )
         ports = [port for _, port in hosts] or [""]
         hosts = tuple(zip(addresses, ports * len(addresses), strict=False))
     if any(host.startswith("@") for host, _ in hosts):
-        raise ConfigurationError(f"asyncpg cannot use the abstract socket (@...) in the storage URL. {_PSYCOPG}")
+        raise ConfigurationError(
+            f"asyncpg cannot use the abstract socket (@...) in the storage URL: name a socket's directory. {_PSYCOPG}"
+        )
     # Without a host or a port, asyncpg reads libpq's environment variables or looks in the usual socket directories.
     named = [{name: value for name, value in (("host", host), ("port", port)) if value} for host, port in hosts]
     if len(named) > 1 and not all("host" in each for each in named):
-        raise ConfigurationError(f"asyncpg has no default for a host without a name in the storage URL. {_PSYCOPG}")
+        raise ConfigurationError(
+            f"a host in the storage URL has no name, and asyncpg has no default for it: name each host. {_PSYCOPG}"
+        )
     sockets = {**SILENCE, **{name: given[name] for name in _SOCKETS if name in given}}
     balanced = given.get("load_balance_hosts") == "random"
     return {"async_creator_fn": partial(_connect_in_turn, named or [{}], balanced, sockets)}
@@ -156,4 +160,4 @@ async def _connect_in_turn(
             # asyncpg has no public name for the transport.
             tune(connection._transport.get_extra_info("socket"), sockets)  # noqa: SLF001
             return connection
-    raise failure or AssertionError("there are several hosts")
+    raise failure or AssertionError("there is at least one host")

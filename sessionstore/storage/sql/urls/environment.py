@@ -49,7 +49,7 @@ OF_ASYNCPG: Final = (
     "sslnegotiation",
     "target_session_attrs",
 )
-"""Those that asyncpg takes from libpq's variables."""
+"""The parameters with a choice of values that asyncpg takes from libpq's variables."""
 
 _MAY_BE_EMPTY: Final = ("ssl_max_protocol_version", "ssl_min_protocol_version")
 _PORTS: Final = re.compile(r"[0-9]{1,5}(,[0-9]{1,5})*")
@@ -61,7 +61,7 @@ def check_environment(place: Place, names: Collection[str], *, services: bool) -
     Args:
         place: The content of the URL, which overrides variables.
         names: The parameters with a choice of values that the driver takes from variables.
-        services: Whether the driver reads the service that PGSERVICE names. What a service says overrides variables.
+        services: Whether the driver reads the service that PGSERVICE names. A service overrides variables.
 
     Raises:
         ConfigurationError: libpq does not know the value of a variable; the message has its name.

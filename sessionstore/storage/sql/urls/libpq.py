@@ -88,11 +88,11 @@ def _host(text: str, form: re.Pattern[str]) -> tuple[str, str]:
     if match is None:
         if form is _HOST_PARAMETER:
             return text, ""
-        _does_not_parse(f"a host is a name, or an address, which stands in [ ] where it is one of IPv6; {_ENCODE}")
+        _does_not_parse(f"a host is a name or an address, and an IPv6 address is written in [ ]; {_ENCODE}")
     address, name, port = match.groups(default="")
     host = _decoded(address or name) if form is _HOST else address or name
     if not host.startswith("/") and re.search(r"\s", host):
-        _does_not_parse(f"a host has a blank in it; {_ENCODE}")
+        _does_not_parse(f"a host contains a blank; {_ENCODE}")
     return host, _port(port)
 
 
@@ -110,7 +110,7 @@ def _parameters(query: str) -> tuple[list[str], dict[str, str]]:
         name, equals, text = part.partition("=")
         # The text is not shown in the error, because it may be the end of a password.
         if not equals or not _NAME.fullmatch(name) or ("@" in text and name not in PARAMETERS):
-            _does_not_parse(f"behind the ? there are parameters, as in ?name=value&name=value; {_ENCODE}")
+            _does_not_parse(f"parameters follow the ?, as in ?name=value&name=value; {_ENCODE}")
         value = _decoded(text)
         if name == "host":
             hosts += [value] if value else []
@@ -120,7 +120,7 @@ def _parameters(query: str) -> tuple[list[str], dict[str, str]]:
 
 
 def _translate(parameters: dict[str, str]) -> None:
-    """Replaces common parameters of other drivers by libpq's."""
+    """Replaces common parameters of other drivers by those of libpq."""
     # JDBC's ssl=true, which libpq accepts too, and SQLAlchemy's ssl=MODE for asyncpg.
     ssl = parameters.get("ssl", "").replace("true", "require")
     if ssl and PARAMETERS["sslmode"](ssl) is None:
@@ -148,9 +148,9 @@ def _decoded(text: str) -> str:
     try:
         decoded = unquote_to_bytes(text).decode()
     except UnicodeDecodeError:
-        _does_not_parse("its percent-encoding is not that of UTF-8")
+        _does_not_parse("the bytes of its percent-encoding are not UTF-8")
     if any(ord(character) < ord(" ") for character in decoded):
-        _does_not_parse("it has a line break or another control character in it")
+        _does_not_parse("it contains a line break or another control character")
     return decoded
 
 

@@ -52,10 +52,10 @@ def seconds(value: object) -> float:
 
 
 STATEMENT_TIMEOUT: Final = "statement_timeout"
-"""How long a statement may take. After that it is cancelled and its connection closed."""
+"""How many seconds a statement may take. After that, the statement is cancelled and its connection closed."""
 
 IDLE_TIMEOUT: Final = "idle_timeout"
-"""How long a connection may be idle. After that it is replaced."""
+"""How many seconds a connection may be idle. After that, the connection is replaced."""
 
 PREPARED: Final = "prepared_statements"
 """Whether statements are prepared on connections. A pooler in transaction mode does not support it."""

@@ -154,7 +154,9 @@ def check_parameters(given: Mapping[str, str], own: Collection[str]) -> None:
 
 def _guess(name: str, own: Collection[str]) -> str:
     meant = get_close_matches(name.lower(), [*PARAMETERS, *own], n=1)
-    return f"{meant[0]} may be meant" if meant else f"known are {', '.join(sorted(own))} and the parameters of libpq"
+    if meant:
+        return f"{meant[0]} may be meant"
+    return f"known are {', '.join(sorted(own))} and the parameters of libpq"
 
 
 def _check_negotiation(given: Mapping[str, str]) -> None:
@@ -169,7 +171,7 @@ def _check_negotiation(given: Mapping[str, str]) -> None:
 def _check_roots(given: Mapping[str, str]) -> None:
     mode, roots = given.get("sslmode", ""), given.get("sslrootcert")
     if roots == "system" and mode not in ("", "verify-full"):
-        raise ConfigurationError("sslrootcert=system in the storage URL goes with sslmode=verify-full only")
+        raise ConfigurationError("sslrootcert=system in the storage URL needs sslmode=verify-full")
     if not mode.startswith("verify") or roots or os.environ.get("PGSSLROOTCERT"):
         return
     if "service" not in given and not Path("~/.postgresql/root.crt").expanduser().is_file():

@@ -26,10 +26,10 @@ def psycopg_arguments(place: Place) -> dict[str, Any]:
     if unknown := sorted(arguments.keys() - known):
         raise ConfigurationError(f"{unknown[0]} in the storage URL needs a newer libpq than the one that is installed")
     for name, values in zip(("host", "port"), zip(*place.hosts, strict=True), strict=False):
-        # Given as "", the parameter would be libpq's default, and not what PGHOST, PGPORT or the service says.
+        # An empty parameter is left out, because "" would override PGHOST, PGPORT and the service by libpq's default.
         if any(values):
             arguments[name] = ",".join(values)
-    # Overrides the settings of the role and the database, and PGCLIENTENCODING.
+    # UTF8 overrides the settings of the role and of the database, and PGCLIENTENCODING.
     return arguments | {"client_encoding": "UTF8", "context": default_adapters()}
 
 
@@ -37,7 +37,8 @@ def psycopg_arguments(place: Place) -> dict[str, Any]:
 def default_adapters() -> Any:
     """Returns psycopg's default adapters, without those that a service registered for the whole process.
 
-    All connections share them: each copies them when it changes its own. Making them takes a millisecond.
+    All connections share these adapters, because making them takes a millisecond. A connection copies them before it
+    changes them.
     """
     # As psycopg itself does when it is imported.
     postgres = import_module("psycopg.postgres")

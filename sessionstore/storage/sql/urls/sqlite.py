@@ -65,7 +65,7 @@ def read_sqlite_url(text: str) -> tuple[URL, dict[str, Any], dict[str, object]]:
     is_uri = arguments.pop("uri", False)
     if is_uri != path.startswith("file:"):
         raise ConfigurationError(
-            "uri=true in the storage URL and a path that begins with file: go together, as in "
+            "uri=true in the storage URL needs a path that begins with 'file:', and the other way round, as in "
             "sqlite:///file:/directory/file.db?mode=ro&uri=true"
         )
     if not is_uri and (misplaced := sorted(url.query.keys() & _OF_THE_URI)):

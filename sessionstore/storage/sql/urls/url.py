@@ -73,7 +73,7 @@ def read_url(text: str, *, synchronous: bool = False) -> Address:
     scheme, _, rest = text.strip().partition("://")
     driver = DRIVERS.get(scheme.lower())
     if driver is None:
-        elsewhere = f"there are no tables in {scheme.lower()!a}: they are in PostgreSQL and SQLite"
+        elsewhere = f"a storage with the scheme {scheme.lower()!a} has no tables; name a PostgreSQL or SQLite database"
         raise ConfigurationError(driver_advice(scheme) or elsewhere)
     if driver.startswith("sqlite"):
         return Address(*read_sqlite_url(f"{'sqlite' if synchronous else driver}://{rest}"))
