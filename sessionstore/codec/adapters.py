@@ -1,4 +1,4 @@
-"""What pydantic makes of a type: at once where the type is whole, else when the names in it are defined."""
+"""Builds pydantic's adapter of a type, and completes it once all names in the type are defined."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _LONGEST_REASON: Final = 200
 
 
 def adapter_of(given: type[T] | TypeAdapter[T], argument: str) -> TypeAdapter[T]:
-    """The adapter of a type, which may be incomplete.
+    """Returns the adapter of a type. The adapter is incomplete if the type names types that are not defined yet.
 
     Args:
         given: The type, or its adapter.
-        argument: The name of the argument that the type was given as; for messages.
+        argument: The name of the caller's argument, for error messages.
 
     Raises:
-        ConfigurationError: pydantic can make nothing of the type.
+        ConfigurationError: pydantic has no schema for the type.
     """
     if isinstance(given, TypeAdapter):
         return given
@@ -37,7 +37,7 @@ def complete(adapter: TypeAdapter[Any], argument: str) -> None:
     Raises:
         ConfigurationError: The type is still incomplete.
     """
-    # Outside of the except blocks, because pydantic's errors come through frames that have the state.
+    # Raised outside the except blocks: pydantic's error would become the context, and its frames hold the state.
     refused: ConfigurationError | None = None
     undefined = ""
     try:
@@ -49,21 +49,21 @@ def complete(adapter: TypeAdapter[Any], argument: str) -> None:
         refused = _no_schema(adapter, argument, error)
     raise refused or ConfigurationError(
         f"the {argument} {_shown(adapter)} is not fully defined: it names a type that cannot be found{undefined}; "
-        "define that type in the same module, or call model_rebuild() where it is known, before the first call; or "
-        "give a TypeAdapter that was made or rebuilt there"
+        "before the first call, define that type in the same module or call model_rebuild() where the type is known, "
+        "or give a TypeAdapter that was made or rebuilt there"
     )
 
 
 def _no_schema(given: object, argument: str, error: Exception) -> ConfigurationError:
     return ConfigurationError(
         f"pydantic has no schema for the {argument} {_shown(given)} or for a part of it ({_reason(error)}); "
-        "give a model, a dataclass or a TypedDict of types that pydantic knows, or give the part "
-        "__get_pydantic_core_schema__()"
+        "give a model, a dataclass or a TypedDict of types that pydantic knows, or define "
+        "__get_pydantic_core_schema__() in that part"
     )
 
 
 def _reason(error: Exception) -> str:
-    """What pydantic says about a type; of another error, only the class."""
+    """Returns why pydantic refused a type. Of an error that is not pydantic's, only the class is returned."""
     if not isinstance(error, PydanticUserError):
         return type(error).__name__
     said = str(error.message).partition("\n")[0].partition(". ")[0].removesuffix(".")  # the first sentence
@@ -72,6 +72,6 @@ def _reason(error: Exception) -> str:
 
 def _shown(given: object) -> str:
     if isinstance(given, TypeAdapter):
-        # There is no public name for the type that it is of.
+        # pydantic has no public attribute for the type of an adapter.
         return _shown(given._type)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
     return repr(given) if get_origin(given) else getattr(given, "__qualname__", repr(given))

@@ -1,4 +1,4 @@
-"""Compares a value with the one that was read back of its JSON text, type by type."""
+"""Compares a value with the value that was read back from its JSON text. Each type has a comparison of its own."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from .schema import Unstored
 from .shapes import ABSENT, attributes, default, layout, model_fields
 
 _NO_FIELDS: Final[frozenset[str]] = frozenset()
+_OTHER_FACTORY: Final = "would come back with another default_factory; store a dict"
 
 
 class Comparison:
@@ -46,7 +47,7 @@ class Comparison:
             given: The values of the caller, by name.
             read: The values that were read back, by name.
             exempt: Names that are not stored, and so not compared.
-            owner: The class whose fields the names are; None: the names are no fields.
+            owner: The class that has the names as fields; None: the names are keys or attributes.
         """
         name: object = None
         try:
@@ -150,16 +151,16 @@ class Comparison:
         mine, theirs = given.default_factory, read.default_factory
         if mine is not theirs:
             if mine is None or theirs is None:
-                raise Refused("would come back with another default_factory")
+                raise Refused(_OTHER_FACTORY)
             self._made(mine, theirs)
 
     def _made(self, mine: Callable[[], Any], theirs: Callable[[], Any]) -> None:
-        """Compares what two factories make."""
+        """Compares the values that two default factories return."""
         refused: Refused | None = None
         try:
             self.same(mine(), theirs())
         except Exception:  # noqa: BLE001  # a factory that raises does not make an equal value
-            refused = Refused("would come back with another default_factory")
+            refused = Refused(_OTHER_FACTORY)
         if refused is not None:
             raise refused
 
@@ -185,7 +186,7 @@ class Comparison:
     def queue(self, given: deque[Any], read: deque[Any]) -> None:
         self.sequence(given, read)
         if given.maxlen != read.maxlen:
-            raise Refused("would come back with another maxlen")
+            raise Refused("would come back with another maxlen; store a list")
 
     def collection(self, given: Any, read: Any) -> None:
         members = _by_itself(read)
@@ -195,7 +196,7 @@ class Comparison:
                 raise lost(index)
             self._member(index, value, other)
         if len(given) != len(read):
-            raise Refused("would come back with more members")
+            raise Refused("would come back with more members; add them before storing")
 
     def attributes(self, given: Any, read: Any) -> None:
         self.keyed(attributes(given), attributes(read))
@@ -223,14 +224,14 @@ class Comparison:
             self.opaque(given, read)
 
     def opaque(self, given: Any, read: Any) -> None:
-        """Compares by ``==``; if the class does not define it, by the arguments that pickle would keep."""
+        """Compares by ``==``. If the class does not define ``==``, compares the arguments that pickle would keep."""
         try:
             if given == read:
                 return
-            told = "__eq__" in {name for base in type(given).__mro__[:-1] for name in vars(base)}
+            defines_eq = "__eq__" in {name for base in type(given).__mro__[:-1] for name in vars(base)}
         except Exception:  # noqa: BLE001  # __eq__ of a user's class may raise anything
-            told = False
-        if told:
+            defines_eq = False
+        if defines_eq:
             raise other_value(given)
         self._pickled(given, read)
 
@@ -239,13 +240,14 @@ class Comparison:
         try:
             self.same(given.__reduce_ex__(4), read.__reduce_ex__(4))
         except Exception:  # noqa: BLE001  # __reduce_ex__ of a user's class may raise anything
-            refused = Refused(f"is {named(type(given))}, which cannot be compared with the value that is read back")
+            shown = named(type(given))
+            refused = Refused(f"is {shown}, which cannot be compared with the value that is read back; define __eq__()")
         if refused is not None:
             raise refused
 
 
 Way: TypeAlias = Callable[[Comparison, Any, Any], None]
-"""How two values of one type are compared: a method of Comparison, or a function of scalars.py."""
+"""Compares two values of one type: a method of Comparison, or a function of scalars.py."""
 
 
 def _is_declared(owner: type, name: Any, given: object, read: object) -> bool:

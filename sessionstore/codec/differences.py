@@ -20,24 +20,24 @@ def of_another_type(given: object, read: object) -> Refused:
 
 def other_value(given: object) -> Refused:
     """The refusal of a value that would come back as another value of the same type."""
-    return Refused(f"is {named(type(given))} that would come back with another value")
+    return Refused(f"is {named(type(given))} that would come back with another value; declare a type that keeps it")
 
 
 def lost(*steps: object) -> Refused:
     """The refusal of a value that would not come back."""
-    return Refused("would not come back; the type does not store it", steps)
+    return Refused("would be lost: the type does not store it", steps)
 
 
 def lost_key(key: object) -> Refused:
     """The refusal of a value that would not come back under its key."""
     if type(key) is str:
         return lost(key)
-    return Refused(f"is under a key that is {named(type(key))}, and the key would not come back equal", [key])
+    return Refused(f"is under a key that is {named(type(key))} and would not come back equal; use a string", [key])
 
 
 def added(step: object) -> Refused:
-    """The refusal of a value that was not given and would come back."""
-    return Refused("was not given and would come back", [step])
+    """The refusal of a value that was not given, but would be there when it is read back."""
+    return Refused("is missing, but the type adds it on reading; set it before storing", [step])
 
 
 def once() -> Refused:

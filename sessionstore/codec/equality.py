@@ -1,7 +1,8 @@
 """Checks that a state was read back as it was written: equal, with the same types, at every depth.
 
 Python's ``==`` does not suffice: 1, 1.0 and True are equal, one class may call its instances equal to anything, and
-another class may compare by identity. Values are compared by type and parts; values without parts by ``==``.
+another class may compare by identity. So values are compared by type and part by part, and only values without parts by
+``==``.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from .scalars import EXACT, decimal, iterator, member_of_enum, moment, scalar, t
 from .schema import Unstored
 
 _ROOTS_WITHOUT_PARTS: Final = (sys.stdlib_module_names | {"pydantic", "pydantic_core"}) - {"collections", "types"}
-"""Packages whose classes define ``==`` and keep private data in their attributes, as a Path keeps its hash."""
+"""Packages whose classes define ``==``. Their attributes are private data, such as the hash that a Path keeps."""
 
 
 class Equality:
@@ -41,7 +42,7 @@ class Equality:
         """Compares a state with the state that was read back.
 
         Raises:
-            Refused: The two are not equal, or not of the same types; with the first place where they differ.
+            Refused: The two states differ in a value or a type. The error names the first place where they differ.
         """
         refused: Refused | None = None
         try:
@@ -82,7 +83,7 @@ _MODELS: Final[tuple[type, ...]] = (RootModel, BaseModel, Enum, Secret, SecretSt
 
 
 class _Ways(dict[type, Way]):
-    """How values of each type are compared; looked up once a type, at its first value."""
+    """The comparison of each type. It is chosen once, at the first value of the type."""
 
     def __missing__(self, kind: type) -> Way:
         way = self[kind] = _way(kind)

@@ -15,7 +15,7 @@ from .unstorable import replaced
 
 
 def origin_of(summary: Summary) -> dict[str, JsonValue] | None:
-    """The origin of a session; None: it has none.
+    """Returns the origin of a session; None: the session has no origin.
 
     Raises:
         CorruptStateError: The stored origin is no JSON object.
@@ -26,7 +26,7 @@ def origin_of(summary: Summary) -> dict[str, JsonValue] | None:
         origin = loads(summary.origin)
     except ValueError:
         origin = ...
-    # Raised outside the except block: the error that was caught there holds the text, and would become the context.
+    # Raised outside the except block: the caught error holds the text, and would become the context.
     if origin is ...:
         raise CorruptStateError("is no JSON text", path="origin", session_id=summary.key.session_id)
     if origin is not None and not isinstance(origin, dict):
@@ -37,13 +37,13 @@ def origin_of(summary: Summary) -> dict[str, JsonValue] | None:
 def encode_origin(
     origin: Mapping[str, JsonValue] | None, session_id: SessionId, *, max_bytes: int, replaces: bool
 ) -> str | None:
-    """Returns the JSON text of an origin; None: there is no origin.
+    """Returns the JSON text of an origin; None: the session has no origin.
 
     Args:
         origin: Where the session comes from.
         session_id: The session that the errors name.
-        max_bytes: The longest text that is accepted. Each read, access and list transfers the origin.
-        replaces: Whether U+FFFD takes the place of characters that no storage can keep.
+        max_bytes: The longest text that is accepted. Each read, access and listing transfers the origin.
+        replaces: Whether U+FFFD replaces characters that no storage can keep.
 
     Raises:
         InvalidStateError: The origin is no mapping, or could not be read back.
@@ -75,7 +75,7 @@ def _encoded(origin: dict[str, JsonValue], *, replaces: bool) -> bytes:
 
 
 def metadata_of(summary: Summary) -> SessionMetadata:
-    """The metadata of a session.
+    """Returns the metadata of a session.
 
     Raises:
         CorruptStateError: The stored origin is no JSON object.

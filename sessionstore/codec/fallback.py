@@ -1,4 +1,4 @@
-"""JSON text of any JSON value, written and read in Python and without recursion: for what orjson cannot do."""
+"""Writes and reads JSON text in Python, without recursion. Used for values that orjson cannot write or read."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .jsontext import Refused, named
 from .long_integers import digits_of, integer_of
 
 MAX_DEPTH: Final = 900
-"""How deep arrays and objects may be nested. SQLite reads 1000 levels and orjson 1024; a batch adds some of its own."""
+"""How deep arrays and objects may be nested. SQLite reads 1000 levels, orjson 1024, and a batch adds a few levels."""
 
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _SPACE: Final = re.compile(r"[ \t\n\r]*")
@@ -73,7 +73,7 @@ class _Level:
 
 
 def _write_until_opened(level: _Level, pieces: list[str]) -> _Level | None:
-    """Writes members up to the next array or object, which is returned; None: the level is written."""
+    """Writes members up to the next array or object, and returns that one; None: no member is left."""
     for step, member in level.members:
         level.step = step
         pieces.append(level.before)
@@ -93,7 +93,9 @@ def _name(key: object, names: set[str]) -> str:
         raise Refused(f"is a key of type {type(key).__name__}; JSON keys are strings")
     name = _string(key)
     if name in names:
-        raise Refused("is a key that JSON cannot tell from another key: two surrogates are one character there")
+        raise Refused(
+            "is a key that JSON cannot tell from another key, because two surrogates are one character; rename the key"
+        )
     names.add(name)
     return name
 
@@ -117,7 +119,7 @@ def _string(text: str) -> str:
     quoted = _quoted(text)
     if _SURROGATE.search(quoted) is None:
         return quoted
-    # A high surrogate before a low one is the escape of one character in JSON, so it is written as that character.
+    # JSON reads the escapes of a high and a low surrogate as one character, so that character is written.
     joined = quoted.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
     return _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", joined)
 
@@ -130,7 +132,7 @@ def read(text: str) -> Any:
         Refused: As verbatim.loads().
     """
     tokens = _Tokens(text)
-    # The arrays and objects that are open, each with the name of the member that is being read.
+    # Each open array or object, with the name of the member that is being read.
     opened: list[tuple[Any, str]] = []
     while True:
         value: Any
@@ -170,7 +172,7 @@ class _Tokens:
         self._at = 0
 
     def one_of(self, signs: str) -> str:
-        """Takes the next character if it is one of these, and returns it; "": it is another one."""
+        """Skips space, takes the next character if it is one of these, and returns it; "": none of them follows."""
         space = _SPACE.match(self._text, self._at)
         assert space is not None
         self._at = space.end()
@@ -213,7 +215,7 @@ class _Tokens:
             return integer_of(whole)
         number = float(found[0])
         if not math.isfinite(number):
-            raise Refused("is a number that is too large for a float")
+            raise Refused("is a number that is too large for a float; store it as a string")
         return number
 
     def _string(self) -> str:

@@ -21,13 +21,14 @@ class ItemCodec(Generic[I]):
     """Encodes items to JSON text and decodes them. Refuses an item that would not be read back as it was written.
 
     An item without a type is a JSON value and is kept verbatim: the order of keys, NUL characters, lone surrogates,
-    integers of any length and floats stay as they are. Only two surrogates that JSON takes for one character become
-    that character. A typed item is read back at once and compared with the given item; pydantic holds lone surrogates
-    in texts, but not in a str with a constraint or as the key of a dict. Typed items may be nested 200 levels deep,
-    others 900.
+    integers of any length and floats stay as they are. The one exception is a high surrogate before a low one: the pair
+    becomes the character that it encodes. Such an item may be nested 900 levels deep.
 
-    The path of an error begins with the index of the item, as if the items of the call were one array:
-    ``$[2].content[0].text``; in decode() with the position of the item.
+    A typed item is read back at once and compared with the given item. It may be nested 200 levels deep. pydantic
+    accepts lone surrogates in texts, but not in a str with a constraint or in the key of a dict.
+
+    The path of an error begins with the index of the item in the call: ``$[2].content[0].text``. The path of an error
+    of decode() begins with the position of the item in the session.
 
     Args:
         item_type: The type of an item, or its TypeAdapter; None: plain JSON values.
@@ -39,8 +40,8 @@ class ItemCodec(Generic[I]):
         version: The shape version of the items that encode() writes.
 
     Raises:
-        ConfigurationError: pydantic has no schema for the type, or the version or an upgrade is invalid. A type that
-            names types which are defined later is refused by the first call that comes before they are defined.
+        ConfigurationError: pydantic has no schema for the type, or the version or an upgrade is invalid. A type may
+            name types that are defined later; a call that comes before raises ConfigurationError.
     """
 
     def __init__(
@@ -65,13 +66,13 @@ class ItemCodec(Generic[I]):
 
         Raises:
             ConfigurationError: The item type names a type that is not defined.
-            InvalidStateError: The item would not be read back as it is; with the path.
+            InvalidStateError: The item would not be read back as it is. The error has the path of the first difference.
             StateTooLargeError: The text takes more than ``max_bytes``.
         """
         return self._encode(item, index, session_id, copying=False)[0]
 
     def encode_with_copy(self, item: I, index: int, session_id: SessionId) -> tuple[str, I]:
-        """Does encode(), and also returns a copy of the item, read back from the text.
+        """Like encode(), but also returns a copy of the item, read back from the text.
 
         Raises:
             InvalidStateError: As encode().
@@ -89,8 +90,8 @@ class ItemCodec(Generic[I]):
 
         Raises:
             ConfigurationError: The item type names a type that is not defined.
-            CorruptStateError: The text is no JSON, or does not fit the item type, also after the upgrades, or an
-                upgrade failed, or the version is later than this codec's.
+            CorruptStateError: The text is no JSON, or does not fit the item type after the upgrades. Or an upgrade
+                failed, or the version is later than this codec's.
         """
         if self._typed is not None:
             self._typed.complete()
@@ -105,13 +106,13 @@ class ItemCodec(Generic[I]):
         except ValueError:
             refused = Refused("is no JSON text")
         refused.inside(position)
-        # Raised outside the except blocks: an error that was caught there holds the text, and would become the context.
+        # Raised outside the except blocks: the caught error holds the text, and would become the context.
         raise CorruptStateError(refused.reason, path=refused.path, session_id=session_id, noun="items")
 
     def decode_all(
         self, texts: Sequence[str], positions: Sequence[int], session_id: SessionId, versions: Sequence[int]
     ) -> Sequence[I]:
-        """Returns the items of several stored JSON texts, as decode() does for each of them.
+        """Returns the items of several stored JSON texts, as decode() does for each one.
 
         Raises:
             ConfigurationError: As decode().
@@ -121,7 +122,7 @@ class ItemCodec(Generic[I]):
             try:
                 return loads_all(texts)
             except (Refused, ValueError):
-                pass  # decode() tells which of them it is
+                pass  # decode() below raises the error that names the item
         return [
             self.decode(text, position, session_id, version)
             for text, position, version in zip(texts, positions, versions, strict=True)

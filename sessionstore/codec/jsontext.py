@@ -27,10 +27,11 @@ _EXPONENT_FROM = 1e16
 _SHOWN_KEY_CHARS = 40
 _SHOWN_NAME_CHARS = 80
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_REMOVE = 'remove it, or give the manager unstorable_text="replace"'
 
 
 class Refused(Exception):
-    """A value that cannot be stored: the ``reason``, and the ``path`` of the value in the document."""
+    """A value cannot be stored. ``reason`` says why, ``path`` where the value is in the document."""
 
     def __init__(self, reason: str, steps: Iterable[object] = ()) -> None:
         super().__init__(reason)
@@ -40,7 +41,7 @@ class Refused(Exception):
             self.inside(step)
 
     def inside(self, step: object) -> None:
-        """Adds the key or index that contains the place. Callers add the innermost step first."""
+        """Adds a key or index before the path. Callers add the innermost step first."""
         if isinstance(step, str):
             self._steps.append(str.__str__(step))  # a subclass of str may have a __str__ of its own
         elif isinstance(step, int) and not isinstance(step, bool):
@@ -64,7 +65,7 @@ def named(kind: type) -> str:
 
 
 def jsonpath(steps: Any) -> str:
-    """The JSONPath (RFC 9535) of a place, in ASCII; long keys and long paths are shortened."""
+    """Returns the JSONPath (RFC 9535) of a place, in ASCII. Long keys and long paths are shortened."""
     path = "$"
     for step in steps:
         if isinstance(step, int):
@@ -86,7 +87,8 @@ def dumps(value: Any) -> bytes:
             MAX_DEPTH levels.
     """
     if _is_plain((value,), 0):
-        # _is_plain() does not look at texts, keys and integers. orjson refuses bad ones, and escapes NUL.
+        # _is_plain() does not look into texts, keys and integers. orjson refuses the invalid ones, except that it
+        # escapes NUL.
         with suppress(TypeError):
             text = orjson.dumps(value)
             if rb"\u0000" not in text:
@@ -118,7 +120,7 @@ def _jsonb_rank(key: str) -> tuple[int, bytes]:
 
 
 def _is_plain(values: Iterable[Any], depth: int) -> bool:
-    """Whether no value needs _check(): a fast path that takes half the time and suffices for nearly all states."""
+    """Whether no value needs _check(). This fast path takes half the time and suffices for nearly all states."""
     for value in values:
         kind = type(value)
         if kind is str or kind is int:
@@ -184,13 +186,13 @@ def _check_array(values: list[Any], depth: int) -> bool:
 
 def _check_text(text: str) -> None:
     if "\0" in text:
-        raise Refused("holds a NUL character (U+0000), which PostgreSQL cannot store")
+        raise Refused(f"holds a NUL character (U+0000), which PostgreSQL cannot store; {_REMOVE}")
     if _SURROGATE.search(text):
-        raise Refused("holds a lone surrogate, which is no character and has no UTF-8")
+        raise Refused(f"holds a lone surrogate, which UTF-8 cannot encode; {_REMOVE}")
 
 
 def _plain_floats(value: Any) -> Any:
-    """The value with large floats written out with a decimal point, and with 0.0 for -0.0, as jsonb stores it."""
+    """Returns the value with large floats written out in decimal digits, and with 0.0 for -0.0, as in jsonb."""
     if type(value) is dict:
         return {key: _plain_floats(member) for key, member in value.items()}
     if type(value) is list:

@@ -21,7 +21,7 @@ class Place(NamedTuple):
 
 
 def first_place(document: Any, errors: Sequence[ErrorDetails]) -> Place:
-    """The first place of a document that does not fit its type.
+    """Returns the first place of a document that does not fit its type.
 
     The ``loc`` of an error is not only a path: it also holds labels, namely the branch of a union, the tag of a
     discriminated union, and ``[key]``. The labels are left out.
@@ -46,7 +46,7 @@ def first_place(document: Any, errors: Sequence[ErrorDetails]) -> Place:
 
 
 def _leads(value: Any, step: str | int, *, absent: bool) -> bool:
-    """Whether a step leads from a value to one of its parts; with ``absent``, whether the part could be there."""
+    """Whether a step leads from a value to one of its parts. With ``absent``, the part may be missing there."""
     if isinstance(value, dict):
         return isinstance(step, str) and (absent or step in value)
     return isinstance(value, list) and isinstance(step, int) and (absent or step < len(value))

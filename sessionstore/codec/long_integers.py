@@ -1,4 +1,4 @@
-"""Decimal digits of integers of any length, whatever limit the process has set for ``int()`` and ``str()``."""
+"""Converts integers of any length to decimal digits and back, whatever limit the process has set for ``int()``."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Final
 _SHORT_DIGITS: Final = 600
 """Python converts integers of up to 640 digits under every limit (``sys.set_int_max_str_digits``)."""
 _SHORT_BITS: Final = 1990  # 2**1990 has 600 digits
-# Decimal converts numbers of this length at once. The time grows with the square of the length, so longer ones are
-# halved: multiplying the halves takes less.
+# Decimal converts numbers of up to this length at once. The time grows with the square of the length, so a longer
+# number is converted in two halves, which are then multiplied: that takes less time.
 _WHOLE_DIGITS: Final = 4000
 _WHOLE_BITS: Final = 13_300
 

@@ -11,7 +11,7 @@ from uuid import UUID
 from .differences import once, other_value
 
 EXACT: Final[frozenset[type]] = frozenset({str, int, bool, type(None), bytes, float, date, datetime, timedelta, UUID})
-"""Types without parts. Two values of such a type are the same if ``==`` says so. Nearly all values have one of them."""
+"""Types without parts, whose values are compared by ``==``. Nearly all values are of one of these types."""
 
 
 def scalar(_: object, given: Any, read: Any) -> None:
@@ -21,7 +21,7 @@ def scalar(_: object, given: Any, read: Any) -> None:
 
 
 def moment(_: object, given: datetime, read: datetime) -> None:
-    """Compares instants. ``==`` does not suffice: during a change of clocks it calls equal instants unequal."""
+    """Compares instants. ``==`` does not suffice: when clocks change, it may call equal instants unequal."""
     if given == read:
         return
     if (given.utcoffset() is None) != (read.utcoffset() is None) or given - read != timedelta():
@@ -30,7 +30,7 @@ def moment(_: object, given: datetime, read: datetime) -> None:
 
 def time_of_day(_: object, given: time, read: time) -> None:
     """Compares times. A time without a zone differs from a time with one."""
-    # ``==`` also holds between a time without a zone and a time whose zone has an offset only on a given date.
+    # ``==`` ignores a zone whose offset depends on the date, so it also holds between times with and without one.
     if given != read or (given.tzinfo is None) != (read.tzinfo is None):
         raise other_value(given)
 

@@ -9,6 +9,7 @@ from pydantic import BaseModel, TypeAdapter
 
 _NOTHING: Final[frozenset[str]] = frozenset()
 _NO_SCHEMAS: Final = frozenset({"metadata", "expected", "cls", "default"})
+"""The keys of a schema whose values contain no schemas."""
 
 _IN_ANY_ORDER: Final = frozenset(
     {
@@ -55,7 +56,7 @@ class Unstored:
 
 
 def order_matters(adapter: TypeAdapter[Any]) -> bool:
-    """Whether reading may depend on the order of keys: the type has an OrderedDict, or a function of its own."""
+    """Whether reading may depend on the order of keys, because the type has an OrderedDict or a function of its own."""
     for node in nodes(adapter.core_schema):
         kind = node.get("type")
         if isinstance(kind, str) and kind not in _IN_ANY_ORDER:
@@ -66,7 +67,7 @@ def order_matters(adapter: TypeAdapter[Any]) -> bool:
 
 
 def nodes(schema: Any) -> Iterator[Mapping[str, Any]]:
-    """Every dict within a schema, the schema itself included."""
+    """Yields every dict within a schema, the schema itself included."""
     waiting, seen = [schema], set[int]()
     while waiting:
         node = waiting.pop()
@@ -75,9 +76,9 @@ def nodes(schema: Any) -> Iterator[Mapping[str, Any]]:
         seen.add(id(node))
         if isinstance(node, dict):
             yield node
-            # Only a dict with a type is a schema. Any other dict maps the names of fields, which may be the same words.
-            passed = _NO_SCHEMAS if isinstance(node.get("type"), str) else _NOTHING
-            waiting += [inner for key, inner in node.items() if key not in passed]
+            # Only a dict with a "type" is a schema. Other dicts map field names, and a field may be named "default".
+            skipped = _NO_SCHEMAS if isinstance(node.get("type"), str) else _NOTHING
+            waiting += [inner for key, inner in node.items() if key not in skipped]
         elif isinstance(node, list | tuple):
             waiting += node
 

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 from pydantic import BaseModel, RootModel
 
 ABSENT: Final = object()
-"""Stands for a part that is not there."""
+"""Stands for a missing part."""
 
 
 class Layout(NamedTuple):
@@ -49,7 +49,7 @@ def attributes(value: object) -> dict[str, Any]:
     """The attributes of an instance: from its ``__dict__``, its slots, and the fields of a dataclass."""
     kind: type = type(value)
     where = layout(kind)
-    # getattr(), because the default of a field that __init__ does not set is an attribute of the class.
+    # getattr(), because a field that __init__ does not set has its default as an attribute of the class.
     found = {name: getattr(value, name, ABSENT) for name in where.fields}
     for name, slot in where.slots.items():
         found.setdefault(name, _held_in(slot, value))
@@ -60,7 +60,7 @@ def attributes(value: object) -> dict[str, Any]:
 
 
 def default(kind: type, name: str) -> object:
-    """The default that a model or a dataclass declares for a field; ABSENT: it declares none."""
+    """Returns the default that a model or a dataclass declares for a field; ABSENT: the field has no default."""
     declared: Any = getattr(kind, "__pydantic_fields__", {}).get(name)
     if declared is None:
         declared = getattr(kind, "__dataclass_fields__", {}).get(name)
@@ -68,7 +68,7 @@ def default(kind: type, name: str) -> object:
 
 
 def model_parts(model: BaseModel) -> dict[str, Any]:
-    """The fields and extra fields of a model. Private attributes are not stored, and so are no parts."""
+    """Returns the fields and extra fields of a model. Private attributes are left out, because they are not stored."""
     return model_fields(model) | (model.__pydantic_extra__ or {})
 
 
@@ -80,7 +80,7 @@ def model_fields(model: BaseModel) -> dict[str, Any]:
 
 
 def parts(value: object) -> Iterator[tuple[object, object]]:
-    """The parts of a value, each with its key or index; nothing for a value without parts or of an unknown type."""
+    """Yields the parts of a value, each with its key or index. A value of an unknown type has no parts."""
     if isinstance(value, RootModel):
         yield from parts(value.root)
     elif isinstance(value, BaseModel):

@@ -30,7 +30,8 @@ class Codec(Generic[T]):
     Args:
         state_type: The type of a state, or its TypeAdapter; None: plain JSON values.
         max_bytes: The longest text that is accepted, in bytes of UTF-8.
-        unstorable_text: "replace": U+FFFD takes the place of NUL characters and lone surrogates.
+        unstorable_text: "replace": U+FFFD replaces NUL characters and lone surrogates. "refuse": a state with one of
+            them is refused.
         version: The shape version of the states that are written.
         upgrades: For each earlier version, the function that makes a state of the next one.
 
@@ -38,8 +39,8 @@ class Codec(Generic[T]):
         version: The shape version of the states that encode() writes.
 
     Raises:
-        ConfigurationError: pydantic has no schema for the type, or the version or an upgrade is invalid. A type that
-            names types which are defined later is refused by the first call that comes before they are defined.
+        ConfigurationError: pydantic has no schema for the type, or the version or an upgrade is invalid. A type may
+            name types that are defined later; a call that comes before raises ConfigurationError.
     """
 
     def __init__(
@@ -61,13 +62,13 @@ class Codec(Generic[T]):
 
         Raises:
             ConfigurationError: The state type names a type that is not defined.
-            InvalidStateError: The state would not be read back equal; with the path.
+            InvalidStateError: The state would not be read back equal. The error has the path of the first difference.
             StateTooLargeError: The text takes more than ``max_bytes``.
         """
         return self._encode(state, session_id)[0]
 
     def encode_with_copy(self, state: T, session_id: SessionId) -> tuple[str, T]:
-        """Does encode(), and also returns a copy of the state, read back from the text.
+        """Like encode(), but also returns a copy of the state, read back from the text.
 
         Raises:
             InvalidStateError: As encode().
@@ -86,8 +87,8 @@ class Codec(Generic[T]):
 
         Raises:
             ConfigurationError: The state type names a type that is not defined.
-            CorruptStateError: The text does not fit the state type, also after the upgrades, or an upgrade failed, or
-                the version is later than this codec's.
+            CorruptStateError: The text is no JSON, or does not fit the state type after the upgrades. Or an upgrade
+                failed, or the version is later than this codec's.
         """
         if self._typed is not None:
             self._typed.complete()
@@ -106,7 +107,7 @@ class Codec(Generic[T]):
             refused = error
         except ValueError:
             refused = Refused("is no JSON text")
-        # Raised outside the except blocks: an error that was caught there holds the text, and would become the context.
+        # Raised outside the except blocks: the caught error holds the text, and would become the context.
         raise CorruptStateError(refused.reason, path=refused.path, session_id=session_id)
 
     def _encode(self, state: T, session_id: SessionId) -> tuple[str, T]:
@@ -136,12 +137,12 @@ class Codec(Generic[T]):
         if self._typed is None:
             return state
         tree = self._typed.dumped(state)
-        # jsonb sorts keys. If the type depends on the order of keys, every storage gets them in the order of jsonb.
+        # jsonb sorts keys. If the order matters to the type, every storage gets the keys in the order of jsonb.
         return in_jsonb_order(tree) if self._typed.order_matters else tree
 
 
 def _dumps_replaced(document: Any) -> bytes:
-    """dumps() with U+FFFD for what cannot be stored, which an upgrade may have made."""
+    """Like dumps(), but with U+FFFD for characters that no storage keeps. An upgrade may have added such characters."""
     with suppress(Refused):
         return dumps(document)
     return dumps(_replaced(document))

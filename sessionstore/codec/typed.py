@@ -1,4 +1,4 @@
-"""Values of one type, written and read with pydantic, and compared after they were read back."""
+"""Writes and reads values of one type with pydantic, and checks that they are read back as they were written."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class Typed(Generic[T]):
 
     Args:
         given_type: The type, or its TypeAdapter.
-        noun: What the values are; for messages.
-        read_otherwise: Reads the texts that are no JSON for pydantic. pydantic then takes the value that was read.
+        noun: What a value is called in error messages.
+        read_fallback: Reads a text that pydantic's JSON parser refuses. pydantic then validates the value.
 
     Raises:
         ConfigurationError: pydantic has no schema for the type.
@@ -38,11 +38,11 @@ class Typed(Generic[T]):
         self,
         given_type: type[T] | TypeAdapter[T],
         noun: Literal["state", "item"] = "state",
-        read_otherwise: Callable[[str], Any] | None = None,
+        read_fallback: Callable[[str], Any] | None = None,
     ) -> None:
         self._argument = f"{noun}_type"
         self._misfit = f"does not fit the {noun} type"
-        self._read_otherwise = read_otherwise
+        self._read_fallback = read_fallback
         self._adapter: TypeAdapter[T] = adapter_of(given_type, self._argument)
 
     def complete(self) -> None:
@@ -59,7 +59,7 @@ class Typed(Generic[T]):
         self.complete()
         return dump(self._adapter, value)
 
-    # Both read the schema of the type, which is there once complete() has returned.
+    # The next two are computed when they are needed: the type has no schema before complete() has returned.
     @cached_property
     def order_matters(self) -> bool:
         """Whether reading may depend on the order of keys."""
@@ -79,21 +79,21 @@ class Typed(Generic[T]):
         """Returns the value of a JSON text.
 
         Raises:
-            ValueError: The function for other texts says that the text is no JSON.
+            ValueError: ``read_fallback`` found that the text is no JSON.
         """
         refused: Refused | None = None
         try:
             # Documents use the names of the fields, so that a service may change an alias without a migration.
             return self._adapter.validate_json(text, by_alias=False, by_name=True)
         except ValidationError as error:
-            if self._read_otherwise is None or not _is_no_json(error):
-                refused = self._first_of(error, lambda: (self._read_otherwise or loads)(text))
+            if self._read_fallback is None or not _is_no_json(error):
+                refused = self._first_of(error, lambda: (self._read_fallback or loads)(text))
         except Exception as error:  # noqa: BLE001  # a user's validator may raise anything, and quote the value
             refused = self._raised(error)
         if refused is not None:
             raise refused
-        assert self._read_otherwise is not None
-        return self._validated(self._read_otherwise(text))
+        assert self._read_fallback is not None
+        return self._validated(self._read_fallback(text))
 
     def _validated(self, document: Any) -> T:
         try:
@@ -108,10 +108,10 @@ class Typed(Generic[T]):
         return Refused(f"{self._misfit} ({type(error).__name__})")
 
     def _first_of(self, error: ValidationError, document: Callable[[], Any]) -> Refused:
-        """The refusal for the first place that does not fit: its path and the kind of fault, no text of the value."""
+        """The refusal for the first place that does not fit, with the path and the kind of fault. It shows no value."""
         errors = _details(error)
         if not errors:
-            return Refused(f"{self._misfit} (an error without a text)")
+            return Refused(f"{self._misfit} (an error whose text cannot be read)")
         first = errors[0]
         raised = first.get("ctx", {}).get("error")
         fault = first["type"] if first["type"] in _PYDANTIC_FAULTS else "custom_error"
@@ -129,7 +129,7 @@ def _is_no_json(error: ValidationError) -> bool:
 
 
 def _details(error: ValidationError) -> list[ErrorDetails]:
-    """What pydantic found; nothing if an exception of the user has no text."""
+    """Returns the errors that pydantic found; none if the text of a user's exception cannot be read."""
     try:
         return error.errors(include_url=False, include_input=False)
     except Exception:  # noqa: BLE001  # pydantic calls __str__ of the user's exception, which may raise

@@ -1,4 +1,4 @@
-"""Replaces characters that no storage can keep: NUL, which jsonb refuses, and lone surrogates, which have no UTF-8."""
+"""Replaces characters that no storage keeps: NUL (jsonb refuses it), and lone surrogates (UTF-8 cannot encode them)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
 
 
 def replaced(value: Any) -> Any:
-    """A copy of the value with U+FFFD for each character that cannot be stored; the value itself if there is none.
+    """Returns a copy of the value with U+FFFD for each character that cannot be stored; without any, the value itself.
 
     Raises:
         Refused: Two keys of an object, or two members of a set, would become equal.
@@ -66,7 +66,7 @@ def _object(value: dict[Any, Any]) -> dict[Any, Any]:
         name, becomes = replaced(key), _inside(key, member)
         same = same and name is key and becomes is member
         if name in members:
-            refused = Refused("is a key that equals another key after U+FFFD replaced what cannot be stored")
+            refused = Refused("is a key that equals another key once U+FFFD replaces unstorable characters; rename one")
             refused.inside(key)
             raise refused
         members[name] = becomes
@@ -98,7 +98,7 @@ def _collection(value: Any) -> Any:
         return value
     members = {changed.get(index, member) for index, member in enumerate(value)}
     if len(members) < len(value):
-        raise Refused("has two members that are equal after U+FFFD replaced what cannot be stored")
+        raise Refused("has two members that are equal once U+FFFD replaces unstorable characters; change one")
     return type(value)(members)
 
 

@@ -1,4 +1,4 @@
-"""Upgrades: documents of older shape versions become documents of the current one when they are read."""
+"""Upgrades documents of older shape versions to the current shape version when they are read."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ from ..ids import SessionId
 from .jsontext import Refused, named
 
 Upgrade: TypeAlias = Callable[[Any], Any]
-"""Makes a document of one shape version out of a document of the version before: JSON values in, JSON values out.
+"""Makes a document of one shape version from a document of the version before. Both are JSON values.
 
-Returns the new document, or None if it changed the one it was given in place.
+Returns the new document, or None if it changed the given document in place.
 """
 
 _LAST: Final = 2**31 - 1
-"""The largest shape version: what the databases hold."""
+"""The largest shape version that the databases can hold."""
 
 
 class Upgrades:
-    """The current shape version of a manager's states or items, and the ways from the earlier versions.
+    """The current shape version of a manager's states or items, and the functions that upgrade earlier versions.
 
     Attributes:
         version: The current shape version.
 
     Args:
-        noun: What the documents are; for messages.
+        noun: What a document is called in error messages.
         version: The current shape version.
         functions: For each earlier version, the function that makes a document of the next one. None: there are none.
         loads: Reads JSON text.
         dumps: Writes JSON text.
 
     Raises:
-        ConfigurationError: The version is no int or less than 1, a function is missing or is none, or leads past the
-            current version.
+        ConfigurationError: The version is no int or less than 1, or a function is missing, is not callable, or is
+            for the current version or a later one.
     """
 
     def __init__(
@@ -55,15 +55,15 @@ class Upgrades:
         self._dumps = dumps
 
     def check(self, found: int, session_id: SessionId, path: str = "$") -> None:
-        """Checks that a document is of no later shape version than this program knows.
+        """Checks that this program knows the shape version of a document.
 
         Raises:
-            CorruptStateError: It is.
+            CorruptStateError: The document has a later version. Newer code wrote the document.
         """
         if found > self.version:
             raise CorruptStateError(
-                f"is of version {found:,} and this program knows versions up to {self.version:,} "
-                f"({self._noun}_version); newer code wrote it, and can read it",
+                f"has shape version {found:,}, and this program reads versions up to {self.version:,} "
+                f"({self._noun}_version); read it with the newer code that wrote it",
                 path=path,
                 session_id=session_id,
                 noun="state" if self._noun == "state" else "items",
@@ -76,16 +76,16 @@ class Upgrades:
 
         Args:
             text: The JSON text as it is stored.
-            found: The shape version that it was written under, see check().
+            found: The shape version that the text was written under. check() has accepted it.
 
         Raises:
-            Refused: A function failed, or made what JSON cannot hold.
+            Refused: A function failed, or returned a value that JSON cannot hold.
             ValueError: The text is no JSON.
         """
         if found == self.version:
             return text
         if found < 1:
-            raise Refused(f"is of shape version {found}, which no program writes")
+            raise Refused(f"has shape version {found}, which no program writes: versions start at 1")
         document = self._loads(text)
         for version in range(found, self.version):
             document = self._upgraded(document, version)
@@ -129,8 +129,8 @@ def _checked_functions(given: object, argument: str, version: int, name: str) ->
             raise ConfigurationError(f"the keys of {argument} must be versions, whole numbers, not {named(type(key))}")
         if not 1 <= key < version:
             raise ConfigurationError(
-                f"{argument} has a function for version {key:,}, and {name} is {version:,}; each function leads from "
-                f"its version to the next, and the last one to {name}"
+                f"{argument} has a function for version {key:,}, and {name} is {version:,}; give functions for the "
+                f"versions from 1 to {name} - 1 only, or raise {name}"
             )
         if not callable(function) or inspect.iscoroutinefunction(function):
             kind = "a coroutine function" if callable(function) else named(type(function))
@@ -139,6 +139,6 @@ def _checked_functions(given: object, argument: str, version: int, name: str) ->
     if len(functions) < version - 1:
         missing = next(number for number in range(1, version) if number not in functions)
         raise ConfigurationError(
-            f"{argument} has no function for version {missing:,}; {name}={version:,} needs one for each version before"
+            f"{argument} has no function for version {missing:,}; {name}={version:,} needs one for each earlier version"
         )
     return functions

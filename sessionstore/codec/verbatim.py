@@ -1,8 +1,8 @@
-"""JSON text that is read back as the very value that was written: no key moves, no character and no digit changes.
+"""JSON text that is read back exactly as it was written: no key moves, no character and no digit changes.
 
-orjson writes and reads ordinary values. Lone surrogates, integers beyond 64 bits and deep nesting are beyond orjson.
-A writer and a reader in Python take over, and such a text begins with one space, which JSON ignores. So the reader of
-an ordinary text need not look for anything rare. A text without the space is read right too, only slower.
+orjson writes and reads ordinary values. It cannot handle lone surrogates, integers beyond 64 bits and deep nesting. A
+writer and a reader in Python (fallback.py) handle these. Their texts begin with one space, which JSON ignores, so that
+loads() knows at once which reader to call. A text without the space is read correctly too, only slower.
 
 Every text is UTF-8. NUL and lone surrogates are escaped, and there is no space between tokens.
 """
@@ -21,7 +21,7 @@ __all__ = ["MAX_DEPTH", "copied", "dumps", "loads", "loads_all"]
 
 _MARK: Final = " "
 _MARK_BYTE: Final = ord(_MARK)
-_MOST_CONTAINERS: Final = 1_000_000  # a value that contains itself has more
+_MOST_CONTAINERS: Final = 1_000_000  # a value that contains itself exceeds it
 _LEAVES: Final = frozenset({str, int, bool, type(None)})
 # Each integer beyond 64 bits has at least 19 digits.
 _LONG_NUMBER: Final = re.compile("[0-9]{19}")
@@ -63,7 +63,7 @@ def loads(text: str) -> Any:
 
 
 def loads_all(texts: Sequence[str]) -> list[Any]:
-    """Returns the values of several texts, as loads() does for each of them, in a third of the time.
+    """Returns the values of several texts, as loads() does for each one, in a third of the time.
 
     Raises:
         ValueError: As loads().
@@ -74,7 +74,7 @@ def loads_all(texts: Sequence[str]) -> list[Any]:
         part = texts[at : at + _AT_ONCE]
         try:
             read_values = [orjson.loads(text) for text in part]
-            # Each text is JSON. So the arrays are equal only if each text is what orjson writes for its value.
+            # orjson reads long integers as floats and then writes another text. So equal texts prove exact values.
             if orjson.dumps(read_values) != f"[{','.join(part)}]".encode():
                 read_values = [loads(text) for text in part]
         except (ValueError, TypeError):  # no JSON for orjson, or too deep for its writer
@@ -89,9 +89,9 @@ def copied(text: bytes) -> Any:
 
 
 def _holds_long_integer(text: str, value: Any) -> bool:
-    """Whether the text may hold an integer beyond 64 bits, of which orjson made a float."""
+    """Whether the text may hold an integer beyond 64 bits, which orjson reads as a float."""
     try:
-        # True for every text that dumps() wrote. Writing costs a fraction of reading, and a search in the text more.
+        # The two are equal for every text that dumps() wrote. Writing again takes less time than searching the text.
         if orjson.dumps(value) == text.encode():
             return False
     except TypeError:  # too deep for orjson's writer
@@ -102,7 +102,7 @@ def _holds_long_integer(text: str, value: Any) -> bool:
 def _suits_orjson(value: Any) -> bool:
     """Whether orjson would write the value unchanged or refuse it."""
     containers: list[Any] = [(value,)]
-    for container in containers:  # which grows
+    for container in containers:  # the loop adds nested containers to the list
         for member in container.values() if type(container) is dict else container:
             kind = type(member)
             if kind in _LEAVES:
