@@ -23,7 +23,7 @@ class Flight:
         open: How many of its calls have no answer yet and still have a waiting caller.
         age: How many times the combiner found other calls waiting for this batch.
         displaced: Whether the batch no longer counts towards the concurrency of the combiner.
-        task: The task that sends the batch; None: the task of its only caller.
+        task: The task that sends the batch; None: its only caller sends it.
 
     Args:
         calls: How many calls the batch has; 0: a lone call in the task of its caller.
@@ -96,9 +96,9 @@ class Call(Generic[Q, R]):
 
     def outcome(self) -> R:
         """Returns or raises the answer, once."""
-        # Removed from the call: an exception refers to frames, which refer to the call, and would make a cycle.
+        # Removed from the call: an exception refers to frames, and these to the call, which is a cycle.
         answer, self._answer = self._answer, None
-        # Not kept in the future, because a future does not take a StopIteration.
+        # The answer is not kept in the future, because a future does not take a StopIteration.
         if isinstance(answer, BaseException):
             try:
                 raise answer
@@ -119,14 +119,14 @@ class Call(Generic[Q, R]):
 
 Batch: TypeAlias = Mapping[K, Sequence[Call[Q, R]]]
 Send: TypeAlias = Callable[[Batch[K, Q, R]], Awaitable[Collection[K] | None]]
-"""Does the calls of a batch and answers each of them. An exception from it answers the calls that are still open.
+"""Does the calls of a batch and answers each one. If it raises, the error answers the calls that are still open.
 
-Returns the keys of calls that were handed over, and that other code answers later.
+Returns the keys whose calls were handed over: other code answers these later.
 """
 
 
 def copy_of(error: Exception) -> SessionStoreError:
-    """A copy of an error for one of several callers, each of which adds its own traceback.
+    """Returns a copy of an error for one of several callers, because each caller adds its own traceback.
 
     For an error from outside the library, the copy names only the class: its text may hold data of another caller.
     """
@@ -146,7 +146,7 @@ def tell(calls: Iterable[Call[Any, Any]], error: Exception) -> None:
     failed = [call for call in calls if not call.answered]
     for call in failed:
         if not call.withdrawn:
-            # Withdrawn calls count too: the error may be about one of them, and quote its data.
+            # Withdrawn calls are counted too: the error may be about one of them and quote its data.
             call.answer(error if len(failed) == 1 else copy_of(error))
 
 
@@ -157,10 +157,10 @@ def spawn(loop: asyncio.AbstractEventLoop, make: Callable[[], Coroutine[Any, Any
         StorageError: The task factory of the event loop failed.
     """
     try:
-        # A task copies the current context. The context is no argument, because not every task factory takes one.
+        # A task copies the current context. The context is not passed, because not every task factory takes one.
         return quiet(Context().run(lambda: loop.create_task(Lazy(make))))
     except Exception as error:
         raise StorageError(
             f"the event loop's task factory raised {type(error).__name__}, so the call was not "
-            "started; give loop.set_task_factory() one that returns tasks"
+            "started; set a task factory that returns tasks with loop.set_task_factory()"
         ) from error

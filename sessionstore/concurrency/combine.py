@@ -20,7 +20,7 @@ Q = TypeVar("Q")
 R = TypeVar("R")
 
 _SLOW_BATCH: Final = 0.01
-"""For how many seconds calls wait for the batches under way. After that they are sent beside them."""
+"""For how many seconds calls wait for the batches under way. After that, the calls are sent beside these batches."""
 
 _OVERFLOW: Final = 4
 """While batches are slow, a combiner runs at most this many times its concurrency."""
@@ -68,7 +68,7 @@ class Combiner(Generic[K, Q, R]):
         return self._queues.here().call(key, request)
 
     def fit(self, weights: Sequence[int], capacity: int) -> None:
-        """Sets the size of batches, so that calls as heavy as these do not exceed a capacity together.
+        """Sets the size of batches so that a batch of calls as heavy as these does not exceed a capacity.
 
         Heavier calls shrink the batches at once. Lighter calls let them grow slowly, at most to twice the size.
 
@@ -95,7 +95,7 @@ class Combiner(Generic[K, Q, R]):
 
 
 class _Queue(Generic[K, Q, R]):
-    """The calls of one event loop: waiting ones, and batches under way."""
+    """The waiting calls and the batches under way of one event loop."""
 
     def __init__(
         self, send: Send[K, Q, R], *, size: int, keys: int, concurrency: int, min_parallel: int, alone: bool
@@ -144,7 +144,7 @@ class _Queue(Generic[K, Q, R]):
             self._depart_soon()
 
     async def _go(self, key: K, request: Q) -> R:
-        """Sends a lone call: without a future, a task or a turn of the event loop."""
+        """Sends a lone call at once, without a future, a task or a turn of the event loop."""
         call: Call[Q, R] = Call(request)
         batch = {key: (call,)}
         flight = Flight()
@@ -180,7 +180,7 @@ class _Queue(Generic[K, Q, R]):
                 self._away.update(kept)
 
     def _displace(self, flight: Flight, keys: Collection[K]) -> None:
-        """Lets another batch start in place of this one, which may go on; its keys stay excluded."""
+        """Lets another batch start while this one goes on. The keys of this batch stay excluded."""
         if not flight.displaced:
             flight.displaced = True
             self._free += 1
@@ -223,7 +223,7 @@ class _Queue(Generic[K, Q, R]):
         self._watch()
 
     def _ready(self) -> list[K]:
-        """The keys that wait and may be sent, in order."""
+        """Returns the keys that wait and may be sent, in order."""
         return [key for key in self._waiting if key not in self._away]
 
     def _launch(self, ready: Iterable[K]) -> None:
@@ -291,5 +291,5 @@ class _Queue(Generic[K, Q, R]):
             for call in calls:
                 call.flight = None
             self._land(flight, kept)
-            # Also keeps a new call from being sent alone before the callers that were just answered may call again.
+            # Also makes new calls wait, so that callers that were just answered may call again and join the batch.
             self._depart_soon()

@@ -17,7 +17,7 @@ R = TypeVar("R")
 
 
 async def within(
-    timeout: timedelta,  # noqa: ASYNC109  # what it raises tells whether something was written
+    timeout: timedelta,  # noqa: ASYNC109  # the error says whether something was written
     call: Coroutine[Any, Any, R],
     written: Callable[[], bool],
 ) -> R:
@@ -30,7 +30,7 @@ async def within(
     Args:
         timeout: How long to wait.
         call: The call.
-        written: Whether the call may have written something. It is asked when the time is up.
+        written: Returns whether the call may have written something. Is called when the time is up.
 
     Raises:
         StorageUnavailableError: The time is up, and nothing was written.
@@ -42,7 +42,7 @@ async def within(
         done, _ = await asyncio.wait([task], timeout=timeout.total_seconds())
     except asyncio.CancelledError:
         task.cancel()
-        if born() == process:  # else a child ends its parent's loop
+        if born() == process:  # in a forked child, the parent's task never ends
             await ended(task)
         raise
     if done:
@@ -54,8 +54,8 @@ async def within(
     seconds = f"{timeout.total_seconds():g} s"
     if written():
         raise UpdateOutcomeUnknownError(
-            f"the storage did not answer a write within {seconds}, and it may or may not have landed; "
-            "read the session before repeating it, or give each update an idempotency_key"
+            f"the storage did not answer a write within {seconds}, and the write may or may not have landed; "
+            "read the session before you repeat the call, or give each update an idempotency_key"
         )
     raise StorageUnavailableError(
         f"the storage did not answer within {seconds}, and nothing was written; try again, or allow more time"
@@ -63,11 +63,11 @@ async def within(
 
 
 async def while_wanted(running: Coroutine[Any, Any, None], wanted: Callable[[], bool], pause: float) -> bool:
-    """Runs a coroutine in a task of its own while it is wanted, then cancels the task. Waits for the end of the task.
+    """Runs a coroutine in a task of its own. Cancels the task once it is not wanted, and waits for its end.
 
     Args:
         running: The coroutine. Its exceptions are raised here.
-        wanted: Whether any caller still waits for the coroutine.
+        wanted: Returns whether any caller still waits for the coroutine.
         pause: How many seconds pass between two calls of ``wanted``.
 
     Returns:
@@ -102,7 +102,7 @@ async def ended(task: asyncio.Future[Any]) -> None:
             with suppress(asyncio.CancelledError):
                 await asyncio.wait([task])
     if not task.cancelled():
-        task.exception()  # marks the exception as retrieved; asyncio logs one that is not
+        task.exception()  # asyncio logs an exception that nobody retrieves
 
 
 _LEFT: Final[set[asyncio.Task[Any]]] = set()

@@ -12,7 +12,7 @@ class BoundToProcess(Protocol):
     """An object that a forked child must not use: a connection, a thread, a queue, a timer."""
 
     def forget_parent(self) -> None:
-        """Is called in a forked child before any other code runs there. Must not wait, and must not take a lock."""
+        """Is called in a forked child before other code runs there. Must not wait, and must not take a lock."""
         ...
 
 
@@ -22,12 +22,15 @@ def forget_in_children(bound: BoundToProcess) -> None:
 
 
 def was_made_by_parent(moment: float) -> bool:
-    """Whether this time, by `time.time()`, lies before the fork of this process."""
+    """Whether an object that was made at this moment, by `time.time()`, was made before this process was forked."""
     return moment < _born
 
 
 def born() -> float:
-    """When this process was forked, by `time.time()`; 0.0: it was not. Changes within a coroutine that is forked."""
+    """Returns when this process was forked, by `time.time()`; 0.0: it was not forked.
+
+    The value changes while a coroutine runs if the process is forked inside the coroutine.
+    """
     return _born
 
 
@@ -37,15 +40,15 @@ def is_child() -> bool:
 
 
 def keep_for_parent(inherited: object) -> None:
-    """Keeps an object of the parent from the garbage collector of this child, for good.
+    """Keeps an object of the parent from the garbage collector of this child for ever.
 
-    Its destructor would act on what the parent still uses, for instance close a connection.
+    A destructor of the object could harm the parent, for instance close a connection that the parent still uses.
     """
     _INHERITED.append(inherited)
 
 
 def notice_fork() -> None:
-    """Does what a fork does in the child, if the fork itself did not: uWSGI forks without the hooks of Python."""
+    """Makes a new child forget its parent if no hook of Python has done so: uWSGI forks without these hooks."""
     if os.getpid() != _process:
         _forget()
 
@@ -58,15 +61,15 @@ def _forget() -> None:
 
 
 _born = 0.0
-"""When this process was forked, by `time.time()`; 0.0: it was not."""
+"""When this process was forked, by `time.time()`; 0.0: it was not forked."""
 
 _process = os.getpid()
-"""This process, when it last looked."""
+"""The id of the process that last checked for a fork."""
 
 _BOUND: Final[WeakSet[BoundToProcess]] = WeakSet()
 
 _INHERITED: Final[list[object]] = []
-"""What keep_for_parent() keeps, for as long as this process lives."""
+"""The objects that keep_for_parent() keeps, for as long as this process lives."""
 
 if hasattr(os, "register_at_fork"):  # Windows has no fork
     os.register_at_fork(after_in_child=_forget)

@@ -29,7 +29,7 @@ def divisible(error: Exception) -> bool:
 
 
 def by_key(many: Callable[[Sequence[K]], Awaitable[Sequence[R]]]) -> Send[K, None, R]:
-    """Makes a Send of a function of many keys. All calls of a key get the answer for the key."""
+    """Makes a Send from a function of many keys. All calls of a key get the answer for the key."""
 
     async def send(batch: Batch[K, None, R]) -> None:
         for calls, answer in zip(batch.values(), await _answers(many, list(batch)), strict=True):
@@ -40,14 +40,14 @@ def by_key(many: Callable[[Sequence[K]], Awaitable[Sequence[R]]]) -> Send[K, Non
 
 
 async def in_parts(batch: Batch[K, Q, R], do: Send[K, Q, R]) -> None:
-    """Does the calls of a batch; if the storage refuses the batch, does its halves, and at last single keys.
+    """Does the calls of a batch. If the storage refuses the batch, does its halves, and so on down to single keys.
 
-    Single keys are done beside each other after the rest, so that a key that has to wait keeps nobody else waiting.
+    Single keys are done last and concurrently, so that a key that has to wait delays no other key.
 
     Args:
         batch: The calls.
-        do: Does the calls of a batch, and answers each of them as soon as it is done. When it raises a divisible error,
-            no call that it left open was done.
+        do: Does the calls of a batch, and answers each call as soon as it is done. If it raises a divisible error, the
+            calls without an answer had no effect.
     """
     alone: list[K] = []
     await _parted(batch, do, alone)
@@ -58,7 +58,7 @@ async def in_parts(batch: Batch[K, Q, R], do: Send[K, Q, R]) -> None:
 async def _parted(batch: Batch[K, Q, R], do: Send[K, Q, R], alone: list[K], end: float | None = None) -> None:
     try:
         await do(batch)
-    except Exception as error:  # noqa: BLE001  # whatever it is, those who called are told
+    except Exception as error:  # noqa: BLE001  # any error is the answer of the callers
         left = [key for key, calls in batch.items() if not all(call.answered for call in calls)]
         if len(batch) == 1 or not divisible(error) or (end is not None and monotonic() > end):
             tell([call for key in left for call in batch[key]], error)

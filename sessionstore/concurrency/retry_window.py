@@ -20,7 +20,7 @@ _LONGEST_PAUSE: Final = 0.5
 class RetryWindow:
     """Backoff between lookups of a lost write: pauses from zero to half a second, for ten seconds in all.
 
-    Ten seconds is what a server that crashed takes to come back.
+    A server that crashed is usually back within ten seconds.
     """
 
     def __init__(self) -> None:
@@ -33,8 +33,8 @@ class RetryWindow:
         return monotonic() >= self._end
 
     async def pause(self) -> None:
-        """Waits before the next lookup. The first one is immediate: a journal keeps only the newest writes."""
-        # Random, so that callers that lost their connections together do not retry together; no secret.
+        """Waits before the next lookup. The first one is immediate, because a journal keeps only the newest writes."""
+        # Random, so that callers that lost their connections together do not retry together. It is no secret.
         await asyncio.sleep(self._pause * random.uniform(0.5, 1))  # noqa: S311
         self._pause = min(_LONGEST_PAUSE, 2 * self._pause) or _FIRST_PAUSE
 

@@ -9,9 +9,9 @@ from typing import Final
 
 
 class Outdated(Exception):
-    """A write was not sent: one of its callers has given up and was told that nothing is written.
+    """A write was not sent, because one of its callers has given up and was told that nothing is written.
 
-    The others make the write anew.
+    The other callers make another write.
     """
 
 
@@ -38,7 +38,7 @@ class Sent:
         return self._given_up
 
     def begin(self) -> None:
-        """For storages that report what they send: nothing was sent so far, unless a write was reported before."""
+        """Declares that this storage reports its writes. Before the first report, nothing counts as sent."""
         if self._open is None:
             self._open = 0
 
@@ -53,7 +53,7 @@ class Sent:
         self._open = (self._open or 0) + 1
 
     def take_back(self) -> None:
-        """Reports that the last write is not written: the database refused it."""
+        """Reports that the database refused the last write."""
         if self._open:
             self._open -= 1
 
@@ -63,10 +63,10 @@ class Sent:
 
 
 class SentTogether(Sent):
-    """What is known of a write that several calls share: each call is told what becomes of it.
+    """Records a write that several calls share, in the record of each call.
 
     Args:
-        each: What is known of each call.
+        each: The records of the calls.
     """
 
     __slots__ = ("_each",)
@@ -109,7 +109,7 @@ def noting(sent: Sent) -> Generator[None]:
 
 
 def noted() -> Sent | None:
-    """The object that the storage reports the writes of this context to; None: there is none."""
+    """Returns the object to which the storage reports the writes of this context; None: there is none."""
     return _SENT.get()
 
 

@@ -1,4 +1,4 @@
-"""Tasks of the library's own. asyncio prints nothing about them when their event loop is closed in the middle."""
+"""Tasks that the library makes. asyncio prints nothing about them if the event loop is closed before they end."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ R = TypeVar("R")
 
 
 def quiet(task: asyncio.Task[R]) -> asyncio.Task[R]:
-    """Keeps asyncio from printing that the task was pending when it was destroyed. Nobody can do anything about it."""
-    # There is no public name for it. asyncio does so with tasks of its own.
-    with suppress(AttributeError):  # a task of a service's task factory need not have it
+    """Keeps asyncio from printing that the task was pending when it was destroyed. A user could do nothing about it."""
+    # asyncio has no public name for this switch, and uses it for its own tasks.
+    with suppress(AttributeError):  # tasks of a service's task factory may lack it
         task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001  # pyright: ignore[reportAttributeAccessIssue]
     return task
 
 
 class Lazy(Coroutine[Any, Any, R]):
-    """A coroutine that is made when it begins. Python warns of a coroutine that was made and never began.
+    """A coroutine that is made at its first step, because Python warns of a coroutine that was made and never began.
 
     Args:
         make: Makes the coroutine.
@@ -36,7 +36,7 @@ class Lazy(Coroutine[Any, Any, R]):
         if self._made is None:
             assert self._make is not None
             self._made = self._make()
-            # A task keeps its coroutine after it has ended. Its arguments lead back to the task, say through a batch.
+            # Dropped: a task keeps its coroutine after its end, and the arguments may refer to the task: a cycle.
             self._make = None
         return self._made.send(value)
 

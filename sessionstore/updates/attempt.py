@@ -19,13 +19,13 @@ class Outcome(NamedTuple):
     """The outcome of one update.
 
     Attributes:
-        call: The call of the caller.
+        call: The caller's call.
         version: The version that the update made.
         state: The state that the update made.
-        error: Why the update made none; None: it made one.
-        slots: The place of each of the caller's items among the items of the write; None: an earlier caller of the
-            write appends an item of the same id.
-        after: How many items of the write belong to this update and the earlier ones.
+        error: Why the update failed; None: the update made a version.
+        slots: The index of each of the caller's items among the items of the write; None: an earlier update of the
+            write appends an item with the same id.
+        after: The number of items that this update and the earlier updates of the write append.
     """
 
     call: UpdateCall
@@ -63,8 +63,8 @@ class Attempt(NamedTuple):
     outcomes: Sequence[Outcome]
     error: UpdateOutcomeUnknownError
 
-    def open_at(self, found: Summary) -> bool:
-        """Whether the write, if it has not landed, may still land: the session is as it was read for the write."""
+    def may_still_land(self, found: Summary) -> bool:
+        """Whether a write that has not landed yet may still land: the session is still as the write expects it."""
         read = self.write.read
         return (read.version, read.last_write) == (found.version, found.last_write)
 
@@ -74,19 +74,19 @@ class Attempt(NamedTuple):
         lower, higher = sorted((read.version, found.version))
         return read.created_at == found.created_at and started_at(higher, lower)
 
-    def untold(self) -> None:
-        """Answers the updates of the write that their outcome is unknown."""
+    def answer_unknown(self) -> None:
+        """Tells the callers of the write that its outcome is unknown."""
         for outcome in self.outcomes:
             if outcome.error is None:
                 outcome.call.answer(copy_of(self.error))
 
     def landed(self, document: Document) -> Summary:
-        """The facts about the session right after this write, computed from the document that was found now."""
+        """Returns the facts about the session right after this write, computed from a document that was read later."""
         found = self._with_items(document)
         version = self.write.read.version + self.write.count
         if found.version == version:
             return found
-        # Other callers wrote since. Only the times are taken from their writes, because those of this write are lost.
+        # Other callers wrote since. The times are those of their writes: the times of this write were lost.
         read = self.write.read
         return found._replace(
             version=version,
@@ -98,9 +98,9 @@ class Attempt(NamedTuple):
         )
 
     def _with_items(self, document: Document) -> Summary:
-        """The facts that were found, with the positions of the items of this write, as far as the journal tells them.
+        """Returns the facts that were found, with the positions of this write's items if the journal tells them.
 
-        The journal tells how many positions the write took, and not which items were passed over.
+        The journal tells how many positions the write took, but not which items were passed over.
         """
         found, items = document.summary, self.write.items
         appends = "" if document.journal is None else document.journal.appends

@@ -22,7 +22,7 @@ class Change(Generic[T]):
     """Applies a caller's function to the state of a document.
 
     Attributes:
-        raised: The exceptions of the function. The manager raises them, and puts other errors into the result.
+        raised: The exceptions that the function raised. The manager raises them again. Other errors go into the result.
     """
 
     def __init__(
@@ -43,11 +43,11 @@ class Change(Generic[T]):
             Exception: What the function raises.
         """
         state = self._codec.decode(document.state, self._session_id, document.state_version)
-        # Checked before the write: the result of the write holds the origin, and could not be made without it.
+        # Checked before the write, because the result of the write needs an origin that can be read.
         origin_of(document.summary)
         if document.summary.version > LAST_VERSION:
             raise CorruptStateError(
-                "has reached the highest number, so no other write can be counted",
+                "has reached the highest number, so no further write can be counted; delete and create the session",
                 path="version",
                 session_id=self._session_id,
             )
@@ -60,7 +60,7 @@ class Change(Generic[T]):
             changed.close()
             raise TypeError(
                 "update_fn must be a plain function, not a coroutine function, because it may run more than once; "
-                "await what it needs before update_session(), and use the outcome in the function"
+                "await other calls before update_session(), and use their results in the function"
             )
         made = self._codec.encode_with_copy(self._new(state, changed, document), self._session_id)
         return Made(*made, self._codec.version)

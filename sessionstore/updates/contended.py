@@ -31,8 +31,8 @@ class Contended:
 
     All waiting updates of an event loop are tried together, with backoff. Between two tries they use no connection, and
     do not count as a batch. An update that lost OPTIMISTIC_ROUNDS times takes the row lock, behind which waiters queue,
-    so that it does not starve. One such transaction is under way at a time, and waits for a second at most. If the lock
-    was not free in this time, it is not tried again until another caller has written the row.
+    so that the update does not starve. One such transaction is under way at a time, and waits for a second at most. If
+    the lock was not free in this time, the lock is not tried again until another caller has written the row.
 
     Args:
         storage: Where the documents are.
@@ -74,7 +74,7 @@ class Contended:
     def _start(
         self, make: Callable[[], Coroutine[Any, Any, None]], ended: Callable[[asyncio.Task[None]], None]
     ) -> asyncio.Task[None]:
-        # A callback, because a task that is cancelled before its first step runs no code of its coroutine.
+        # A callback notices the end: a task that is cancelled before its first step runs no code of its coroutine.
         task = spawn(self._loop, make)
         task.add_done_callback(ended)
         return task
@@ -156,7 +156,7 @@ class Contended:
             call.answer(copy_of(error))
 
     async def _attempt(self, running: Coroutine[Any, Any, None], entries: Sequence[Entry]) -> None:
-        """Runs a try while any caller of the entries waits for it: later updates of the sessions wait for its end."""
+        """Runs a try. Cancels the try once no caller waits for it, because later updates of the sessions wait."""
         if not await while_wanted(running, lambda: any(entry.fold.waiting for entry in entries), LONGEST_PAUSE):
             self._cut_off(entries)
 
@@ -204,7 +204,7 @@ class Contended:
             return
         (entry,) = entries
         if entry not in self._entries:
-            return  # its callers left meanwhile
+            return  # all its callers have stopped waiting
         if entry.fold.unsettled:
             entry.fold.give_up()
         elif entry.fold.asked == 1:
@@ -212,8 +212,8 @@ class Contended:
         else:
             at = self._entries.index(entry)
             alone = [Entry(Fold(entry.fold.key, [call], entry.since), now) for call in entry.fold.open]
-            for it in alone:
-                it.since, it.locks, it.fold.losses = entry.since, 1, entry.fold.losses
+            for new in alone:
+                new.since, new.locks, new.fold.losses = entry.since, 1, entry.fold.losses
             self._entries[at : at + 1] = alone
 
     def _lock_some(self) -> None:
@@ -258,7 +258,7 @@ class Contended:
                 entry.moving = False
                 entry.locks = 2 if len(entries) == 1 else 1
                 entry.due = now
-        except Outdated:  # a caller gave up; the others come again
+        except Outdated:  # nothing was sent, because a caller gave up; the updates of the others are tried again
             for entry in entries:
                 entry.fold.refused()
                 entry.due = self._loop.time()
@@ -273,7 +273,7 @@ class Contended:
         by_key = {entry.fold.key: entry for entry in entries}
         seen: set[Key] = set()
         sent = Sent()
-        # The functions run one after the other under the locks. Calls that are left when the slice is over come next.
+        # The functions run one after the other under the locks, for one slice of time. The rest runs in the next try.
         end: float | None = None
 
         def in_time() -> bool:

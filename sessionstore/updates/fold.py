@@ -21,7 +21,7 @@ class Fold:
         calls: The calls of the callers, in order.
         keyed: Whether any call has an idempotency key.
         losses: How many writes did not land, because another caller wrote or another transaction holds the row.
-        halved_until: Until when the fold is bisected if it is refused; None: it was not refused yet.
+        halved_until: Until when a refused fold is bisected, by ``time.monotonic()``; None: it was not refused yet.
         write: The write of the applied updates; None: there is none.
     """
 
@@ -63,8 +63,8 @@ class Fold:
         """Applies all updates to a document. Yields before each function, so that other tasks get turns.
 
         Call finish() afterwards. If the answer to an earlier write was lost, the document shows whether the write
-        landed. If the write may still land, it is sent again unchanged: then the functions are applied once, whichever
-        of the two lands, and no caller gets an error although its change may still land.
+        landed. A write that may still land is sent again unchanged. So the functions are applied once, whichever of the
+        two writes lands, and no caller is told that its update failed while the update may still land.
 
         Args:
             document: The document that was read, or a guess.
@@ -97,10 +97,10 @@ class Fold:
 
     def _apply(self, call: UpdateCall, document: Document) -> None:
         request = call.request
-        if self._write_id:  # the document as the update before this one leaves it
+        if self._write_id:  # continue from the document that the update before this one made
             summary = document.summary._replace(version=self._version, last_write=self._write_id)
             document = Document(self._text, summary, state_version=self._state_version)
-        # The errors are not raised here: their tracebacks would refer to this fold, which refers to the errors.
+        # The errors are not raised here: a traceback refers to this fold, and the fold to the error, which is a cycle.
         if not request.concerns(document):
             self._outcomes.append(Outcome(call, 0, None, SessionNotFoundError(self.key.session_id)))
             return
@@ -122,7 +122,7 @@ class Fold:
         self._outcomes.append(Outcome(call, self._version, made.state, None, slots, len(self._harvest.items)))
 
     def finish(self) -> Write | None:
-        """Returns the write of the applied updates. None: none of them makes a write, and all callers are answered."""
+        """Returns the write of the applied updates; None: all failed. Answers the callers then, unless on a guess."""
         assert self._read is not None
         if self._resent:
             return self.write
@@ -171,17 +171,17 @@ class Fold:
         return self.write is not None and (not self._guessed or all(it.error is None for it in self._outcomes))
 
     def fits(self, document: Document) -> bool:
-        """Whether the write was made of just this document. If it did not land, another transaction holds the row."""
+        """Whether the write was made from this very document. If it did not land, another transaction holds the row."""
         if self.write is None or self._read is None or self.outdated:
             return False
         read, found = self._read.summary, document.summary
         if self.write.keys_read not in (None, document.journal and document.journal.keys):
-            return False  # an append added its key, which makes no new version
+            return False  # an append added an idempotency key, and appends make no new version
         return (read.version, read.last_write, read.created_at) == (found.version, found.last_write, found.created_at)
 
     @property
     def outdated(self) -> bool:
-        """Whether a caller was cancelled after its update was applied. Then the others have to be applied again."""
+        """Whether a caller was cancelled after its update was applied. Then the other updates must be applied again."""
         return not self._resent and any(outcome.call.withdrawn for outcome in self._outcomes)
 
     @property
@@ -203,7 +203,7 @@ class Fold:
 
     @property
     def under_way(self) -> bool:
-        """Whether the storage was given the write, and it is not known what became of it."""
+        """Whether the storage was given the write, and the outcome is not known yet."""
         return self._sending and self.write is not None
 
     def refused(self) -> None:
@@ -231,7 +231,7 @@ class Fold:
         for attempt in self._attempts:
             write = attempt.write
             if not attempt.of_this_session(document.summary):
-                attempt.untold()
+                attempt.answer_unknown()
                 continue
             writes = None if document.journal is None else document.journal.writes
             found = fate(write.id, write.read.version, document.summary.version, writes)
@@ -240,8 +240,8 @@ class Fold:
                 for outcome in attempt.outcomes:
                     outcome.tell(summary)
             elif found is Fate.UNTOLD:
-                attempt.untold()
-            elif attempt.open_at(document.summary):
+                attempt.answer_unknown()
+            elif attempt.may_still_land(document.summary):
                 open_attempts.append(attempt)
         self._attempts = open_attempts
 
@@ -251,9 +251,9 @@ class Fold:
         return bool(self._attempts) and self.waiting
 
     def give_up(self) -> None:
-        """Answers the calls of lost writes that their outcome is unknown."""
+        """Tells the callers of lost writes that the outcome is unknown."""
         for attempt in self._attempts:
-            attempt.untold()
+            attempt.answer_unknown()
         self._attempts = []
 
     @property
@@ -262,7 +262,7 @@ class Fold:
         return self.keyed or bool(self._attempts)
 
     def document(self, summary: Summary) -> Document:
-        """The document after the write, with the facts about the session of then."""
+        """Returns the document as the write left it, with the facts about the session after the write."""
         assert self._read is not None
         assert self.write is not None
         journal = self._read.journal

@@ -28,7 +28,7 @@ class Landing:
         self._pace = Pace()
 
     async def applied(self, fold: Fold, document: Document, *, guess: bool = False) -> bool:
-        """Applies updates to a document, with turns for other tasks; returns whether there is something to write."""
+        """Applies updates to a document, with turns for other tasks. Returns whether there is something to write."""
         for _ in fold.apply(document, guess=guess):
             if not self._pace.free():
                 await self._pace.turn()
@@ -36,12 +36,12 @@ class Landing:
         return fold.sure
 
     async def land(self, part: Sequence[Fold], *, guessed: bool = False) -> list[Fold]:
-        """Writes applied updates in one statement; returns those that did not land or whose answer was lost.
+        """Writes applied updates in one statement. Returns the folds that did not land, or whose answer was lost.
 
         Raises:
-            Exception: The storage refused it, or failed before anything was written.
+            Exception: The storage refused the write, or failed before anything was written.
         """
-        lost = await self._brought_up(part)
+        lost = await self._reapplied(part)
         landing = [(fold, fold.write) for fold in part if fold.sure and fold.write is not None]
         if not landing:
             return lost
@@ -75,8 +75,8 @@ class Landing:
             # Raised outside the except block: the text of the error may hold data of another caller, and the error
             # would become the context.
             raise UpdateOutcomeUnknownError(
-                f"the storage failed with {foreign} in a write for several callers, and it cannot be told "
-                "what landed; read the session before repeating it"
+                f"the storage failed with {foreign} in a write for several callers, and it is unknown "
+                "whether this update landed; read the session before you repeat the update"
             )
         for (fold, _), summary in zip(landing, summaries, strict=True):
             if guessed:
@@ -96,8 +96,8 @@ class Landing:
         self._write_cache.wrote(fold.document(summary))
         fold.tell(summary)
 
-    async def _brought_up(self, folds: Sequence[Fold]) -> list[Fold]:
-        """Applies the updates again if a caller was cancelled; returns the folds that then have nothing to write."""
+    async def _reapplied(self, folds: Sequence[Fold]) -> list[Fold]:
+        """Applies updates again if a caller was cancelled. Returns the folds that then have nothing to write."""
         lost: list[Fold] = []
         while outdated := [fold for fold in folds if fold.outdated]:
             for fold in outdated:

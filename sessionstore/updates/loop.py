@@ -20,7 +20,7 @@ from .request import Make, Update, Updated
 from .rounds import Rounds
 
 _MIN_PARALLEL: Final = 4
-"""The fewest sessions of a batch that is sent beside another: while one waits for the disk, the other computes."""
+"""The fewest sessions of a batch that is sent beside another batch. One computes while the other waits for the disk."""
 
 
 class UpdateLoop:
@@ -35,7 +35,7 @@ class UpdateLoop:
     update of a session whose row another transaction holds waits apart from the batches.
 
     Write cache: the next update of a session begins with the state that this process wrote last. If another process
-    wrote since, the write does not land, and the session is read and the update applied again.
+    wrote since, the write does not land. Then the session is read, and the update is applied again.
 
     Args:
         storage: Where the documents are.
@@ -57,7 +57,7 @@ class UpdateLoop:
 
     @classmethod
     def of(cls, storage: StorageProvider) -> UpdateLoop:
-        """The loop of a storage. All managers of a storage share it, so that their updates share batches."""
+        """Returns the loop of a storage. All managers of the storage share the loop, so that updates share batches."""
         # By id(), which cannot be reused while the loop is registered, because the loop refers to the storage.
         loop = _LOOPS.get(id(storage))
         if loop is None:
@@ -75,14 +75,14 @@ class UpdateLoop:
         keys: int = 0,
         items: Sequence[NewItem] = (),
         keep: int | None = None,
-        timeout: timedelta | None = None,  # noqa: ASYNC109  # what it raises tells whether something was written
+        timeout: timedelta | None = None,  # noqa: ASYNC109  # its error says whether something was written
     ) -> Updated:
         """Applies a function to one document and returns the result.
 
         Args:
             key: The document.
-            make: Makes the new text of the document. Runs once a round, in the caller's context and task. If it raises,
-                the exception is raised here and nothing is written for it.
+            make: Makes the new text of the document. Runs once a round, in the caller's context and task. An exception
+                from it is raised here, and the update is not written.
             expected_version: The only version to write on; None: any.
             owner_id: Only this owner's session is found. None: any session.
             idempotency_key: Identifies this update within the session, in case it is delivered again.
@@ -106,7 +106,7 @@ class UpdateLoop:
         return await (running if timeout is None else within(timeout, running, update.written))
 
     def remember(self, document: Document) -> None:
-        """Puts a document that was just read into the write cache, for an update that its reader is about to make."""
+        """Puts a document that was just read into the write cache, because its reader is about to update it."""
         self._here.here().write_cache.read_for_update(document)
 
     async def _alone(self, key: Key, update: Update) -> Updated:

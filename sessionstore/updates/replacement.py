@@ -13,7 +13,7 @@ T = TypeVar("T")
 _KINDS: Final[dict[type, str]] = {dict: "object", list: "array"}
 
 _ADVICE: Final = (
-    "return None after changing the state in place, or ReplaceState(value) where the value is to be the whole new state"
+    "return None after changing the state in place, or return ReplaceState(value) to make the value the whole new state"
 )
 
 
@@ -32,7 +32,7 @@ class ReplaceState(Generic[T]):
 
 
 def new_state(given: T, returned: Any, original: Callable[[], T]) -> T:
-    """The new state after an update function was applied.
+    """Returns the new state after an update function was applied.
 
     Args:
         given: The state that the function was given; the function may have changed it.
@@ -50,7 +50,7 @@ def new_state(given: T, returned: Any, original: Callable[[], T]) -> T:
     if kind in _KINDS:
         if type(returned) is not kind:
             raise Refused(f"is an {_KINDS[kind]}, and the update would make it {named(type(returned))}; {_ADVICE}")
-        # In this order, because nearly all returned values are copies, and _shares() only looks at their own members.
+        # _shares() comes first, because nearly all returned values are copies, and it looks at few members.
         if not _shares(returned, given) and (_is_part(returned, given) or _is_left_over(returned, given, original)):
             raise Refused(f"would be replaced by a part of itself; {_ADVICE}")
     return returned  # type: ignore[no-any-return]
@@ -109,5 +109,5 @@ def _equal(first: Any, second: Any) -> bool:
 
 
 def _identity(member: Any) -> object:
-    """What identifies a member of an array: its value if it is a scalar, else the id of the object."""
+    """Returns what identifies a member of an array: the value of a scalar, else the id of the object."""
     return (type(member), member) if isinstance(member, str | int | float | None) else id(member)

@@ -43,7 +43,7 @@ class AlreadyApplied(Exception):
     """The session has seen the idempotency key of this update.
 
     Attributes:
-        version: The version at which the session was read.
+        version: The version of the session when it was read.
     """
 
     def __init__(self, version: int) -> None:
@@ -83,7 +83,7 @@ class Update:
         self.keys = keys
         self.items = items
         self.keep = keep
-        # Not a reference to the fold: the cycle would keep two states alive until the garbage collector runs.
+        # Refers to no fold: the cycle would keep two states alive until the garbage collector runs.
         self.sent: Sent | None = None
 
     def written(self) -> bool:
@@ -109,7 +109,7 @@ class Update:
         current = asyncio.current_task()
         if current is self._task:
             return self._context.run(self._make, document)
-        # The function may act on the current task, say cancel it. This must be the caller's task, not the batch's.
+        # The function may act on the current task, say cancel it. So the caller's task must be the current one here.
         # https://docs.python.org/3/library/asyncio-extending.html#task-lifetime-support
         loop = asyncio.get_running_loop()
         _switch(loop, current, self._task)

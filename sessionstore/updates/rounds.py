@@ -31,7 +31,7 @@ _FIRST_PAUSE: Final = 0.002
 
 CANCELLED: Final = (
     "the task that wrote for several callers was cancelled, and the write may or may not have landed; "
-    "read the session before repeating it"
+    "read the session before you repeat the update"
 )
 
 
@@ -40,7 +40,7 @@ class Rounds:
 
     Attributes:
         landing: Applies and writes the updates of a round.
-        write_cache: What this process wrote or read a moment ago.
+        write_cache: The documents that this process wrote or read a moment ago.
 
     Args:
         storage: Where the documents are.
@@ -67,7 +67,7 @@ class Rounds:
         self._held = held
 
     async def send(self, batch: Batch[Key, Update, Updated]) -> Collection[Key] | None:
-        """Does the updates of a batch; returns the keys of sessions whose updates were handed over."""
+        """Does the updates of a batch. Returns the keys whose updates were handed over; None: there are none."""
         await self.run([Fold(key, calls) for key, calls in batch.items()])
         return [key for key in batch if self._held(key)] or None
 
@@ -108,13 +108,13 @@ class Rounds:
                 elif folds:
                     await window.pause()
             lost += 1
-            folds = self._persistent(folds)
+            folds = self._hand_over_beaten(folds)
             if folds and window is None:
-                # Random, so that callers in conflict do not retry together; no secret.
+                # Random, so that callers in conflict do not retry together. It is no secret.
                 await asyncio.sleep(random.uniform(0, _FIRST_PAUSE * 2 ** (lost - 1)))  # noqa: S311
 
-    def _persistent(self, folds: Sequence[Fold]) -> list[Fold]:
-        """Hands over the updates that lost so often that they take the row lock; returns the others."""
+    def _hand_over_beaten(self, folds: Sequence[Fold]) -> list[Fold]:
+        """Hands over the updates that have lost too often, which then take the row lock. Returns the others."""
         for fold in folds:
             if fold.losses:
                 facts = {"session_id": short_id(fold.key.session_id), "lost": fold.losses}
@@ -125,11 +125,11 @@ class Rounds:
         return [fold for fold in folds if not beaten(fold)]
 
     async def _round(self, folds: Sequence[Fold]) -> list[Fold]:
-        """Reads, applies and writes once; returns the updates that did not land because another caller wrote."""
+        """Reads, applies and writes once. Returns the updates that did not land because another caller wrote."""
         try:
             documents = await self.read(folds)
         except Exception as error:  # noqa: BLE001
-            await self._apart(folds, error)
+            await self._bisect(folds, error)
             return []
         writing: list[Fold] = []
         held: list[Fold] = []
@@ -144,7 +144,7 @@ class Rounds:
         lost = await self.write(writing)
         if held:
             # The session did not change, and yet the write did not land: another transaction holds the row. Handed over
-            # only after the write of the others, because an error of that write concerns all updates of the round.
+            # last, because an error of the write above is the answer of all updates of the round.
             self._hand_over(held)
         return lost
 
@@ -166,7 +166,7 @@ class Rounds:
         return True
 
     async def write(self, folds: Sequence[Fold], *, guessed: bool = False) -> list[Fold]:
-        """Writes the applied updates in parts; returns those that did not land because another caller wrote."""
+        """Writes the applied updates in parts. Returns the updates that did not land because another caller wrote."""
         lost: list[Fold] = []
         for part in parts(folds):
             try:
@@ -174,12 +174,12 @@ class Rounds:
             except Exception as error:  # noqa: BLE001
                 # After an error from outside the library, nobody knows whether the write landed.
                 if guessed and isinstance(error, SessionStoreError) and divisible(error):
-                    lost += part  # a state that was made from the write cache is not final
+                    lost += part  # the next round reads the session, and may make another state
                 else:
-                    await self._apart(part, error)
+                    await self._bisect(part, error)
         return lost
 
-    async def _apart(self, folds: Sequence[Fold], error: Exception) -> None:
+    async def _bisect(self, folds: Sequence[Fold], error: Exception) -> None:
         """Bisects updates that were refused together, so that only the refused one fails.
 
         Raises:
@@ -187,7 +187,7 @@ class Rounds:
         """
         if not divisible(error):
             raise error
-        # Counts cancelled calls too: the refused one may be among them.
+        # Cancelled calls are counted too, because the refused call may be one of them.
         asked = sum(fold.asked for fold in folds)
         # A lost write that may have landed is not applied again.
         folds = given_up(folds)
@@ -205,7 +205,7 @@ def beaten(fold: Fold) -> bool:
 
 
 def left_open(folds: Iterable[Fold], error: Exception) -> list[Fold]:
-    """Answers the updates with an error, except those of lost writes, which a lookup may settle; returns these."""
+    """Answers updates with an error, except updates of lost writes. Returns those: a lookup may still settle them."""
     unsettled: list[Fold] = []
     for fold in folds:
         if fold.unsettled:
@@ -217,7 +217,7 @@ def left_open(folds: Iterable[Fold], error: Exception) -> list[Fold]:
 
 
 def given_up(folds: Iterable[Fold]) -> list[Fold]:
-    """Answers the updates of lost writes that their outcome is unknown; returns the folds in which calls still wait."""
+    """Tells the callers of lost writes that the outcome is unknown. Returns the folds in which calls still wait."""
     folds = list(folds)
     for fold in folds:
         fold.give_up()

@@ -11,12 +11,12 @@ from .fold import Fold
 
 
 def parts(folds: Iterable[Fold]) -> Iterator[list[Fold]]:
-    """The folds in groups whose states have at most BATCH_CHARS characters; a longer state is a group of its own."""
+    """Yields the folds in groups of at most BATCH_CHARS characters of state. A longer state is a group of its own."""
     return divided(folds, attrgetter("chars"))
 
 
 def halves_of(folds: Sequence[Fold], end: float) -> list[list[Fold]]:
-    """New folds with the calls that are still open, in two halves: of the folds, or of the calls of a single fold.
+    """Returns new folds with the calls that are still open, in two halves. A single fold is divided by its calls.
 
     Args:
         folds: The folds that were refused together.
@@ -29,6 +29,6 @@ def halves_of(folds: Sequence[Fold], end: float) -> list[list[Fold]]:
 
 
 def _halves(calls: Sequence[UpdateCall]) -> list[Sequence[UpdateCall]]:
-    """The calls in two halves; a single call is one part."""
+    """Returns the calls in two halves; a single call stays whole."""
     middle = len(calls) // 2
     return [share for share in (calls[:middle], calls[middle:]) if share]

@@ -1,4 +1,4 @@
-"""Tries: attempts to write waiting updates, one after the other, except that one that hangs delays no other."""
+"""Tries: attempts to write waiting updates, one after the other. An attempt that hangs delays no other attempt."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from ..concurrency.call import spawn
 from .waiting import Entry
 
 _HUNG: Final = 0.5
-"""After so many seconds, a try goes on beside the next ones, which are for other sessions."""
-_BESIDE: Final = 4
-"""How many tries go on at a time, at most."""
+"""After so many seconds, the next try (of other sessions) starts beside a try that is still running."""
+_MOST_AT_ONCE: Final = 4
+"""The most tries that run at once."""
 _REST, _LONGEST_REST = 3, 1.0
-"""The pause after a try lasts at least three times as long as the try, because a try may be heavy. It lasts a second at
-most, because a try that hung says nothing about the next one."""
+"""The pause after a try: three times the duration of the try, because a try may be heavy, but a second at most, because
+a try that hung says nothing about the next one."""
 
 
 class Tries:
@@ -33,9 +33,9 @@ class Tries:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self, running: Coroutine[Any, Any, None], entries: Sequence[Entry]) -> None:
-        """Runs a try in a task of its own, and waits for its end or until it hangs.
+        """Runs a try in a task of its own, and waits until the try ends or hangs.
 
-        If the caller is cancelled, all tries are.
+        If the waiting task is cancelled, all tries are cancelled.
         """
         task = spawn(self._loop, partial(self._timed, running, entries))
         task.add_done_callback(partial(self._done, entries))
@@ -44,7 +44,7 @@ class Tries:
             entry.trying = not task.done()  # an eager task may end before it is returned
         try:
             await asyncio.wait([task], timeout=_HUNG)
-            if len(self._tasks) >= _BESIDE:
+            if len(self._tasks) >= _MOST_AT_ONCE:
                 await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:
             for trying in self._tasks:

@@ -19,11 +19,12 @@ class Entry:
 
     Attributes:
         fold: The updates.
-        since: When they began to wait.
-        due: When they are tried next.
+        since: When they began to wait, by the clock of the event loop.
+        due: When they are tried next, by the same clock.
         pause: The longest pause after the next try.
-        moving: Whether other callers write the session; else another transaction holds its row.
-        locks: 0: the row lock was not tried; 1: it was not free, in a try with other rows; 2: nor in a try alone.
+        moving: Whether other callers write the session. If not, another transaction holds its row.
+        locks: The result of trying the row lock. 0: it was not tried; 1: it was not free, in a try with other rows;
+            2: it was not free, in a try alone.
         locking: Whether a try of the row lock is under way.
         trying: Whether another try is under way.
         single: Whether the entry is tried alone, because it was refused together with others.
@@ -55,7 +56,7 @@ class Entry:
 
 
 def first_of_each(entries: Iterable[Entry]) -> list[Entry]:
-    """The first entry of each session, without those that are being tried."""
+    """Returns the first entry of each session, without entries that are being tried."""
     first: dict[Key, Entry] = {}
     for entry in entries:
         first.setdefault(entry.fold.key, entry)
@@ -63,9 +64,9 @@ def first_of_each(entries: Iterable[Entry]) -> list[Entry]:
 
 
 def known_refused(entries: Iterable[Entry], error: Exception, now: float) -> list[Entry]:
-    """The entries of which it is known that nothing was written under their row locks.
+    """Returns the entries for which certainly nothing was written under their row locks.
 
-    An error from outside the library may have been raised after the commit. The writes that the storage was given then
+    An error from outside the library may have been raised after the commit. Then the writes that the storage was given
     count as lost, and the next read tells whether they landed.
     """
     known: list[Entry] = []
@@ -76,8 +77,8 @@ def known_refused(entries: Iterable[Entry], error: Exception, now: float) -> lis
         else:
             entry.fold.lose(
                 UpdateOutcomeUnknownError(
-                    f"the storage failed with {type(error).__name__} in a write, and it cannot be told whether the "
-                    "write landed; read the session before repeating it"
+                    f"the storage failed with {type(error).__name__} in a write, and it is unknown whether the "
+                    "write landed; read the session before you repeat the update"
                 )
             )
             entry.locks = 2

@@ -1,6 +1,6 @@
 """The write cache: documents that this process wrote a moment ago, so that the next update needs no read.
 
-Documents that were read for an update that follows are in it too.
+A caller may also put a document there that it read and is about to update.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ costs one."""
 _WEIGHT: Final = 1 / 8
 """The weight of the newest observation in a session's rate (an exponential moving average)."""
 _WEIGHT_FOR_ALL: Final = 1 / 32
-"""The same for the rate that a new session in the cache begins with."""
+"""The weight of the newest observation in the mean rate, which a new session in the cache begins with."""
 
 
 class WriteCache:
-    """Documents as this process wrote them. Updates may begin with them; reads are never answered from them.
+    """Documents as this process wrote them. Updates may begin with a cached document; reads never return one.
 
     An update that begins with such a document (a guess) is written only if the session is still at the version of the
     document. A wrong guess costs one statement and nothing else. Guesses are wrong if other processes write the same
@@ -59,14 +59,14 @@ class WriteCache:
         return documents if prod(rates) >= _BREAK_EVEN else None
 
     def guessed(self, key: Key, *, right: bool) -> None:
-        """Reports whether a guess was right."""
+        """Notes whether a guess was right."""
         self._rate += (right - self._rate) * _WEIGHT_FOR_ALL
         session = self._sessions.get(key)
         if session is not None:
             session.rate += (right - session.rate) * _WEIGHT
 
     def read(self, key: Key, document: Document | None) -> None:
-        """Compares a document that was read with the cached one, and reports whether a guess would have been right."""
+        """Compares a document that was read with the cached one, and notes whether a guess would have been right."""
         session = self._sessions.get(key)
         if session is None or session.document is None or monotonic() - session.written > self._seconds:
             return
@@ -85,7 +85,7 @@ class WriteCache:
         if known is None or known.summary.version < read.version:
             self.wrote(document)
         elif (known.summary.version, known.summary.last_write) == (read.version, read.last_write):
-            self.wrote(known)  # it may have a journal
+            self.wrote(known)  # keeps the known document, which may have a journal
 
     def wrote(self, document: Document) -> None:
         """Puts a document into the cache and removes old ones."""
@@ -120,8 +120,8 @@ class _Session:
     """A session in the cache.
 
     Attributes:
-        document: The document as this process wrote it; None: it may be out of date.
-        written: When this process wrote the document, by the monotonic clock.
+        document: The document as this process wrote it; None: there is none that may be current.
+        written: When this process wrote the document, by ``time.monotonic()``.
         rate: The share of right guesses.
     """
 
