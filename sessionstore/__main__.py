@@ -1,4 +1,4 @@
-"""`python -m sessionstore`: the command, also where `sessionstore` itself is not on the path."""
+"""Runs the command as `python -m sessionstore`, for environments whose PATH has no `sessionstore`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checks of the arguments that SessionManager takes; each error names the argument."""
+"""Checks the arguments of SessionManager. Each error names the argument."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MOST_STATE_BYTES: Final = 268_435_455
 _MOST_KEYS: Final = 4096
 
 _MOST: Final = 2**63 - 1
-"""The largest position: what the databases can hold."""
+"""The largest position that the databases can hold."""
 
 _ALL: Final = 2**31 - 1
 """The largest number of items or sessions that a storage is asked for. No answer could hold more."""
@@ -35,7 +35,7 @@ def check_settings(
     """Checks the settings of a manager.
 
     Raises:
-        ConfigurationError: A number is no int or out of range, or the choice is unknown.
+        ConfigurationError: A number is no int or out of range, or ``unstorable_text`` is unknown.
     """
     for name, size in (("max_state_bytes", max_state_bytes), ("max_item_bytes", max_item_bytes)):
         _check_whole(size, name)
@@ -58,15 +58,15 @@ def check_settings(
 
 
 def check_storage(storage: object) -> None:
-    """Checks that a storage is one.
+    """Checks that the argument is a storage provider.
 
     Raises:
-        ConfigurationError: It is something else, such as a URL or an engine.
+        ConfigurationError: The argument is something else, such as a URL or an engine.
     """
     if not hasattr(storage, "batching") or not callable(getattr(storage, "get_many", None)):
         raise ConfigurationError(
-            f"storage must be a storage provider, as open_storage(url) or SqlStorageProvider(engine) make it, not "
-            f"{named(type(storage))}"
+            f"storage must be a storage provider, not {named(type(storage))}; make one with open_storage(url) or "
+            "SqlStorageProvider(engine)"
         )
 
 
@@ -74,7 +74,7 @@ def check_flag(given: object, name: str) -> None:
     """Checks an argument that is True or False.
 
     Raises:
-        ConfigurationError: It is something else.
+        ConfigurationError: The argument is no bool.
     """
     if not isinstance(given, bool):
         raise ConfigurationError(f"{name} must be True or False, not {named(type(given))}")
@@ -84,22 +84,22 @@ def check_prefix(prefix: object) -> None:
     """Checks a prefix of ids.
 
     Raises:
-        ConfigurationError: It is no text.
+        ConfigurationError: The prefix is no string.
     """
     if not isinstance(prefix, str):
-        raise ConfigurationError(f'prefix must be a string, "" for all, not {named(type(prefix))}')
+        raise ConfigurationError(f'prefix must be a string, not {named(type(prefix))}; "" stands for all ids')
 
 
 def check_expected_version(version: object) -> None:
     """Checks an ``expected_version``.
 
     Raises:
-        ConfigurationError: The version is no int. As a text, say, it would equal no version, and the error of the
-            conflict would name the same number twice.
+        ConfigurationError: The version is no int. A text would equal no version, and the error of the conflict would
+            show the same number twice.
     """
     if version is not None and (not isinstance(version, int) or isinstance(version, bool)):
         raise ConfigurationError(
-            f"expected_version must be the version of a result, an int, and not {named(type(version))}"
+            f"expected_version must be an int, the version of an earlier result, not {named(type(version))}"
         )
 
 
@@ -129,7 +129,7 @@ def log_name(log: object) -> str:
     """Returns the name of a log as a plain ``str``.
 
     Raises:
-        ConfigurationError: The name breaks the rule for ids, and is not empty.
+        ConfigurationError: The name is not empty and breaks the rule for ids.
     """
     if log == "" and isinstance(log, str):
         return ""
@@ -140,7 +140,7 @@ def log_name(log: object) -> str:
 
 
 def new_items(items: Sequence[I], ids: Sequence[str | None] | None, name: str) -> list[tuple[int, I, str | None]]:
-    """Returns the items to append, each with its index and its id. Of items with the same id, the first one stays.
+    """Returns the items to append, each with its index and its id. Items that repeat an id are left out.
 
     Args:
         items: The items.
@@ -157,7 +157,7 @@ def new_items(items: Sequence[I], ids: Sequence[str | None] | None, name: str) -
         return [(index, item, None) for index, item in enumerate(items)]
     _check_sequence(ids, "ids")
     if len(ids) != len(items):
-        raise ConfigurationError(f"ids must be one for each item, or None: {len(items)} items, {len(ids)} ids")
+        raise ConfigurationError(f"ids must be one for each item; there are {len(items)} items and {len(ids)} ids")
     new: list[tuple[int, I, str | None]] = []
     seen: set[str] = set()
     for index, (item, given) in enumerate(zip(items, ids, strict=True)):
@@ -181,7 +181,7 @@ def wanted_ids(ids: Sequence[str]) -> tuple[str, ...]:
 
 
 def count(given: object, name: str, *, least: int = 0) -> int:
-    """Returns a number of items or sessions. More than a storage can hold are as good as all.
+    """Returns a number of items or sessions, lowered to what a storage can hold at most.
 
     Raises:
         ConfigurationError: The number is no int, or out of range.
@@ -196,7 +196,7 @@ def position(given: object, name: str) -> int:
     """Returns a position.
 
     Raises:
-        ConfigurationError: The position is no int, negative, or larger than any.
+        ConfigurationError: The position is no int, negative, or beyond 64 bits.
     """
     number = _check_whole(given, name)
     if not 0 <= number <= _MOST:
@@ -221,13 +221,13 @@ def _check_whole(given: object, name: str) -> int:
 
 def _shown(number: int) -> str:
     # Python refuses to write an int of more than 4,300 digits.
-    return f"{number:,}" if abs(number) <= _MOST else "a number of more digits"
+    return f"{number:,}" if abs(number) <= _MOST else "a number beyond 64 bits"
 
 
 def _check_sequence(given: object, name: str) -> None:
-    if type(given) is list or type(given) is tuple:  # the usual ones, without the look at abstract classes
+    if type(given) is list or type(given) is tuple:  # fast path: isinstance() of an abstract class is slow
         return
-    # A text is a sequence of its characters, and a single item given by accident.
+    # A text is a sequence too, but was probably given by accident: a single item instead of a list.
     if not isinstance(given, Sequence) or isinstance(given, str | bytes | bytearray | memoryview):
         raise ConfigurationError(f"{name} must be a list or another sequence, not {named(type(given))}")
 
@@ -246,9 +246,9 @@ def owner_of_new(owner_id: str | None, session_id: SessionId) -> str | None:
 
 
 def owner_filter(owner_id: str | None) -> dict[str, Any]:
-    """Returns the owner as keyword arguments of a provider; none without an owner.
+    """Returns the owner as keyword arguments for a provider. Without an owner, there are no arguments.
 
-    Providers outside this package need not take ``owner_id``, so they are not given one that nobody asked for.
+    Providers outside this package need not take ``owner_id``, so it is passed only if a caller names an owner.
 
     Raises:
         ConfigurationError: The owner breaks the rule for ids.

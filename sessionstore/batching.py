@@ -14,8 +14,8 @@ LARGEST_BATCH: Final = 0xFFFF
 BATCH_CHARS: Final = 4_000_000
 """The most characters of state in a batch; a single longer state goes alone.
 
-A write knows the lengths of its states. A read does not: its number of keys follows from the states of the batch before
-it. So the first read of long states after short ones may exceed the limit.
+A write knows the lengths of its states. A read does not, so its number of keys is chosen by the lengths of the batch
+before. The first read of long states after short ones may therefore exceed the limit.
 """
 
 
@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 def divided(items: Iterable[T], chars: Callable[[T], int]) -> Iterator[list[T]]:
-    """Divides what goes together into parts of at most BATCH_CHARS characters; a longer item is a part of its own."""
+    """Divides the items of a batch into parts of at most BATCH_CHARS characters. A longer item is a part of its own."""
     part: list[T] = []
     total = 0
     for item in items:
@@ -41,7 +41,7 @@ def check_batching(batching: object) -> None:
     """Checks the settings that a storage was given.
 
     Raises:
-        ConfigurationError: They are neither a Batching nor None.
+        ConfigurationError: The argument is neither a Batching nor None.
     """
     if batching is not None and not isinstance(batching, Batching):
         raise ConfigurationError(f"batching must be a Batching or None, not {type(batching).__name__}")
@@ -52,13 +52,13 @@ class Batching:
     """How concurrent calls are sent to the storage together.
 
     Attributes:
-        size: The most calls in a batch, up to 65,535, which is the most that a row can count as one write; 1: each
+        size: The most calls in a batch, up to 65,535, because a row counts the updates of a write in 16 bits; 1: each
             call is sent alone.
         concurrency: How many batches of each kind (reads, touches, updates) run at once, each on one connection. While
             batches take longer than 10 ms, up to four times as many run.
         remember: For how many seconds an update may begin with the state that this process wrote last (the write
-            cache), instead of reading the session; 0: never. If the session has changed, the update costs a statement
-            more; no stale state is written or returned.
+            cache), instead of reading the session; 0: never. If the session has changed, the update takes one
+            statement more. No stale state is written or returned.
 
     Raises:
         ConfigurationError: A value is out of range, or no number.

@@ -1,4 +1,4 @@
-"""Settings from the environment: the storage URL, the schema and the TTL; and the check of durations."""
+"""Reads settings from the environment (the storage URL, the schema and the TTL), and checks durations."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MAX_DURATION = timedelta(days=100_000)
 def database_url(url: str | None = None) -> str:
     """Returns the argument, else ``SESSIONSTORE_DATABASE_URL``, else a SQLite file in the working directory.
 
-    White space around the URL is removed, such as the line break at the end of a file of secrets.
+    White space around the URL is removed, such as the line break at the end of a secrets file.
 
     Raises:
         ConfigurationError: The URL is empty, or does not begin with a scheme.
@@ -31,11 +31,11 @@ def database_url(url: str | None = None) -> str:
     if given is None:
         return DEFAULT_DATABASE_URL
     text, name = given
-    # A file of secrets from Windows may begin with a byte order mark.
+    # A secrets file that was written on Windows may begin with a byte order mark.
     text = text.strip().strip("\ufeff").strip()
     if not text:
         raise _empty(name)
-    # The messages show no part of the text: it may be a password in the wrong variable.
+    # The messages show no part of the text, because it may be a password in the wrong variable.
     if text[0] in "\"'`\u2018\u2019\u201c\u201d":
         raise ConfigurationError(f"{name} begins with a quotation mark: remove the quotation marks around the URL")
     if text.lower().startswith("jdbc:"):
@@ -51,7 +51,7 @@ def database_url(url: str | None = None) -> str:
 
 
 def driver_advice(scheme: str) -> str | None:
-    """The advice for a scheme that names an unsupported driver of PostgreSQL or SQLite; None: it names no driver."""
+    """Returns advice for a scheme that names an unsupported driver of PostgreSQL or SQLite; None: for other schemes."""
     backend, _, driver = scheme.lower().partition("+")
     if driver and backend in ("postgres", "postgresql"):
         return (
@@ -101,7 +101,7 @@ def session_ttl(default: timedelta | None) -> timedelta | None:
 
 
 def check_duration(duration: timedelta | None, name: str) -> timedelta | None:
-    """Returns the duration.
+    """Returns the duration; None: there is no limit.
 
     Raises:
         ConfigurationError: The duration is no timedelta, not positive, or longer than MAX_DURATION.
@@ -118,7 +118,7 @@ def check_duration(duration: timedelta | None, name: str) -> timedelta | None:
 
 
 def _given(value: str | None, variable: str, name: str) -> tuple[str, str] | None:
-    """Returns the argument, else the environment's value, with its name for messages; None: neither is there."""
+    """Returns the argument or else the environment variable, with its name for messages; None: both are missing."""
     if value is not None:
         if not isinstance(value, str):
             raise ConfigurationError(f"{name} must be a str or None, not {type(value).__name__}")
@@ -128,7 +128,7 @@ def _given(value: str | None, variable: str, name: str) -> tuple[str, str] | Non
 
 
 def _empty(name: str) -> ConfigurationError:
-    # An empty value is no missing value: the default would silently lead to another database.
+    # An empty value does not count as missing, because the default would silently lead to another database.
     return ConfigurationError(
         f"{name} is empty (was a secret not filled in?): give it a value, or leave it out to use the default"
     )

@@ -40,7 +40,7 @@ class SessionStoreError(Exception):
     """The root: catch this to catch everything that sessionstore itself raises."""
 
     def __reduce__(self) -> tuple[Callable[..., SessionStoreError], tuple[object, ...], object]:
-        # The default calls the class with ``args``. They hold the message, and __init__ takes other arguments.
+        # The default would call __init__ with ``args``, which hold the message. __init__ takes other arguments.
         state: Any = self.__getstate__()
         if isinstance(state, tuple):  # a subclass has __slots__
             state = {name: value for part in state if part for name, value in part.items()}
@@ -48,8 +48,8 @@ class SessionStoreError(Exception):
 
 
 def _remade(kind: type[SessionStoreError], *args: object) -> SessionStoreError:
-    """An error with this message and no fields yet; ``__init__`` is not called."""
-    # __new__ of Python's own exception type, because a subclass may have a __new__ with other parameters.
+    """Makes an error with this message and without fields. Does not call ``__init__``."""
+    # Calls __new__ of Python's own exception type, because a subclass may have a __new__ with other parameters.
     builtin: Any = next(base for base in kind.__mro__ if base.__module__ == "builtins")
     error: SessionStoreError = builtin.__new__(kind, *args)
     error.args = args  # OSError sets args only in its __init__
@@ -74,8 +74,8 @@ class ItemNotFoundError(SessionNotFoundError):
 
     Attributes:
         session_id: The session; "": the item was looked for in all sessions of the namespace.
-        item_id: The id that was looked for; None: a position was.
-        position: The position that was looked for; None: an id was.
+        item_id: The id that was looked for; None: the item was looked for by position.
+        position: The position that was looked for; None: the item was looked for by id.
     """
 
     def __init__(self, session_id: str = "", *, item_id: str | None = None, position: int | None = None) -> None:
@@ -90,9 +90,10 @@ class ItemNotFoundError(SessionNotFoundError):
 
 
 class SessionConflictError(SessionStoreError):
-    """The session is not at the version or position that the caller expected, or has other items. Nothing was written.
+    """The session is not as the caller expected, and nothing was written.
 
-    Or another write made that version, or a fork would have replaced a live session, or the session has an id already.
+    It is at another version or position, or has other items. Or another write made the expected version. Or a fork
+    found a live session under the id of the copy, or the session has items with the ids of new ones.
 
     Attributes:
         expected: What the caller passed as ``expected_version`` or ``expected_position``, or the number of items that
@@ -100,7 +101,7 @@ class SessionConflictError(SessionStoreError):
         actual: The version, last position or number of items that the session had when the write was refused.
         of: What was expected: "version"; "position"; "items"; "absence", if a fork found a live session; "ids", if the
             session has items with the ids of new ones (``only_new``): ``actual`` of them, and none was expected.
-        refused: Whether only this update was refused, so that others of its batch may succeed.
+        refused: Whether only this update was refused, so that other updates of its batch may succeed.
     """
 
     def __init__(
@@ -128,10 +129,10 @@ _CONFLICTS: Final = {
     "writes; read it again and decide anew, or call update_session() without expected_version",
     "position": "the last position of {session} is {actual}, not the expected {expected}; "
     "read its items again and decide anew, or call without expected_position",
-    "items": "items of {session} were added or removed, or it is another session by now; "
+    "items": "items of {session} were added or removed, or a new session has its id; "
     "read its items again and decide anew, or call without unchanged_since",
-    "ids": "{session} has items with the ids of new ones already: the update was delivered again, or use other ids",
-    "absence": "{session} exists; fork to another id, or delete that session before",
+    "ids": "{session} already has items with these ids; use other ids, unless the update was delivered twice",
+    "absence": "{session} exists, so no copy was made; fork to another id, or delete that session first",
 }
 
 
@@ -162,7 +163,7 @@ class InvalidStateError(SessionStoreError, ValueError):
     Attributes:
         path: The place in the document, as a JSONPath such as ``$.turns[3].text``. The path of an item begins with
             its index among the items of the call: ``$[2].content[0].text``.
-        reason: Why, as the end of a sentence.
+        reason: Why the state or item cannot be stored, as the end of a sentence.
         session_id: The session; None: it is not known.
     """
 
@@ -209,17 +210,17 @@ class StateTooLargeError(InvalidStateError):
 
 
 class CorruptStateError(InvalidStateError):
-    """The stored state does not fit the state type, or an item not the item type; the row is left as it is.
+    """A stored state or item does not fit its type; the row is left as it is.
 
     Another program wrote the row, or the type has changed since. ``sessionstore show``, or a manager with
     ``state_type=None``, can still read the state, and a manager with ``item_type=None`` the items. The path of an
     item begins with its position in the session: ``$[17].content[0].text``.
 
-    Or newer code wrote it: it is of a later shape version (``state_version``, ``item_version``) than the manager knows.
+    Or newer code wrote it, under a later shape version (``state_version``, ``item_version``) than this manager knows.
 
     Attributes:
-        found: The shape version of what is stored, if it is later than the manager knows; else None.
-        known: The latest shape version that the manager knows, if that is earlier; else None.
+        found: The shape version of the stored state or item, if it is later than the manager knows; else None.
+        known: The latest shape version that the manager knows, if ``found`` is given; else None.
     """
 
     def __init__(
@@ -251,8 +252,8 @@ class StorageError(SessionStoreError):
 
     Attributes:
         code: The SQLSTATE or the name of the SQLite error; None: the driver gave none.
-        refused: Whether the database refused this statement without any effect and still answers others. Then a part
-            of the batch may succeed alone.
+        refused: Whether the database refused this statement without any effect, and still answers other statements.
+            Then a part of the batch may succeed alone.
     """
 
     refused = True
@@ -269,7 +270,7 @@ class StorageUnavailableError(StorageError):
 
 
 class SessionHeldError(StorageUnavailableError):
-    """Another transaction held the rows for too long, so that they could not be locked; nothing was written.
+    """The rows could not be locked, because another transaction held them for too long; nothing was written.
 
     Providers raise this to the update loop, which tries again. Callers see a StorageUnavailableError.
     """

@@ -15,22 +15,22 @@ MAX_LENGTH = 255
 # Unicode category Cc, and the surrogates, which have no UTF-8.
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
-# Every JSON reader keeps 53 bits, so a version may travel to a browser. One of the bits is left for counting up.
+# Every JSON reader keeps integers of 53 bits, so a version can be sent to a browser. One bit is left for counting up.
 _VERSION_BITS = 52
 _MOST_WRITES = 1 << 20
 
 LAST_VERSION = 2**62
-"""The last version that is counted up. No session reaches it by writes; databases count to twice as much."""
+"""The largest version that a write increases. Writes alone never reach it. Databases hold numbers up to its double."""
 
 
 class Version(int):
     """A version number that also knows which write made it.
 
     As ``expected_version`` it matches only the state of that write. After a restore, or a failover that lost writes,
-    the same number may belong to another state. In all else it is the number.
+    the same number may belong to another state. In every other way it behaves as the number.
 
     Attributes:
-        write: The id of the write; "": the creation.
+        write: The id of the write; "": the creation of the session made the version.
     """
 
     write: str
@@ -56,17 +56,17 @@ def first_version() -> int:
 
 
 def started_at(version: int, first: int) -> bool:
-    """Whether a session at ``version`` may have started at ``first``. Two random starts are never so near by chance."""
+    """Whether a session at ``version`` may have started at ``first``. Random starts are never that close by chance."""
     return 0 <= version - first < _MOST_WRITES
 
 
 def plain_text(name: str) -> str:
-    """The string as a plain ``str``. A subclass may behave otherwise, say compare without regard to case."""
+    """Returns the string as a plain ``str``. A subclass may behave differently, say compare without regard to case."""
     return name if type(name) is str else str.__str__(name)
 
 
 def fault_of(name: object) -> str | None:
-    """Why the name cannot be an id or a namespace, as the end of a sentence; None: it can."""
+    """Returns why the name cannot be an id or a namespace, as the end of a sentence; None: it can."""
     if not isinstance(name, str):
         return "must be a string"
     name = plain_text(name)
@@ -124,5 +124,5 @@ def check_filters(**filters: object) -> None:
 
 
 def short_id(session_id: SessionId) -> str:
-    """A session id for logs: its first 8 characters, which do not suffice to use the session."""
+    """Returns the first 8 characters of a session id, for logs. They do not suffice to access the session."""
     return session_id if len(session_id) <= 8 else f"{session_id[:8]}..."

@@ -50,7 +50,7 @@ class SessionManager(Appending[T, I], Reading[T, I], Editing[T, I], Listing[T, I
     Args:
         default_state: Makes the state of a new session from its id. Is also called if the session turns out to exist.
         storage: Where sessions are kept; the caller closes it. None: a new MemoryStorageProvider.
-        namespace: Separates this kind of state from others that use the same ids. The rule for ids applies.
+        namespace: Separates this kind of session from others that use the same ids. The rule for ids applies.
         state_type: Any type that pydantic's TypeAdapter takes, or a TypeAdapter. None: states are plain JSON values.
         item_type: The same for items. Plain JSON values are kept verbatim, with the order of their keys.
             The type may name types that are defined later; a call that comes before raises ConfigurationError.
@@ -161,7 +161,7 @@ class SessionManager(Appending[T, I], Reading[T, I], Editing[T, I], Listing[T, I
 
         Returns:
             The new state, and as ``result.items`` the new items, without those that were passed over. If the answer
-            was lost and the items landed, and their positions cannot be told any more, ``result.items`` is empty. Or an
+            was lost, and the positions of the landed items can no longer be found out, ``result.items`` is empty. Or an
             error in the result: SessionNotFoundError, SessionConflictError (only with ``expected_version`` or
             ``only_new``), InvalidSessionIdError, InvalidStateError (the new state, or an item with its index) or
             CorruptStateError (the stored state). With an error, nothing was written.
@@ -170,9 +170,9 @@ class SessionManager(Appending[T, I], Reading[T, I], Editing[T, I], Listing[T, I
             Exception: What ``update_fn`` raises, unchanged; nothing was written.
             TypeError: ``update_fn`` is a coroutine function.
             ConfigurationError: An argument is invalid.
-            StorageError: The storage failed. UpdateOutcomeUnknownError: it is unknown whether the write landed. The
-                connection was lost during the write, and the storage did not come back within 10 seconds, or 16 other
-                writes followed, or the session is gone; or the ``timeout`` was over during the write.
+            StorageError: The storage failed. UpdateOutcomeUnknownError: it is unknown whether the write landed. Either
+                the connection was lost during the write, and the storage did not come back within 10 seconds, or 16
+                other writes followed, or the session is gone. Or the ``timeout`` was over during the write.
         """
         change = Change(update_fn, self._codec, session_id)
         arguments.check_idempotency_key(idempotency_key)

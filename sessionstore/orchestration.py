@@ -47,7 +47,7 @@ class OrchestrationState(SessionState):
 
 
 class AIOrchestrationState(BaseModel):
-    """The part of an OrchestrationState that a model or a client may see: all but the times and the token usage."""
+    """The part of an OrchestrationState that a model or a client may see, without the times and the token usage."""
 
     session_id: SessionId
     active_step: str | None
@@ -89,7 +89,7 @@ class OrchestrationStateManager:
         return _state_of(await self._sessions.get_session(session_id))
 
     async def get_or_create_state(self, session_id: SessionId | None = None) -> OrchestrationState:
-        """Reads the state, or creates it with the id given, or with a new id. Of racing callers exactly one creates."""
+        """Reads the state, or creates it, under a new id if none is given. Of racing callers exactly one creates it."""
         state = _state_of(await self._sessions.create_session(session_id))
         assert state is not None, "create_session() never answers that the session is absent"
         return state
@@ -103,7 +103,7 @@ class OrchestrationStateManager:
         """
         settable = OrchestrationState.model_fields.keys() - {"session_id", "last_accessed"}
         if unknown := sorted(changes.keys() - settable):
-            reason = f"cannot be set; the fields that can are {', '.join(sorted(settable))}"
+            reason = f"cannot be set; the fields that can be set are {', '.join(sorted(settable))}"
             raise InvalidStateError(reason, path=jsonpath(unknown[:1]), session_id=session_id)
 
         def change(state: OrchestrationState) -> OrchestrationState:
@@ -115,7 +115,7 @@ class OrchestrationStateManager:
             except ValidationError as error:
                 first = error.errors(include_url=False, include_context=False, include_input=False)[0]
             # Raised outside the except block: the error that was caught quotes the state, and would become the context.
-            reason, path = f"does not fit ({first['type']})", jsonpath(first["loc"])
+            reason, path = f"does not fit its field ({first['type']})", jsonpath(first["loc"])
             raise InvalidStateError(reason, path=path, session_id=session_id)
 
         return await self._update(session_id, change)
@@ -152,10 +152,10 @@ class OrchestrationStateManager:
         for name, count in (("prompt_tokens", prompt_tokens), ("completion_tokens", completion_tokens)):
             path = f"$.cumulative_token_usage.{name}"
             if type(count) is not int:
-                reason = f"takes a whole number, and not {named(type(count))}"
+                reason = f"must be a whole number, not {named(type(count))}"
                 raise InvalidStateError(reason, path=path, session_id=session_id)
             if count < 0:
-                raise InvalidStateError("cannot be lowered by a negative count", path=path, session_id=session_id)
+                raise InvalidStateError("cannot be lowered; give 0 or more", path=path, session_id=session_id)
 
         def change(state: OrchestrationState) -> None:
             usage = state.cumulative_token_usage
@@ -209,6 +209,6 @@ def _state_of(result: SessionResult[OrchestrationState]) -> OrchestrationState |
         return None
     state = result.unwrap()
     assert result.metadata is not None, "a result with a state has metadata"
-    # By the storage's clock. The stored time comes from the clock of the process that wrote last.
+    # The storage's time replaces the stored time, which comes from the clock of the process that wrote last.
     state.last_accessed = result.metadata.last_accessed_at
     return state

@@ -63,14 +63,14 @@ class Reaper:
 
     Args:
         storage: Where the sessions are; the caller closes it.
-        batch_size: Rows a batch, sessions and items together; with a pace, the most rows a batch. Larger batches are
-            faster, and hold locks longer. A batch deletes at least one session.
-        grace: How long an expired row is kept before it is deleted, say for an inquiry. No call can reach the row.
+        batch_size: The rows of a batch, sessions and items together; with a pace, the most rows. Larger batches are
+            faster in all, and hold locks longer. A batch deletes at least one session.
+        grace: How long an expired row is kept before it is deleted, say for an inquiry. No call finds the session.
         pace: The pause after each batch, in durations of the batch. 1.0 leaves the database half of the time to other
             callers. 100.0 leaves them 99 %, so that their 99th percentile does not change. A pace also makes batches
             small, because a pause after a long batch does not help the calls that ran during it.
-        batch_time: How long a batch should take, if there is a pace. After a longer batch the next one has fewer rows,
-            after a shorter batch more, up to batch_size.
+        batch_time: How long a batch should take, if there is a pace. After a longer batch, the next one has fewer rows.
+            After a shorter batch, the next one has more rows, up to batch_size.
 
     Raises:
         ConfigurationError: A size, time, grace or pace is invalid.
@@ -130,7 +130,7 @@ class Reaper:
         deleted = batches = left = 0
         since: datetime | None = None
         size = self._fewest
-        looking = False  # the last batch had few sessions: their items filled it, or no more sessions are left
+        looking = False  # the last batch had fewer sessions than rows allow: items filled it, or no session is left
         while not dry_run:
             batch_began = time.monotonic()
             purge = await self._storage.purge_batch(limit=size, grace=self._grace, since=since)
@@ -165,7 +165,7 @@ class Reaper:
         if not self._pace:
             return size
         wanted = self._batch_time.total_seconds()
-        # Changes by a factor of two at most: a single batch says little, it may have met a checkpoint or a cold page.
+        # A single batch may have met a checkpoint or a cold page, so it at most halves the size or adds a half.
         factor = 0.5 if took > 2 * wanted else min(1.5, wanted / took) if took > 0 else 1.5
         return max(self._fewest, min(self._batch_size, round(size * factor)))
 
@@ -173,7 +173,7 @@ class Reaper:
     async def every(
         self, interval: timedelta, *, on_report: Callable[[ReapReport], None] | None = None
     ) -> AsyncGenerator[None]:
-        """Runs beside a service until the block is left: at once, and then an interval after the end of each run.
+        """Runs beside a service until the block is left: at once, and again each time an interval after a run ended.
 
         After an outage of the storage the reaper logs a warning and tries again at the next interval. Any other error
         ends the task, and is raised when the block is left. Leaving the block does not wait: a batch under way is

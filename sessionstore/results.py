@@ -1,4 +1,4 @@
-"""Makes the SessionResult of a call from what the storage answered, or from the error."""
+"""Makes the SessionResult of a call from the answer of the storage or from an error."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def read(
     created: bool = False,
     read_at: datetime | None = None,
 ) -> SessionResult[T, I]:
-    """The result of a call that read a session; a failure if what is stored does not fit its type.
+    """Returns the result of a call that read a session. It is a failure if the state or an item does not fit its type.
 
     Args:
         summary: The facts about the session.
         decode: Decodes the state and the items.
         created: Whether the call created the session.
-        read_at: When the session was read; None: the result does not tell.
+        read_at: When the session was read, by the storage's clock; None: the result has no such time.
     """
     try:
         state, items = decode()
@@ -36,7 +36,7 @@ def read(
 
 
 def corrupt(summary: Summary, error: CorruptStateError, items: tuple[Item[Any], ...] = ()) -> SessionResult[Any, Any]:
-    """The result of a call that found a session whose state, origin or items cannot be read."""
+    """Returns the result of a call that found a session whose state, origin or items cannot be read."""
     return SessionResult(
         summary.key.session_id,
         success=False,
@@ -58,7 +58,7 @@ def success(
     applied: bool = False,
     read_at: datetime | None = None,
 ) -> SessionResult[T, I]:
-    """The result of a call that succeeded.
+    """Returns the result of a call that succeeded.
 
     Raises:
         CorruptStateError: The stored origin is no JSON object.
@@ -79,13 +79,13 @@ def success(
 
 
 def failure(session_id: object, error: SessionStoreError) -> SessionResult[Any, Any]:
-    """The result of a call that failed. The id is "" if the caller gave none that is a string."""
+    """Returns the result of a call that failed. Its id is "" if the caller's id is no string."""
     name = plain_text(session_id) if isinstance(session_id, str) else ""
     return SessionResult(name, success=False, error=error)
 
 
 def readable_metadata(summary: Summary) -> SessionMetadata:
-    """The metadata, without the origin if that cannot be read."""
+    """Returns the metadata, without the origin if the origin cannot be read."""
     try:
         return metadata_of(summary)
     except CorruptStateError:
@@ -93,5 +93,5 @@ def readable_metadata(summary: Summary) -> SessionMetadata:
 
 
 def version(summary: Summary) -> Version:
-    """The version, with the write that made it."""
+    """Returns the version of the session, with the write that made it."""
     return Version(summary.version, summary.last_write)

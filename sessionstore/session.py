@@ -22,8 +22,8 @@ class SessionState(BaseModel):
     session_id: SessionId
 
 
-# Each call makes one of each of these, and one Item for each item. The __init__ of a frozen dataclass sets attribute by
-# attribute, past the __setattr__ that refuses. It took a fifth of the processor's time of an append among many.
+# These classes have an __init__ of their own, because each call makes several such objects. The __init__ that Python
+# makes for a frozen dataclass took a fifth of the processor time of an append in a batch.
 @dataclass(frozen=True, init=False)
 class SessionMetadata:
     """The facts about a session, beside its state. All times are aware, in UTC, by the storage's clock.
@@ -67,7 +67,7 @@ class SessionMetadata:
         fields["owner_id"] = owner_id
 
 
-# No slots in generic classes: with them, Python 3.11 cannot make a SessionResult[Chat](...).
+# Generic classes have no slots: with slots, Python 3.11 cannot make a SessionResult[Chat](...).
 @dataclass(frozen=True, init=False)
 class Item(Generic[I]):
     """An item of a session.
@@ -98,24 +98,24 @@ class SessionResult(Generic[T, I]):
     that an outage never reads as a session that does not exist.
 
     Attributes:
-        session_id: The id of the session, also if the call made it.
+        session_id: The id of the session, also if the call made the id.
         success: Whether the call succeeded. Exactly then ``error`` is None.
         data: A copy of the state, which the caller may change; for a deletion, whether a live session was deleted; for
-            a trim, the number of removed items; for list_logs(), the names of the logs. None for the other calls on
-            items.
-        error: Why the call did not succeed; None: it did.
+            a trim, the number of removed items; for list_logs(), the names of the logs. Other calls on items have None.
+        error: Why the call did not succeed; None: the call succeeded.
         created: Whether this call created the session.
         applied: Whether this call changed the state or the items. False for an update or an append whose idempotency
-            key the session had seen, and for an append of which the session had all ids.
+            key the session had seen, and for an append if the session had all its ids.
         version: The version of the session after the call.
         metadata: The facts about the session after the call. If the answer to an update was lost, and other callers
             wrote before the library found that the update had landed, then ``updated_at``, ``last_accessed_at`` and
             ``expires_at`` may be those of the later writes.
         items: The items that the call read, appended or removed, oldest first.
-        last_position: The position of the item that was appended last, also if it was removed since; 0: none was.
+        last_position: The position of the item that was appended last, also if it was removed since; 0: no item was
+            appended.
         item_count: The number of items in all logs of the session.
-        read_at: When get_session() read the session, by the storage's clock: ``metadata.expires_at - read_at`` is how
-            long the session lived on, whatever the clock of this machine says. None for other calls.
+        read_at: When get_session() read the session, by the storage's clock. ``metadata.expires_at - read_at`` is how
+            long the session had left to live, whatever the clock of this machine says. None for other calls.
     """
 
     session_id: SessionId
@@ -164,7 +164,7 @@ class SessionResult(Generic[T, I]):
         """Returns the data of a success, or raises the error of a failure."""
         if self.error is not None:
             raise self.error
-        # Not checked against None: T itself may include None.
+        # The data may be None, because T may include None.
         return self.data  # type: ignore[return-value]  # pyright: ignore[reportReturnType]
 
 
@@ -178,7 +178,7 @@ class SessionInfo(Generic[T]):
         item_count: The number of items in all logs of the session.
         metadata: The facts about the session.
         state: A copy of the state, if the caller asked for states.
-        error: Why the state or the origin cannot be read; None: it can. Such a session does not end the listing.
+        error: Why the state or the origin cannot be read; None: both can be read. The listing goes on.
     """
 
     session_id: SessionId

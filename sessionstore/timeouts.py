@@ -47,11 +47,11 @@ async def _limited(timeout: timedelta, call: Coroutine[Any, Any, R], *, writing:
 
 
 def time_left(timeout: timedelta | None, since: float) -> timedelta | None:
-    """The rest of a timeout, at least a microsecond; None: there is no timeout.
+    """Returns the rest of a timeout, at least a microsecond; None: there is no timeout.
 
     Args:
-        timeout: The whole of it.
-        since: When it began, by ``time.monotonic()``.
+        timeout: The whole timeout.
+        since: When the timeout began, by ``time.monotonic()``.
     """
     if timeout is None:
         return None

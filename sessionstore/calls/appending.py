@@ -50,7 +50,7 @@ class Appending(Creating[T, I]):
         """Appends items to a session, all or none, next to each other.
 
         An append needs no read and conflicts with nobody: appends and updates of many callers land one after the other.
-        It is an access, and leaves the version alone.
+        An append is an access, and does not change the version.
 
         If the connection is lost during the write, the call looks on another connection whether the append landed, and
         appends again if it did not. Items are never appended twice.
@@ -105,7 +105,7 @@ class Appending(Creating[T, I]):
             create=draft,
         )
         for lost in count():
-            if lost:  # under a new id, because the storage settles an append whose answer was lost by its id
+            if lost:  # each attempt needs a new id, by which the storage looks up an append whose answer was lost
                 append = append.anew()
             left = time_left(timeout, began)
             if append.items:
@@ -125,12 +125,12 @@ class Appending(Creating[T, I]):
                         return _appended(seen, given)
             elif not append.creates:
                 return results.failure(key.session_id, _absent(append))
-            # The session has changed since. Random, so that callers do not retry together; no secret.
+            # The session has changed since. The pause is random, so that callers do not retry together; no secret.
             await asyncio.sleep(random.uniform(0, min(_FIRST_PAUSE * 2**lost, _LONGEST_PAUSE)))  # noqa: S311
-        raise AssertionError("count() ends never")
+        raise AssertionError("count() never ends")
 
     async def _append_nothing(self, append: Append, timeout: timedelta | None) -> Summary | None:  # noqa: ASYNC109
-        """Accesses the session, or creates it; None: it is gone, or the append would not land on it."""
+        """Accesses the session, or creates it; None: the session is gone, or the append would not land on it."""
         if append.create is None or not append.creates:
             return await self._access(append, timeout)
         document, created = await in_time(timeout, self._storage.create(append.create), writing=True)
@@ -146,14 +146,14 @@ class Appending(Creating[T, I]):
         return self._draft(session_id, state, ttl=self._ttl, origin=None, owner_id=owner_id, items=())
 
     async def _access(self, append: Append, timeout: timedelta | None) -> Summary | None:  # noqa: ASYNC109
-        """Accesses the session; None: it is gone, or the append would not land on it."""
+        """Accesses the session; None: the session is gone, or the append would not land on it."""
         owner = arguments.owner_filter(append.owner_id)
         found = await in_time(timeout, self._storage.get(append.key, **owner), writing=False)
         return None if found is None or (not append.items and _reason(append, found)) else found.summary
 
 
 def _reason(append: Append, found: Document) -> SessionStoreError | None:
-    """Why the append does not land on this session; None: it may land, or the session has seen its key."""
+    """Returns why the append does not land on this session; None: it may land, or the session has seen its key."""
     session_id, expected, actual = append.key.session_id, append.expected_position, found.summary.last_position
     if owned(found, append.owner_id) is None:
         return SessionNotFoundError(session_id)
@@ -164,7 +164,7 @@ def _reason(append: Append, found: Document) -> SessionStoreError | None:
 
 
 def _absent(append: Append) -> SessionStoreError:
-    """Why the append creates no session."""
+    """Returns why the append creates no session."""
     if append.create is None or append.expected_position is None:
         return SessionNotFoundError(append.key.session_id)
     return SessionConflictError(append.key.session_id, expected=append.expected_position, actual=0, of="position")

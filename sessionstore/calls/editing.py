@@ -30,8 +30,9 @@ from .kind import Kind
 class Editing(Kind[T, I]):
     """Removes and replaces items of the sessions of one kind.
 
-    Edits of a session are done one after the other, under an exclusive lock. Each is an access. It leaves the version
-    alone, and positions that were taken do not come back. An edit whose answer was lost is settled as an append.
+    Edits of a session are done one after the other, under an exclusive lock. Each edit is an access. It does not change
+    the version, and positions that were taken do not come back. If the connection is lost during an edit, the call
+    looks on another connection whether the edit landed, as append_items() does.
     """
 
     async def pop_items(
@@ -43,7 +44,7 @@ class Editing(Kind[T, I]):
         owner_id: str | None = None,
         timeout: timedelta | None = None,  # noqa: ASYNC109  # as in all calls, see concurrency/deadline.py
     ) -> SessionResult[None, I]:
-        """Removes the newest items of a log; ``result.items`` are they, oldest first.
+        """Removes the newest items of a log. ``result.items`` has the removed items, oldest first.
 
         Of several callers at once, each gets different items. If there are fewer items, all of them are removed.
 
@@ -96,9 +97,9 @@ class Editing(Kind[T, I]):
         unchanged_since: SessionResult[Any, Any] | None = None,
         timeout: timedelta | None = None,  # noqa: ASYNC109
     ) -> SessionResult[None, I]:
-        """Puts items in the place of all items of a log behind a position, all or nothing.
+        """Replaces all items of a log behind a position by other items, all or nothing.
 
-        The new items get new positions. To clear a log, replace its items by none. A manager with ``keep_items`` then
+        The new items get new positions. To clear a log, pass no items. A manager with ``keep_items`` also
         removes the oldest items beyond that number from the log, as an append does.
 
         Args:
@@ -155,7 +156,7 @@ class Editing(Kind[T, I]):
         owner_id: str | None = None,
         timeout: timedelta | None = None,  # noqa: ASYNC109
     ) -> SessionResult[None, I]:
-        """Puts an item in the place of one, say a redacted one. Position, id and ``created_at`` stay.
+        """Replaces one item by another, say a redacted one. Position, id and ``created_at`` stay.
 
         Args:
             session_id: The id.
@@ -166,8 +167,8 @@ class Editing(Kind[T, I]):
             timeout: How long to wait for the storage; None: for as long as it takes.
 
         Returns:
-            The new item, as the only one of ``result.items``; none if another caller has removed it by now, or if the
-            storage failed after the item was replaced. Or an error in the result: ItemNotFoundError (the log has no
+            The new item, as the only one of ``result.items``; none if another caller has removed the item since, or if
+            the storage failed after the item was replaced. Or an error in the result: ItemNotFoundError (the log has no
             item at the position, or had one that was removed), SessionNotFoundError (absent or expired),
             InvalidSessionIdError, or InvalidStateError (the item).
 
@@ -191,7 +192,7 @@ class Editing(Kind[T, I]):
         window = Window(name, 1, after=at - 1, before=at + 1, state=False)
         looking = self._storage.get(key, touch=False, window=window)
         found = None
-        # The item is replaced. An error of this look would tell that nothing was written.
+        # The item is already replaced. An error of this read would wrongly say that nothing was written.
         with suppress(SessionStoreError):
             found = await in_time(time_left(timeout, began), looking, writing=False)
         stored = () if found is None or found.summary.created_at != edited.summary.created_at else found.items
@@ -206,7 +207,7 @@ class Editing(Kind[T, I]):
         owner_id: str | None = None,
         timeout: timedelta | None = None,  # noqa: ASYNC109
     ) -> SessionResult[int, I]:
-        """Removes all items of a log except the newest; ``data`` is how many it removed.
+        """Removes all items of a log except the newest. ``data`` is the number of removed items.
 
         Args:
             session_id: The id.
@@ -216,7 +217,7 @@ class Editing(Kind[T, I]):
             timeout: How long to wait for the storage; None: for as long as it takes.
 
         Returns:
-            The number of removed items, or in the result SessionNotFoundError (absent or expired) or
+            The number of removed items, or an error in the result: SessionNotFoundError (absent or expired) or
             InvalidSessionIdError.
 
         Raises:
@@ -253,7 +254,7 @@ class Editing(Kind[T, I]):
 
 
 def _seen(result: SessionResult[Any, Any] | None) -> SeenItems | None:
-    """Returns what the caller of an earlier call saw of the items.
+    """Returns the version, last position and item count that an earlier call saw.
 
     Raises:
         ConfigurationError: The result is not of a session that was found.

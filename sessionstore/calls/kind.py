@@ -1,4 +1,4 @@
-"""Kind: what the calls of a SessionManager share: one kind of session in one storage."""
+"""Kind: the base of the calls of a SessionManager, which all concern one kind of session in one storage."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Given(NamedTuple, Generic[I]):
 
     Attributes:
         texts: The items for the storage.
-        copies: A copy of each for the result.
+        copies: A copy of each item, for the result.
     """
 
     texts: Sequence[NewItem]
@@ -32,8 +32,8 @@ class Given(NamedTuple, Generic[I]):
         """Returns the items that were appended, without those that were passed over.
 
         Args:
-            positions: The position of each item; None: it was passed over. Empty: the positions are not known.
-            created_at: When they were appended.
+            positions: The position of each item; None: the item was passed over. Empty: the positions are not known.
+            created_at: When the items were appended.
         """
         return tuple(
             [
@@ -140,5 +140,5 @@ class Kind(Generic[T, I]):
         return self._codec.decode(document.state, document.summary.key.session_id, document.state_version)
 
     def _of_items(self, summary: Summary, stored: Sequence[StoredItem]) -> SessionResult[None, I]:
-        """Returns the result of a call that read or removed items; a failure if one does not fit the item type."""
+        """Returns the result of a call that read items. It is a failure if an item does not fit the item type."""
         return results.read(summary, lambda: (None, self._items(stored, summary.key.session_id)))

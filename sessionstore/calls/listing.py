@@ -57,7 +57,7 @@ class Listing(Kind[T, I]):
         arguments.check_prefix(prefix)
         if order not in get_args(Order):
             raise ConfigurationError(f'order must be "key" or "recent", not {order!a:.40}')
-        # Providers outside this package are not given what nobody asked for.
+        # Only arguments that the caller gave are passed on: providers outside this package need not take the others.
         if order != "key":
             wanted["order"] = order
         if states:
@@ -88,7 +88,7 @@ class Listing(Kind[T, I]):
 
 
 def _token(place: Key | Place) -> str:
-    """Returns the place as a text that no caller needs to understand."""
+    """Returns the place as an opaque text, the ``next`` of a page."""
     if isinstance(place, Place):
         parts = ["recent", place.key.session_id, place.updated_at.isoformat()]
     else:
@@ -104,7 +104,7 @@ def _place(after: object, namespace: str, order: Order) -> Key | Place:
     """
     place = _read(after, namespace) if isinstance(after, str) and len(after) <= _LONGEST_NEXT else None
     if place is None or isinstance(place, Place) != (order == "recent"):
-        raise ConfigurationError(f'after must be the next of a page that was listed with order="{order}"')
+        raise ConfigurationError(f'after must be the "next" of a page that was listed with order="{order}"')
     return place
 
 

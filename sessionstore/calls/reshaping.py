@@ -25,16 +25,16 @@ _FIRST_PAUSE: Final = 0.01
 
 @dataclass(frozen=True, slots=True)
 class UpgradeReport:
-    """What upgrade_states() did, so far or in all.
+    """The progress or the outcome of upgrade_states().
 
     Attributes:
         states: States that were written in the current shape.
         items: Items that were written in the current shape. May be too few if a connection was lost.
         misfits: States and items that could not be upgraded. They stay as they are.
         held: States that other transactions held or kept writing. Their next update, or another run, upgrades them.
-        complete: Whether the run came to its end; False: the time was up.
-        errors: Why the misfits of the newest batch could not be upgraded. In the report at the end: of the whole run,
-            at most 100.
+        complete: Whether all states and items were looked at; False: the time was up.
+        errors: Why the misfits of the newest batch could not be upgraded. The report at the end has the errors of all
+            batches, at most 100.
     """
 
     states: int = 0
@@ -57,9 +57,9 @@ class Upgrading(Kind[T, I]):
     ) -> UpgradeReport:
         """Writes all older states and items of this namespace in their current shape, in batches.
 
-        Needed only before an old version of ``upgrades`` is given up, or to keep reads short: an older state is
-        upgraded at each read, and written in the new shape at its next update anyway. May be run again and by several
-        processes at once, beside the service. What a stopped run has written stays written.
+        Needed only before a function is removed from ``upgrades``, or to keep reads short: without it, an older state
+        is upgraded at each read, and is written in the new shape by its next update. May be run again and by several
+        processes at once, beside the service. A run that is stopped keeps the batches that it has written.
 
         A rewritten state counts as a write: its version grows by one, so an ``expected_version`` from before does not
         match. It is no access: the expiry and all times stay. A state that another caller writes at the same time is
@@ -72,7 +72,7 @@ class Upgrading(Kind[T, I]):
 
         Raises:
             ConfigurationError: An argument is invalid, or the storage cannot rewrite states.
-            StorageError: The storage failed. Run it again, and it goes on.
+            StorageError: The storage failed. Call again to go on.
         """
         storage: object = self._storage
         if not isinstance(storage, Reshaping):
@@ -107,7 +107,7 @@ class Upgrading(Kind[T, I]):
             yield report
 
     async def _upgrade(self, storage: Reshaping, documents: Sequence[Document], report: UpgradeReport) -> UpgradeReport:
-        """Rewrites the states of documents. Those that others write in between are read and rewritten anew."""
+        """Rewrites the states of documents. A state that another caller writes meanwhile is read and rewritten anew."""
         errors: list[SessionStoreError] = []
         for round_ in range(_ROUNDS):
             writes: list[Write] = []
@@ -122,7 +122,7 @@ class Upgrading(Kind[T, I]):
                 try:
                     done = await storage.rewrite_many(part)
                 except UpdateOutcomeUnknownError:
-                    done = [False] * len(part)  # the next read shows which of them landed
+                    done = [False] * len(part)  # the next read shows which states landed
                 landed += sum(done)
                 lost |= {write.read.key: write.id for write, it in zip(part, done, strict=True) if not it}
             report = replace(report, states=report.states + landed)
@@ -142,7 +142,7 @@ class Upgrading(Kind[T, I]):
     async def _upgrade_items(
         self, storage: Reshaping, items: Sequence[OutdatedItem], report: UpgradeReport
     ) -> UpgradeReport:
-        """Rewrites items. One that others replace in between is left to them."""
+        """Rewrites items. An item that another caller replaces in between stays as that caller wrote it."""
         errors: list[SessionStoreError] = []
         rewrites: list[Rewrite] = []
         for found in items:
@@ -174,6 +174,6 @@ async def _sent(storage: Reshaping, rewrites: Sequence[Rewrite]) -> Sequence[boo
     for round_ in range(_ROUNDS - 1):
         try:
             return await storage.rewrite_items(rewrites)
-        except UpdateOutcomeUnknownError:  # an item that was rewritten is not as it was read, and stays
+        except UpdateOutcomeUnknownError:  # sent again: an item is not rewritten twice
             await asyncio.sleep(_FIRST_PAUSE * 2**round_)
     return await storage.rewrite_items(rewrites)

@@ -45,7 +45,7 @@ class OrchestrationStateManager(Linked):
         return self._run(self.asynchronous.get_state(session_id))
 
     def get_or_create_state(self, session_id: SessionId | None = None) -> OrchestrationState:
-        """Reads the state, or creates it with the id given, or with a new id. Of racing callers exactly one creates."""
+        """Reads the state, or creates it, under a new id if none is given. Of racing callers exactly one creates it."""
         return self._run(self.asynchronous.get_or_create_state(session_id))
 
     def update_state(self, session_id: SessionId, **changes: object) -> OrchestrationState | None:

@@ -24,14 +24,14 @@ class Reaper(Linked):
 
     Args:
         storage: Where the sessions are; the caller closes it.
-        batch_size: Rows a batch, sessions and items together; with a pace, the most rows a batch. Larger batches are
-            faster, and hold locks longer. A batch deletes at least one session.
-        grace: How long an expired row is kept before it is deleted, say for an inquiry. No call can reach the row.
+        batch_size: The rows of a batch, sessions and items together; with a pace, the most rows. Larger batches are
+            faster in all, and hold locks longer. A batch deletes at least one session.
+        grace: How long an expired row is kept before it is deleted, say for an inquiry. No call finds the session.
         pace: The pause after each batch, in durations of the batch. 1.0 leaves the database half of the time to other
             callers. 100.0 leaves them 99 %, so that their 99th percentile does not change. A pace also makes batches
             small, because a pause after a long batch does not help the calls that ran during it.
-        batch_time: How long a batch should take, if there is a pace. After a longer batch the next one has fewer rows,
-            after a shorter batch more, up to batch_size.
+        batch_time: How long a batch should take, if there is a pace. After a longer batch, the next one has fewer rows.
+            After a shorter batch, the next one has more rows, up to batch_size.
 
     Raises:
         ConfigurationError: A size, time, grace or pace is invalid.
@@ -73,7 +73,7 @@ class Reaper(Linked):
     def every(
         self, interval: timedelta, *, on_report: Callable[[ReapReport], None] | None = None
     ) -> AbstractContextManager[None]:
-        """Runs beside a service until the block is left: at once, and then an interval after the end of each run.
+        """Runs beside a service until the block is left: at once, and again each time an interval after a run ended.
 
         After an outage of the storage the reaper logs a warning and tries again at the next interval. Any other error
         ends the task, and is raised when the block is left. Leaving the block does not wait: a batch under way is

@@ -30,7 +30,7 @@ def made_of(value: Any) -> dict[str, Callable[[], object]]:
     return {
         "storage must be a storage provider": lambda: SessionManager(new_chat, value),
         "storage must be a storage provider, ": lambda: OrchestrationStateManager(value),
-        "storage must be a storage provider, as": lambda: Reaper(value),
+        "storage must be a storage provider, not": lambda: Reaper(value),
         "SqlStorageProvider takes an AsyncEngine": lambda: SqlStorageProvider(value),
         "batching must be a Batching": lambda: MemoryStorageProvider(batching=value),
         "batching must be a Batching or": lambda: SqlStorageProvider(create_async_engine(URL), batching=value),

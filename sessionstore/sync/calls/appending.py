@@ -32,7 +32,7 @@ class Appending(Creating[T, I]):
         """Appends items to a session, all or none, next to each other.
 
         An append needs no read and conflicts with nobody: appends and updates of many callers land one after the other.
-        It is an access, and leaves the version alone.
+        An append is an access, and does not change the version.
 
         If the connection is lost during the write, the call looks on another connection whether the append landed, and
         appends again if it did not. Items are never appended twice.

@@ -53,8 +53,8 @@ class Creating(Kind[T, I]):
 
         Returns:
             The session, or an error in the result: InvalidSessionIdError, InvalidStateError (state, items, origin or
-            owner), or SessionOwnerError. The last one needs an ``owner_id``: a live session with another owner, or
-            without one, has this id; nothing of that session is shown, and the session was not accessed.
+            owner), or SessionOwnerError. The last one comes only with ``owner_id``, if a live session with another
+            owner or without an owner has this id. Nothing of that session is shown, and it was not accessed.
 
         Raises:
             ConfigurationError: An argument is invalid.
@@ -79,7 +79,7 @@ class Creating(Kind[T, I]):
         """Copies a session with its items to a new session. The storage makes the copy, as of one moment.
 
         The copy has the state, TTL, origin and owner of the session, and its items of all logs with their positions,
-        ids and times. From then on each of the two has a life of its own. The session itself is not accessed.
+        ids and times. From then on the two sessions are independent. The session itself is not accessed.
 
         Args:
             session_id: The id of the session to copy.

@@ -17,8 +17,9 @@ from .kind import Kind
 class Editing(Kind[T, I]):
     """Removes and replaces items of the sessions of one kind.
 
-    Edits of a session are done one after the other, under an exclusive lock. Each is an access. It leaves the version
-    alone, and positions that were taken do not come back. An edit whose answer was lost is settled as an append.
+    Edits of a session are done one after the other, under an exclusive lock. Each edit is an access. It does not change
+    the version, and positions that were taken do not come back. If the connection is lost during an edit, the call
+    looks on another connection whether the edit landed, as append_items() does.
     """
 
     def pop_items(
@@ -30,7 +31,7 @@ class Editing(Kind[T, I]):
         owner_id: str | None = None,
         timeout: timedelta | None = None,
     ) -> SessionResult[None, I]:
-        """Removes the newest items of a log; ``result.items`` are they, oldest first.
+        """Removes the newest items of a log. ``result.items`` has the removed items, oldest first.
 
         Of several callers at once, each gets different items. If there are fewer items, all of them are removed.
 
@@ -66,9 +67,9 @@ class Editing(Kind[T, I]):
         unchanged_since: SessionResult[Any, Any] | None = None,
         timeout: timedelta | None = None,
     ) -> SessionResult[None, I]:
-        """Puts items in the place of all items of a log behind a position, all or nothing.
+        """Replaces all items of a log behind a position by other items, all or nothing.
 
-        The new items get new positions. To clear a log, replace its items by none. A manager with ``keep_items`` then
+        The new items get new positions. To clear a log, pass no items. A manager with ``keep_items`` also
         removes the oldest items beyond that number from the log, as an append does.
 
         Args:
@@ -116,7 +117,7 @@ class Editing(Kind[T, I]):
         owner_id: str | None = None,
         timeout: timedelta | None = None,
     ) -> SessionResult[None, I]:
-        """Puts an item in the place of one, say a redacted one. Position, id and ``created_at`` stay.
+        """Replaces one item by another, say a redacted one. Position, id and ``created_at`` stay.
 
         Args:
             session_id: The id.
@@ -127,8 +128,8 @@ class Editing(Kind[T, I]):
             timeout: How long to wait for the storage; None: for as long as it takes.
 
         Returns:
-            The new item, as the only one of ``result.items``; none if another caller has removed it by now, or if the
-            storage failed after the item was replaced. Or an error in the result: ItemNotFoundError (the log has no
+            The new item, as the only one of ``result.items``; none if another caller has removed the item since, or if
+            the storage failed after the item was replaced. Or an error in the result: ItemNotFoundError (the log has no
             item at the position, or had one that was removed), SessionNotFoundError (absent or expired),
             InvalidSessionIdError, or InvalidStateError (the item).
 
@@ -149,7 +150,7 @@ class Editing(Kind[T, I]):
         owner_id: str | None = None,
         timeout: timedelta | None = None,
     ) -> SessionResult[int, I]:
-        """Removes all items of a log except the newest; ``data`` is how many it removed.
+        """Removes all items of a log except the newest. ``data`` is the number of removed items.
 
         Args:
             session_id: The id.
@@ -159,7 +160,7 @@ class Editing(Kind[T, I]):
             timeout: How long to wait for the storage; None: for as long as it takes.
 
         Returns:
-            The number of removed items, or in the result SessionNotFoundError (absent or expired) or
+            The number of removed items, or an error in the result: SessionNotFoundError (absent or expired) or
             InvalidSessionIdError.
 
         Raises:

@@ -38,8 +38,8 @@ class Erasure(Kind[T, I]):
             timeout: How long to wait for the storage; None: for as long as it takes.
 
         Returns:
-            Whether a live session was deleted, or in the result InvalidSessionIdError, or SessionConflictError (only
-            with ``expected_version``): the session is at another version, and stays.
+            Whether a live session was deleted, or an error in the result: InvalidSessionIdError, or
+            SessionConflictError (only with ``expected_version``; the session is at another version, and stays).
 
         Raises:
             ConfigurationError: ``expected_version``, ``owner_id`` or ``timeout`` is invalid.
@@ -54,10 +54,10 @@ class Erasure(Kind[T, I]):
     def delete_sessions(
         self, *, owner_id: str | None = None, prefix: str = "", timeout: timedelta | None = None
     ) -> int:
-        """Deletes all sessions of this namespace that match, expired ones too, and returns how many live ones.
+        """Deletes all sessions of this namespace that match, and returns how many of them were live.
 
-        The deletion runs in batches and is no transaction: a session that is created meanwhile may stay, and after an
-        error some sessions may be deleted. Call again then.
+        The deletion runs in batches and is no transaction. A session that is created meanwhile may stay. After an error
+        some sessions may be deleted; call again then.
 
         Args:
             owner_id: Only sessions of this owner.

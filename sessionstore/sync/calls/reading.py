@@ -40,8 +40,8 @@ class Reading(Kind[T, I]):
             touch: Whether the read is an access, which moves the expiry. Neither kind of read changes the version. If
                 another transaction holds the row, the read is answered at once, and the expiry is moved afterwards.
             remember: Whether the next update of the session begins with this state instead of reading it again, if it
-                comes within ``Batching(remember)``. Say so before an update with ``expected_version``. If another
-                process writes in between, the update reads the session anyway.
+                comes within ``Batching(remember)`` seconds. Useful before an update with ``expected_version``. If
+                another process writes in between, the update reads the session anyway.
             owner_id: Only this owner's session is found, and no other is accessed. None: any session.
             timeout: How long to wait for the storage; None: for as long as it takes.
 
@@ -126,7 +126,7 @@ class Reading(Kind[T, I]):
     def list_logs(
         self, session_id: SessionId, *, owner_id: str | None = None, timeout: timedelta | None = None
     ) -> SessionResult[tuple[str, ...], I]:
-        """Names the logs of a session that have items, in order by code point; ``data`` is the names. Is no access.
+        """Lists the names of a session's logs that have items, in ``data``, ordered by code point. This is no access.
 
         The cost depends on the number of logs, and not on the number of items. The log without a name is "".
 
@@ -147,7 +147,7 @@ class Reading(Kind[T, I]):
     def find_item(
         self, item_id: str, *, owner_id: str | None = None, timeout: timedelta | None = None
     ) -> SessionResult[None, I]:
-        """Finds the item that has an id, in whichever session and log of this namespace it is. This is no access.
+        """Finds the item that has an id, in any session and log of this namespace. This is no access.
 
         Args:
             item_id: The id that the item was appended with.
@@ -156,8 +156,9 @@ class Reading(Kind[T, I]):
 
         Returns:
             The item, as the only one of ``result.items``, and the id and the facts of its session; ``data`` is None. If
-            several sessions have it, which forks do, that of the session that was created first. Or an error in the
-            result: ItemNotFoundError (no live session has it), or CorruptStateError (it does not fit the item type).
+            several sessions have such an item, as forks do, the item of the session that was created first. Or an error
+            in the result: ItemNotFoundError (no live session has such an item), or CorruptStateError (the item does not
+            fit the item type).
 
         Raises:
             ConfigurationError: ``item_id``, ``owner_id`` or ``timeout`` is invalid.

@@ -25,9 +25,9 @@ class Upgrading(Kind[T, I]):
     ) -> UpgradeReport:
         """Writes all older states and items of this namespace in their current shape, in batches.
 
-        Needed only before an old version of ``upgrades`` is given up, or to keep reads short: an older state is
-        upgraded at each read, and written in the new shape at its next update anyway. May be run again and by several
-        processes at once, beside the service. What a stopped run has written stays written.
+        Needed only before a function is removed from ``upgrades``, or to keep reads short: without it, an older state
+        is upgraded at each read, and is written in the new shape by its next update. May be run again and by several
+        processes at once, beside the service. A run that is stopped keeps the batches that it has written.
 
         A rewritten state counts as a write: its version grows by one, so an ``expected_version`` from before does not
         match. It is no access: the expiry and all times stay. A state that another caller writes at the same time is
@@ -40,7 +40,7 @@ class Upgrading(Kind[T, I]):
 
         Raises:
             ConfigurationError: An argument is invalid, or the storage cannot rewrite states.
-            StorageError: The storage failed. Run it again, and it goes on.
+            StorageError: The storage failed. Call again to go on.
         """
         return self._run(
             self.asynchronous.upgrade_states(batch_size=batch_size, time_budget=time_budget, on_batch=on_batch)
