@@ -4,8 +4,8 @@ The same arguments, results and errors, as plain functions that any thread may c
 own, does the calls of all threads of a process, so that calls that come at once go together. The thread starts with the
 first call, and ends with the last open storage. docs/sync.md says more.
 
-What a service passes (update functions, `default_state`, upgrades, callbacks) runs in the thread of the event loop. It
-sees the context variables of its caller, but not its thread-local values, and must not call this API.
+Functions that a service passes (update functions, `default_state`, upgrades, callbacks) run in the thread of the event
+loop. They see the context variables of the caller, but not its thread-local values, and must not call this API.
 """
 
 from __future__ import annotations

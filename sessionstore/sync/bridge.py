@@ -25,13 +25,13 @@ R = TypeVar("R")
 logger = logging.getLogger(__name__)
 
 FATE_SECONDS: Final = 2.0
-"""How long an interrupted call waits for its end, after it was cancelled."""
+"""How many seconds an interrupted thread waits for the end of its cancelled call."""
 
 SIGNAL_SECONDS: Final = 0.1
-"""How long a signal is overlooked at most. One that comes just before a thread waits on a lock does not wake it."""
+"""How many seconds a signal may be overlooked. One that comes just before a thread waits does not wake the thread."""
 
 END_SECONDS: Final = 5.0
-"""How long the end of a bridge waits for calls that are under way. Then it cancels them, and waits as long again."""
+"""How many seconds the end of a bridge waits for calls under way. Then it cancels these, and waits as long again."""
 
 
 class Ended(Exception):
@@ -45,7 +45,7 @@ class _Call:
         lock: Is held until the call has ended.
         begun: Whether the loop has begun to run the coroutine.
         done: Whether the call has ended.
-        interrupted: Whether the thread was interrupted, and the coroutine is to be cancelled.
+        interrupted: Whether the thread was interrupted, so that the coroutine has to be cancelled.
         refused: Whether the bridge ended before it began the call.
     """
 
@@ -68,8 +68,8 @@ class _Call:
             self.lock.release()
 
     def outcome(self) -> Any:
-        """Returns or raises the result, once."""
-        # Removed from the call: an exception refers to frames, which refer to the call, and would make a cycle.
+        """Returns or raises the result. May be called once."""
+        # Removed from the call: an exception refers to frames, and these to the call, which is a cycle.
         error, self.error = self.error, None
         if error is None:
             return self.result
@@ -83,7 +83,7 @@ class Bridge:
     """Runs the coroutines of all threads of a process in one event loop, so that their calls go together.
 
     Attributes:
-        process: The process that the bridge works in. A forked child has no thread that would answer.
+        process: The id of the process that the bridge works in. In a forked child, no thread would answer.
 
     Raises:
         RuntimeError: No thread can be started.
@@ -98,7 +98,7 @@ class Bridge:
         self._reader, self._writer = os.pipe()
         os.set_blocking(self._reader, False)
         os.set_blocking(self._writer, False)
-        # A daemon, because Python waits for other threads before it calls atexit handlers, which end this one.
+        # A daemon thread, because Python waits for other threads before it calls the atexit handler that ends this one.
         self._thread = Thread(target=self._serve, name="sessionstore", daemon=True)
         try:
             self._thread.start()
@@ -107,8 +107,8 @@ class Bridge:
             raise
 
     def __del__(self) -> None:
-        # Not closed earlier: a thread that still has the bridge may write to the pipe at any time, and the number of a
-        # closed pipe may belong to somebody's file.
+        # The pipe is not closed earlier: another thread may still write to it, and by then the number of a closed pipe
+        # could belong to a file.
         os.close(self._reader)
         os.close(self._writer)
 
@@ -125,7 +125,7 @@ class Bridge:
         try:
             self._submit(call)
             while not call.lock.acquire(timeout=SIGNAL_SECONDS):
-                # Mostly in vain. But an exception may have come between the flag and the wake-up that it stands for.
+                # Usually needless. But an exception may have come after the flag was set and before the wake-up.
                 self._wake()
         except BaseException:
             self._interrupt(call)
@@ -151,10 +151,10 @@ class Bridge:
             logger.warning("the event loop thread did not end in time, and was left alone")
 
     def abandon(self) -> None:
-        """Answers the calls of a parent process, in its forked child: at most the one in which it was forked."""
+        """Ends the calls of the parent in a forked child with an error: at most the call during which it was forked."""
         for call in [*self._calls, *self._queue]:
             call.error = ConfigurationError(
-                "this process was forked in the middle of a call, and has no thread that would answer the call"
+                "this process was forked in the middle of a call, and no thread of it would answer; fork between calls"
             )
             call.end()
 
@@ -177,7 +177,7 @@ class Bridge:
             return
         call.interrupted = True
         self._submit(call)
-        self._wake()  # whatever the flag says: the exception may have come just before the wake-up
+        self._wake()  # also if the flag is set: the exception may have come before that wake-up
         call.lock.acquire(timeout=FATE_SECONDS)
 
     def _refuse(self) -> None:
@@ -193,7 +193,7 @@ class Bridge:
             with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
                 runner.get_loop().add_reader(self._reader, self._drain)
                 while not self._stopping:
-                    # A task that raises one of these ends the loop. The exception is the answer of one caller only.
+                    # If a task raises one of these, run_forever() raises it too. Only the caller of the task gets it.
                     with suppress(KeyboardInterrupt, SystemExit):
                         self._loop.run_forever()
                 runner.run(self._farewell())
@@ -227,7 +227,7 @@ class Bridge:
                 call.result = await call.coroutine
         except asyncio.CancelledError as error:
             call.error = _unknown() if self._ended else error
-        except BaseException as error:  # noqa: BLE001  # whatever it is, the thread that called is told
+        except BaseException as error:  # noqa: BLE001  # any error is the answer of the calling thread
             call.error = error
         self._calls.discard(call)
         call.end()
@@ -257,12 +257,12 @@ class Bridge:
 def _unknown() -> UpdateOutcomeUnknownError:
     return UpdateOutcomeUnknownError(
         "the storage was closed, or the process ended, during the call; if the call was a write, it is unknown whether "
-        "it landed"
+        "it landed; read the session before you repeat the call"
     )
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:
-    """A loop of uvloop where it is installed, else of asyncio."""
+    """Makes an event loop of uvloop if that is installed, else of asyncio."""
     try:
         import uvloop  # a local import, so that importing this package starts nothing
     except ImportError:

@@ -13,7 +13,7 @@ from .link import Link
 def entered(link: Link, manager: AbstractAsyncContextManager[None]) -> Generator[None]:
     """Enters a context manager in the event loop, and leaves it at the end of the block.
 
-    A child that was forked inside the block does not leave it: what was begun runs in the parent only.
+    A child that is forked inside the block does not leave the context manager, which runs in the parent only.
     """
     process = os.getpid()
     link.run(_enter(manager))

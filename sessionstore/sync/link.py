@@ -1,4 +1,4 @@
-"""Link: what a storage reaches the event loop of its process through."""
+"""Link: gives the calls of one storage to the event loop of the process."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ class Link:
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> str | tuple[Any, ...]:
         raise TypeError(
-            "what uses a storage of sessionstore.sync cannot be copied or pickled, because the connections belong to "
-            "this process; call open_storage() with the same URL in the other process, and make a manager on it there"
+            "objects of sessionstore.sync cannot be copied or pickled, because the connections belong to this process; "
+            "in the other process, call open_storage() with the same URL, and make a new manager"
         )
 
     def run(self, coroutine: Coroutine[Any, Any, R]) -> R:
         """Runs a coroutine, and waits for its result.
 
         Raises:
-            ConfigurationError: An event loop runs in this thread, or none can run in another thread here.
+            ConfigurationError: An event loop runs in this thread, or no event loop can run in another thread.
         """
         try:
             if _get_running_loop() is not None:
@@ -52,7 +52,7 @@ class Link:
         except ConfigurationError:
             coroutine.close()
             raise
-        # The storage is closed. Its own error says so.
+        # The storage is closed. The coroutine raises the error that says so.
         return _run_alone(coroutine)
 
     def close(self, coroutine: Coroutine[Any, Any, None]) -> None:
@@ -88,13 +88,13 @@ class Link:
 
 
 def _run_alone(coroutine: Coroutine[Any, Any, R]) -> R:
-    """Runs a coroutine in this thread, for what needs no bridge: a storage that is closed, or that was never used."""
+    """Runs a coroutine in this thread without a bridge, for a storage that is closed or was never used."""
     with Runner(loop_factory=new_event_loop) as runner:
         return runner.run(coroutine)
 
 
 class Linked:
-    """An object without asyncio, before one of the asynchronous API that does the work."""
+    """The base of the synchronous classes, whose objects pass each call to an asynchronous object."""
 
     _link: Link
 

@@ -1,4 +1,4 @@
-"""The bridge of this process: started by the first call of a storage, ended when the last storage is closed."""
+"""The bridge of this process. The first call of a storage starts it, and the close() of the last storage ends it."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from .refusals import check_process
 
 
 class Process:
-    """Has one bridge for all open storages of a process, so that the calls of all threads go together."""
+    """Keeps one bridge for all open storages of a process, so that the calls of all threads go together."""
 
     def __init__(self) -> None:
         self.bridge: Bridge | None = None
         self._users: WeakSet[object] = WeakSet()
-        # Taken again by a signal handler that calls in the middle of another call of its thread.
+        # Reentrant, because a signal handler may make a call in the middle of another call of its thread.
         self._lock = RLock()
         self._ended = False
         forget_in_children(self)
 
     def enter(self, user: object) -> Bridge:
-        """Returns the bridge for a user, who has to leave it; starts the bridge if there is none.
+        """Registers a user and returns the bridge. Starts the bridge if there is none. The user has to call leave().
 
         Raises:
             ConfigurationError: No event loop can run in a thread here.
@@ -38,13 +38,15 @@ class Process:
                 try:
                     bridge = Bridge()
                 except RuntimeError as error:
-                    raise ConfigurationError(f"sessionstore.sync needs a thread, and Python says: {error}") from error
+                    raise ConfigurationError(
+                        f"sessionstore.sync cannot start its thread ({error}); raise the limits of this process"
+                    ) from error
                 self.bridge = bridge
             self._users.add(user)
             return bridge
 
     def leave(self, user: object) -> None:
-        """Ends the bridge after its last user."""
+        """Removes a user, and ends the bridge after the last one."""
         with self._lock:
             self._users.discard(user)
             if self._users:
@@ -54,7 +56,7 @@ class Process:
             bridge.stop()
 
     def end(self) -> None:
-        """Ends the bridge although it has users: the interpreter exits."""
+        """Ends the bridge although it has users, because the interpreter exits."""
         self._ended = True
         bridge, self.bridge = self.bridge, None
         if bridge is not None:
@@ -78,5 +80,5 @@ class Process:
 
 PROCESS: Final = Process()
 
-# Registered when the module is imported, so that the atexit handlers of a service, which come later, run before.
+# Registered at import, because the last atexit handler runs first: handlers of a service can still make calls.
 atexit.register(PROCESS.end)

@@ -1,4 +1,4 @@
-"""Where no other thread can run an event loop for the caller: each case is refused by name, with advice."""
+"""Refuses calls where no other thread can run an event loop. Each error names the case and says what to do."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _PATCHED: Final = (
 
 
 def running_loop(bridge: Bridge | None) -> ConfigurationError:
-    """The refusal of a call in a thread in which an event loop runs.
+    """Returns the refusal of a call in a thread in which an event loop runs.
 
     Args:
-        bridge: What runs the calls of this process; None: no call was made yet.
+        bridge: The bridge of this process; None: no call was made yet.
     """
     if bridge is not None and bridge.is_here():
         return ConfigurationError(
@@ -35,16 +35,16 @@ def running_loop(bridge: Bridge | None) -> ConfigurationError:
 
 
 def shut_down() -> ConfigurationError:
-    """The refusal of a call at the end of the interpreter."""
+    """Returns the refusal of a call at the end of the interpreter."""
     return ConfigurationError(
         "the interpreter is shutting down, and sessionstore.sync has ended its thread or can start none; make the call "
-        "before the program ends, or in an atexit handler that was registered after sessionstore.sync was imported "
-        "and that does not make the first call"
+        "before the program ends; an atexit handler may call if it was registered after the import of "
+        "sessionstore.sync, and if the program made a call before"
     )
 
 
 def check_process(*, ended: bool) -> None:
-    """Finds out whether a thread can be started here.
+    """Checks that a thread with an event loop can be started here.
 
     Args:
         ended: Whether the loop of this process was ended, because the interpreter exits.
@@ -65,14 +65,14 @@ def check_process(*, ended: bool) -> None:
 
 
 def _uwsgi_has_no_threads() -> bool:
-    # uWSGI puts this module there; it cannot be imported anywhere else.
+    # Only uWSGI itself provides this module, already imported.
     uwsgi: Any = sys.modules.get("uwsgi")
     options: dict[str, Any] = getattr(uwsgi, "opt", {})
     return uwsgi is not None and "threads" not in options and not _is_on(options.get("enable-threads", False))
 
 
 def _is_on(value: object) -> bool:
-    # An option is True if it was given without a value, else its text as bytes.
+    # The value of an option is True if none was given, else the text as bytes.
     text = value.decode(errors="replace") if isinstance(value, bytes) else str(value)
     return text.lower() not in _FALSE
 

@@ -31,7 +31,8 @@ class StorageProvider(Documents, Logs, Upkeep):
         given: object = asynchronous
         if isinstance(given, StorageProvider) or not isinstance(given, AsyncStorageProvider):
             raise ConfigurationError(
-                f"sync.StorageProvider() takes a provider of the asynchronous API, and not a {type(given).__name__}"
+                f"sync.StorageProvider() takes a provider of the asynchronous API, not a {type(given).__name__}; "
+                "to open a storage by its URL, call sync.open_storage()"
             )
         self.asynchronous = asynchronous
         self._link = Link()
