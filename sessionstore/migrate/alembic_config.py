@@ -1,4 +1,4 @@
-"""Sets up Alembic for our migrations: where they are, and in whose thread Alembic works."""
+"""Sets up Alembic for our migrations: where they are, and which thread may use Alembic."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from .target import Target
 
 HEAD: Final = "head"
 
-_alembic_turn = threading.RLock()
-"""One migration at a time in this process: Alembic keeps the current one in globals of its modules."""
+_alembic_lock = threading.RLock()
+"""Lets one migration run at a time in this process, because Alembic keeps the current migration in module globals."""
 
 
 @contextmanager
 def alone_with_alembic() -> Generator[None]:
-    """Lets one thread use Alembic. Afterwards a migration of the service that called this one has Alembic again."""
+    """Lets one thread use Alembic. Afterwards restores the globals for a migration of the host that called this one."""
     modules: tuple[Any, ...] = (alembic.context, alembic.op)
-    with _alembic_turn:
+    with _alembic_lock:
         outer = [vars(module).get("_proxy") for module in modules]
         try:
             yield
@@ -40,7 +40,7 @@ def alone_with_alembic() -> Generator[None]:
 def config_of(
     target: Target, *, connection: Connection | None = None, output_buffer: io.StringIO | None = None
 ) -> Config:
-    """Alembic's configuration for our migrations of the target."""
+    """Returns Alembic's configuration for our migrations of the target."""
     config = Config(output_buffer=output_buffer, attributes={"target": target, "connection": connection})
     config.set_main_option("script_location", str(_scripts()).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
@@ -48,7 +48,7 @@ def config_of(
 
 
 def context_of(connection: Connection, target: Target) -> MigrationContext:
-    """Alembic's view of the target, to read its revision and to compare its tables."""
+    """Returns Alembic's context for the target, to read its revision and to compare its tables."""
     options = {
         "version_table": target.version_table,
         "version_table_schema": target.schema,

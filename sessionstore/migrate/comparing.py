@@ -1,4 +1,4 @@
-"""Reads the revision of the tables, and compares them with those that this version needs."""
+"""Reads the revision of the tables, and compares the tables with those that this version needs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .target import Target
 
 
 def current(url: str | None = None, *, schema: str | None = None) -> str | None:
-    """The revision of the database; None: it has no tables of sessionstore.
+    """Returns the revision of the database; None: the database has no tables of sessionstore.
 
     Raises:
         StorageError: The database failed or could not be reached.
@@ -36,14 +36,14 @@ def current(url: str | None = None, *, schema: str | None = None) -> str | None:
 
 
 def check(url: str | None = None, *, schema: str | None = None, use: Use = "service") -> None:
-    """Compares the tables with those that this version needs, and the privileges of the role with its use.
+    """Compares the tables with those that this version needs, and the role's privileges with those that its use needs.
 
     Changes nothing. Does not compare the tables of a newer revision that this version works with.
 
     Args:
         url: The database; None: ``SESSIONSTORE_DATABASE_URL``, else the default SQLite file.
         schema: The PostgreSQL schema; None: ``SESSIONSTORE_SCHEMA``, else "sessionstore".
-        use: What the role is for. The reaper and those who only read need fewer privileges.
+        use: The use of the role. A reaper and a reader need fewer privileges than a service.
 
     Raises:
         SchemaError: The database is at another revision, or its tables differ from those of the revision.
@@ -54,7 +54,7 @@ def check(url: str | None = None, *, schema: str | None = None, use: Use = "serv
 
 
 def compare(url: str | None = None, *, schema: str | None = None, use: Use = "service") -> Comparison:
-    """check() that returns what it found, for programs.
+    """Compares as check() does, and returns the result instead of raising an error.
 
     Raises:
         StorageError: The database failed or could not be reached.
@@ -70,7 +70,7 @@ def compare(url: str | None = None, *, schema: str | None = None, use: Use = "se
 
 
 def _privileges(connection: Connection, target: Target, use: Use) -> Comparison | None:
-    """What the role lacks; None: nothing, so that it may read the revision too."""
+    """Returns the result if the role lacks privileges. None: it lacks none, and so may read the revision too."""
     if target.schema is None:
         return None
     rows = connection.execute(text(LACKING), {"schema": target.schema, "use": use}).all()
@@ -103,13 +103,13 @@ def _compared(connection: Connection, target: Target) -> Comparison:
     problems += [problem for problem in structure(sqlite=target.schema is None).problems(there) if "trigger" in problem]
     if problems:
         words = f"the tables in {target.place} differ from revision {wanted}: another program changed them"
-        error = SchemaError(f"{words} ({'; '.join(problems)})", found=found, wanted=wanted)
+        error = SchemaError(f"{words} ({'; '.join(problems)}); undo these changes", found=found, wanted=wanted)
         return Comparison.failed(error, problems=problems)
     return Comparison(found)
 
 
 def revision_of(context: MigrationContext, target: Target) -> str | None:
-    """The revision of the database; None: it has no tables of sessionstore.
+    """Returns the revision of the database; None: the database has no tables of sessionstore.
 
     Raises:
         SchemaError: The version table has several rows.

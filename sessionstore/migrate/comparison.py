@@ -1,4 +1,4 @@
-"""Comparison: what a database has beside what this version needs, and the command that makes them the same."""
+"""Comparison: how a database differs from what this version needs, and the command that mends the difference."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from ..storage.sql.tables import REVISIONS
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What was found.
+    """The result of a comparison of a database with what this version needs.
 
     Attributes:
-        found: The revision of the database; None: it has no tables of sessionstore, or could not be asked.
+        found: The revision of the database; None: it has no tables of sessionstore, or the role may not read them.
         needed: The revision that this version needs.
-        command: What to run; None: nothing, or what no command can do.
-        problems: What is wrong, in words; (): nothing.
-        error: The error that says so; None: nothing is wrong.
+        command: The command to run; None: nothing is wrong, or no command mends it.
+        problems: What is wrong, in words; empty: nothing is wrong.
+        error: The error that check() raises; None: nothing is wrong.
     """
 
     found: str | None
@@ -32,7 +32,7 @@ class Comparison:
     def failed(
         cls, error: SessionStoreError, *, command: str | None = None, problems: Iterable[str] = ()
     ) -> Comparison:
-        """What an error says."""
+        """Returns the result of a comparison that ended in an error."""
         found = error.found if isinstance(error, SchemaError) else None
         return cls(found, command=command, problems=tuple(problems) or (str(error),), error=error)
 
@@ -46,9 +46,9 @@ _WORDS: Final = {"add": "missing", "remove": "unexpected", "modify": "changed"}
 
 
 def differences(found: Iterable[Any]) -> Iterator[str]:
-    """Names the differences that Alembic found, each once."""
+    """Yields a description of each difference that Alembic found."""
     for each in found:
-        # Changes of one column come as a list.
+        # Alembic reports the changes of one column as a list.
         change = each[0] if isinstance(each, list) else each
         kind, _, what = str(change[0]).partition("_")
         parts = (getattr(part, "name", part) for part in change[1:])

@@ -23,7 +23,7 @@ _TURN: Final = 10.0
 
 @contextmanager
 def connected(target: Target) -> Generator[Connection]:
-    """A connection, which is closed at the end of the block.
+    """Opens a connection, and closes it at the end of the block.
 
     Raises:
         ConfigurationError: The encoding of the database is not UTF-8.
@@ -33,7 +33,7 @@ def connected(target: Target) -> Generator[Connection]:
         with engine.connect() as connection:
             if target.schema is not None:
                 _check_encoding(connection)
-            # Without a default, SQLAlchemy names the schema in every statement, also if it is first in search_path.
+            # Without a default schema, SQLAlchemy names the schema in every statement, whatever search_path says.
             connection.dialect.default_schema_name = None
             yield connection
     finally:
@@ -52,8 +52,8 @@ def _check_encoding(connection: Connection) -> None:
     encoding: bytes = driver.pgconn.parameter_status(b"server_encoding") or b"UTF8"
     if encoding != b"UTF8":
         raise ConfigurationError(
-            f"the encoding of the database is {encoding.decode()}, which cannot hold all characters; create one with "
-            "CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0, and migrate that"
+            f"the encoding of the database is {encoding.decode()}, which cannot hold all characters; create a "
+            "database with ENCODING 'UTF8' TEMPLATE template0, and migrate that one"
         )
 
 
@@ -65,8 +65,8 @@ def _sqlite(target: Target) -> Engine:
 
     @event.listens_for(engine, "connect")
     def _configure(connection: sqlite3.Connection, _: object) -> None:
-        # The driver must not begin transactions: _begin() does. WAL, a property of the file, lets readers and a writer
-        # work at the same time.
+        # The driver must not begin transactions, because _begin() does. The file keeps the WAL mode, which lets readers
+        # and a writer work at the same time.
         connection.isolation_level = None
         while not _done(lambda: connection.execute("PRAGMA journal_mode = WAL").close(), target):
             # Switching to WAL needs an exclusive lock, and SQLite's busy_timeout does not apply to it.
@@ -86,7 +86,7 @@ def _sqlite(target: Target) -> Engine:
 
 
 def _done(step: Any, target: Target) -> bool:
-    """Runs a step once; False: another process locks the file, and there is time for another try."""
+    """Runs a step once. False: another process locks the file, and there is time for another try."""
     try:
         step()
     except (sqlite3.OperationalError, DBAPIError) as error:

@@ -25,23 +25,24 @@ _LONGER: Final = "try again later, or wait longer: --lock-timeout, or lock_timeo
 
 _UNAVAILABLE: Final = {
     LOCK_NOT_AVAILABLE: "another transaction holds a lock on the tables; nothing was changed, try again",
-    DEADLOCK: "it and other transactions waited for each other; nothing was changed, try again",
+    DEADLOCK: "this and other transactions waited for each other (a deadlock); nothing was changed, try again",
     READ_ONLY: "the server is read-only; give the URL of the primary, or check default_transaction_read_only",
-    "25P03": "the server closed the connection, because of idle_in_transaction_session_timeout",
+    "25P03": "the server closed the connection, because of idle_in_transaction_session_timeout; raise it for this "
+    "role, and try again",
     "25P04": "the server closed the connection, because of transaction_timeout; raise it for this role, and try again",
     "53100": "the server's disk is full; make room, and try again",
     "53200": "the server is out of memory; try again when it has less to do",
     "53300": "the server has no connection left for this role; close some, or raise the limit, and try again",
-    "57014": "the server cancelled a statement, because of statement_timeout or at the request of a user; set "
+    "57014": "the server cancelled a statement, because of statement_timeout or because a user asked for it; set "
     "statement_timeout to 0 for this role, or add ?options=-c%20statement_timeout%3D0 to the URL, and try again",
-    "57P01": "the server closed the connection, because it stops or at the request of a user; try again",
+    "57P01": "the server closed the connection, because it shuts down or because a user asked for it; try again",
     "57P03": "the server is starting up, shutting down or a standby; try again in a moment",
 }
 _FAILED: Final = {
     "42501": "the role lacks rights: it needs CREATE on the schema, or on the database if the schema is missing, and "
     "has to own the tables that exist",
     "42P07": "a table of this name exists, which the migrations did not make; rename that table, or use another schema",
-    "42P06": "a schema of this name exists, and this role has no rights on it",
+    "42P06": "a schema of this name exists, and this role has no rights on it; grant it rights, or use another schema",
 }
 
 
@@ -50,7 +51,7 @@ def guarded(target: Target, doing: str, run: Callable[[], R]) -> R:
 
     Args:
         target: The database.
-        doing: The name of the work for messages, as in "a migration" failed.
+        doing: What the function does, as the subject of error messages: "a migration" (failed).
         run: The function.
 
     Raises:
@@ -61,7 +62,7 @@ def guarded(target: Target, doing: str, run: Callable[[], R]) -> R:
         return run()
     except _EXPECTED as error:
         failure = _translated(error, target, doing)
-    # Drops the original error, which refers to connections. Its __cause__ is a clean copy.
+    # The original error is dropped, because it refers to connections. The __cause__ is a clean copy of it.
     failure.__context__ = None
     raise failure
 
@@ -76,7 +77,7 @@ def faults(target: Target, doing: str) -> Generator[None]:
 
 
 def _waited(target: Target, whom: str) -> StorageUnavailableError:
-    """The error of a migration that got no lock in time."""
+    """Returns the error of a migration that got no lock in time."""
     return StorageUnavailableError(
         f"a migration waited {shown(target.lock_wait.timeout)} for a lock in {target.place}, held by {whom}, and "
         f"nothing was changed; {_LONGER}",
@@ -101,7 +102,7 @@ def _translated(error: Exception, target: Target, doing: str) -> SessionStoreErr
     if isinstance(error, CommandError):
         # Alembic's message is about its files and branches, which a user of the library does not know.
         failure: SessionStoreError = ConfigurationError(
-            "there is no such revision, or it does not lie in that direction: upgrade goes to a later one, downgrade "
+            "there is no such revision, or it lies in the other direction: upgrade goes to a later revision, downgrade "
             "to an earlier one"
         )
         failure.__suppress_context__ = True

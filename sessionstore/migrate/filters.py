@@ -1,7 +1,6 @@
-"""Filters for a host's autogenerate, which without them proposes to drop our tables.
+"""Filters for the autogenerate of a host's Alembic, which otherwise proposes to drop our tables.
 
-Our tables are known by their names and columns, whatever their schema, so that a host may have a table ``sessions`` of
-its own.
+The filters recognise our tables by name and columns, in any schema. So a host may have a table ``sessions`` of its own.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ _COLUMNS: Final = {
     DELETIONS: frozenset({"id", "deleted_at"}),
     VERSION_TABLE: frozenset({"version_num"}),
 }
-"""Columns that tell our tables from others of the same name."""
+"""The columns by which our tables are told from other tables of the same name."""
 
 _ROUTINES: Final = frozenset(
     {
@@ -34,9 +33,9 @@ _ROUTINES: Final = frozenset(
 
 
 def include_object(object: Any, name: str | None, type_: str, reflected: bool, compare_to: Any) -> bool:  # noqa: A002
-    """Whether an object is not one of ours. For ``context.configure(include_object=...)`` in a host's env.py.
+    """Whether an object is none of ours. For ``context.configure(include_object=...)`` in a host's env.py.
 
-    With a function of the host's own: ``lambda *of: include_object(*of) and own(*of)``.
+    A host with a function of its own combines both: ``lambda *of: include_object(*of) and own(*of)``.
     """
     if _bare(name) in _ROUTINES:
         return False
@@ -47,7 +46,7 @@ def include_object(object: Any, name: str | None, type_: str, reflected: bool, c
 def include_name(name: str | None, type_: str, parent_names: Mapping[str, Any]) -> bool:
     """Whether a name in the database is not that of one of our tables. For ``context.configure(include_name=...)``.
 
-    Alembic then does not even read our tables. With a function of the host's own:
+    Alembic then does not even read our tables. A host with a function of its own combines both:
     ``lambda *of: include_name(*of) and own(*of)``.
     """
     if type_ != "table":
@@ -61,10 +60,10 @@ def include_name(name: str | None, type_: str, parent_names: Mapping[str, Any]) 
 def _ours(name: str, types: Mapping[str, Any]) -> bool:
     if not _COLUMNS.get(name, {""}) <= types.keys():
         return False
-    # A host's own table of deletions may have the same columns. Ours compares ids by byte.
+    # A host may have a table of deletions with the same columns. In our table, the collation of the ids is "C".
     return name != DELETIONS or (len(types) == 2 and getattr(types["id"], "collation", None) == "C")
 
 
 def _bare(name: str | None) -> str:
-    """The name of a function without its arguments."""
+    """Returns the name of a function without its arguments."""
     return (name or "").partition("(")[0]

@@ -1,8 +1,8 @@
 """Runs our revisions inside a host's Alembic: on the host's connection, in its transaction, in our own schema.
 
-The revisions in ``versions/`` call these functions. They run the released revisions with our own environment, so that
-nothing of the host's counts for our tables: no naming convention, no schema_translate_map, no search_path. Our version
-table is kept as well, so that the tables are recognised whichever way they were migrated, and can go on either way.
+The revisions in ``versions/`` call these functions. They run the released revisions in our own Alembic environment, so
+that the host's naming convention, schema_translate_map and search_path do not affect our tables. They also write our
+version table. So the host's Alembic and the command `sessionstore migrate` can continue each other's work.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def upgrade(revision: str, engine_name: str | None = None) -> None:
         if _ORDER.index(found) < _ORDER.index(revision):
             command.upgrade(config, revision)
 
-    # Later revisions that only add to the tables leave nothing to do.
+    # If the tables are at a later revision that only adds to them, there is nothing to do.
     _run(context, run, done=only_adds)
     _make_room(context, revision)
 
@@ -121,7 +121,7 @@ def _run(
 
 @contextmanager
 def _untranslated(connection: Connection) -> Generator[None]:
-    """Sets aside the host's schema_translate_map, which the calls of the service do not follow either."""
+    """Removes the host's schema_translate_map during the block, because the service's calls do not use it either."""
     given = connection.get_execution_options().get("schema_translate_map")
     connection.execution_options(schema_translate_map=None)
     try:
@@ -131,15 +131,15 @@ def _untranslated(connection: Connection) -> Generator[None]:
 
 
 def _write(context: MigrationContext, start: str, goal: str) -> None:
-    """Adds our script to the host's, which begins and ends the transaction."""
+    """Adds our script to the script of the host, which begins and ends the transaction."""
     context.impl.static_output(between(_target(context), start, goal, part=True).strip())
 
 
 def _make_room(context: MigrationContext, revision: str) -> None:
     """Lets the host's Alembic record the revision, also if another process did so while this one waited for its lock.
 
-    Alembic read the host's version table before the wait. It fails if the row that it inserts or changes is not as it
-    was then.
+    Alembic read the host's version table before the wait, and fails if the row has changed since. So the row is set
+    back to what Alembic read.
     """
     assert context.connection is not None
     version = Table(
@@ -154,7 +154,7 @@ def _make_room(context: MigrationContext, revision: str) -> None:
 
 
 def _meant(context: MigrationContext, engine_name: str | None) -> bool:
-    """Whether the sessions are in the database of this engine. A host that names no engine has them in all."""
+    """Whether the sessions are in the database of this engine. Without a name, all engines have them."""
     return engine_name is None or _option(context, _ENGINE) in (None, engine_name)
 
 
@@ -162,7 +162,8 @@ def _target(context: MigrationContext) -> Target:
     backend = context.dialect.name
     if backend not in ("postgresql", "sqlite"):
         raise ConfigurationError(
-            f"sessionstore keeps sessions in PostgreSQL and SQLite, and this database is {backend}"
+            f"sessionstore keeps sessions in PostgreSQL and SQLite, and this database is {backend}; if the host has "
+            f"several engines, name the right one in the option {_ENGINE}"
         )
     sqlite = backend == "sqlite"
     schema = None if sqlite else settings.schema_name(_option(context, _SCHEMA))
@@ -171,7 +172,7 @@ def _target(context: MigrationContext) -> Target:
 
 
 def _option(context: MigrationContext, name: str) -> str | None:
-    """An option of ours in the host's configuration: an attribute of its Config, or a line of its file."""
+    """Returns one of our options from the host's configuration: an attribute of the Config, or a line of the file."""
     if context.config is None:
         return None
     given = context.config.attributes.get(name)

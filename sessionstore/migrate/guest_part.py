@@ -22,7 +22,7 @@ class Part(ABC):
     """Our part of a host's migration.
 
     Args:
-        connection: The host's.
+        connection: The host's connection.
         target: Our tables.
     """
 
@@ -36,7 +36,7 @@ class Part(ABC):
 
     @abstractmethod
     def work(self, run: Callable[[], None]) -> None:
-        """Runs a migration; if others use the tables, again and again.
+        """Runs a migration, and retries it while other transactions hold its locks.
 
         Raises:
             StorageUnavailableError: A lock was not free in time.
@@ -44,7 +44,7 @@ class Part(ABC):
 
     @contextmanager
     def _in_transaction(self, begun: bool, begin: str) -> Generator[None]:
-        """The host's transaction; if the host has none, as in AUTOCOMMIT, one of our own."""
+        """Runs the block in the host's transaction. If the host has none, as in AUTOCOMMIT, begins and ends one."""
         if begun:
             yield
             return
@@ -60,12 +60,15 @@ class Part(ABC):
 class _OnPostgresql(Part):
     @contextmanager
     def alone(self) -> Generator[None]:
-        # A setting of the transaction is gone after the statement where each statement is a transaction.
+        # In AUTOCOMMIT each statement is a transaction. So a setting of the transaction is gone after its statement.
         self._connection.exec_driver_sql("SELECT pg_catalog.set_config('sessionstore.part', 'yes', true)")
         begun = self._ask("SELECT pg_catalog.current_setting('sessionstore.part', true)") == "yes"
         encoding = self._ask("SELECT pg_catalog.current_setting('server_encoding')")
         if encoding != "UTF8":
-            raise ConfigurationError(f"the encoding of the database is {encoding}, which cannot hold all characters")
+            raise ConfigurationError(
+                f"the encoding of the database is {encoding}, which cannot hold all characters; create a database with "
+                "ENCODING 'UTF8' TEMPLATE template0"
+            )
         with self._in_transaction(begun, "BEGIN"):
             while not self._locked():
                 pass
@@ -89,7 +92,7 @@ class _OnPostgresql(Part):
         return self._done(lambda: self._connection.execute(lock, key).close(), limits)
 
     def _done(self, run: Callable[[], None], limits: Mapping[str, Callable[[], int]]) -> bool:
-        """Runs a step once; False: a lock was not free, the step was rolled back, and there is time for another try."""
+        """Runs a step once. False: a lock was not free, the step was rolled back, and there is time for another try."""
         try:
             with self._connection.begin_nested(), self._settings(limits):
                 run()
@@ -102,7 +105,7 @@ class _OnPostgresql(Part):
 
     @contextmanager
     def _settings(self, wanted: Mapping[str, Callable[[], int]]) -> Generator[None]:
-        """Changes settings in a savepoint. If the savepoint is rolled back, they are the host's again by that."""
+        """Changes settings within a savepoint. A rollback to the savepoint restores the host's settings by itself."""
         found = {name: self._ask(f"SELECT pg_catalog.current_setting('{name}')") for name in wanted}
         for name, value in wanted.items():
             self._set(name, str(value()))
@@ -115,7 +118,7 @@ class _OnPostgresql(Part):
         self._connection.execute(query, {"name": name, "value": value}).close()
 
     def _at_most(self, wait: int) -> int:
-        """How many milliseconds to wait: so many, or fewer if the host says so."""
+        """Returns how long to wait in milliseconds: ``wait``, or the host's lock_timeout if that is shorter."""
         given = int(self._ask("SELECT setting FROM pg_catalog.pg_settings WHERE name = 'lock_timeout'"))
         return min(wait, given) if given else wait
 
@@ -130,7 +133,7 @@ class _OnPostgresql(Part):
 
 class _OnSqlite(Part):
     def alone(self) -> AbstractContextManager[None]:
-        # The driver begins transactions late, and none before it makes a table.
+        # The driver begins a transaction only before it changes rows, and not before it makes a table.
         driver: Any = self._connection.connection.driver_connection
         return self._in_transaction(driver.in_transaction, "BEGIN IMMEDIATE")
 
@@ -139,7 +142,7 @@ class _OnSqlite(Part):
 
 
 def part_of(connection: Connection, target: Target) -> Part:
-    """Our part of the migration on this connection."""
+    """Returns our part of the migration on this connection."""
     return (_OnSqlite if target.schema is None else _OnPostgresql)(connection, target)
 
 
@@ -147,5 +150,5 @@ _PSYCOPG2_CODE: Final = "pgcode"
 
 
 def _code(error: DBAPIError) -> str | None:
-    """The code of the error, by every driver that a host may have."""
+    """Returns the code of the error, whichever driver the host uses."""
     return code_of(driver_error(error)) or getattr(error.orig, _PSYCOPG2_CODE, None)

@@ -1,6 +1,6 @@
-"""Indexes of tables that are in use: built CONCURRENTLY by revisions, and rebuilt where a build did not end.
+"""Builds indexes CONCURRENTLY, while the tables are in use, and rebuilds indexes whose build was interrupted.
 
-Revisions import ``create_index_concurrently`` and ``drop_index_concurrently``: what these two do never changes.
+Released revisions import ``create_index_concurrently`` and ``drop_index_concurrently``, so these two never change.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _INVALID: Final = text("""
 """).bindparams(bindparam("tables", type_=ARRAY(Text)))
 
 _REMAINS: Final = re.compile(r"_cc(new|old)\d*")
-"""What REINDEX CONCURRENTLY appends to the name of an index, of which it leaves an invalid copy if it does not end."""
+"""The suffix that REINDEX CONCURRENTLY gives to its copy of an index. An interrupted run leaves an invalid copy."""
 
 _logger = logging.getLogger(__name__.rpartition(".")[0])
 
@@ -42,10 +42,10 @@ def create_index_concurrently(
     unique: bool = False,
     where: TextClause | None = None,
 ) -> None:
-    """Builds an index in a revision, while others write the table. SQLite builds it as any other.
+    """Builds an index in a revision, while other transactions write the table. In SQLite, the table is locked.
 
-    Commits what the revision did before, so the revision does nothing else. An index of this name that an earlier
-    attempt left invalid is dropped first. One that is valid is left: the attempt was killed after it was built.
+    Commits what the revision did before, so the revision must do nothing else. An invalid index of this name, which an
+    interrupted attempt left, is dropped first. A valid index of this name stays: the attempt ended after its build.
     """
     options: dict[str, Any] = {"schema": schema, "unique": unique}
     context = op.get_context()
@@ -59,7 +59,7 @@ def create_index_concurrently(
 
 
 def drop_index_concurrently(name: str, table: str, *, schema: str | None = None) -> None:
-    """Drops an index in a revision, while others write the table. Commits what the revision did before."""
+    """Drops an index in a revision, while other transactions write the table. Commits what the revision did before."""
     context = op.get_context()
     if context.dialect.name == "sqlite":
         op.drop_index(name, table, schema=schema)
@@ -69,7 +69,7 @@ def drop_index_concurrently(name: str, table: str, *, schema: str | None = None)
 
 
 def invalid_indexes(connection: Connection, target: Target) -> list[str]:
-    """The indexes of our tables that are invalid: PostgreSQL keeps them up to date, and does not read them."""
+    """Returns the invalid indexes of our tables. PostgreSQL updates an invalid index, but does not read it."""
     if target.schema is None:
         return []
     tables = target.metadata().tables.values()
@@ -79,7 +79,7 @@ def invalid_indexes(connection: Connection, target: Target) -> list[str]:
 
 
 def rebuild_invalid(connection: Connection, target: Target) -> None:
-    """Rebuilds the invalid indexes of our tables, while others write them."""
+    """Rebuilds the invalid indexes of our tables, while other transactions write the tables."""
     connection.rollback()  # Alembic leaves a transaction open in which it only read
     with connection.begin():
         names = invalid_indexes(connection, target)
@@ -88,7 +88,7 @@ def rebuild_invalid(connection: Connection, target: Target) -> None:
     connection = connection.execution_options(isolation_level="AUTOCOMMIT")
     quote = connection.dialect.identifier_preparer.quote
     for name in names:
-        _logger.warning("rebuilding the index %s, of which an earlier build did not end", name, extra={"index": name})
+        _logger.warning("rebuilding the index %s, whose earlier build was interrupted", name, extra={"index": name})
         full = f"{quote(str(target.schema))}.{quote(name)}"
         if _original(name) is not None:
             connection.exec_driver_sql(f"DROP INDEX CONCURRENTLY IF EXISTS {full}")
@@ -97,7 +97,7 @@ def rebuild_invalid(connection: Connection, target: Target) -> None:
 
 
 def _original(name: str) -> str | None:
-    """The index of which this one is a copy that REINDEX CONCURRENTLY left; None: it is no such copy."""
+    """Returns the index that REINDEX CONCURRENTLY made this copy of; None: the index is no such copy."""
     found = _REMAINS.search(name)
     return name[: found.start()] if found is not None and found.end() == len(name) else None
 

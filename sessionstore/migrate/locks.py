@@ -1,4 +1,4 @@
-"""Locks of PostgreSQL that a migration waits for, and who holds them: other migrations, or users of the tables."""
+"""The locks in PostgreSQL that a migration waits for, and their holders: other migrations, or users of the tables."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ migration, so the waits are short. They are longer than PostgreSQL's deadlock_ti
 transaction ends an autovacuum."""
 
 _SHORTEST_WAIT: Final = 50
-"""Milliseconds of the shortest wait, where an earlier wait of the transaction has used up its time."""
+"""Milliseconds of the shortest wait, for a transaction whose earlier waits have used up its time."""
 
 _AGAIN: Final = frozenset({LOCK_NOT_AVAILABLE, DEADLOCK})
 
-# The oldest transactions first, on which the others wait. Without the texts of statements, which may quote data. Only
-# members of pg_read_all_stats see the times of other roles.
+# Lists the oldest transactions first, because the others wait for these. Leaves out the texts of statements, which may
+# quote data. Only members of pg_read_all_stats see the times of other roles.
 _HOLDERS: Final = """
     SELECT DISTINCT locks.pid, activity.usename, activity.application_name, activity.backend_type,
         extract(epoch FROM statement_timestamp() - coalesce(activity.xact_start, activity.backend_start))
@@ -54,10 +54,10 @@ _USERS: Final = _HOLDERS.format(
 
 
 def begin_alone(connection: Connection, schema: str, lock_wait: LockWait) -> None:
-    """Waits until no other migration of the schema runs, and takes its lock until the connection is closed.
+    """Waits until no other migration of the schema runs, and takes the migration lock until the connection is closed.
 
     Raises:
-        DBAPIError: The lock was not free in time; see LOCK_NOT_AVAILABLE.
+        DBAPIError: The lock was not free in time (LOCK_NOT_AVAILABLE).
     """
     key = key_of(schema)
     while True:
@@ -70,7 +70,7 @@ def begin_alone(connection: Connection, schema: str, lock_wait: LockWait) -> Non
                 connection.execute(text(f"SET LOCAL lock_timeout = {lock_wait.turn(LONGEST_TURN)}"))
                 # lock_timeout limits the wait. A statement_timeout of the role must not end it earlier.
                 connection.execute(text("SET LOCAL statement_timeout = 0"))
-                # A lock of the session, not of the transaction: building an index CONCURRENTLY commits in between.
+                # The lock belongs to the connection and not to a transaction, because CONCURRENTLY commits in between.
                 connection.execute(text("SELECT pg_catalog.pg_advisory_lock(:key)"), {"key": key})
                 return
         except DBAPIError as error:
@@ -79,10 +79,10 @@ def begin_alone(connection: Connection, schema: str, lock_wait: LockWait) -> Non
 
 
 def limit_waits(connection: Connection, lock_wait: LockWait) -> None:
-    """Limits how long each transaction on the connection waits for tables: TABLE_TURN, whatever the number of tables.
+    """Limits how long each transaction on the connection waits for tables, to TABLE_TURN for all its tables together.
 
     The transaction keeps the locks that it has while it waits for the next one. With a limit for each wait, users of
-    the first table would wait for the sum. A statement that works CONCURRENTLY blocks nobody while it waits for
+    the first table would wait for the sum of the waits. A CONCURRENTLY statement blocks nobody while it waits for
     transactions to end, so it may wait for as long as the migration has time, and no statement_timeout ends it.
     """
     ends = 0.0
@@ -121,17 +121,17 @@ def may_go_again(code: str | None) -> bool:
 
 
 def holders(connection: Connection, schema: str) -> str:
-    """The processes that migrate the schema; if there are none, those that use its tables."""
+    """Describes the processes that migrate the schema or, if there are none, the processes that use its tables."""
     with connection.begin():
         return holders_here(connection, schema)
 
 
 def holders_here(connection: Connection, schema: str) -> str:
-    """holders() in a transaction of the caller."""
+    """Does what holders() does, in a transaction of the caller."""
     return (
         _migrating(connection, schema, "")
         or _described(connection, _USERS, schema=schema)
-        or "a process that has released it since"
+        or "a process that has released the lock since"
     )
 
 
@@ -154,6 +154,6 @@ def _who(pid: int | None, role: str | None, application: str | None, kind: str |
 
 
 def key_of(schema: str) -> int:
-    """The key of the schema's advisory lock: a hash, so that no other program uses the same key by chance."""
+    """Returns the key of the schema's advisory lock: a hash, so that no other program uses the same key by chance."""
     digest = hashlib.blake2b(schema.encode(), digest_size=8, person=b"sessionstore").digest()
     return int.from_bytes(digest, signed=True)

@@ -1,4 +1,4 @@
-"""Writes migrations as SQL, for those who run it by hand."""
+"""Writes migrations as SQL scripts, which an administrator runs by hand."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .locks import TABLE_TURN, key_of
 from .target import Target
 
 BASE: Final = "base"
-"""What comes before the first revision."""
+"""The name for the state before the first revision."""
 
 _ORDER: Final = (BASE, *REVISIONS)
 
@@ -25,13 +25,13 @@ def sql(url: str | None = None, *, schema: str | None = None, revision: str = HE
     """Writes the SQL that takes tables from one revision to another, to be run by hand. Connects to no database.
 
     The script is one transaction. It fails and changes nothing if the tables are at another revision, and in PostgreSQL
-    also if it does not get its locks in time. What it did is recognised afterwards.
+    also if it does not get its locks in time. Later upgrades recognise what the script did.
 
     Args:
         url: The kind of database; None: ``SESSIONSTORE_DATABASE_URL``, else SQLite.
         schema: The PostgreSQL schema; None: ``SESSIONSTORE_SCHEMA``, else "sessionstore".
-        revision: The revision to go to. One before ``from_revision`` takes revisions back.
-        from_revision: The revision at which the tables are; "base": there are none.
+        revision: The revision to go to. A revision before ``from_revision`` takes revisions back.
+        from_revision: The revision at which the tables are; "base": there are no tables.
 
     Raises:
         ConfigurationError: There is no such revision, or the two are the same.
@@ -39,7 +39,7 @@ def sql(url: str | None = None, *, schema: str | None = None, revision: str = HE
     target = Target.of(url, schema)
     start, goal = _known(from_revision), _known(revision)
     if start == goal:
-        raise ConfigurationError(f"the script would go from revision {start} to the same revision")
+        raise ConfigurationError(f"the script would go from revision {start} to the same revision; name two revisions")
     return guarded(target, "writing the script", lambda: between(target, start, goal))
 
 
@@ -50,7 +50,7 @@ def between(target: Target, start: str, goal: str, *, part: bool = False) -> str
         target: The kind of database, and the schema.
         start: The revision at which the tables are.
         goal: The revision to go to.
-        part: Whether the script is part of another one, which begins and ends the transaction.
+        part: Whether the script is part of another script, which begins and ends the transaction.
     """
     script = io.StringIO()
     ahead = _ORDER.index(start) < _ORDER.index(goal)
@@ -59,7 +59,7 @@ def between(target: Target, start: str, goal: str, *, part: bool = False) -> str
         config.attributes["part"] = part
         config.attributes["preparing"] = _preparing(target, start, goal, part=part)
         (command.upgrade if ahead else command.downgrade)(config, f"{start}:{goal}", sql=True)
-    # A database that was taken back to nothing still has its version table.
+    # A database whose revisions were all taken back still has its version table.
     create = f"CREATE TABLE {_version_table(target)} ("
     return script.getvalue().replace(create, create.replace("TABLE", "TABLE IF NOT EXISTS"), 1)
 
@@ -67,7 +67,7 @@ def between(target: Target, start: str, goal: str, *, part: bool = False) -> str
 def _known(revision: str) -> str:
     known = REVISIONS[-1] if revision == HEAD else revision
     if known not in _ORDER:
-        raise ConfigurationError(f"there is no such revision; this version knows {', '.join(_ORDER)}")
+        raise ConfigurationError(f"there is no such revision; name one that this version knows: {', '.join(_ORDER)}")
     return known
 
 

@@ -40,7 +40,7 @@ class Target:
 
     @classmethod
     def of(cls, url: str | None, schema: str | None, lock_timeout: timedelta | None = None) -> Target:
-        """The target that the arguments name; missing arguments are taken from the environment.
+        """Returns the target that the arguments name. Missing arguments are taken from the environment.
 
         Raises:
             ConfigurationError: The URL, the schema or the timeout is invalid.
@@ -54,7 +54,7 @@ class Target:
 
     @classmethod
     def from_environment(cls) -> Target:
-        """The target of ``SESSIONSTORE_DATABASE_URL`` and ``SESSIONSTORE_SCHEMA``, or their defaults."""
+        """Returns the target of ``SESSIONSTORE_DATABASE_URL`` and ``SESSIONSTORE_SCHEMA``, or their defaults."""
         return cls.of(None, None)
 
     @property
@@ -69,7 +69,7 @@ class Target:
 
     @property
     def option(self) -> str:
-        """The option of the command that names this schema; "": it is the default."""
+        """The command-line option that names this schema; "": it is the default schema."""
         return "" if self.schema in (None, config.DEFAULT_SCHEMA) else f" --schema {shlex.quote(str(self.schema))}"
 
     @property
@@ -86,12 +86,12 @@ class Target:
         return metadata
 
     def includes(self, name: str | None, kind: str, parents: Any) -> bool:
-        """Whether a schema or table belongs to sessionstore. Alembic's comparison must not propose to drop others."""
+        """Whether a schema or table belongs to sessionstore. Alembic must not propose to drop the others."""
         if kind == "schema":
             return name == self.schema
         return kind != "table" or name in {table.name for table in self.metadata().tables.values()}
 
     def preparing(self) -> Iterator[Any]:
-        """The statements of a script before the first revision."""
+        """Yields the statements of a script before the first revision."""
         if self.schema is not None:
             yield CreateSchema(self.schema, if_not_exists=True)

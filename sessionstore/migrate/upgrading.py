@@ -31,14 +31,14 @@ _LOG: Final = logging.getLogger("sessionstore.migrate")
 
 @contextmanager
 def migrating(target: Target) -> Generator[Connection]:
-    """A connection that holds the lock for migrations of the schema. Concurrent migrations wait for each other.
+    """Opens a connection that holds the migration lock of the schema. Concurrent migrations wait for each other.
 
     Raises:
         ConfigurationError: The URL leads to a pooler.
         StorageError: The database failed or could not be reached, or other transactions held the locks for too long.
     """
     if target.pooled:
-        # A pooler keeps the connection open, and with it the lock below. Every later migration would wait for the lock.
+        # A pooler would keep the connection, and so the lock below. Every later migration would wait for the lock.
         raise ConfigurationError(
             "migrations do not go through a pooler in transaction mode: give the URL of the server itself, without "
             "prepared_statements=false"
@@ -124,7 +124,7 @@ def _migrate(target: Target, run: Callable[[Config], None], *, upward: bool = Fa
             if _done(target, run):
                 return
         except ConfigurationError:
-            # While this process waited for its lock, another one may have upgraded to a revision that is unknown here.
+            # While this process waited, another process may have upgraded to a revision that is unknown here.
             if _found(target) == found:
                 raise
         else:
@@ -137,13 +137,13 @@ def _found(target: Target) -> str | None:
 
 
 def _done(target: Target, run: Callable[[Config], None]) -> bool:
-    """Runs a migration once; False: a lock was not free, the migration was rolled back, and there is time for another.
+    """Runs a migration once. False: a lock was not free, the migration was rolled back, and it may be tried again.
 
     Raises:
         StorageUnavailableError: A lock was not free in time.
     """
     try:
-        # Alembic is locked after the database: a thread that waits for the database does not block other threads.
+        # Alembic is locked after the database, so that a thread that waits for the database blocks no other thread.
         with migrating(target) as connection, alone_with_alembic():
             run(config_of(target, connection=connection))
     except StorageUnavailableError as error:
@@ -158,7 +158,7 @@ def _done(target: Target, run: Callable[[Config], None]) -> bool:
 
 def ensure_schema(connection: Connection, schema: str) -> None:
     """Makes the schema if it is missing."""
-    # Asks first: CREATE SCHEMA IF NOT EXISTS needs the right to create schemas even if the schema exists.
+    # Asks first, because CREATE SCHEMA IF NOT EXISTS needs the right to create schemas even if the schema exists.
     found = connection.execute(text("SELECT 1 FROM pg_namespace WHERE nspname = :schema"), {"schema": schema})
     if found.first() is None:
         connection.execute(CreateSchema(schema, if_not_exists=True))

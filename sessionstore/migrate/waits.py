@@ -19,7 +19,7 @@ LONGEST: Final = timedelta(days=20)
 """The longest timeout: PostgreSQL counts milliseconds up to 2**31."""
 
 _UNNOTICED: Final = 1.0
-"""Seconds of waiting without a message, as when many processes begin at once."""
+"""Seconds of waiting before the first message. Short waits are normal when many processes start at once."""
 _BETWEEN_REPORTS: Final = 10.0
 _SHORTEST_TURN: Final = 0.05
 _FIRST_PAUSE: Final = 0.5
@@ -43,7 +43,7 @@ class LockWait:
 
     @classmethod
     def of(cls, timeout: object, *, sqlite: bool) -> LockWait:
-        """A wait with this timeout; None: the default of the database.
+        """Returns a wait with this timeout; None: the default of the database.
 
         Raises:
             ConfigurationError: The timeout is no timedelta, not positive, or longer than 20 days.
@@ -55,16 +55,16 @@ class LockWait:
         return cls(timeout)
 
     def turn(self, longest: float) -> int:
-        """How many milliseconds to wait now, at least one: until the next report or the end, at most ``longest`` s."""
+        """Returns the milliseconds to wait now: until the next report or the end, from 1 ms to ``longest`` seconds."""
         left = self._left()
         return max(1, int(1000 * min(longest, left, max(_SHORTEST_TURN, self._next_report - time.monotonic()))))
 
     def share(self, longest: float) -> int:
-        """How many milliseconds of the time that is left a wait may take, at least one and at most ``longest`` s."""
+        """Returns the milliseconds that a wait may take of the time that is left, from 1 ms to ``longest`` seconds."""
         return max(1, int(1000 * min(longest, self._left())))
 
     def pause(self) -> float:
-        """How many seconds to leave the tables to others before the next try: longer each time, and at random."""
+        """Returns the seconds to leave the tables to others before the next try: longer each time, and random."""
         longest = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**self._pauses)
         self._pauses += 1
         return max(0.0, min(self._left(), random.uniform(longest / 2, longest)))  # noqa: S311  # no secret
@@ -93,7 +93,7 @@ class LockWait:
 
 
 def shown(duration: timedelta) -> str:
-    """A duration for people: 0.02s, 90s, 5m0s, 1h0m0s."""
+    """Formats a duration for people: 0.02s, 90s, 5m0s, 1h0m0s."""
     seconds = round(duration.total_seconds(), 3)
     if seconds < 60:
         return f"{seconds:g}s"
