@@ -14,16 +14,16 @@ from typing import Annotated
 import typer
 
 from . import checking, demoing, granting, migrating, reaping, sessions, upgrading
-from .faults import Desk
+from .faults import Commands
 from .options import examples
 
 __all__ = ["app", "main"]
 
 app = typer.Typer(
-    cls=Desk,
+    cls=Commands,
     no_args_is_help=True,
     add_completion=False,
-    # Plain lines without markup: errors also go to logs, and may quote what a user typed.
+    # Plain lines without markup, because errors also go to logs, and may quote what a user typed.
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
@@ -82,6 +82,6 @@ def main() -> None:
     """The entry point of the command and of `python -m sessionstore`."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            # An id may hold a character that the terminal's encoding lacks. It is shown escaped.
+            # An id may hold a character that the terminal's encoding lacks. Such a character is shown escaped.
             stream.reconfigure(errors="backslashreplace")
     app(prog_name="sessionstore")

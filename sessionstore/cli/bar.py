@@ -8,7 +8,7 @@ from rich.text import Text
 
 
 def progress_bar(doing: str, unit: str, *, disable: bool) -> Progress:
-    """A bar that shows the count, the rate and the remaining time."""
+    """Makes a bar that shows the count, the rate and the remaining time."""
     console = Console(stderr=True, markup=False, highlight=False, emoji=False)
     columns = (TextColumn(doing), BarColumn(), _Count(unit), _Rate(unit), TimeRemainingColumn(), TextColumn("left"))
     return Progress(*columns, console=console, disable=disable)

@@ -23,7 +23,7 @@ def check(
 ) -> None:
     """Compares tables and privileges with what this version needs.
 
-    Prints ok if nothing is missing, else ends with status 1. Works by the role of the service, and changes nothing.
+    Prints ok if nothing is missing, else ends with status 1. Needs only the role of the service, and changes nothing.
     """
     from .. import migrate
 

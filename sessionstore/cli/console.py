@@ -1,6 +1,6 @@
 """Output: data on stdout, messages and progress on stderr.
 
-Ids, owners and states come from strangers. They are shown without markup, and control characters are escaped. The
+Ids, owners and states come from strangers. So they are shown without markup, and control characters are escaped. The
 functions that need Rich load it when they run, because most output does not need it.
 """
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 Advance: TypeAlias = Callable[[int], None]
-"""Is called with the count of what is done so far."""
+"""Is called with the number of rows, turns or states that are done so far."""
 
-# Lines for a file or a pipe are not wrapped, so that a search finds an id.
+# Lines for a file or a pipe are not wrapped, so that an id is never split and a search finds it.
 _UNBROKEN = 10_000
 
 
 def printable(text: str, keep: str = "") -> str:
-    r"""The text with each invisible character escaped as in JSON: ``\u001b``, ``\u202e``."""
+    r"""Returns the text with each invisible character escaped as in JSON: ``\u001b``, ``\u202e``."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() or c in keep else _escaped(c) for c in text)
@@ -99,7 +99,7 @@ def progress(doing: str, total: int, unit: str) -> Generator[Advance]:
 
     with progress_bar(doing, unit, disable=not somebody_watches()) as bar:
         task = bar.add_task(doing, total=total)
-        # The count may exceed the total, which was counted before the work began.
+        # The total was counted before the work began, so the count may exceed it.
         yield lambda done: bar.update(task, completed=done, total=max(total, done))
 
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import typer
 
-# Not \d, which also matches digits of other scripts.
+# [0-9], because \d also matches digits of other scripts.
 _PLAIN = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 _UNITS = re.compile(r"(?:([0-9]+)d)?(?:([0-9]+)h)?(?:([0-9]+)m)?(?:([0-9]+(?:\.[0-9]+)?)s)?")
 
@@ -25,12 +25,12 @@ def parse_duration(text: str) -> timedelta:
             days, hours, minutes, seconds = (float(part or 0) for part in parts.groups())
             return timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
     except OverflowError:
-        raise typer.BadParameter(f"that is too long: at most {timedelta.max.days:,} days") from None
+        raise typer.BadParameter(f"that is too long; give at most {timedelta.max.days:,} days") from None
     raise typer.BadParameter("give a duration such as 90s, 15m, 12h, 7d or 1h30m; a plain number is seconds")
 
 
 def shown_duration(duration: timedelta) -> str:
-    """The duration in the form that parse_duration() reads."""
+    """Formats a duration as parse_duration() reads it."""
     minutes, seconds = divmod(duration.seconds, 60)
     hours, minutes = divmod(minutes, 60)
     shown = "".join(f"{n}{unit}" for n, unit in ((duration.days, "d"), (hours, "h"), (minutes, "m")) if n)

@@ -14,21 +14,21 @@ from .console import fail
 WORK_FAILED = 1
 CALL_WAS_WRONG = 2
 
-# To the end of the text: an unescaped password makes the end of a URL ambiguous.
+# Matches to the end of the text, because an unescaped password makes the end of a URL ambiguous.
 _URL = re.compile(r"[\w+.\-]*://.*", re.DOTALL)
 
 # SQLSTATE classes whose messages may quote a value: data exceptions, and errors that functions raise.
 _QUOTING = ("22", "38", "39", "P0")
 
 
-class Desk(TyperGroup):
+class Commands(TyperGroup):
     """The group of all commands. It prints errors of sessionstore; other exceptions pass through."""
 
     def invoke(self, ctx: Any) -> Any:
         """Runs a command.
 
         Raises:
-            typer.Exit: The command failed, and the error was printed; with its status.
+            typer.Exit: The command failed, and the error was printed. Has the exit status.
         """
         try:
             return super().invoke(ctx)
@@ -48,7 +48,7 @@ class Desk(TyperGroup):
 
 
 def _cause_of(error: SessionStoreError) -> str:
-    """The class and the first line of the driver's error. Servers quote rows only in later lines."""
+    """Returns the class and the first line of the driver's error. Servers quote rows only in later lines."""
     cause = error.__cause__
     if cause is None:
         return ""

@@ -19,14 +19,14 @@ def grants(
         str | None, _role("--reaper", "The role of the reaper: deletes expired sessions, and reads no state.")
     ] = None,
     readonly: Annotated[
-        str | None, _role("--readonly", "The role of those who only look: list, show, stats, backups.")
+        str | None, _role("--readonly", "The role of those who only read: list, show, stats, backups.")
     ] = None,
     database_url: DatabaseUrl = None,
     schema: Schema = None,
 ) -> None:
     """Prints the GRANT statements for roles that exist.
 
-    To be run after each upgrade, by the role that owns the tables. Connects to no database.
+    Run the statements after each upgrade, as the owner of the tables. This command connects to no database.
     """
     from .. import migrate
 

@@ -27,12 +27,12 @@ app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Make, upgra
 
 
 def _revision_or(*words: str) -> Callable[[str], str]:
-    """Makes a check of revisions that allows only names: "-1" could mean "base" and delete all sessions."""
+    """Makes a check that accepts only names of revisions: "-1" could mean "base" and delete all sessions."""
 
     def check(revision: str) -> str:
         names = (*words, *_revisions())
         if revision not in names:
-            raise typer.BadParameter(f"there is no such revision; this version knows {', '.join(names)}")
+            raise typer.BadParameter(f"there is no such revision; name one that this version knows: {', '.join(names)}")
         return revision
 
     return check
@@ -94,9 +94,9 @@ def downgrade(
     database_url: DatabaseUrl = None,
     schema: Schema = None,
 ) -> None:
-    """Takes the tables back to an earlier revision, and deletes what later ones added.
+    """Takes the tables back to an earlier revision, and deletes what later revisions added.
 
-    "0001" deletes every item and keeps the sessions. "base" takes back all of them and deletes every session.
+    "0001" deletes every item and keeps the sessions. "base" takes back all revisions and deletes every session.
     """
     from .. import migrate
 
@@ -149,7 +149,7 @@ def sql(
             "--to",
             metavar="REV",
             callback=_revision_or(BASE, HEAD),
-            help="Up to which revision; back to which one, if it is before --from.",
+            help="The revision to go to. A revision before --from takes revisions back.",
         ),
     ] = HEAD,
     database_url: DatabaseUrl = None,
@@ -157,13 +157,13 @@ def sql(
 ) -> None:
     """Prints the SQL that makes, upgrades or takes back the tables.
 
-    To be run by hand, as one transaction. It ends with an error and changes nothing if the tables are not where --from
-    says. Connects to no database: the URL only says for which one the SQL is.
+    Run the SQL by hand. It is one transaction, which fails and changes nothing if the tables are not at --from. This
+    command connects to no database: the URL only says which kind of database the SQL is for.
     """
     from .. import migrate
 
     if HEAD not in (revision, goal):
-        fail("give the revision once: as --to, or without it", CALL_WAS_WRONG)
+        fail("the revision is given twice; give it once, with or without --to", CALL_WAS_WRONG)
     to = goal if revision == HEAD else revision
     typer.echo(migrate.sql(database_url, schema=schema, revision=to, from_revision=start), nl=False)
 
@@ -208,7 +208,7 @@ def _refuse_going_up(found: str | None, revision: str) -> None:
 def _say_revision(database_url: str | None, schema: str | None) -> None:
     from .. import migrate
 
-    # Without a URL from the user, the message names the default file, which may not be the one that was meant.
+    # Without a URL from the user, the message names the default file, because the user may have meant another database.
     named = database_url is not None or "SESSIONSTORE_DATABASE_URL" in os.environ
     place = "the database" if named else migrate.Target.of(None, schema).place
     say(f"{place} is at revision {migrate.current(database_url, schema=schema) or BASE}")

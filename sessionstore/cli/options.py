@@ -12,7 +12,7 @@ from ..storage.open import open_storage
 
 
 def _no_fault(name: str | None) -> str | None:
-    """Checks a name: an argument of a command may hold any bytes but NUL."""
+    """Checks a name, because an argument on the command line may hold any bytes but NUL."""
     if name is not None and (fault := fault_of(name)):
         raise typer.BadParameter(fault)
     return name
@@ -61,13 +61,13 @@ SessionIdArgument = Annotated[
 
 
 def examples(*commands: str) -> str:
-    """The examples at the end of a command's help."""
+    """Formats the examples at the end of a command's help."""
     # The backspace character tells Typer not to wrap the lines.
     return "\b\nExamples:\n" + "\n".join(f"  sessionstore {command}" for command in commands)
 
 
 def opened(database_url: str | None, schema: str | None, **options: Any) -> StorageProvider:
-    """The storage that the options name; use it with ``async with``.
+    """Returns the storage that the options name, for ``async with``.
 
     Raises:
         ConfigurationError: An option is invalid.

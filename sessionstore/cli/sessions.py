@@ -69,7 +69,7 @@ def show(
 ) -> None:
     """Shows a session with its state.
 
-    This is no access: the session does not expire later because of it.
+    This is no access: the expiry of the session stays.
     """
     key = Key(namespace, check_session_id(session_id))
     document = asyncio.run(_shown(opened(database_url, schema), key))

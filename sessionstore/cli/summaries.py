@@ -14,13 +14,13 @@ COLUMNS: Final = ("namespace", "session", "owner", "created", "last access", "ex
 
 
 def as_row(summary: Summary) -> Sequence[str]:
-    """The cells of a table row, in the order of COLUMNS."""
+    """Returns the cells of a table row, in the order of COLUMNS."""
     times = (summary.created_at, summary.last_accessed_at, summary.expires_at)
     return (*summary.key, summary.owner_id or "", *map(moment, times))
 
 
 def as_facts(summary: Summary) -> Iterator[tuple[str, str]]:
-    """Names and values, for people."""
+    """Yields names and values, for people."""
     yield "namespace", summary.key.namespace
     yield "session", summary.key.session_id
     yield "owner", summary.owner_id or "-"
@@ -35,7 +35,7 @@ def as_facts(summary: Summary) -> Iterator[tuple[str, str]]:
 
 
 def as_members(summary: Summary) -> dict[str, Any]:
-    """The members of a JSON object, for programs."""
+    """Returns the members of a JSON object, for programs."""
     return {
         "namespace": summary.key.namespace,
         "session_id": summary.key.session_id,
@@ -52,7 +52,7 @@ def as_members(summary: Summary) -> dict[str, Any]:
 
 
 def iso(time: datetime | None) -> str | None:
-    """The time as RFC 3339; None: there is none."""
+    """Formats a time as in RFC 3339; None stays None."""
     return None if time is None else time.isoformat()
 
 

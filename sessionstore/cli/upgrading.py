@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from ..calls.reshaping import DEFAULT_BATCH_SIZE, UpgradeReport
+from ..codec.jsontext import named
 from ..errors import ConfigurationError
 from ..manager import SessionManager
 from ..storage.memory import MemoryStorageProvider
@@ -49,7 +50,7 @@ def states(
 ) -> None:
     """Writes older states and items in their current shape.
 
-    In batches, beside the service; run it again to go on after a stop. The database is the manager's.
+    Works in batches, beside the service. Run it again to go on after a stop. The database is the one of the manager.
 
     Ends with status 1 if something could not be upgraded, or the time was up.
     """
@@ -61,9 +62,9 @@ def states(
     else:
         typer.echo(f"rewrote {report.states:,} states and {report.items:,} items")
     if report.misfits:
-        say(f"{report.misfits:,} could not be upgraded, and stay as they are; mend the upgrades and run this again")
+        say(f"{report.misfits:,} states and items could not be upgraded; mend the upgrades, and run this again")
     if report.held:
-        say(f"{report.held:,} were held or written by others all the time; run this again")
+        say(f"{report.held:,} states were held or written by others all the time; run this again")
     if not report.complete:
         say("the time was up; run this again to go on")
     if report.misfits or report.held or not report.complete:
@@ -76,14 +77,14 @@ async def _upgraded(found: Any, batch_size: int, time_budget: timedelta | None) 
     if isinstance(manager, SyncSessionManager):
         manager = manager.asynchronous
     if not isinstance(manager, SessionManager):
-        raise ConfigurationError(f"MODULE:MANAGER leads to a {type(manager).__name__}, and not to a SessionManager")
+        raise ConfigurationError(f"MODULE:MANAGER must lead to a SessionManager, not to {named(type(manager))}")
     storage = manager._storage  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
     if isinstance(storage, MemoryStorageProvider):
-        raise ConfigurationError("the manager keeps its sessions in the memory of its process: nothing to migrate")
+        raise ConfigurationError("the manager keeps its sessions in the memory of its process; nothing needs a rewrite")
     namespace = manager._namespace  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
     async with storage:
         live = sum(count.live for count in await storage.stats(namespace))
-        # How many of them are older is not known. Those that are not are passed over in the database.
+        # The number of older states is not known, so the bar may end early: the database passes over current states.
         with progress("rewriting", live, "states") as advance:
 
             def show(report: UpgradeReport) -> None:
@@ -95,10 +96,10 @@ async def _upgraded(found: Any, batch_size: int, time_budget: timedelta | None) 
 
 
 def _found(place: str) -> Any:
-    """The manager, or the function that makes it.
+    """Returns the manager, or the function that makes it.
 
     Raises:
-        ConfigurationError: There is none.
+        ConfigurationError: The module or the name does not exist, or the name is neither a manager nor a function.
     """
     module, _, path = place.partition(":")
     if not module or not path:
@@ -108,16 +109,18 @@ def _found(place: str) -> Any:
         found: Any = importlib.import_module(module)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{module}.".startswith(f"{error.name}."):
-            raise  # the module is there, and one that it imports is not
+            raise  # the module exists, but a module that it imports does not
         found = None
     if found is None:
-        raise ConfigurationError(f"there is no module {module!a:.200}, neither installed nor in this directory")
+        raise ConfigurationError(
+            f"there is no module {module!a:.200}, neither installed nor in this directory; check MODULE:MANAGER"
+        )
     for name in path.split("."):
         if not hasattr(found, name):
-            raise ConfigurationError(f"the module {module!a:.200} has no {path!a:.200}")
+            raise ConfigurationError(f"the module {module!a:.200} has no {path!a:.200}; check MODULE:MANAGER")
         found = getattr(found, name)
     if not isinstance(found, SessionManager | SyncSessionManager) and not callable(found):
         raise ConfigurationError(
-            f"{place!a:.200} is a {type(found).__name__}, and neither a SessionManager nor a function that returns one"
+            f"{place!a:.200} is {named(type(found))}, and neither a SessionManager nor a function that returns one"
         )
     return found

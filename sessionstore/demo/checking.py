@@ -30,7 +30,7 @@ class Comparison:
 
 async def check(service: ChatService, dialogue: Dialogue) -> Comparison:
     """Reads the sessions of a conversation and compares them with its transcript."""
-    # One more than there should be, so that a turn too many is found.
+    # Reads one item more than there should be, so that a turn too many is noticed.
     most = len(dialogue.turns) + 1
     chat = await service.chats.get_session(dialogue.dialogue_id, last_items=most, touch=False)
     orchestration = await service.sequencer.get_state(dialogue.dialogue_id)
@@ -40,7 +40,7 @@ async def check(service: ChatService, dialogue: Dialogue) -> Comparison:
 def compare(
     dialogue: Dialogue, chat: Chat | None, lines: Sequence[Line], orchestration: OrchestrationState | None
 ) -> Comparison:
-    """Compares stored states (None: there is none) and turns with the transcript."""
+    """Compares stored states (None: there is no state) and turns with the transcript."""
     spoken = [(turn.speaker, turn.utterance) for turn in dialogue.turns]
     stored = [(line.speaker, line.utterance) for line in lines]
     turns_lost = (Counter[tuple[str, str]](spoken) - Counter(stored)).total()
@@ -87,7 +87,7 @@ def _orchestration_faults(dialogue: Dialogue, orchestration: OrchestrationState 
 
 
 def _wanted_at_the_end(dialogue: Dialogue) -> dict[str, JsonValue]:
-    # Computed from the end of the transcript, unlike the service does, so that both cannot have the same fault.
+    # Computed from the end of the transcript. The service begins at the start, so both cannot have the same fault.
     wanted: dict[str, JsonValue] = {}
     for turn in reversed(dialogue.turns):
         wanted = turn.states | wanted

@@ -25,8 +25,8 @@ class Frame(BaseModel):
 
     Attributes:
         service: The name of the service.
-        state: What the user has asked of the service so far; None: the turn does not say, or is not the user's.
-        service_call: The tool that was called; None: none was.
+        state: What the user has asked of the service so far; None: the turn says nothing about it.
+        service_call: The tool that was called; None: no tool was called.
     """
 
     service: str
@@ -75,7 +75,7 @@ def load(source: Traversable) -> Sequence[Dialogue]:
     """Reads a file of conversations. The source may be a ``pathlib.Path``.
 
     Raises:
-        ConfigurationError: A line is no conversation, a line repeats the id of another, or the file holds none.
+        ConfigurationError: A line is no conversation, two lines have the same id, or the file holds no conversation.
     """
     dialogues: dict[str, Dialogue] = {}
     for number, line in enumerate(source.read_bytes().split(b"\n"), 1):
@@ -91,7 +91,7 @@ def load(source: Traversable) -> Sequence[Dialogue]:
         if fault := fault_of(dialogue.dialogue_id):
             raise ConfigurationError(f"{place} has a dialogue_id that cannot be a session id: it {fault}")
         if dialogue.dialogue_id in dialogues:
-            raise ConfigurationError(f"{place} repeats the dialogue_id {dialogue.dialogue_id!a}")
+            raise ConfigurationError(f"{place} repeats the dialogue_id {dialogue.dialogue_id!a}; use each id once")
         dialogues[dialogue.dialogue_id] = dialogue
     if not dialogues:
         raise ConfigurationError(f"{source.name} holds no conversation")

@@ -1,7 +1,8 @@
 """Lets the sessions of a replay expire and reaps them, without touching other sessions of the database.
 
 The demo must not move the clock forward: in a shared database, a reaper with such a clock would delete live sessions of
-others. So the demo dates its own sessions back to the year 2000. The reaper's grace keeps all rows that expired later.
+other programs. So the demo dates its own sessions back to the year 2000, and the reaper's grace keeps all rows that
+expired later.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ _PAGE: Final = 500
 
 
 class DemoClock:
-    """A ``clock`` for a provider: the time of day, or inside at() a fixed moment."""
+    """A ``clock`` for a provider. It gives the current time, and inside at() a fixed moment."""
 
     def __init__(self) -> None:
         self._told: datetime | None = None
@@ -42,7 +43,7 @@ class DemoClock:
 
 @dataclass(frozen=True, slots=True)
 class Expiry:
-    """How the sessions ended.
+    """The outcome of the expiry.
 
     Attributes:
         sessions: The number of sessions in all namespaces.
@@ -77,7 +78,7 @@ async def expire(storage: StorageProvider, clock: DemoClock, namespaces: Sequenc
     with clock.at(LONG_AGO):
         for namespace in namespaces:
             async for page in _pages(storage, namespace):
-                await _use(storage, page)
+                await _date_back(storage, page)
                 keys += page
     found = [document for key in keys if (document := await storage.get(key)) is not None]
     day = timedelta(days=1)
@@ -95,8 +96,8 @@ async def _pages(storage: StorageProvider, namespace: str) -> AsyncIterator[Sequ
             return
 
 
-async def _use(storage: StorageProvider, keys: Sequence[Key]) -> None:
-    """Sets each session to its present state; its items stay. Unlike an access, set() also moves the expiry back."""
+async def _date_back(storage: StorageProvider, keys: Sequence[Key]) -> None:
+    """Writes the present state of each session again. Unlike an access, set() also moves the expiry back."""
     documents = await storage.get_many(keys, touch=False)
     await storage.set_many(
         [Draft(key, document.state, ttl=TTL) for key, document in zip(keys, documents, strict=True) if document]

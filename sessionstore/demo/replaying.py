@@ -94,7 +94,7 @@ async def replay(
 
     async def work() -> None:
         nonlocal failed
-        # A worker that finds no waiting conversation may end: each running one has a worker that puts it back.
+        # A worker that finds no waiting conversation may end: the worker of a running conversation takes its next turn.
         while waiting and not failed:
             try:
                 await advance(*waiting.popleft())

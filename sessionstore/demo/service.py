@@ -39,7 +39,7 @@ class Chat(SessionState):
 
 
 class ChatService:
-    """Keeps a Chat with its turns, and an OrchestrationState, for each conversation, in namespaces of its own run.
+    """Keeps a Chat with its turns and an OrchestrationState for each conversation. Each run has namespaces of its own.
 
     In a real service, separate processes count the sequence, meter the tokens and run the tools. Here each of these
     parts has a manager of its own, and they share only the storage.
@@ -91,7 +91,7 @@ class ChatService:
 
 
 async def together(*jobs: Coroutine[Any, Any, object]) -> None:
-    """Runs coroutines concurrently and to their end; then raises the first error unchanged.
+    """Runs coroutines concurrently to their end. Then raises the first error unchanged.
 
     A TaskGroup would cancel the others in the middle of writes, and the outcome of these writes would be unknown.
     """

@@ -14,8 +14,8 @@ class Watched:
     Attributes:
         updates: Updates that landed.
         statements: Batches that carried the updates.
-        conflicts: Writes that the storage refused because the session had changed since it was read. The update runs
-            again after each of them.
+        conflicts: Writes that the storage refused because the session had changed since it was read. The update loop
+            then applies the update again.
     """
 
     def __init__(self, storage: StorageProvider) -> None:
@@ -23,7 +23,7 @@ class Watched:
         self._storage = storage
 
     def as_storage(self) -> StorageProvider:
-        """This object with the type that a manager takes."""
+        """Returns this object, with the type that a manager takes."""
         return cast("StorageProvider", self)
 
     def __getattr__(self, name: str) -> Any:

@@ -77,8 +77,8 @@ def test_what_does_not_fit_is_told_and_the_status_is_1(store: Store, service: Ca
     assert json.loads(ended.stdout) == {"states": 1, "items": 0, "misfits": 2, "held": 0, "complete": True}
     assert "upgrades[1] raised KeyError" in ended.stderr
     assert "'bad'" in ended.stderr
-    assert "of version 4" in ended.stderr
-    assert "2 could not be upgraded" in ended.stderr
+    assert "shape version 4" in ended.stderr
+    assert "2 states and items could not be upgraded" in ended.stderr
     assert "secret" not in ended.output
 
 
@@ -100,7 +100,7 @@ def test_a_run_that_is_over_its_time_says_that_there_is_more(store: Store, servi
         ("chat_service.inner:chats", "no module"),
         ("chat_service:chat", "has no"),
         ("chat_service:number", "neither"),
-        ("chat_service:make_number", "not to a SessionManager"),
+        ("chat_service:make_number", "must lead to a SessionManager, not to an int"),
         ("chat_service:in_memory", "memory"),
     ],
 )
