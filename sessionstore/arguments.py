@@ -43,8 +43,7 @@ def check_settings(
             raise ConfigurationError(f"{name} must be positive, not {_shown(size)}")
         if size > _MOST_STATE_BYTES:
             raise ConfigurationError(
-                f"{name} must be at most {_MOST_STATE_BYTES:,}, which is what PostgreSQL's jsonb holds, not "
-                f"{_shown(size)}"
+                f"{name} must be at most {_MOST_STATE_BYTES:,}, the limit of PostgreSQL's jsonb, not {_shown(size)}"
             )
     _check_whole(idempotency_keys, "idempotency_keys")
     if keep_items is not None:

@@ -166,7 +166,7 @@ class OrchestrationStateManager:
         return await self._update(session_id, change)
 
     async def reset_state(self, session_id: SessionId) -> OrchestrationState | None:
-        """Sets all fields to those of a new state. The session keeps its id, its creation time and its owner."""
+        """Sets all fields to the values of a new state. The session keeps its id, its creation time and its owner."""
         return await self._update(session_id, lambda state: _new_state(state.session_id))
 
     async def cleanup_session(self, session_id: SessionId) -> OrchestrationState | None:

@@ -111,7 +111,7 @@ class Reaper:
         time_budget: timedelta | None = None,
         on_batch: Callable[[ReapProgress], None] | None = None,
     ) -> ReapReport:
-        """Deletes expired sessions until only those are left that other transactions hold.
+        """Deletes all expired sessions, except sessions whose rows other transactions hold.
 
         Args:
             dry_run: Only count the expired rows.

@@ -94,7 +94,7 @@ class Erasure(Kind[T, I]):
         if not owner and not prefix:
             raise ConfigurationError(
                 "delete_sessions() needs an owner_id or a prefix; without one it would delete all sessions of the "
-                "namespace, which the storage's clear() does"
+                "namespace; to do so, call clear() of the storage"
             )
         clearing = self._storage.clear(self._namespace, prefix=prefix, **owner)
         return await in_time(timeout, clearing, writing=True)

@@ -77,7 +77,7 @@ class Upgrading(Kind[T, I]):
         storage: object = self._storage
         if not isinstance(storage, Reshaping):
             raise ConfigurationError(
-                f"a {type(storage).__name__} cannot rewrite states; it does not implement storage.reshaping.Reshaping"
+                f"a {type(storage).__name__} cannot rewrite states; implement storage.reshaping.Reshaping in its class"
             )
         size = arguments.count(batch_size, "batch_size", least=1)
         budget = config.check_duration(time_budget, "time_budget")

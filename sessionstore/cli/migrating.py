@@ -176,7 +176,7 @@ def _revisions() -> Sequence[str]:
 
 @contextmanager
 def _telling() -> Generator[None]:
-    """Shows the log messages of a migration on stderr: what it waits for."""
+    """Shows the log messages of a migration on stderr. They say what the migration waits for."""
     logger = logging.getLogger("sessionstore.migrate")
     handler = _Said()
     logger.addHandler(handler)

@@ -84,7 +84,7 @@ def loads_all(texts: Sequence[str]) -> list[Any]:
 
 
 def copied(text: bytes) -> Any:
-    """Returns the value of a text that dumps() has just written: a copy of what was written."""
+    """Returns the value of a text that dumps() has just written, as a copy of the given value."""
     return read(text.decode()) if text[0] == _MARK_BYTE else orjson.loads(text)
 
 

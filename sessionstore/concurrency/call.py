@@ -96,7 +96,7 @@ class Call(Generic[Q, R]):
 
     def outcome(self) -> R:
         """Returns or raises the answer, once."""
-        # Removed from the call: an exception refers to frames, and these to the call, which is a cycle.
+        # Taken out of the call, because the frames of the exception refer to the call: a reference cycle.
         answer, self._answer = self._answer, None
         # The answer is not kept in the future, because a future does not take a StopIteration.
         if isinstance(answer, BaseException):

@@ -48,7 +48,7 @@ def keep_for_parent(inherited: object) -> None:
 
 
 def notice_fork() -> None:
-    """Makes a new child forget its parent if no hook of Python has done so: uWSGI forks without these hooks."""
+    """Makes a forked child forget its parent if Python's hooks have not done so: uWSGI forks without hooks."""
     if os.getpid() != _process:
         _forget()
 

@@ -25,7 +25,7 @@ class Sent:
         self._given_up = False
 
     def written(self) -> bool:
-        """Whether something may have been written. True for a storage that does not report what it sends.
+        """Whether something may have been written. True for a storage that does not report its writes.
 
         A caller asks when it gives up. If the answer is False, nothing of the call is sent from then on.
         """
@@ -58,7 +58,7 @@ class Sent:
             self._open -= 1
 
     def refuse(self) -> None:
-        """Reports that nothing of what was sent is written."""
+        """Reports that the call has written nothing."""
         self._open = 0
 
 
@@ -114,7 +114,7 @@ def noted() -> Sent | None:
 
 
 def nothing_written() -> None:
-    """For storages: reports that nothing of what the current call sent is written."""
+    """Is called by a storage. Reports that the current call has written nothing."""
     sent = _SENT.get()
     if sent is not None:
         sent.refuse()

@@ -127,7 +127,7 @@ def holders(connection: Connection, schema: str) -> str:
 
 
 def holders_here(connection: Connection, schema: str) -> str:
-    """Does what holders() does, in a transaction of the caller."""
+    """Like holders(), but in the transaction of the caller."""
     return (
         _migrating(connection, schema, "")
         or _described(connection, _USERS, schema=schema)

@@ -69,7 +69,7 @@ class _Call:
 
     def outcome(self) -> Any:
         """Returns or raises the result. May be called once."""
-        # Removed from the call: an exception refers to frames, and these to the call, which is a cycle.
+        # Taken out of the call, because the frames of the exception refer to the call: a reference cycle.
         error, self.error = self.error, None
         if error is None:
             return self.result
@@ -151,10 +151,10 @@ class Bridge:
             logger.warning("the event loop thread did not end in time, and was left alone")
 
     def abandon(self) -> None:
-        """Ends the calls of the parent in a forked child with an error: at most the call during which it was forked."""
+        """Ends the parent's calls with an error, in a forked child: at most the call in which the child was forked."""
         for call in [*self._calls, *self._queue]:
             call.error = ConfigurationError(
-                "this process was forked in the middle of a call, and no thread of it would answer; fork between calls"
+                "this process was forked in the middle of a call, and has no thread to answer it; fork between calls"
             )
             call.end()
 

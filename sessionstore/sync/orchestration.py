@@ -84,7 +84,7 @@ class OrchestrationStateManager(Linked):
         )
 
     def reset_state(self, session_id: SessionId) -> OrchestrationState | None:
-        """Sets all fields to those of a new state. The session keeps its id, its creation time and its owner."""
+        """Sets all fields to the values of a new state. The session keeps its id, its creation time and its owner."""
         return self._run(self.asynchronous.reset_state(session_id))
 
     def cleanup_session(self, session_id: SessionId) -> OrchestrationState | None:

@@ -149,8 +149,8 @@ class Contended:
             fold.give_up()
             return
         error = StorageUnavailableError(
-            f"another transaction holds the row of session {shown_id(fold.key.session_id)}; waited {_BOUND:g} s "
-            "for it, and nothing was written; end that transaction (pg_locks shows it), then try again"
+            f"another transaction holds the row of session {shown_id(fold.key.session_id)}; the update waited "
+            f"{_BOUND:g} s, and nothing was written; end that transaction (pg_locks shows it), then try again"
         )
         for call in fold.calls:
             call.answer(copy_of(error))

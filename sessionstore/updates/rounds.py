@@ -72,7 +72,7 @@ class Rounds:
         return [key for key in batch if self._held(key)] or None
 
     async def run(self, folds: list[Fold]) -> None:
-        """Does updates and answers all of them, except those that were handed over."""
+        """Does updates and answers their calls, except updates that were handed over."""
         try:
             behind = [fold for fold in folds if self._held(fold.key)]
             if behind:
