@@ -35,8 +35,8 @@ def run(connection: Connection | None) -> None:
         include_schemas=target.schema is not None,
         include_name=target.includes,
         compare_type=True,
-        # Alembic's default for SQLite is False, because old drivers committed before each DDL. Ours runs DDL in a
-        # transaction. A script that becomes part of another one has False, so that it has no BEGIN and COMMIT.
+        # Alembic's default for SQLite is False, because old drivers committed before each DDL. Today's driver runs DDL
+        # in a transaction. A script that becomes part of another one has False, and so gets no BEGIN and COMMIT.
         transactional_ddl=not config.attributes.get("part", False),
         # In SQLite one transaction runs all revisions, because its lock ends with it: between two transactions, another
         # process could migrate too. A script is one transaction, because it checks the revision only at its beginning.

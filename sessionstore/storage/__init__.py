@@ -7,7 +7,7 @@ These rules hold for every method of every provider:
 
 - A session is *live* until its ``expires_at``. For a session that is deleted or expired, or that never existed, a
   method answers ``None`` or ``False``, never with an error. The row of an expired session counts as absent.
-- The clock is the storage's own, for a database that of its server, unless the provider was given ``clock``.
+- Times are taken from the storage's own clock (of a database: the server's), unless the provider was given ``clock``.
 - Each document is read and written as a whole and atomically. A batch is not a transaction: each document of the batch
   succeeds or fails by itself.
 - An *access* slides the expiry: afterwards the session lives at least its TTL and at most 1.1 times its TTL, and never

@@ -16,7 +16,7 @@ from .records import Draft, Key, Summary
 class Append:
     """Items to append to a session, at consecutive positions. Either all of them are appended, or none.
 
-    It is not frozen, because making a frozen one takes three times as long. No code changes it.
+    The class is not frozen, because making a frozen object takes three times as long. No code changes an object.
 
     Attributes:
         key: The session.
@@ -122,7 +122,7 @@ class Edit:
     put_version: int = 1
 
     def suits(self, summary: Summary) -> bool:
-        """Whether a live session of the owner meets the other conditions of the edit."""
+        """Whether a live session meets the conditions of the edit, apart from the owner."""
         return self.expected_position in (None, summary.last_position) and (
             self.seen is None or self.seen.still(summary)
         )
@@ -137,7 +137,7 @@ class Edited(NamedTuple):
             caller cannot read. Nothing was changed.
         changed: How many items were removed, or replaced by ``put``.
         removed: The items that ``newest`` removed, oldest first. If ``newest`` found an item that the caller cannot
-            read, this item.
+            read, that item.
     """
 
     summary: Summary

@@ -64,7 +64,7 @@ class Window(NamedTuple):
     Attributes:
         log: The name of the log.
         limit: The largest number of items.
-        newest: Whether the newest items within the bounds are read, or else the oldest.
+        newest: True: the newest items within the bounds are read. False: the oldest.
         after: Only items behind this position; None: from the first.
         before: Only items before this position; None: to the last.
         ids: Only items with these ids; None: any.

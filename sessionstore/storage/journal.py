@@ -78,7 +78,7 @@ def new_write_id() -> str:
 # The random bytes of many ids are read at once: a call of os.urandom() takes longer than all else that an id needs.
 _IDS_AT_ONCE: Final = 64
 _IDS: Final[list[str]] = []
-# Otherwise a forked child would use the same ids as its parent.
+# A forked child must not use the ids that its parent has in stock.
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_IDS.clear)
 

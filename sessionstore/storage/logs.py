@@ -16,7 +16,7 @@ class Logs(Protocol):
     """Stores the items of sessions, finds them by their ids, and names the logs of a session."""
 
     async def append_many(self, appends: Sequence[Append]) -> Sequence[Summary | None]:
-        """Appends items to each session, the items of each append next to each other and in the order given.
+        """Appends items to each session, the items of one append at consecutive positions and in the order given.
 
         Appends never conflict: they need no read, and any number of callers may append at once. Appends of one key land
         in the order given. An append with a draft creates the session if there is no live one. If several such appends

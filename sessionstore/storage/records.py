@@ -115,7 +115,7 @@ class Summary(NamedTuple):
 class Write:
     """A new state for a session, written only if the session still has the version and last write that were read.
 
-    It is not frozen, because making a frozen one takes three times as long. No code changes it.
+    The class is not frozen, because making a frozen object takes three times as long. No code changes an object.
 
     Attributes:
         read: The summary that was read. Accesses and appends since the read change neither version nor last write.
@@ -226,8 +226,8 @@ class Purge(NamedTuple):
     """The result of a purge.
 
     ``deleted`` is the number of deleted rows, and ``last`` the latest expiry among them (None: no row was deleted).
-    ``left`` is the number of rows that expired before ``last`` and stay, because other transactions hold them. It
-    may count too many rows, for instance one that was renewed during the purge, but never too few.
+    ``left`` is the number of rows that expired before ``last`` and stay, because other transactions hold them. The
+    number may be too high, for instance because a row was renewed during the purge, but never too low.
     """
 
     deleted: int

@@ -84,7 +84,7 @@ def _copy(error: BaseException, stage: Stage) -> BaseException:
                 setattr(copied, name, value)
     fields = _SERVER if hidden else _SERVER | _NAMES
     if (diag := getattr(error, "diag", None)) is not None:
-        # The same form in which psycopg pickles its diagnostics.
+        # The diagnostics are copied in the form in which psycopg pickles them.
         known = {code: getattr(diag, name, None) for name, code in fields.values()} | {"M": text}
         info = {ord(code): str(value).encode() for code, value in known.items() if value is not None}
         copied.__dict__.update(_info=info, _encoding="utf-8", _pgconn=None)

@@ -75,7 +75,7 @@ class Structure:
         ]
 
     def problems(self, found: Iterable[Sequence[Any]]) -> Iterator[str]:
-        """Names what is missing."""
+        """Yields a description of each part that is missing."""
         there = {tuple(row) for row in found}
         tables = {place for place, _, _ in there}
         for table in dict.fromkeys(place for place, _, _ in self._needed):
@@ -86,7 +86,7 @@ class Structure:
                 yield f"the {kind} {name!r} of {place!r} is {_HOW[kind]}"
 
     def altered(self, found: Mapping[str, str], revision: str | None) -> Iterator[str]:
-        """Names the columns of tables that are missing or have a type with which our statements do not work.
+        """Yields a description of each column that is missing, or has a type with which our statements do not work.
 
         Args:
             found: The columns of each table, as "name type" with commas between.

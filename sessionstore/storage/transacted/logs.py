@@ -33,7 +33,7 @@ class Logs:
         self._entries: dict[Key, list[Entry]] = {}
 
     def load(self, key: Key, entries: Sequence[Entry]) -> None:
-        """Takes the items of a stored session, in the order of the positions."""
+        """Loads the items of a stored session, in the order of the positions."""
         self._entries[key] = list(entries)
 
     def entries(self, key: Key) -> list[Entry]:
@@ -71,7 +71,7 @@ class Logs:
         return sorted({entry.log for entry in self._entries.get(key, ())})
 
     def find(self, key: Key, item_id: str) -> StoredItem | None:
-        """Finds the item of a session that has an id."""
+        """Finds the item with an id in a session; None: there is none."""
         return next((entry.stored for entry in self._entries.get(key, ()) if entry.id == item_id), None)
 
     def append(

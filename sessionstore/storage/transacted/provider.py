@@ -60,7 +60,7 @@ class TransactedStorageProvider(StorageProvider):
 
     Args:
         clock: Returns the current time as an aware datetime in UTC; None: the clock of the process.
-        batching: How concurrent updates are batched; None: each update goes by itself.
+        batching: How concurrent updates are batched; None: each update is sent by itself.
     """
 
     def __init__(self, *, clock: Clock | None = None, batching: Batching | None = Batching()) -> None:  # noqa: B008

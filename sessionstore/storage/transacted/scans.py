@@ -160,7 +160,7 @@ def _place_of_item(found: OutdatedItem) -> tuple[Key, str, int]:
 
 
 def _rank(place: Key | Place) -> tuple[Any, ...]:
-    """The rank of a place in its listing: by key, or the latest change first and then by key."""
+    """Returns the sort key of a place in its listing: by key, or the latest change first and then by key."""
     if isinstance(place, Place):
         return (-(place.updated_at - datetime.min.replace(tzinfo=UTC)), place.key)
     return tuple(place)

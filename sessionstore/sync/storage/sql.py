@@ -27,7 +27,7 @@ class SqlStorageProvider(StorageProvider):
         schema: The PostgreSQL schema of the tables; None: the environment variable ``SESSIONSTORE_SCHEMA``, else
             "sessionstore". SQLite has no schemas.
         clock: Returns the current time as an aware datetime in UTC; None: the database's clock.
-        batching: How concurrent calls are batched; None: each call goes by itself.
+        batching: How concurrent calls are batched; None: each call is sent by itself.
 
     Raises:
         ConfigurationError: The engine is for another database, or the schema name is invalid.

@@ -19,7 +19,7 @@ class Catalogue:
 
     Attributes:
         revision: Reads the revision.
-        relations: Lists tables, with their columns and with what may hide rows.
+        relations: Lists tables, with their columns, and with the rules and policies that may hide rows.
         parts: Lists columns, indexes and triggers.
         lacking: Lists the privileges that a role lacks; None: the database has no roles.
     """

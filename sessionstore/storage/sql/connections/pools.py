@@ -79,7 +79,7 @@ class LoopPool:
 
 
 def _used_elsewhere(pool: Any, loop: asyncio.AbstractEventLoop) -> bool:
-    """Whether connections out of the pool, or waiters before it, belong to another loop or to the parent process."""
+    """Whether connections of the pool, or tasks that wait for one, belong to another loop or to the parent process."""
     if isinstance(pool, QueuePool):
         if getattr(_queue(pool), "_loop", loop) not in (None, loop):
             return True

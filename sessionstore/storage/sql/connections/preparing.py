@@ -16,7 +16,7 @@ _SEEN: Final = "sessionstore"
 
 
 def check_shared(pool: StaticPool, mode: Mode) -> None:
-    """Refuses the pool's only connection if a transaction is open on it, because giving it back would end that.
+    """Refuses the pool's only connection while a transaction is open on it, which would end with our operation.
 
     Raises:
         ConfigurationError: A transaction is open on the connection.

@@ -177,8 +177,8 @@ class Backend(Protocol):
     def purged(self, deleted: Delete, table: Table, found: ColumnElement[bool]) -> Statement:
         """Completes a purge: makes the deletion return rows of numbers, and its commit asynchronous.
 
-        Each row has three values: the number of deleted rows, to be summed; their expiry, of which the latest counts;
-        and the number of rows that expired before it and were left, to be summed.
+        Each row has three values: a number of deleted rows; their latest expiry; and the number of rows that expired
+        before and were left. The caller sums the numbers, and takes the latest expiry of all rows.
 
         Args:
             deleted: Deletes the rows that expired first.

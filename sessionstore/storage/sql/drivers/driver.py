@@ -194,7 +194,7 @@ class Asyncpg:
     async def end(self, connection: Any) -> bool:
         try:
             await connection.close(timeout=_END_SECONDS)
-        except OSError:  # also TimeoutError
+        except OSError:  # a TimeoutError is an OSError
             connection.terminate()
             return False
         return True

@@ -109,7 +109,7 @@ def _close(raw: sqlite3.Connection) -> None:
     try:
         raw.close()
     except sqlite3.ProgrammingError:
-        return  # check_same_thread: the connection closes with its last reference, which is this one
+        return  # refused by check_same_thread; the connection closes with its last reference, which is this one
 
 
 GATE: Final = ForkGate()

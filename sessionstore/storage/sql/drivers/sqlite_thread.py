@@ -16,13 +16,13 @@ from .fork_gate import GATE
 
 
 def supervise_all(engine: Engine) -> None:
-    """Supervises all connections that an engine makes from now on, including those that the service itself uses."""
+    """Calls supervise() for each connection that an engine makes from now on, also if the service itself uses it."""
     if not event.contains(engine, "do_connect", _connecting):
         event.listen(engine, "do_connect", _connecting)
 
 
 def _connecting(_: object, __: object, ___: object, options: dict[str, Any]) -> None:
-    options.setdefault("async_creator_fn", _connect)  # SQLAlchemy's own word for what makes the driver's connection
+    options.setdefault("async_creator_fn", _connect)  # SQLAlchemy makes the driver's connection with this function
 
 
 def _connect(*arguments: Any, **options: Any) -> Any:

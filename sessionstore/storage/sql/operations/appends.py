@@ -241,7 +241,7 @@ class Group(NamedTuple):
 
 
 def _chosen(appended: Sequence[int | None], places: Sequence[int | None]) -> Sequence[int | None]:
-    """Returns the position at each place; None: the call's item has no place, because its id was there before."""
+    """Returns the positions of the items of one call; None: an earlier call had the id of the item."""
     if isinstance(places, range):
         return appended[places.start : places.stop]
     return [None if at is None else appended[at] for at in places]

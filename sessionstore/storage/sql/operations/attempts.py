@@ -1,4 +1,4 @@
-"""Attempts a batch of requests until each has its result. Creations, deletions and settings share this."""
+"""Attempts a batch of requests until each has its result. Shared by creations.py, deletions.py and settings.py."""
 
 from __future__ import annotations
 

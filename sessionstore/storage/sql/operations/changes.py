@@ -204,7 +204,7 @@ class Changes:
         return 0, ()
 
     async def _unknown(self, edit: Edit, lease: Lease) -> Sequence[StoredItem]:
-        """Returns one of the newest items that the caller cannot read. Such an item keeps all of them from removal."""
+        """Returns one of the newest items that the caller cannot read. If there is one, no item was removed."""
         if edit.known is None:
             return ()
         fields = key_fields(edit.key) | {"log": edit.log, "kept": edit.newest, "known": edit.known}

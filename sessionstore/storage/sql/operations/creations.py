@@ -112,7 +112,10 @@ class Creations(Attempts[Draft, Creation]):
         return await self._fetching.batch(self._statements.create, fields, writing=True, divisible=self._one_call)
 
     async def _access(self, rows: Sequence[Row], unread: Mapping[Key, Draft]) -> Mapping[Key, Document]:
-        """Accesses the sessions of rows just read and of unread drafts; returns those of other owners unaccessed."""
+        """Accesses the sessions of rows that were just read, and of drafts that are unread, and returns the documents.
+
+        Sessions of other owners are returned too, but not accessed.
+        """
         asked = {(draft.key, draft.owner_id) for draft in self._drafts}
         rows = [*rows, *await self._reads.read(unread)]
         others = {key_of(row) for row in rows if not may_access(row, asked)}

@@ -31,9 +31,9 @@ Changing: TypeAlias = Callable[[Sequence[Append], Sending], Awaitable[Mapping[Ke
 class Landing:
     """Appends of one batch, one for each session.
 
-    If the database can change two tables in one statement, plain appends go in one. The database refuses the statement
+    Plain appends go in one statement, if the database can change two tables in one. The database refuses the statement
     if a session has one of the ids already. Then the appends go in a transaction, which looks for the ids first.
-    Appends with ``keep`` always go in a transaction, because it has to count the old items that it removes.
+    Appends with ``keep`` always go in a transaction, because the old items that they remove have to be counted.
 
     An append whose answer was lost may still land later. So it is *settled* before it is sent again: either it has
     landed, or its id is entered in the row as lost, and then the append cannot land any more. After that, it is sent
@@ -249,7 +249,7 @@ class Landing:
 
 
 def _fate(append: Append, row: Row) -> tuple[Fate | None, Summary]:
-    """Returns the fate of a lost plain append, None if it may still land, and its result if it has landed."""
+    """Returns the fate of a lost plain append (None: it may still land), and the session after the append."""
     summary, (appends, lost_appends, first) = summary_of(row), row[-3:]
     if MARK + append.id in lost_appends:
         return Fate.NOT_LANDED, summary
@@ -262,7 +262,7 @@ def _fate(append: Append, row: Row) -> tuple[Fate | None, Summary]:
 
 
 def has_id_already(error: StorageError, *given: Iterable[NewItem]) -> bool:
-    """Returns whether a session may have the id of one of the given items already. Nothing was written then."""
+    """Returns whether the error may say that a session has the id of a given item already. Nothing was written."""
     return error.code == UNIQUE_VIOLATION and any(item.id is not None for items in given for item in items)
 
 

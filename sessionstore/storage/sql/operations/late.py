@@ -1,4 +1,4 @@
-"""Late accesses: a read does not wait for a held row. Its expiry is moved later, when the row is free."""
+"""Late accesses. A read does not wait for a row that is held: its expiry is moved in the background afterwards."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ class Reads:
         return {key_of(row): (row[2], row[3]) for row in rows}
 
     async def touch(self, keys: Collection[Key]) -> set[Key]:
-        """Moves each expiry that is due. If the row or the table is locked, moves it later, in the background.
+        """Moves each expiry that is due; in the background, if the row or the table is locked now.
 
         Returns:
             The live sessions among the keys.
@@ -112,7 +112,7 @@ class Reads:
         """Accesses the sessions of rows that were just read: moves each expiry that is due.
 
         If another transaction holds the row or the table, or if the server is read-only or unavailable, the expiry is
-        moved later, and the document has the expiry that was read.
+        moved afterwards, in the background, and the document has the expiry that was read.
 
         Returns:
             The documents as the access leaves them.

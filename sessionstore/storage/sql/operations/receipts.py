@@ -1,4 +1,7 @@
-"""Receipts of lost writes. Using a receipt up keeps the lost write from landing later."""
+"""Receipts, which keep a lost write from landing later.
+
+A deletion inserts a receipt, and a creation looks for one. Once a receipt is *used up*, its write cannot land any more.
+"""
 
 from __future__ import annotations
 

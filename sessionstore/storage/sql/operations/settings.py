@@ -1,4 +1,4 @@
-"""Settings of sessions. Each one is written once, also if the answer of an attempt is lost."""
+"""The writes of set(). Each session is set once, also if the answer of an attempt is lost."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Set(NamedTuple):
 
 
 class Settings(Attempts[Set, Summary]):
-    """The settings of one call, or of several concurrent calls. See Attempts for the other arguments.
+    """The set() requests of one call, or of several concurrent calls. See Attempts for the other arguments.
 
     Args:
         wishes: The sessions to set. If a key comes twice, its last draft is sent.

@@ -21,7 +21,7 @@ class Updates:
     Args:
         statements: The statements of the storage.
         fetching: Runs the statements.
-        changes: Updates sessions with items, where one statement cannot.
+        changes: Updates sessions in a transaction, if one statement cannot write their items.
     """
 
     def __init__(self, statements: Statements, fetching: Fetching, changes: Changes) -> None:

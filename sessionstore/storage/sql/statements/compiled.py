@@ -82,7 +82,7 @@ class Statements:
         items: The table of items; None: there is no such table, and no statement that needs it.
         deletions: The table of deletion receipts; None: there is none.
         backend: The database.
-        previous: The statements for the tables of the previous revision; None: this object has them.
+        previous: The statements for the tables of the previous revision; None: the tables are of that revision.
 
     Attributes:
         one_writer: Whether the database runs one writing statement at a time, whichever rows it writes.

@@ -133,7 +133,7 @@ class Creating:
         return self._set(batch, short_lock_timeout=True)
 
     def renew(self, batch: FromClause) -> Statement:
-        """Sets sessions; the longest lifetime counts from now."""
+        """Does what set() does, and lets the maximum lifetime count from now."""
         return self._set(batch, renew=True)
 
     def renew_together(self, batch: FromClause) -> Statement:
@@ -145,8 +145,8 @@ class Creating:
 
         Args:
             batch: The drafts.
-            renew: Whether the longest lifetime of an overwritten session counts from now.
-            short_lock_timeout: Whether an INSERT waits only briefly for another one of the same key.
+            renew: Whether the maximum lifetime of an overwritten session counts from now.
+            short_lock_timeout: Whether an INSERT waits only briefly for another INSERT of the same key.
         """
         t = self._table
 

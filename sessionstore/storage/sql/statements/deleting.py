@@ -145,7 +145,7 @@ class Deleting:
     def purge(self) -> Statement:
         t, backend = self._table, self._terms.backend
         row_id = backend.row_id(t)
-        # Start after the previous batch: until a vacuum, the index still has entries for the rows it deleted.
+        # Start after the previous batch. Until a vacuum, the index still has entries for the rows that batch deleted.
         found = and_(self._since, self._expired)
         chosen = self._first(found, [t.c.expires_at], row_id.label("address"))
         # Each locked row is checked again, because it may have changed after it was chosen. coalesce() keeps the

@@ -172,7 +172,7 @@ class ItemReading:
         session_id: Element = i.c.session_id
         if shape.ids:
             # The expression keeps the planner from the primary key, so it uses the index of ids. With old statistics,
-            # the planner would take a long session for a short one, and read all items of the session.
+            # the planner would expect few items in a long session, and read all of them.
             session_id = session_id.concat(literal_column("''", Text()))
         rows = select(i.c.position, i.c.created_at, i.c.item, i.c.item_version).where(
             i.c.namespace == t.c.namespace, session_id == t.c.session_id, i.c.log == bindparam("log", type_=Text())

@@ -122,7 +122,7 @@ def accessed(row: Row) -> Document:
 
 
 def expired_early(row: Row, *, now: int = NOW) -> bool:
-    """Returns whether a new session used up its TTL while its statement waited: it had expired by the column `now`.
+    """Returns whether a new session used up its TTL while its statement waited, and had expired at the time `now`.
 
     False for a session without a TTL, because the caller may have asked for so short a maximum lifetime.
     """

@@ -21,7 +21,7 @@ class Scope:
         namespace: Only sessions of this namespace; None: of all.
         prefix: Only sessions whose ids start with this text.
         owner_id: Only sessions of this owner; None: of all.
-        after: Only sessions that come after this one in the listing; None: all.
+        after: Only sessions after this place in the listing; None: all.
     """
 
     namespace: str | None = None
