@@ -227,7 +227,7 @@ def positions_of(items: Iterable[NewItem], present: Collection[str], last: int) 
 def items_not_kept() -> StorageError:
     """Makes the error for items that the database accepted but did not keep."""
     return StorageError(
-        "the database accepted items without an error, but did not keep them: a trigger of the table 'items' that "
+        "the database did not keep items that were written, and gave no error: a trigger of the table 'items' that "
         "returns NULL, a rule or row level security dropped them; remove that, or let it allow this role's writes"
     )
 
