@@ -12,7 +12,7 @@ SessionId = str
 
 MAX_LENGTH = 255
 
-# Unicode category Cc, and the surrogates, which have no UTF-8.
+# Unicode category Cc, and the surrogates, which UTF-8 cannot encode.
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 # Every JSON reader keeps integers of 53 bits, so a version can be sent to a browser. One bit is left for counting up.

@@ -108,7 +108,7 @@ class SessionManager(Appending[T, I], Reading[T, I], Editing[T, I], Listing[T, I
         self._codec: Codec[T] = Codec(state_type, max_state_bytes, unstorable_text, state_version, upgrades)
         self._item_codec: ItemCodec[I] = ItemCodec(item_type, max_item_bytes, item_version, item_upgrades)
         self._encode_origin = partial(encode_origin, max_bytes=max_state_bytes, replaces=unstorable_text == "replace")
-        # Compared by identity: only the default yields to the environment, an explicit 30 minutes does not.
+        # Compared by identity, so that the environment replaces only the default and not an explicit 30 minutes.
         self._ttl = config.session_ttl(ttl) if ttl is DEFAULT_TTL else config.check_duration(ttl, "ttl")
         self._max_lifetime = config.check_duration(max_lifetime, "max_lifetime")
         self._idempotency_keys = idempotency_keys
@@ -203,7 +203,7 @@ class SessionManager(Appending[T, I], Reading[T, I], Editing[T, I], Listing[T, I
                 found = await self.get_session(session_id, owner_id=owner_id, timeout=left)
                 if found.version is None or started_at(found.version, seen.version):
                     return found
-                # The session has ended since, and a later one of the same id has not seen the key.
+                # The session has ended since, and the later session of the same id has not seen the key.
                 left = time_left(timeout, began)
             except (InvalidStateError, SessionNotFoundError, SessionConflictError) as error:
                 if any(error is raised for raised in change.raised):

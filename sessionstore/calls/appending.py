@@ -125,7 +125,7 @@ class Appending(Creating[T, I]):
                         return _appended(seen, given)
             elif not append.creates:
                 return results.failure(key.session_id, _absent(append))
-            # The session has changed since. The pause is random, so that callers do not retry together; no secret.
+            # The session has changed since. The pause is random, so that callers do not retry together.
             await asyncio.sleep(random.uniform(0, min(_FIRST_PAUSE * 2**lost, _LONGEST_PAUSE)))  # noqa: S311
         raise AssertionError("count() never ends")
 

@@ -174,6 +174,6 @@ async def _sent(storage: Reshaping, rewrites: Sequence[Rewrite]) -> Sequence[boo
     for round_ in range(_ROUNDS - 1):
         try:
             return await storage.rewrite_items(rewrites)
-        except UpdateOutcomeUnknownError:  # sent again: an item is not rewritten twice
+        except UpdateOutcomeUnknownError:  # sent again: a rewritten item no longer matches
             await asyncio.sleep(_FIRST_PAUSE * 2**round_)
     return await storage.rewrite_items(rewrites)

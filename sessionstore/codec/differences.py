@@ -11,7 +11,7 @@ from .jsontext import Refused, named
 def of_another_type(given: object, read: object) -> Refused:
     """The refusal of a value that would come back as a value of another type."""
     if isinstance(given, float) and not isfinite(given):
-        return Refused("is not a finite number; JSON has no NaN and no infinity")
+        return Refused("is not a finite number, which JSON cannot hold; use None or a string")
     if isinstance(read, Iterator):
         return once()
     mine, theirs = named(type(given)), named(type(read))

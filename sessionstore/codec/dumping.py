@@ -46,7 +46,7 @@ def _located(adapter: TypeAdapter[Any], state: object, error: str) -> Refused:
     above: set[int] = set()
     while len(steps) < MAX_DEPTH:
         if id(value) in above:
-            return Refused("contains itself", steps)
+            return Refused("contains itself, which JSON cannot hold; store an id instead", steps)
         above.add(id(value))
         found = _failing(adapter, state, steps, value)
         if found is None:
@@ -55,7 +55,7 @@ def _located(adapter: TypeAdapter[Any], state: object, error: str) -> Refused:
             )
         steps.append(found[0])
         value = found[1]
-    return Refused(f"is nested more than {MAX_DEPTH} levels deep", steps)
+    return Refused(f"is nested more than {MAX_DEPTH} levels deep; flatten it", steps)
 
 
 def _advice(value: object) -> str:

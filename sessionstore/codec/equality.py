@@ -50,7 +50,8 @@ class Equality:
         except Refused as error:
             refused = Refused(error.reason, error.steps)
         except Exception as error:  # noqa: BLE001  # __eq__ of a user's class may raise anything, and quote the state
-            refused = Refused(f"cannot be compared with the value that is read back ({type(error).__name__})")
+            raised = type(error).__name__
+            refused = Refused(f"cannot be compared with the value that is read back: a comparison raised {raised}")
         if refused is not None:
             raise refused
 

@@ -18,7 +18,7 @@ _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _SPACE: Final = re.compile(r"[ \t\n\r]*")
 _WORD: Final = re.compile(r"true|false|null|(-?(?:0|[1-9][0-9]*))((?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)")
 _CONSTANTS: Final = {"true": True, "false": False, "null": None}
-_TOO_DEEP: Final = f"is nested more than {MAX_DEPTH} levels deep"
+_TOO_DEEP: Final = f"is nested more than {MAX_DEPTH} levels deep; flatten it"
 
 _quoted: Final = json.JSONEncoder(ensure_ascii=False).encode
 _unquoted: Final = json.JSONDecoder().raw_decode
@@ -90,7 +90,7 @@ def _write_until_opened(level: _Level, pieces: list[str]) -> _Level | None:
 
 def _name(key: object, names: set[str]) -> str:
     if type(key) is not str:
-        raise Refused(f"is a key of type {type(key).__name__}; JSON keys are strings")
+        raise Refused(f"is a key of type {type(key).__name__}, but JSON keys are strings; convert the key")
     name = _string(key)
     if name in names:
         raise Refused(
@@ -108,7 +108,7 @@ def _scalar(value: Any) -> str:
         return digits_of(value)
     if kind is float:
         if not math.isfinite(value):
-            raise Refused("is not a finite number; JSON has no NaN and no infinity")
+            raise Refused("is not a finite number, which JSON cannot hold; use None or a string")
         return repr(value)
     if value is None or kind is bool:
         return json.dumps(value)
@@ -185,13 +185,13 @@ class _Tokens:
     def expect(self, sign: str) -> None:
         """Takes this character."""
         if not self.one_of(sign):
-            raise ValueError("no JSON")
+            raise ValueError("the text is not valid JSON")
 
     def expect_end(self) -> None:
         """Makes sure that no other token follows."""
         self.one_of("")
         if self._at < len(self._text):
-            raise ValueError("no JSON")
+            raise ValueError("the text is not valid JSON")
 
     def name(self) -> str:
         """Takes the key of a member, and the colon behind the key."""
@@ -206,7 +206,7 @@ class _Tokens:
             return self._string()
         found = _WORD.match(self._text, self._at)
         if found is None:
-            raise ValueError("no JSON")
+            raise ValueError("the text is not valid JSON")
         self._at = found.end()
         whole, rest = found.groups()
         if whole is None:

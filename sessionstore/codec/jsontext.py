@@ -141,7 +141,7 @@ def _check(value: Any, depth: int) -> bool:
     kind = type(value)
     if kind is dict or kind is list:
         if depth == MAX_DEPTH:
-            raise Refused(f"is nested more than {MAX_DEPTH} levels deep")
+            raise Refused(f"is nested more than {MAX_DEPTH} levels deep; flatten it")
         return _check_object(value, depth + 1) if kind is dict else _check_array(value, depth + 1)
     if kind is str:
         _check_text(value)
@@ -154,7 +154,7 @@ def _check(value: Any, depth: int) -> bool:
         return False
     if kind is float:
         if not math.isfinite(value):
-            raise Refused("is not a finite number; JSON has no NaN and no infinity")
+            raise Refused("is not a finite number, which JSON cannot hold; use None or a string")
         return not -_EXPONENT_FROM < value < _EXPONENT_FROM or (value == 0 and math.copysign(1, value) < 0)
     raise Refused(f"is {named(kind)}, which JSON cannot give back; convert it, or use a state_type that does")
 
@@ -164,7 +164,7 @@ def _check_object(members: dict[Any, Any], depth: int) -> bool:
     for key, value in members.items():
         try:
             if type(key) is not str:
-                raise Refused(f"is a key of type {type(key).__name__}; JSON keys are strings")
+                raise Refused(f"is a key of type {type(key).__name__}, but JSON keys are strings; convert the key")
             _check_text(key)
             special |= _check(value, depth)
         except Refused as refused:

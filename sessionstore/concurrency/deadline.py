@@ -85,7 +85,7 @@ async def while_wanted(running: Coroutine[Any, Any, None], wanted: Callable[[], 
     finally:
         if not task.done():
             task.cancel()
-            if born() == process:  # as above
+            if born() == process:  # in a forked child, the parent's task never ends
                 await ended(task)
     if task.cancelled():
         return False
@@ -112,4 +112,4 @@ _LEFT: Final[set[asyncio.Task[Any]]] = set()
 def _end(task: asyncio.Task[Any]) -> None:
     _LEFT.discard(task)
     if not task.cancelled():
-        task.exception()  # as above
+        task.exception()  # asyncio logs an exception that nobody retrieves

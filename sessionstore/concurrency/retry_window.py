@@ -34,7 +34,7 @@ class RetryWindow:
 
     async def pause(self) -> None:
         """Waits before the next lookup. The first one is immediate, because a journal keeps only the newest writes."""
-        # Random, so that callers that lost their connections together do not retry together. It is no secret.
+        # Random, so that callers that lost their connections together do not retry together. Need not be secure.
         await asyncio.sleep(self._pause * random.uniform(0.5, 1))  # noqa: S311
         self._pause = min(_LONGEST_PAUSE, 2 * self._pause) or _FIRST_PAUSE
 

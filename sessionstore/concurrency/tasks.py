@@ -30,7 +30,7 @@ class Lazy(Coroutine[Any, Any, R]):
         self._make: Callable[[], Coroutine[Any, Any, R]] | None = make
         self._made: Coroutine[Any, Any, R] | None = None
         function = make.func if isinstance(make, partial) else make
-        self.__qualname__: str = getattr(function, "__qualname__", type(self).__qualname__)  # asyncio shows it
+        self.__qualname__: str = getattr(function, "__qualname__", type(self).__qualname__)  # asyncio shows this name
 
     def send(self, value: Any, /) -> Any:
         if self._made is None:

@@ -127,7 +127,7 @@ def _of_postgresql(error: Exception, code: str | None, doing: str) -> StorageErr
     if code in _FAILED:
         return StorageError(f"{doing} failed: {_FAILED[code]}", code=code)
     if code.startswith(("53", "57")):
-        return StorageUnavailableError(f"{doing} failed, and may work later; the cause has the details", code=code)
+        return StorageUnavailableError(f"{doing} failed; try again later, and see the cause for details", code=code)
     return StorageError(f"{doing} failed, and was rolled back; the cause has the details", code=code)
 
 

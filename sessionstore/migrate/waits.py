@@ -67,7 +67,7 @@ class LockWait:
         """Returns the seconds to leave the tables to others before the next try: longer each time, and random."""
         longest = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**self._pauses)
         self._pauses += 1
-        return max(0.0, min(self._left(), random.uniform(longest / 2, longest)))  # noqa: S311  # no secret
+        return max(0.0, min(self._left(), random.uniform(longest / 2, longest)))  # noqa: S311  # need not be secure
 
     @property
     def over(self) -> bool:

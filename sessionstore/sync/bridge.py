@@ -144,7 +144,7 @@ class Bridge:
 
         A thread that does not end within three times END_SECONDS is left alone.
         """
-        with suppress(RuntimeError):  # the loop was closed in between
+        with suppress(RuntimeError):  # the loop is already closed
             self._loop.call_soon_threadsafe(self._stop)
         self._thread.join(3 * END_SECONDS + 1)
         if self._thread.is_alive():
@@ -264,7 +264,7 @@ def _unknown() -> UpdateOutcomeUnknownError:
 def _new_loop() -> asyncio.AbstractEventLoop:
     """Makes an event loop of uvloop if that is installed, else of asyncio."""
     try:
-        import uvloop  # a local import, so that importing this package starts nothing
+        import uvloop  # imported here, so that importing this package does not load it
     except ImportError:
         # Not asyncio.new_event_loop(), because a policy of the service may make loops that do not run in a thread.
         return asyncio.SelectorEventLoop()

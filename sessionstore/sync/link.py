@@ -81,7 +81,7 @@ class Link:
         if self._closed:
             return None
         self._bridge = PROCESS.enter(self)
-        if self._closed:  # by another thread
+        if self._closed:  # another thread closed the storage meanwhile
             PROCESS.leave(self)
             self._bridge = None
         return self._bridge

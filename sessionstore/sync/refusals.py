@@ -65,7 +65,7 @@ def check_process(*, ended: bool) -> None:
 
 
 def _uwsgi_has_no_threads() -> bool:
-    # Only uWSGI itself provides this module, already imported.
+    # uWSGI loads this module itself. It cannot be imported in any other process.
     uwsgi: Any = sys.modules.get("uwsgi")
     options: dict[str, Any] = getattr(uwsgi, "opt", {})
     return uwsgi is not None and "threads" not in options and not _is_on(options.get("enable-threads", False))

@@ -186,7 +186,7 @@ class Fold:
 
     @property
     def asked(self) -> int:
-        """How many calls the last read or write was for, including calls that were cancelled since."""
+        """The number of calls that the last read or write was for, including calls that were cancelled since."""
         return max(len(self._outcomes), len(self.open)) if self._outcomes else len(self.calls)
 
     def again(self) -> Iterator[None]:

@@ -110,7 +110,7 @@ class Rounds:
             lost += 1
             folds = self._hand_over_beaten(folds)
             if folds and window is None:
-                # Random, so that callers in conflict do not retry together. It is no secret.
+                # Random, so that callers in conflict do not retry together. It need not be secure.
                 await asyncio.sleep(random.uniform(0, _FIRST_PAUSE * 2 ** (lost - 1)))  # noqa: S311
 
     def _hand_over_beaten(self, folds: Sequence[Fold]) -> list[Fold]:

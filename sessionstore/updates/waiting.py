@@ -36,7 +36,7 @@ class Entry:
         self.fold = fold
         self.since = now
         self.pause = _FIRST_PAUSE
-        self.due = now + random.uniform(0, _FIRST_PAUSE)  # noqa: S311  # spreads processes, no secret
+        self.due = now + random.uniform(0, _FIRST_PAUSE)  # noqa: S311  # spreads processes; need not be secure
         self.moving = True
         self.locks = 0
         self.locking = self.trying = False
