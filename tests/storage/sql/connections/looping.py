@@ -63,14 +63,20 @@ def opened(way: str, url: str) -> tuple[StorageProvider, AsyncEngine | None]:
 
 
 def sockets() -> int:
-    return len([name for name in os.listdir("/proc/self/fd") if _is_socket(name)])  # noqa: PTH208
+    return len(open_sockets())
 
 
-def _is_socket(name: str) -> bool:
+def open_sockets() -> frozenset[str]:
+    """The sockets of this process, each by the name that the system gives it once."""
+    targets = map(_target, os.listdir("/proc/self/fd"))  # noqa: PTH208
+    return frozenset(target for target in targets if target.startswith("socket:"))
+
+
+def _target(descriptor: str) -> str:
     try:
-        return os.readlink(f"/proc/self/fd/{name}").startswith("socket:")  # noqa: PTH115
+        return os.readlink(f"/proc/self/fd/{descriptor}")  # noqa: PTH115
     except OSError:
-        return False
+        return ""
 
 
 def main(mode: str, way: str, ending: str, url: str) -> None:
