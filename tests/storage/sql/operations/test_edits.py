@@ -248,7 +248,7 @@ async def test_items_that_the_database_drops_are_an_error_and_nothing_lands(
         given = [NewItem(item.text) for item in given]
     found = await storage.get(key())
     assert found is not None
-    with pytest.raises(StorageError, match="did not keep them"):
+    with pytest.raises(StorageError, match="did not keep items"):
         await storage.update(Write(found.summary, "[1]", items=given))
     told = await asyncio.gather(
         storage.append(Append(key(), given)),
@@ -256,7 +256,7 @@ async def test_items_that_the_database_drops_are_an_error_and_nothing_lands(
         storage.create(draft("new", items=given)),
         return_exceptions=True,
     )
-    assert all(isinstance(error, StorageError) and "did not keep them" in str(error) for error in told), told
+    assert all(isinstance(error, StorageError) and "did not keep items" in str(error) for error in told), told
     assert [len(log_of(postgres, name)) for name in ("s", "t", "new")] == [3, 3, 0]
     assert not await storage.exists(key("new"))
     assert (await storage.get(key()) or found).state == found.state
