@@ -1,4 +1,4 @@
-"""Chains of items: each item is a JSON object with its own id and that of the item before it, its parent.
+"""Chains of items: each item is a JSON object with its own id and the id of its parent, the item before it.
 
 The items of one chain may be in several sessions of a manager, and a session may hold items of several chains.
 """
@@ -26,11 +26,11 @@ _ID: Final = str | None
 _FIRST_PAGE: Final = 100
 _LONGEST_PAGE: Final = 1000
 _MOST_ENDS: Final = 1000
-"""Of so many chains it is remembered which session has the end."""
+"""How many chains are remembered with the session that has their end."""
 
 
 class Chains:
-    """The chains in the sessions of a manager, whose items are plain JSON.
+    """Reads and writes the chains in the sessions of a manager. The items are plain JSON.
 
     Args:
         manager: The manager.
@@ -41,7 +41,7 @@ class Chains:
         self._ends: dict[str, SessionId] = {}
 
     def note_end(self, last: str, session_id: SessionId) -> None:
-        """Notes which session has the last item of a chain near its end. There to() looks for that item first."""
+        """Notes which session has the last item of a chain. to() looks for the item in this session first."""
         self._ends[last] = session_id
         if len(self._ends) > _MOST_ENDS:
             del self._ends[next(iter(self._ends))]
@@ -54,7 +54,7 @@ class Chains:
             limit: How many items to read at most, the last ones; None: all.
 
         Returns:
-            The items, the first one first, and the id of an item that no session has; None: all were found.
+            The items, oldest first; and the id of an item that no session has, or None if all items were found.
 
         Raises:
             CorruptStateError: Another program wrote an item.
@@ -63,11 +63,11 @@ class Chains:
         return await self._follow(last, limit, None if last is None else self._ends.get(last))
 
     async def copied(self, ends: Iterable[str], *, needed: str | None) -> dict[str, Link]:
-        """Reads the chains to several items, by id. Of a chain that no session has whole, reads what there is.
+        """Reads the chains that end with these items. If a part of a chain is missing, reads the rest.
 
         Args:
             ends: The ids of the last items.
-            needed: The one of them that has to be there.
+            needed: The id of a last item that has to exist; None: none has to.
 
         Raises:
             ItemNotFoundError: No session has the item that is needed.
@@ -78,7 +78,7 @@ class Chains:
         for last in sorted(ends):
             chain, missing = await self._follow(last)
             while chain and missing is not None:
-                # The session was deleted while it was read, or the chain never was whole.
+                # The session was deleted during the read, or a part of the chain never existed.
                 before = missing
                 chain, missing = await self._follow(last)
                 if missing == before:
@@ -97,13 +97,13 @@ class Chains:
         *,
         needed: str | None,
     ) -> SessionResult[Any, JsonValue]:
-        """Updates a session and appends items to it, and copies of the chains before them that the session lacks.
+        """Updates a session and appends items, with copies of the chains before them that the session does not have.
 
         Args:
             session_id: The session.
-            change: Returns the new state, and the ids of items that the session has, as its old state says.
+            change: Returns the new state, and the ids of items that the session has according to its old state.
             new: The items, by id.
-            after: The ids of the items that the session needs besides the new ones.
+            after: The ids of other items that the session has to have, besides the new ones.
             needed: As in copied().
 
         Raises:
@@ -133,9 +133,9 @@ class Chains:
     async def _follow(
         self, last: str | None, limit: int | None = None, near: SessionId | None = None
     ) -> tuple[list[Link], str | None]:
-        """Follows a chain, see to(), first in the session ``near``; None: the last item is looked for.
+        """Follows a chain, as to() does. Begins in the session ``near``; None: looks for the last item.
 
-        Reads the items of a session in pages, and looks for an item by id only where the chain goes on in another one.
+        Reads the items of a session in pages. Looks for an item by id only if the chain goes on in another session.
         """
         chain: dict[str, Link] = {}
         wanted, session_id = last, near
@@ -160,14 +160,14 @@ class Chains:
                     if wanted is not None and lacks() and link["id"] == wanted and wanted not in chain:
                         chain[wanted], wanted = link, link["parent_id"]
                 if len(page.items) < size:
-                    break  # The rest is in another session, or this session was deleted a moment ago.
+                    break  # The rest of the chain is in another session, or this session was just deleted.
                 before, size = page.items[0].position, min(2 * size, _LONGEST_PAGE)
             session_id = None
         return [*reversed(chain.values())], None
 
 
 class _UnknownError(Exception):
-    """It is not known whether the session has these items."""
+    """Raised if it is unknown whether the session has these items."""
 
     def __init__(self, items: set[str]) -> None:
         super().__init__()
@@ -175,7 +175,7 @@ class _UnknownError(Exception):
 
 
 def _links_of(result: SessionResult[Any, JsonValue]) -> list[Link]:
-    """Returns the items that a call read; none if there is no such session.
+    """Returns the items that a call read. A session that does not exist has none.
 
     Raises:
         CorruptStateError: Another program wrote an item.

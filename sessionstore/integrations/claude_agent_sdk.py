@@ -1,4 +1,4 @@
-"""A SessionStore of the Claude Agent SDK: the transcripts of sessions and of their subagents."""
+"""Claude Agent SDK: `StoredSessionStore` keeps the transcripts of sessions and of their subagents."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ except ModuleNotFoundError as error:
     raise missing_extra("claude-agent-sdk", error) from error
 
 _MOST: Final = 268_435_455
-"""The longest entry and the longest summary: what PostgreSQL holds. An entry may be an image."""
+"""The longest entry and the longest summary that PostgreSQL can hold. An entry may be an image."""
 _LISTED: Final = 1000
 _MARK: Final = "~"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -45,7 +45,7 @@ class _State(TypedDict):
 
     Attributes:
         summary: The SDK's summary of the main transcript; None: there is no main transcript yet.
-        subpaths: The subpaths that cannot be the name of a log, by the name of their log.
+        subpaths: The subpaths that are no valid names of logs, by the name of their log.
 
     Both hold JSON texts, so that NUL characters and lone surrogates are kept.
     """
@@ -64,16 +64,16 @@ class _Batch(NamedTuple):
 
 
 class _LookFirst(Exception):
-    """It has to be known which of the entries the transcript has already."""
+    """Raised if it has to be known first which of the entries the transcript has."""
 
 
 class StoredSessionStore(SessionStore):
     """Keeps the transcripts of Claude sessions. Pass it as ``ClaudeAgentOptions(session_store=...)``.
 
     A Claude session is one session: its entries are the items, each subpath is a log, and its owner is the project. The
-    summary lands with the entries or not at all. An entry whose ``uuid`` the transcript has is passed over.
+    summary and the entries land in one write. If the transcript has the ``uuid`` of an entry, the entry is passed over.
 
-    All methods raise StorageError if the storage failed. Needs asyncio: the SDK's other loop, trio, is not served.
+    All methods raise StorageError if the storage failed. They need asyncio and do not work with trio.
 
     Args:
         storage: Where sessions are kept; the caller closes it.
@@ -97,7 +97,7 @@ class StoredSessionStore(SessionStore):
         self._founding = Founding(starting_with, _new)
 
     async def append(self, key: SessionKey, entries: list[SessionStoreEntry]) -> None:
-        """Appends entries to a transcript, all or none, next to each other; creates the session if there is none."""
+        """Appends entries to a transcript, all or none, next to each other. Creates a session that does not exist."""
         if not entries:
             return
         subpath, log = key.get("subpath") or "", _log_of(key)
@@ -114,11 +114,11 @@ class StoredSessionStore(SessionStore):
                 pass
 
     async def load(self, key: SessionKey) -> list[SessionStoreEntry] | None:
-        """Returns all entries of a transcript; None: it has none, or its session has expired or was deleted."""
+        """Returns all entries of a transcript; None: it has none, or its session expired or was deleted."""
         return await whole_log(self._sessions, _session_id(key), _log_of(key))
 
     async def list_sessions(self, project_key: str) -> list[SessionStoreListEntry]:
-        """Lists the sessions of a project that have a main transcript, the one first that was changed last.
+        """Lists the sessions of a project that have a main transcript. The session that changed last comes first.
 
         ``mtime`` is the time of the last change of the main transcript or a subpath, by the storage's clock.
         """
@@ -130,7 +130,7 @@ class StoredSessionStore(SessionStore):
         return await self._listed(project_key)
 
     async def delete(self, key: SessionKey) -> None:
-        """Deletes a session with all its transcripts, or with a subpath only that transcript."""
+        """Deletes a session with all its transcripts. If the key has a subpath, deletes only that transcript."""
         if key.get("subpath"):
             present(await self._sessions.replace_items(_session_id(key), [], log=_log_of(key)))
         else:
@@ -157,7 +157,7 @@ class StoredSessionStore(SessionStore):
                 pass
             wanted = [item_id for item_id in batch.ids if item_id is not None]
             found = present(await self._sessions.get_items(_session_id(batch.key), ids=wanted, touch=False))
-            # Each append to a main transcript changes the version. So at this version the entries are still these.
+            # Each append to a main transcript changes the version. While the version is the same, so are the entries.
             there = None if found is None else {_item_id("", item.data) for item in found.items}
             version = None if found is None else found.version
 
@@ -178,12 +178,12 @@ class StoredSessionStore(SessionStore):
         listing = partial(self._sessions.list_sessions, prefix=prefix_of(project_key), limit=_LISTED, states=True)
         async for page in pages(listing):
             found += page.sessions
-        # Sorted here: pages in this order would miss sessions that are appended to meanwhile.
+        # Sorted here, because pages in order of change would miss sessions that change during the listing.
         found.sort(key=lambda info: info.metadata.updated_at)
         summaries: list[SessionSummaryEntry] = []
         mtime = 0
         for info in found:
-            # The SDK sorts by milliseconds, in which several sessions may have been changed.
+            # The SDK sorts by mtime in milliseconds. Several sessions may have changed in one millisecond.
             mtime = max(mtime + 1, (info.metadata.updated_at - _EPOCH) // timedelta(milliseconds=1))
             if info.error is not None:
                 _logger.warning("a session cannot be listed: %s", info.error)
@@ -201,7 +201,7 @@ def _session_id(key: SessionKey | SessionListSubkeysKey) -> str:
 
 
 def _log_of(key: SessionKey) -> str:
-    """The name of the log of a transcript: the subpath if that can be one, else a name that is made of it."""
+    """Returns the log of a transcript: the subpath, or a name made of it if the subpath is no valid name."""
     subpath = key.get("subpath") or ""
     if not subpath or (fault_of(subpath) is None and not subpath.startswith(_MARK)):
         return subpath
@@ -209,7 +209,7 @@ def _log_of(key: SessionKey) -> str:
 
 
 def _item_id(log: str, entry: SessionStoreEntry) -> str | None:
-    """The id of an item, of which a session has one: the uuid of the entry, and in a subpath also the subpath."""
+    """Returns the id of an item: the uuid of the entry, with the subpath if there is one. None: it has no uuid."""
     uuid: object = entry.get("uuid")
     if not isinstance(uuid, str) or not uuid:
         return None
@@ -217,7 +217,7 @@ def _item_id(log: str, entry: SessionStoreEntry) -> str | None:
 
 
 def _fold(batch: _Batch, there: Container[str | None] | None, state: _State) -> None:
-    """Folds entries into the summary, except those that the append passes over.
+    """Folds the entries into the summary, without the entries that the append passes over.
 
     Args:
         batch: The entries.
@@ -225,7 +225,7 @@ def _fold(batch: _Batch, there: Container[str | None] | None, state: _State) -> 
         state: The state, which is changed.
 
     Raises:
-        _LookFirst: It is not known, and the summary depends on it.
+        _LookFirst: ``there`` is None, and the summary depends on it.
     """
     summary = None if state["summary"] is None else _read(state["summary"])
     known = () if summary is None else there

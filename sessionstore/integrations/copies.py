@@ -1,4 +1,4 @@
-"""Copies of pydantic models: what was validated once in this process is copied for the next reader."""
+"""Copies of pydantic models: a model that this process has validated is copied for the next reader."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ M = TypeVar("M", bound=BaseModel)
 S = TypeVar("S")
 
 _CAPACITY: Final = 8_000_000
-"""The most characters of all texts that are kept."""
+"""How many characters the kept texts may have together."""
 
 _ATOMS: Final = frozenset({type(None), bool, int, float, str, bytes})
 _set: Final = object.__setattr__
@@ -26,7 +26,7 @@ class _Node(NamedTuple):
         kind: The class of a model; None: the value is a dict or a list, or has another class and no members.
         value: The fields of the model, or the value.
         names: The fields of the model that were set.
-        members: Those members that have to be copied too, each with its key or index.
+        members: The members that have to be copied too, each with its key or index.
     """
 
     kind: type[BaseModel] | None
@@ -40,10 +40,10 @@ _NO_NAMES: Final[set[str]] = set()
 
 
 class Copies(Generic[M]):
-    """Reads models of one class from JSON texts, and keeps the newest that are read again.
+    """Reads models of one class from JSON texts. Keeps the newest texts, and the models that were read twice.
 
-    Validating a large model takes several times as long as copying it. A model is only copied if it was read from the
-    same text. Each reader gets a model of its own.
+    To validate a large model takes several times as long as to copy it. A kept model is copied if the same text is read
+    again. Each reader gets a model of its own.
 
     Args:
         kind: The class.
@@ -59,8 +59,8 @@ class Copies(Generic[M]):
 
         Args:
             text: The JSON text.
-            load: Makes the JSON value of what is stored. Called unless the text was read twice before.
-            stored: What is stored.
+            load: Makes the JSON value from ``stored``. Not called if the text was read twice before.
+            stored: The stored value.
 
         Raises:
             ValidationError: The value does not fit the class.
@@ -79,7 +79,7 @@ class Copies(Generic[M]):
     def _keep(self, text: str) -> None:
         if len(text) > _CAPACITY // 100:
             return
-        self._kept[text] = None  # how to copy the model is worked out when it is read again
+        self._kept[text] = None  # read() adds the model if the text is read again
         self._chars += len(text)
         while self._chars > _CAPACITY:
             oldest = next(iter(self._kept))
@@ -88,7 +88,7 @@ class Copies(Generic[M]):
 
 
 def _node(value: Any) -> _Node:
-    """Returns how to copy a value that nobody changes."""
+    """Returns how to copy a value. Nobody changes the value afterwards."""
     if isinstance(value, BaseModel) and value.__pydantic_private__ is None and value.__pydantic_extra__ is None:
         fields = value.__dict__
         return _Node(type(value), fields, value.__pydantic_fields_set__, _members(fields.items()))
@@ -120,7 +120,7 @@ def _copied(node: _Node) -> Any:
 
 
 class _Deep:
-    """A value of a class that is unknown here. Its copy is a deep one."""
+    """A value of another class, for which deepcopy() is used."""
 
     __slots__ = ("_value",)
 

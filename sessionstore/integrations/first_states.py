@@ -1,4 +1,4 @@
-"""FirstStates: the states that new sessions begin with, where the creation does not make them of the id."""
+"""FirstStates: the first states of new sessions, if a state cannot be made from the session id."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ S = TypeVar("S")
 
 
 class FirstStates(Generic[S]):
-    """The ``default_state`` of a manager: returns the state that was noted for the id.
+    """The ``default_state`` of a manager. Returns the state that was noted for the id.
 
-    Only for ids that were drawn at random, so that nobody else creates a session of the same id at the same time.
+    The ids have to be random, so that no other call creates a session of the same id at the same time.
     """
 
     def __init__(self) -> None:

@@ -13,12 +13,12 @@ from .logs import present
 
 
 class Founding(Generic[T, I]):
-    """Writes states together with items, and creates the sessions that are not there.
+    """Writes states together with items, and creates sessions that do not exist.
 
     A session is created with items, so its last position is never 0.
 
     Args:
-        starting_with: Makes a manager whose new sessions have this state.
+        starting_with: Makes a manager whose new sessions begin with the given state.
         new: Makes the state that the first write changes.
     """
 
@@ -38,11 +38,11 @@ class Founding(Generic[T, I]):
         owner_id: str,
         expected_version: int | None = None,
     ) -> bool:
-        """Changes the state in place and appends items, both or neither.
+        """Changes the state in place and appends items. Both land, or neither does.
 
         Args:
             session_id: The session.
-            change: Changes the state; what it raises is raised, and nothing is written.
+            change: Changes the state. If it raises an error, nothing is written, and the caller gets the error.
             items: The items, at least one.
             ids: The ids of the items. Those that the session has are passed over.
             log: The log of the items.
@@ -50,7 +50,7 @@ class Founding(Generic[T, I]):
             expected_version: The version at which the session has to be, if it is there; None: any.
 
         Returns:
-            Whether that was done. False: the session is at another version, or another caller has just created it.
+            Whether the write landed. False: the session has another version, or another caller has just created it.
 
         Raises:
             SessionStoreError: The call failed otherwise.

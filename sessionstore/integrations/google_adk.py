@@ -32,13 +32,13 @@ class StoredSessionService(BaseSessionService):
     """Keeps ADK's sessions in a storage: events as items, and each session's own state beside them.
 
     An event and its change of the session's state land in one write or not at all. Changes of ``app:`` and ``user:``
-    state are noted in the same write, and applied before append_event() returns; if the process dies in between, by the
-    next call that reads the session. An event that is delivered again, with the same id, is appended once.
+    state are noted in the same write, and applied before append_event() returns. If the process dies in between, the
+    next call that reads the session applies them. An event that is delivered again, with the same id, is appended once.
 
-    A session that somebody else appended to since it was loaded is refused with ADK's StaleSessionError. What counts is
-    the position of its last event, and no clock.
+    If another caller appended to the session since it was loaded, append_event() raises ADK's StaleSessionError. The
+    position of the last event decides, not a time.
 
-    Faults of the storage are raised as StorageError, so an outage never reads as a session that does not exist.
+    A fault of the storage raises StorageError, so an outage never looks like a session that does not exist.
 
     Args:
         storage: Where the sessions are kept; the caller closes it.
@@ -85,10 +85,10 @@ class StoredSessionService(BaseSessionService):
         return await self.import_session(new)
 
     async def import_session(self, session: Session) -> Session:
-        """Stores a session as it is, with its state and events, say one that another service of ADK gave.
+        """Stores a session with its state and events, for example one that another ADK service returned.
 
-        Its ``app:`` and ``user:`` state is set for the app and the user. Changes of the state in its events are not
-        applied: its state has them.
+        Its ``app:`` and ``user:`` state is set for the app and the user. The changes of state in its events are not
+        applied, because its state has them already.
 
         Raises:
             AlreadyExistsError: The user has a session of this id. Nothing was written.
@@ -124,7 +124,7 @@ class StoredSessionService(BaseSessionService):
     ) -> Session | None:
         """Reads a session, with the newest ``config.num_recent_events`` of its events, or with all.
 
-        With ``config.after_timestamp``, events of before are left out.
+        If ``config.after_timestamp`` is set, earlier events are left out.
 
         Returns:
             None: there is no such session, or it has expired.
@@ -142,7 +142,7 @@ class StoredSessionService(BaseSessionService):
         return session_of(app_name, user_id, session_id.strip(), found.document, found.version, state, events)
 
     async def list_sessions(self, *, app_name: str, user_id: str | None = None) -> ListSessionsResponse:
-        """Lists the sessions of an app, or of one of its users, without events; first that whose last event is oldest.
+        """Lists the sessions of an app or of one of its users, without events. The oldest last event comes first.
 
         Raises:
             StorageError: The storage failed.
@@ -175,7 +175,7 @@ class StoredSessionService(BaseSessionService):
         (await self._sessions.delete_session(joined(app_name, user_id, session_id.strip()))).unwrap()
 
     async def delete_user(self, *, user_id: str, app_name: str | None = None) -> None:
-        """Erases a user: all sessions with their events, and the user's state. It is in ADK's protocol of no version.
+        """Deletes all sessions of a user, with their events, and the user's state. ADK has no such method.
 
         Args:
             user_id: The id of the user.
@@ -202,10 +202,10 @@ class StoredSessionService(BaseSessionService):
     async def append_event(self, session: Session, event: Event) -> Event:
         """Appends an event to a session, and applies its changes of states. A partial event is not stored.
 
-        An event of an id that the session has, and of the same content, is appended already: nothing is written.
+        If the session has an event of the same id and content, the event landed before, and nothing is written.
 
         Args:
-            session: A session as this service gave it. It gets the event too.
+            session: A session that this service returned. The event is added to this object too.
             event: The event. Changes of ``temp:`` state go to ``session`` only, and are removed from the event.
 
         Raises:
@@ -232,7 +232,7 @@ class StoredSessionService(BaseSessionService):
         return event
 
     async def close(self) -> None:
-        """Does nothing: who opened the storage closes it. Services that were written for ADK's own store call it."""
+        """Does nothing, because the caller closes the storage. Services call it on ADK's own stores."""
 
     async def __aenter__(self) -> Self:
         """Returns the service."""

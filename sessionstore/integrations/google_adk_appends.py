@@ -1,4 +1,4 @@
-"""Appends of events to ADK's sessions: each exactly once, and on the session that its object was loaded from."""
+"""Appends of events to ADK's sessions: each lands exactly once, on the version that the session object has."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ except ModuleNotFoundError as error:
     raise missing_extra("google-adk", error) from error
 
 Landed: TypeAlias = tuple[State, int | None]
-"""What is stored beside the events after an append, and the version of the session."""
+"""The state that is stored beside the events after an append, and the version of the session."""
 
 _STALE: Final = (
     "The session has been modified in storage since it was loaded. "
@@ -39,7 +39,7 @@ class Turn(asyncio.Lock):
     """The lock under which the tasks of an event loop append to a session, one after the other.
 
     Attributes:
-        newest: The version that the last append made; None: there was none since the first waiting task came.
+        newest: The version that the last append under this lock made; None: no append has landed yet.
     """
 
     newest: int | None = None
@@ -63,7 +63,7 @@ class Appends:
     def turn(self, place: Place) -> Turn:
         """Returns the lock under which the tasks of an event loop append to a session, one after the other.
 
-        Tasks may append to one session object at once, as parallel agents do. Each goes on from the one before.
+        Tasks may append to one session object at once, as parallel agents do. Each continues from the append before it.
         """
         key = (place.session, id(asyncio.get_running_loop()))
         turn = self._turns.get(key)
@@ -75,14 +75,14 @@ class Appends:
         """Appends an event.
 
         Args:
-            turn: The turn of the caller.
+            turn: The lock that the caller holds.
             session: The session object.
             event: The event, without temporary state.
             place: Where the session is kept.
             deltas: The changes of states that the event makes.
 
         Returns:
-            None: the event was appended before, and the session object stays as it is.
+            What landed; None: the event was appended before, and the session object stays as it is.
 
         Raises:
             StaleSessionError: Somebody else appended since the session was loaded.
@@ -96,7 +96,7 @@ class Appends:
             once(event, data, json_of(same[0]))
             return None
         shares = bool(deltas.app or deltas.user)
-        # Before shared states are created for it; and where the write would find the session at a later version.
+        # Looks before shared states are created for the event, and if the write would meet a later version.
         if (shares and not whole) or (turn.newest is not None and version < turn.newest):
             there, landed = await self._there(session, place, event, data, loaded)
             if there:
@@ -124,9 +124,9 @@ class Appends:
         return document, result.version
 
     async def _unmarked(self, session: Session, place: Place) -> Loaded:
-        """Returns from what a session object was loaded that somebody else made.
+        """Returns what a session object was loaded from, if this service did not make the object.
 
-        It is current if it ends with the event that was appended last.
+        The object is current if its last event is the last event that is stored.
         """
         found = await self._sessions.get_session(place.session, last_items=1)
         document = opened(_present(found, session))
@@ -140,11 +140,11 @@ class Appends:
         """Looks for the event in the session.
 
         Returns:
-            Whether it is there; and what is stored, if the session was appended nothing else since it was loaded: then
-            the event landed, and its caller did not learn it.
+            Whether the session has the event; and what is stored, if this event is the only one since the session was
+            loaded. Then the event landed, and its caller did not learn that.
 
         Raises:
-            StaleSessionError: It is not there, and somebody else appended since the session was loaded.
+            StaleSessionError: The session lacks the event, and another caller appended since the session was loaded.
         """
         seen = await self._reads.look(place, event.id)
         if seen is None:

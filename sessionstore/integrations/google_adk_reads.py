@@ -1,4 +1,4 @@
-"""Reads of ADK's sessions: a session, its newest events, and the states of its app and its user in one statement."""
+"""Reads of ADK's sessions: one statement reads a session, its newest events, and the states of its app and user."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ class Found(NamedTuple):
     """A session as it was read.
 
     Attributes:
-        document: What is stored beside the events.
+        document: The state that is stored beside the events.
         version: The version of the session.
         items: The events that were asked for, as they are stored.
-        shared: The states of the app and the user, as of the same moment. Those that do not exist are missing.
+        shared: The states of the app and the user at the same moment. States that do not exist are missing.
     """
 
     document: State
@@ -48,10 +48,10 @@ class Found(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """A session that was asked for an event.
+    """The outcome of a look-up of an event in a session.
 
     Attributes:
-        document: What is stored beside the events.
+        document: The state that is stored beside the events.
         version: The version of the session.
         event: The event as it is stored; None: the session does not have it.
     """
@@ -65,7 +65,7 @@ class Reads:
     """Reads sessions.
 
     Args:
-        storage: Where they are kept.
+        storage: Where the sessions are kept.
         namespace: The namespace of the sessions.
         scopes: The states of apps and users.
     """
@@ -88,11 +88,11 @@ class Reads:
             )
 
     async def read(self, place: Place, newest: int | None) -> Found | None:
-        """Reads a session, for an append that probably follows; None: there is none.
+        """Reads a session, for an append that probably follows; None: the session does not exist.
 
         Args:
-            place: Where it is kept.
-            newest: How many of its newest events to read; None: all.
+            place: Where the session is kept.
+            newest: How many of the newest events to read; None: all.
         """
         keys = [Key(self._namespace, place.session), self._scopes.key(place.app), self._scopes.key(place.user)]
         limit = _ALL if newest is None else arguments.count(newest, "num_recent_events")
@@ -105,12 +105,12 @@ class Reads:
         return Found(_state(session), version(session.summary), session.items, states)
 
     async def look(self, place: Place, event_id: str) -> Seen | None:
-        """Looks whether a session has an event; None: there is no session. Those who look at once look together."""
+        """Looks up an event in a session; None: the session does not exist. Concurrent look-ups share a statement."""
         asked = (place.session, event_id)
         return (await self._look([asked]))[0] if self._looks is None else await self._looks.call(asked, None)
 
     async def _look(self, asked: Sequence[tuple[SessionId, str]]) -> Sequence[Seen | None]:
-        # Each session is searched for the ids of all callers. It may have another one than its own caller asks for.
+        # Each session is searched for the ids of all callers. So it may return an event that another caller wants.
         sessions = list(dict.fromkeys(session for session, _ in asked))
         ids = tuple({joined(event_id) for _, event_id in asked})
         found = await self._storage.get_many(

@@ -43,7 +43,7 @@ def place_of(app_name: str, user_id: str, session_id: str) -> Place:
 
 
 def document_of(state: dict[str, Any], events: int, updated: float, changes: list[Change]) -> State:
-    """Returns what is stored beside the events."""
+    """Returns the state to store beside the events."""
     return {"state": state, "events": events, "updated": updated, "changes": changes}
 
 
@@ -53,8 +53,8 @@ class Loaded(NamedTuple):
     Attributes:
         position: The position of the last event.
         version: The version of the session.
-        whole: Whether all events were loaded. Their number does not tell: ADK adds events to session objects that it
-            never stores.
+        whole: Whether all events were loaded. The number of events does not tell, because ADK adds events to session
+            objects that it never stores.
     """
 
     position: int
@@ -86,7 +86,7 @@ def mark(session: Session, document: State, version: int | None, *, whole: bool)
 
 
 def marked(session: Session) -> Loaded | None:
-    """Returns what mark() noted; None: nothing is noted. What another service noted is of no version."""
+    """Returns what mark() noted; None: mark() noted nothing. A note of another service is ignored."""
     marker = session._storage_update_marker  # noqa: SLF001
     if marker is None:
         return None
@@ -109,16 +109,16 @@ def json_of(event: Event) -> dict[str, Any]:
 
 
 def item_ids(events: Iterable[Event]) -> list[str | None]:
-    """Returns the ids of items for events. Only the first of several events of one id gets it."""
+    """Returns the ids of items for events. If several events have one id, only the first gets it."""
     first: dict[str, Event] = {}
     return [joined(event.id) if first.setdefault(event.id, event) is event else None for event in events]
 
 
 def once(event: Event, data: dict[str, Any], stored: dict[str, Any]) -> Event:
-    """Returns an event that is stored already.
+    """Returns the stored event, if it is the same event.
 
     Raises:
-        AlreadyExistsError: What is stored is another event.
+        AlreadyExistsError: The stored event is another event.
     """
     if data != stored:
         raise AlreadyExistsError(f"The session has another event with the id {event.id}.")
@@ -126,10 +126,10 @@ def once(event: Event, data: dict[str, Any], stored: dict[str, Any]) -> Event:
 
 
 def shown(text: str) -> JsonValue:
-    """The text in a form that an origin can hold."""
+    """Returns the text in a form that an origin can hold."""
     return {"escaped": text.encode("unicode_escape").decode()} if _UNSTORABLE.search(text) else text
 
 
 def named(shown: Any) -> str:
-    """The text that shown() was given."""
+    """Returns the text that was given to shown()."""
     return shown if isinstance(shown, str) else str(shown["escaped"]).encode().decode("unicode_escape")

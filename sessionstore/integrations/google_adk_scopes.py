@@ -40,12 +40,12 @@ class Scopes(SharedStates):
         return await self.noted({name: change for name, change in wanted.items() if change[0]})
 
     async def settled_for(self, place: Place, document: State) -> dict[SessionId, State]:
-        """Returns the states of the app and the user, after the changes that the session has noted."""
+        """Returns the states of the app and the user. Applies the changes that the session has noted first."""
         return await self.settled(document["changes"], await self.read([place.app, place.user]))
 
 
 def merged(place: Place, document: State, shared: Mapping[SessionId, State]) -> dict[str, Any]:
-    """Returns the state that agents see: that of the session, of the app and of the user."""
+    """Returns the state that agents see: the states of the session, the app and the user in one."""
     state = dict(document["state"])
     for name, prefix in ((place.app, Prefixes.APP_PREFIX), (place.user, Prefixes.USER_PREFIX)):
         for key, value in shared[name]["values"].items() if name in shared else ():
@@ -54,7 +54,7 @@ def merged(place: Place, document: State, shared: Mapping[SessionId, State]) -> 
 
 
 def deltas_of(state: dict[str, Any]) -> Deltas:
-    """Divides a change of the state by the prefixes of its keys. What JSON has no form for becomes its repr()."""
+    """Divides a change of the state by the prefixes of its keys. A value that is no JSON becomes its repr()."""
     deltas = Deltas({}, {}, {})
     for key, value in state.items():
         if key.startswith(Prefixes.APP_PREFIX):

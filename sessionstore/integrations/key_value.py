@@ -1,4 +1,4 @@
-"""py-key-value: a key-value store for FastMCP and for whatever else takes an ``AsyncKeyValue``."""
+"""py-key-value: a key-value store for FastMCP and everything else that takes an ``AsyncKeyValue``."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _PAGE: Final = 1000
 _CUT: Final = "~"
 """Marks an id from which a name cannot be read, or which has an empty name. The whole name is then kept beside it."""
 _AFTER_SLASH: Final = "0"
-"""The character after the slash: ids of a collection are below its name with this character."""
+"""The character after the slash. All ids of a collection sort before its name with this character."""
 
 
 class StoredKeyValue(
@@ -55,8 +55,8 @@ class StoredKeyValue(
     """Stores the entries of an ``AsyncKeyValue`` as sessions, one entry a session.
 
     An entry expires exactly at its time, by the storage's clock; no read extends it. Each bulk method is one statement.
-    Keys and collections may be of any text and length. A value is kept as JSON text, so it comes back as it was put:
-    the order of keys, NUL characters and integers of any size stay.
+    Keys and collections may be any text of any length. A value is kept as JSON text, so it comes back as it was put:
+    with the order of its keys, NUL characters and integers of any size.
 
     A fault of the storage raises the errors of this library, and never looks like an absent entry.
 
@@ -85,7 +85,7 @@ class StoredKeyValue(
         return [_value_of(it) for it in await self._storage.get_many(self._keys(collection, keys), touch=False)]
 
     async def ttl(self, key: str, *, collection: str | None = None) -> tuple[dict[str, Any] | None, float | None]:
-        """Returns the value of a key, and the seconds until it expires (None: never); (None, None): there is none."""
+        """Returns the value of a key and the seconds until it expires (None: never); (None, None): no value."""
         return _lasting(await self._storage.get(self._key(collection, key)))
 
     async def ttl_many(
@@ -97,7 +97,7 @@ class StoredKeyValue(
     async def put(
         self, key: str, value: Mapping[str, Any], *, collection: str | None = None, ttl: SupportsFloat | None = None
     ) -> None:
-        """Stores a value, also over another one, for ``ttl`` seconds from now; None: for good.
+        """Stores a value for ``ttl`` seconds (None: for ever). Replaces the value that the key has.
 
         Raises:
             SerializationError: The value is no JSON.
@@ -123,7 +123,7 @@ class StoredKeyValue(
     async def put_if_absent(
         self, key: str, value: Mapping[str, Any], *, collection: str | None = None, ttl: SupportsFloat | None = None
     ) -> bool:
-        """Stores a value unless the key has one, and returns whether it was stored. Of concurrent callers, one stores.
+        """Stores a value if the key has none, and returns whether it did. Exactly one of concurrent callers stores.
 
         Raises:
             SerializationError: As put().
@@ -170,7 +170,7 @@ class StoredKeyValue(
         return True
 
     async def cull(self) -> None:
-        """Deletes what has expired in the whole storage, as a Reaper does. No call finds expired keys before either."""
+        """Deletes the expired rows of the whole storage, as a Reaper does. Expired keys are absent even before that."""
         await Reaper(self._storage).run_once()
 
     def _key(self, collection: str | None, key: str) -> Key:
@@ -189,7 +189,7 @@ class StoredKeyValue(
 
 
 def _text_of(value: Mapping[str, Any]) -> str:
-    """The JSON text of a value. What JSON cannot say is written as json.dumps() writes it, say a tuple as an array."""
+    """Returns the JSON text of a value. Writes other types as json.dumps() does, for example a tuple as an array."""
     if not isinstance(value, Mapping):
         raise TypeError(f"a value must be a mapping, not a {type(value).__name__}")
     document = dict(value)
@@ -214,7 +214,7 @@ def _value_of(document: Document | None) -> dict[str, Any] | None:
         try:
             value = verbatim.loads(text)
         except (ValueError, Refused):
-            value = json.loads(text)  # NaN or an infinity, or deeper than others can read
+            value = json.loads(text)  # the text holds NaN or an infinity, or is nested too deep for loads()
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise DeserializationError("another program wrote to this key, or the stored value is damaged") from error
     if not isinstance(value, dict):
@@ -226,7 +226,7 @@ def _lasting(document: Document | None) -> tuple[dict[str, Any] | None, float | 
     if document is None:
         return None, None
     summary = document.summary
-    # The read was an access, and so tells the storage's time.
+    # The read was an access, so last_accessed_at is the storage's time.
     left = None if summary.expires_at is None else summary.expires_at - summary.last_accessed_at
     return _value_of(document), None if left is None else left.total_seconds()
 
@@ -243,6 +243,6 @@ def _lifetime_of(ttl: SupportsFloat | None) -> timedelta | None:
 
 
 def _names_of(summary: Summary) -> Sequence[str]:
-    """The collection and the key of an entry."""
+    """Returns the collection and the key of an entry."""
     name = summary.key.session_id if summary.origin is None else orjson.loads(summary.origin)["name"]
     return parts_of(name)

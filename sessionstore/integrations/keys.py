@@ -1,4 +1,4 @@
-"""Session ids made of the names that a framework uses, which may be of any length and hold any character."""
+"""Session ids made of a framework's names, which may have any length and any characters."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _LONGEST: Final = 84
 _KEPT: Final = 32
 _EMPTY: Final = "~"
 
-# The separator, the sign of an escape, the sign of a digest, and what no session id may hold.
+# The separator, the marks of an escape and of a digest, and the characters that no session id may hold.
 _ESCAPED: Final = re.compile(r"[/%~\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 _ESCAPE: Final = re.compile("%u([0-9A-F]{4})|%([0-9A-F]{2})")
 
 
 def joined(*parts: str) -> SessionId:
-    """One session id, owner id or namespace for up to three strings of any text.
+    """Joins up to three strings of any text to one session id, owner id or namespace.
 
     Different strings make different ids. Short strings without control characters, ``/``, ``%`` and ``~`` stay as
     they are, joined by ``/``. A character that an id cannot hold is escaped as in a URL. A part that is too long is
@@ -36,25 +36,25 @@ def joined(*parts: str) -> SessionId:
 
 
 def prefix_of(*parts: str) -> str:
-    """What the ids of ``joined(*parts, another)`` begin with, and no other id of that many parts does."""
+    """Returns the prefix of all ids of ``joined(*parts, another)``. No other id of that many parts has it."""
     return f"{joined(*parts)}/"
 
 
 def whole(*parts: str) -> str:
-    """The id of the parts as if an id could be of any length. ``parts_of()`` reads the parts from it.
+    """Joins the parts without a limit on the length. ``parts_of()`` reads the parts from the result.
 
-    It equals ``joined(*parts)`` unless a part is too long for an id.
+    The result equals ``joined(*parts)`` unless a part is too long for an id.
     """
     return "/".join(_escaped(part) or _EMPTY for part in parts)
 
 
 def parts_of(name: str) -> list[str]:
-    """The parts of which ``whole()`` made this name."""
+    """Returns the parts of a name that ``whole()`` made."""
     return ["" if part == _EMPTY else _ESCAPE.sub(_unescaped, part) for part in name.split("/")]
 
 
 def digest(text: str) -> str:
-    """The SHA-256 digest of a text in 43 characters that every id can hold."""
+    """Returns the SHA-256 digest of a text, in 43 characters that every id can hold."""
     return base64.urlsafe_b64encode(sha256(text.encode("utf-8", "surrogatepass")).digest()).rstrip(b"=").decode()
 
 

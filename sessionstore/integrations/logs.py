@@ -30,7 +30,8 @@ async def whole_log(sessions: SessionManager[Any, I], session_id: SessionId, log
     """Reads all items of a log, page by page. This is an access.
 
     Returns:
-        The items, all of one life of the session; None: the log has none, or there is no such session.
+        The items; None: the log has none, or the session does not exist. If the session was deleted and created again
+        meanwhile, all items are of the same one.
 
     Raises:
         CorruptStateError: Another program wrote an item.
@@ -51,4 +52,4 @@ async def whole_log(sessions: SessionManager[Any, I], session_id: SessionId, log
         again = await page(limit=1)
         if again is not None and again.items == first.items[:1]:
             return items
-        # The session or the log was deleted between two pages, and may have been written anew.
+        # The session or the log was deleted between two pages, and may have been created again.

@@ -37,7 +37,7 @@ _ALL: Final = 2**31 - 1
 
 @dataclass(frozen=True)
 class _Snapshot:
-    """The newest items, and how to replace the end of them: what the SDK's compaction asks a store for."""
+    """The newest items, and a way to replace the last of them, for the SDK's compaction."""
 
     items: list[TResponseInputItem]
     complete: bool
@@ -49,20 +49,19 @@ class StoredSession(SessionABC):
 
     Objects are cheap, and keep nothing of the history: make one for each run. Any number of them, in any number of
     processes, may use one conversation at once. The items of one call stay next to each other, and a popped item goes
-    to one caller. A change that was begun is done to its end, also if its task is cancelled; the cancellation is
-    raised then.
+    to one caller. A change that has begun is completed, even if its task is cancelled. Then the cancellation is raised.
 
-    The conversation is created by its first item, expires with its TTL, and begins anew then.
+    The first item creates the conversation. After the conversation has expired, the next item creates a new one.
 
     Args:
         session_id: The id of the conversation: any text.
-        storage: Where it is kept; the caller closes it.
+        storage: Where the conversation is kept; the caller closes the storage.
         namespace: Separates these conversations from others that use the same ids.
         ttl: How long the conversation lives after an access; None: for ever. If the argument is missing,
             ``SESSION_TTL_SECONDS`` decides, then 30 minutes. A conversation keeps the TTL that it was created with.
-        session_settings: ``limit`` is how many of the newest items ``get_items()`` reads if it is not told.
-        owner_id: Whose conversation it is, say a user or a tenant. The conversation of another owner has no items, and
-            takes none. None: any conversation, and a new one belongs to nobody.
+        session_settings: Its ``limit`` is the number of items that ``get_items()`` reads by default.
+        owner_id: The owner of the conversation, for example a user or a tenant. The conversation of another owner seems
+            empty, and takes no items. None: any conversation; a new one has no owner.
         max_item_bytes: The longest accepted item, as JSON in UTF-8. Images in messages are long.
 
     Raises:
@@ -96,17 +95,17 @@ class StoredSession(SessionABC):
         self._chats = manager(None)
 
     async def get_items(self, limit: int | None = None) -> list[TResponseInputItem]:
-        """Reads the newest items, oldest first, in one statement. A conversation that does not exist has none.
+        """Reads the newest items, oldest first, in one statement. A conversation that does not exist has no items.
 
         Args:
             limit: How many; None: as many as ``session_settings`` say, or else all; negative: all.
 
         Raises:
-            CorruptStateError: An item was written by something else, and is no JSON.
+            CorruptStateError: Another program wrote an item, and it is no JSON.
             StorageError: The storage failed.
         """
         limit = resolve_session_limit(limit, self.session_settings)
-        # Fewer than none are all, as in the SDK's stores in SQLite.
+        # A negative limit reads all items, as in the SDK's SQLite stores.
         return [] if limit == 0 else _data(found(await self._newest(_ALL if limit is None or limit < 0 else limit)))
 
     async def add_items(self, items: list[TResponseInputItem]) -> None:
@@ -114,14 +113,14 @@ class StoredSession(SessionABC):
 
         Raises:
             SessionOwnerError: The conversation belongs to another owner.
-            InvalidStateError: An item is no JSON; with its index and path. Nothing was written.
-            StorageError: The storage failed. If the connection was lost, the items are there once or not at all.
+            InvalidStateError: An item is no JSON. The error names its index and path. Nothing was written.
+            StorageError: The storage failed. After a lost connection, the items were appended once or not at all.
         """
         if items:
             await settled(self._add(list(items)))
 
     async def pop_item(self) -> TResponseInputItem | None:
-        """Removes and returns the newest item; None: there is none. Of several callers, each gets another item.
+        """Removes and returns the newest item; None: there is none. Concurrent callers get different items.
 
         Raises:
             StorageError: The storage failed.
@@ -142,7 +141,7 @@ class StoredSession(SessionABC):
     async def _add(self, items: list[Any]) -> None:
         added = await self._append(items)
         if isinstance(added.error, InvalidStateError):
-            # The SDK's own stores take what json.dumps() takes: tuples, members of a str enum, numbers as keys.
+            # The SDK's own stores accept all that json.dumps() accepts: tuples, members of a str enum, numbers as keys.
             try:
                 items = json.loads(json.dumps(items))
             except (TypeError, ValueError, RecursionError):
@@ -168,16 +167,16 @@ class StoredSession(SessionABC):
     def _key(self) -> str:
         return joined(self.session_id)
 
-    # The SDK looks for the next two by name, when it compacts a history (OpenAIResponsesCompactionSession).
+    # To compact a history, the SDK calls the next two methods by name (OpenAIResponsesCompactionSession).
 
     async def _get_compaction_snapshot(
         self, limit: int, *, prune_prefix: Callable[[TResponseInputItem], bool] | None = None
     ) -> _Snapshot | None:
-        """Reads the newest items. Their end can then be replaced atomically, if it is still as it was read.
+        """Reads the newest items. The last of them can then be replaced atomically, if they have not changed.
 
         Args:
             limit: How many items.
-            prune_prefix: Which of the oldest items are removed with the replacement, up to the first that is not.
+            prune_prefix: Tells whether to remove an old item with the replacement. Removal stops at the first False.
         """
         if not self._is_plain():
             return None
@@ -191,14 +190,14 @@ class StoredSession(SessionABC):
         return _Snapshot(_data(seen), len(seen) == (read.item_count or 0), replace_suffix)
 
     async def _atomic_replace_items(self, items: list[TResponseInputItem]) -> bool:
-        """Replaces all items at once; False: there is no conversation, or a subclass stores items its own way."""
+        """Replaces all items at once. False: there is no conversation, or a subclass stores items its own way."""
         if not self._is_plain():
             return False
         replacing = self._chats.replace_items(self._key, items, owner_id=self._owner_id)
         return done(await settled(replacing))
 
     def _is_plain(self) -> bool:
-        """Whether no subclass reads or writes items its own way, which a replacement of items would bypass."""
+        """Whether no subclass overrides reads or writes of items. A replacement would bypass such methods."""
         own = ("get_items", "add_items", "pop_item", "clear_session")
         return all(getattr(type(self), name) is getattr(StoredSession, name) for name in own)
 

@@ -1,4 +1,4 @@
-"""Pages of a listing, one after the other."""
+"""Reads a listing page by page."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, Protocol, TypeVar
 
 
 class Page(Protocol):
-    """What a listing returns: ``next`` is the ``after`` of the next page; None: this is the last page."""
+    """A page of a listing. ``next`` is the ``after`` of the next page; None: this is the last page."""
 
     @property
     def next(self) -> Any: ...
@@ -17,7 +17,7 @@ P = TypeVar("P", bound=Page)
 
 
 async def pages(listing: Callable[..., Awaitable[P]]) -> AsyncGenerator[P]:
-    """Yields the pages of a listing, which takes ``after``."""
+    """Yields the pages of a listing. Calls the listing with the ``after`` of each page."""
     page = await listing()
     yield page
     while page.next is not None:

@@ -25,16 +25,16 @@ _SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 class Plain(Generic[V]):
     """Makes plain JSON of values of one type, and reads them again. Bytes become base64.
 
-    The values that are read need not equal those that were written: a datetime in a field that takes anything is read
-    as a string.
+    A value that is read may differ from the value that was written. For example, a datetime in a field of type Any is
+    read as a string.
 
     Args:
         kind: A list of the type.
-        noun: Whether the values are states or items, for errors.
+        noun: What errors call the values: a state or items.
     """
 
     def __init__(self, kind: type[list[V]], noun: Noun) -> None:
-        # The configuration of the list is that of its members too, unless they have their own.
+        # The configuration of the list counts for its members too, unless they have one of their own.
         config = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64", defer_build=True)
         self._adapter: TypeAdapter[list[V]] = TypeAdapter(kind, config=config)
         self._noun: Noun = noun
@@ -57,11 +57,11 @@ class Plain(Generic[V]):
         """Returns the values of JSON objects.
 
         Raises:
-            CorruptStateError: They do not fit the type.
+            CorruptStateError: The objects do not fit the type.
         """
         text = dumps([*written])
         try:
-            # pydantic reads no lone surrogates in JSON, and no base64 in anything else.
+            # pydantic cannot read lone surrogates from JSON text, and reads base64 only from JSON text.
             if _SURROGATE.search(text):
                 return self._adapter.validate_python(_with_bytes([*written]))
             return self._adapter.validate_json(text)
@@ -70,7 +70,7 @@ class Plain(Generic[V]):
             raise CorruptStateError(reason, session_id=session_id, noun=self._noun) from error
 
     def write_text(self, value: V, session_id: SessionId) -> str:
-        """Returns a value as JSON in ASCII, for a state, which can hold neither NUL nor lone surrogates.
+        """Returns a value as JSON text in ASCII. A state can hold this text, but no NUL and no lone surrogate.
 
         Raises:
             InvalidStateError: As write().
@@ -78,10 +78,10 @@ class Plain(Generic[V]):
         return json.dumps(self.write([value], session_id)[0])
 
     def read_text(self, text: object, session_id: SessionId) -> V:
-        """Returns the value of such a text.
+        """Returns the value of a text that write_text() made.
 
         Raises:
-            CorruptStateError: It is no such text.
+            CorruptStateError: write_text() did not make the text.
         """
         try:
             written = json.loads(text if isinstance(text, str) else "")

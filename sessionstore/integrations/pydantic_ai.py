@@ -1,7 +1,7 @@
-"""pydantic-ai's conversations in any storage of this library: `StoredConversationStore`.
+"""pydantic-ai: `StoredConversationStore` keeps conversations in any storage of this library.
 
 A conversation is a session. Its record is the state, its entries are the items, and its scope is the owner. A fork gets
-copies of the entries that it shares, so that it lives on when the other conversation expires or is deleted.
+copies of the entries that it shares, so that it stays whole when the other conversation expires or is deleted.
 """
 
 from __future__ import annotations
@@ -48,12 +48,12 @@ _FEWEST_LISTED: Final = 500
 class StoredConversationStore(ConversationStore):
     """A `ConversationStore` of pydantic-ai that keeps conversations in PostgreSQL, SQLite or memory.
 
-    Of several writers with one revision, also in several processes, one succeeds and the others get a
-    `ConversationConflict`. A save is atomic: the record and the new entries land together, or neither. The very same
-    write, sent once more after it landed, succeeds and changes nothing.
+    If several writers replace the same revision, also in several processes, one succeeds and the others get a
+    `ConversationConflict`. A save is atomic: the record and the new entries land together, or neither lands. The same
+    write, repeated after it landed, succeeds and changes nothing.
 
-    Entries never change. Deleting a conversation deletes its entries, except the copies that its forks have. A
-    conversation that expired is one that the store does not have.
+    Entries never change. To delete a conversation deletes its entries, but not the copies in its forks. An expired
+    conversation is absent.
 
     Args:
         storage: Where conversations are kept; the caller closes it.
@@ -85,7 +85,7 @@ class StoredConversationStore(ConversationStore):
         self._chains = Chains(self._chats)
 
     async def read_record(self, conversation_id: str) -> ConversationRecord | None:
-        """The record of a conversation; None: there is none, or it expired. This is an access: it moves the expiry."""
+        """Returns the record of a conversation; None: absent or expired. This is an access: it moves the expiry."""
         found = await self._chats.get_session(joined(conversation_id))
         if isinstance(found.error, SessionNotFoundError):
             return None
@@ -95,10 +95,10 @@ class StoredConversationStore(ConversationStore):
         return record
 
     async def read_records(self, *, scope: str | None = None, limit: int | None = None) -> Sequence[ConversationRecord]:
-        """The records, or those of a scope, newest `updated_at` first, and at most `limit` of them.
+        """Returns the records of a scope, or of all scopes, newest `updated_at` first, and at most `limit` of them.
 
-        With a limit, only the conversations that were saved last by the storage's clock are looked at: as many as the
-        limit, and at least 500. So a record whose `updated_at` lies far from the time of its save may be missed.
+        With a limit, only the conversations that were saved last are read: as many as the limit, and at least 500. So a
+        record whose `updated_at` is far from the time of its save, by the storage's clock, may be missed.
         """
         order: Order = "key" if limit is None else "recent"
         most = _PAGE if limit is None else max(limit, _FEWEST_LISTED)
@@ -107,7 +107,7 @@ class StoredConversationStore(ConversationStore):
             found = [info async for page in pages(listing) for info in page.sessions]
         else:
             found = [*(await listing()).sessions]
-        # Both sorts are stable: of two with the same `updated_at`, the one that was created first comes first.
+        # Sorts are stable. So records with the same `updated_at` are in the order in which they were created.
         found.sort(key=lambda info: info.metadata.created_at)
         records = [_record(info.state, info.session_id) for info in found]
         return sorted(records, key=lambda record: record.updated_at, reverse=True)[:limit]
@@ -119,11 +119,11 @@ class StoredConversationStore(ConversationStore):
         new_entries: Sequence[ConversationEntry] = (),
         expected_revision: str | None,
     ) -> None:
-        """Stores a record with the new entries of its history, all or nothing.
+        """Stores a record with the new entries of its history. All land, or nothing does.
 
         Raises:
             ConversationConflict: The stored record has another revision than `expected_revision`, there is no record,
-                or there is one and `expected_revision` is None; or nobody has the entry `record.head_id`.
+                or there is one and `expected_revision` is None; or no conversation has the entry `record.head_id`.
             UserError: The record has another `scope` than the stored one. A conversation keeps its owner.
             InvalidStateError: A message is too long, or would not be read back.
             StorageError: The storage failed. UpdateOutcomeUnknownError: it is unknown whether the record was stored.
@@ -199,7 +199,7 @@ class StoredConversationStore(ConversationStore):
             return
 
     async def read_entry(self, entry_id: str) -> ConversationEntry:
-        """The entry with this id, of whichever conversation has it.
+        """Returns the entry with this id, from any conversation.
 
         Raises:
             ItemNotFoundError: No conversation has it. This is a LookupError.
@@ -208,7 +208,7 @@ class StoredConversationStore(ConversationStore):
         return entry
 
     async def read_history(self, head_id: str | None, *, limit: int | None = None) -> list[ConversationEntry]:
-        """The entries from the first one to `head_id`, or the last `limit` of them; in pages, not one by one.
+        """Returns the entries up to `head_id`, or the last `limit` of them. Reads them in pages.
 
         Raises:
             ItemNotFoundError: No conversation has one of the entries. This is a LookupError.
@@ -220,7 +220,7 @@ class StoredConversationStore(ConversationStore):
 
 
 class _LandedError(Exception):
-    """This very write has landed before."""
+    """Raised if the same write has landed before."""
 
 
 def _owner(scope: str | None) -> str | None:

@@ -1,4 +1,4 @@
-"""Sealed states: JSON objects that are stored as they are, or as text if no storage can hold them as a state."""
+"""Sealed states: JSON objects that are stored as they are, or as text if storages refuse them as a state."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ State: TypeAlias = dict[str, Any]
 Seal: TypeAlias = Callable[[State], State]
 
 MOST_BYTES: Final = 67_108_864
-"""The longest state and the longest item of adapters whose users store images in them, as JSON in UTF-8."""
+"""The longest state and item, as JSON in UTF-8, for adapters whose users store images."""
 
 _TEXT: Final = "text"
 _AT_ONCE: Final = 1_000
@@ -40,10 +40,10 @@ async def written(
 ) -> SessionResult[State, T]:
     """Writes an object as it is. If the state is refused, writes it as text, which keeps every JSON value.
 
-    States are refused that hold NUL characters, lone surrogates or integers beyond 64 bits.
+    Storages refuse states with NUL characters, lone surrogates or integers beyond 64 bits.
 
     Args:
-        write: Writes a state. It applies the function that it is given to the object, and stores the result.
+        write: Writes a state. It calls the given function with the object, and stores the result.
         session_id: The session that errors name.
     """
     result = await write(lambda state: state)
@@ -53,7 +53,7 @@ async def written(
 
 
 def changed(change: Callable[[State], State], seal: Seal) -> Callable[[State], ReplaceState[State]]:
-    """Returns the function for update_session() that makes a new object of the stored one."""
+    """Returns a function for update_session() that applies a change to the stored object."""
     return lambda state: ReplaceState(seal(change(opened(state))))
 
 
@@ -72,5 +72,5 @@ async def listed(manager: SessionManager[State, Any], prefix: str) -> AsyncItera
 
 
 def without(state: Mapping[str, Any], name: str) -> State:
-    """Returns the object without one of its members."""
+    """Returns a copy of the object without one member."""
     return {key: value for key, value in state.items() if key != name}

@@ -1,4 +1,4 @@
-"""Changes that have ended when a caller learns that it was cancelled."""
+"""Changes that end before a cancellation reaches the caller."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ R = TypeVar("R")
 
 
 async def settled(change: Coroutine[Any, Any, R]) -> R:
-    """Waits until a change has landed or failed, also if the caller is cancelled, and then raises the cancellation.
+    """Waits until a change has landed or failed. A cancellation of the caller is raised after that.
 
     Args:
         change: The change. It runs in a task of its own.

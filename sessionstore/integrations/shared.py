@@ -1,4 +1,4 @@
-"""Shared states: documents to which many sessions write, and each change of a session is applied exactly once."""
+"""Shared states: documents that many sessions change. Each change is applied exactly once."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ Change: TypeAlias = dict[str, Any]
 class SharedStates:
     """States that several sessions share, as documents of a namespace of their own. They never expire by themselves.
 
-    A session that changes shared states is written first. The same write notes in the session what is to be set. Then
-    it is set. If the process dies in between, whoever reads the session next sets it.
+    A session first notes its changes of shared states, in its own write. Then the changes are applied to the shared
+    states. If the process dies in between, the next call that reads the session applies the changes.
 
-    A change is applied exactly once, however late and however often it is applied: a shared state counts its changes,
-    and keeps for each key the count at which the key was set last. A key is only set if it was not set since the change
-    was noted. So a change takes its place among all changes when it is noted.
+    A change may be applied late or repeatedly, and counts once. A shared state counts its changes, and keeps for each
+    key the count at which the key was last set. A change sets a key only if no other change has set this key since the
+    change was noted. So changes count in the order in which they were noted.
 
     Args:
-        storage: Where they are kept.
-        namespace: The namespace.
+        storage: Where the shared states are kept.
+        namespace: The namespace of the shared states.
     """
 
     def __init__(self, storage: StorageProvider, namespace: str) -> None:
@@ -52,7 +52,7 @@ class SharedStates:
         """Returns the changes for the session to note. Shared states that do not exist yet are created.
 
         Args:
-            wanted: What to set, and the owner of the shared state, by the id of the shared state.
+            wanted: The values to set and the owner of each shared state, by its id.
         """
         found = await gather(
             *(self._states.create_session(name, owner_id=owner) for name, (_, owner) in wanted.items())
@@ -64,7 +64,7 @@ class SharedStates:
         ]
 
     async def read(self, names: Sequence[SessionId]) -> dict[SessionId, State]:
-        """Reads shared states. Those that do not exist are missing."""
+        """Reads shared states. States that do not exist are missing in the result."""
         found = await gather(*(self._states.get_session(name, touch=False) for name in names))
         return {
             name: opened(result.unwrap())
@@ -77,10 +77,10 @@ class SharedStates:
         return {info.session_id: state async for info, state in listed(self._states, prefix)}
 
     async def settled(self, changes: Iterable[Change], states: Mapping[SessionId, State]) -> dict[SessionId, State]:
-        """Applies those of the noted changes that are not applied yet.
+        """Applies the noted changes that were not applied yet.
 
         Args:
-            changes: What sessions noted.
+            changes: The changes that sessions noted.
             states: The shared states, as they were read after the sessions.
 
         Returns:
@@ -88,7 +88,7 @@ class SharedStates:
         """
         after = dict(states)
         for change in changes:
-            # Who deleted a shared state meanwhile deleted what was to be set too.
+            # A shared state that was deleted meanwhile is not created again by a change.
             if (state := after.get(change["id"])) is not None and _unset(change, state):
                 after |= await self.applied([change])
         return after
@@ -104,7 +104,7 @@ class SharedStates:
         }
 
     async def deleted(self, owner_id: str, name: SessionId | None) -> None:
-        """Deletes the shared states of an owner: the one of this id, or all."""
+        """Deletes the shared state with this id, or all shared states of the owner."""
         if name is None:
             await self._states.delete_sessions(owner_id=owner_id)
         else:
@@ -122,8 +122,8 @@ def _new(_: SessionId) -> State:
 
 
 def _unset(change: Change, state: State) -> Values:
-    """Returns what of a change is to be set."""
-    if state["life"] != change["life"]:  # the shared state was deleted since, and began anew
+    """Returns the values of a change that have to be set."""
+    if state["life"] != change["life"]:  # the shared state was deleted and created again
         return {}
     return {key: value for key, value in change["values"].items() if state["counts"].get(key, 0) <= change["count"]}
 

@@ -1,4 +1,4 @@
-"""The end of a history, which can be replaced if it is still as it was read."""
+"""Suffix: replaces the newest items of a history, if they have not changed since they were read."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PAGE: Final = 500
 
 
 class Suffix:
-    """Replaces the newest items of one session by others.
+    """Replaces the newest items of one session.
 
     Args:
         manager: Makes the managers for the session's namespace.
@@ -37,16 +37,16 @@ class Suffix:
         output: Sequence[Any],
         pruned: Callable[[Any], bool] | None,
     ) -> bool:
-        """Replaces items, and removes old ones before them, at once. False: the items have changed since.
+        """Replaces items, and removes old items before them, at once. False: the items have changed since the read.
 
         Args:
-            read: The result that has the newest items.
-            start: The index of the first of its items that is replaced.
-            output: What takes their place.
-            pruned: Which of the oldest items are removed, up to the first that is not; None: none.
+            read: The result with the newest items.
+            start: The index in this result of the first item to replace.
+            output: The new items.
+            pruned: Tells whether to remove an old item. Removal stops at the first False. None: no item is removed.
         """
         suffix = read.items[start:]
-        # Compared, because an item that was redacted in its place counts as unchanged for `unchanged_since`.
+        # `unchanged_since` does not notice an item that was replaced in its place, so the items are compared here.
         there = await self._chats.get_items(self._session_id, last=len(suffix), owner_id=self._owner_id)
         if not suffix or suffix != found(there):
             return False
@@ -60,7 +60,7 @@ class Suffix:
         return done(await replacing)
 
     async def _oldest(self, before: int, pruned: Callable[[Any], bool]) -> int:
-        """Counts the oldest items that are to be removed, up to the first that is not."""
+        """Counts the oldest items to remove, up to the first that stays."""
         count = after = 0
         while True:
             page = await self._chats.get_items(
@@ -76,7 +76,7 @@ class Suffix:
 
 
 def found(result: SessionResult[None, Any]) -> tuple[Item[Any], ...]:
-    """The items of a result; none if there is no session.
+    """Returns the items of a result. A session that does not exist has none.
 
     Raises:
         SessionStoreError: The call failed otherwise.
@@ -87,7 +87,7 @@ def found(result: SessionResult[None, Any]) -> tuple[Item[Any], ...]:
 
 
 def done(replaced: SessionResult[None, Any]) -> bool:
-    """Whether a replacement was done. False: the items have changed since, or the session is gone.
+    """Returns whether a replacement was done. False: the items have changed since the read, or the session is gone.
 
     Raises:
         SessionStoreError: The call failed otherwise.

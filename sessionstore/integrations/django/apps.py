@@ -1,4 +1,4 @@
-"""The Django application: its check tells a deploy whether the tables are there."""
+"""The Django application. Its check tells, before a deploy, whether the tables exist."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .keeper import Keeper, keeper
 
 
 class SessionstoreConfig(AppConfig):
-    """Put ``sessionstore.integrations.django`` into INSTALLED_APPS to have the check."""
+    """The application with the check. Put ``sessionstore.integrations.django`` into INSTALLED_APPS."""
 
     name = "sessionstore.integrations.django"
     label = "sessionstore"
@@ -24,7 +24,7 @@ class SessionstoreConfig(AppConfig):
 
 
 def check_storage(app_configs: Any = None, **_: object) -> list[checks.CheckMessage]:
-    """Looks whether sessions can be kept: the settings, the tables, and the privileges of the role."""
+    """Checks whether sessions can be kept: the settings, the tables, and the privileges of the database role."""
     try:
         kept = keeper()
     except ImproperlyConfigured as error:
@@ -39,7 +39,7 @@ def check_storage(app_configs: Any = None, **_: object) -> list[checks.CheckMess
 
 
 def _hint(kept: Keeper) -> str:
-    """How to make the tables. The command does not read Django's settings, and a URL may hold a password."""
+    """Returns how to make the tables. Names no URL, which may hold a password; the command reads no Django settings."""
     named = kept.named
     if not named:
         return "run `sessionstore migrate upgrade`"

@@ -1,4 +1,4 @@
-"""Where Django's sessions are kept: the storage that the settings name, opened once in a process."""
+"""Keeper: the storage that Django's settings name, opened once in a process."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Keeper:
     """A storage, and a manager of the sessions in it.
 
     Attributes:
-        named: What the settings say of the tables' place, by the options of ``sessionstore migrate upgrade``.
+        named: The options of ``sessionstore migrate upgrade`` that the settings give, with their values.
 
     Args:
         wanted: The setting ``SESSIONSTORE``.
@@ -60,22 +60,22 @@ class Keeper:
 
 
 _KEPT: Final[dict[str, Keeper]] = {}
-"""At most one keeper, the one of this process."""
+"""The keeper of this process, if it was made already."""
 
 
 def keeper() -> Keeper:
-    """The one of this process. It connects at its first call, and may be made before a fork.
+    """Returns the keeper of this process. It connects at its first call, and may be made before a fork.
 
     Raises:
         ImproperlyConfigured: The setting ``SESSIONSTORE`` is wrong.
     """
-    # Of several threads that make one at once, all take the first one. The others have opened no connection. A lock
-    # would stay held in a child that is forked meanwhile.
+    # If several threads make a keeper at once, all use the first. The others have opened no connection. A lock could
+    # stay held for ever in a child that is forked meanwhile.
     return _KEPT.get("keeper") or _KEPT.setdefault("keeper", Keeper(getattr(settings, "SESSIONSTORE", {})))
 
 
 def forget() -> None:
-    """Makes another keeper at the next call."""
+    """Forgets the keeper of this process. The next call makes another one."""
     _KEPT.clear()
 
 

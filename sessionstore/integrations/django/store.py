@@ -1,4 +1,4 @@
-"""SessionStore: Django's SessionBase on this library, without Django's ORM and without migrations of Django's."""
+"""SessionStore: Django's SessionBase on this library, without Django's ORM and migrations."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class SessionStore(SessionBase):
 
     def __init__(self, session_key: str | None = None) -> None:
         super().__init__(session_key)
-        self._saved: dict[str, str] = {}  # what the storage has, as far as this request knows
+        self._saved: dict[str, str] = {}  # the stored texts, as this request last saw them
         self._replaces = False
 
     def clear(self) -> None:
@@ -48,7 +48,7 @@ class SessionStore(SessionBase):
         self._replaces = True
 
     def _get_new_session_key(self) -> str:
-        # Without looking whether the key is free, because create() does so in the same statement.
+        # create() refuses a key that is in use, so no look-up is needed here.
         return str(get_random_string(32, VALID_KEY_CHARS))
 
     async def _aget_new_session_key(self) -> str:
@@ -131,7 +131,7 @@ class SessionStore(SessionBase):
         await AsyncReaper(keeper().storage.asynchronous).run_once()
 
     def texts(self, data: Mapping[Any, Any]) -> dict[str, str]:
-        """Each value as the serializer's text, by its stored key. Keys become strings as the serializer makes them."""
+        """Returns the serializer's text of each value, by its stored key. The serializer turns keys into strings."""
         serializer = self.serializer()
         texts: dict[str, str] = {}
         for key, value in data.items():
@@ -156,7 +156,7 @@ class SessionStore(SessionBase):
         self._saved, self._replaces = change.texts, False
 
     def _updated(self, change: _Change, result: SessionResult[Stored], kept: Keeper) -> Draft | None:
-        """The session anew with a longer time to live, if it needs one; else None."""
+        """Returns a draft of the session with a longer TTL; None: the TTL is long enough."""
         if isinstance(result.error, _ABSENT):
             raise UpdateError
         state = result.unwrap()
@@ -168,17 +168,17 @@ class SessionStore(SessionBase):
 
     @property
     def saved(self) -> Mapping[str, str]:
-        """What the storage has, as far as this request knows: the texts by their keys."""
+        """The stored texts by their keys, as this request last saw them."""
         return self._saved
 
     @property
     def replaces(self) -> bool:
-        """Whether the session was cleared, so that the next save removes all other keys."""
+        """Whether the session was cleared. Then the next save removes all other keys."""
         return self._replaces
 
 
 class _Change:
-    """What one save changes; a function on the stored state."""
+    """The changes of one save, as a function of the stored state."""
 
     def __init__(self, session: SessionStore, data: Mapping[Any, Any], age: float) -> None:
         self.texts = session.texts(data)
@@ -201,7 +201,7 @@ class _Change:
 
 
 def _waiting() -> Keeper:
-    """The keeper, for a call that waits in this thread.
+    """Returns the keeper for a synchronous call.
 
     Raises:
         ConfigurationError: An event loop runs in this thread.
@@ -216,7 +216,7 @@ def _waiting() -> Keeper:
 
 
 def _live(result: SessionResult[Any]) -> Any:
-    """The state of a session that has not expired; None: there is no such session."""
+    """Returns the state of a live session; None: the session does not exist or has expired."""
     if isinstance(result.error, _ABSENT):
         return None
     state = result.unwrap()

@@ -1,4 +1,4 @@
-"""Texts: what Django's serializers make of a session, as characters that every storage can keep."""
+"""Texts: the bytes that Django's serializers make, as characters that every storage can keep."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import re
 from typing import Final
 
 _NUL: Final = "\u0100"
-"""What stands for a NUL. The other bytes are the characters up to U+00FF."""
+"""Stands for the byte 0. The other bytes are the characters up to U+00FF."""
 
 _UNSTORABLE: Final = re.compile("[\0\x01\ud800-\udfff]")
-"""What a key cannot hold, and U+0001, which begins what stands for it."""
+"""The characters that a key cannot hold, and U+0001, with which their replacements begin."""
 
 _ESCAPED: Final = re.compile("\x01([0-9a-f]{4})")
 
@@ -30,5 +30,5 @@ def stored_key(key: str) -> str:
 
 
 def key_of(stored: str) -> str:
-    """Returns the key that is stored."""
+    """Returns the key of a stored key."""
     return _ESCAPED.sub(lambda found: chr(int(found[1], 16)), stored)

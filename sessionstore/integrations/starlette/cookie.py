@@ -54,11 +54,11 @@ class Cookie:
             raise ConfigurationError('a cookie named __Host-... needs path="/" and no domain, or browsers refuse it')
 
     def set(self, token: str, max_age: int | None) -> str:
-        """The header that gives the cookie to the browser, for so many seconds; None: until the browser ends."""
+        """Returns the header that sets the cookie for this many seconds; None: until the browser ends."""
         return self._header(token, "" if max_age is None else f"Max-Age={max_age}; ")
 
     def delete(self) -> str:
-        """The header that takes the cookie from the browser."""
+        """Returns the header that removes the cookie from the browser."""
         return self._header("", "Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT; ")
 
     def _header(self, value: str, age: str) -> str:
@@ -70,11 +70,11 @@ class Cookie:
         return f"{header}; partitioned" if self.partitioned else header
 
     def _begins_with(self, prefix: str) -> bool:
-        return self.name.lower().startswith(prefix.lower())  # as browsers compare it
+        return self.name.lower().startswith(prefix.lower())  # browsers ignore the case too
 
 
 def max_age(seen: SessionResult[Any, Any]) -> int | None:
-    """For how many seconds the browser keeps the cookie: for the TTL, or as long as the session can still live."""
+    """Returns for how many seconds the browser keeps the cookie: the TTL, but no longer than the session can live."""
     facts = seen.metadata
     if facts is None or facts.expires_at is None:
         return None

@@ -20,7 +20,7 @@ I = TypeVar("I")  # noqa: E741  # as in SessionManager[T, I]
 
 _CONNECTION: Final = "sessionstore_connection"
 _OWNER: Final = "sessionstore_owner"
-"""The names of our own parameters of a dependency. No parameter of a path is called so."""
+"""Names of the dependency's own parameters, which no path parameter is likely to have."""
 
 
 def session_of(
@@ -35,16 +35,17 @@ def session_of(
 ) -> Callable[..., Coroutine[Any, Any, SessionResult[T, I]]]:
     """Makes a dependency that reads the session whose id is in the path or in a header of the request.
 
-    ``chat: Annotated[SessionResult[Chat], Depends(session_of(chats))]`` is a session that was found: ``chat.unwrap()``
-    is its state, ``chat.version`` what to pass as ``expected_version``. If it is not found, the handler is not called,
-    and the error is answered: by install_error_handlers() as problem details, else as FastAPI answers an HTTPException.
+    With ``chat: Annotated[SessionResult[Chat], Depends(session_of(chats))]``, the handler gets a session that exists:
+    ``chat.unwrap()`` is its state, and ``chat.version`` is for ``expected_version``. If the session is not found, the
+    handler is not called, and the client gets the error: as problem details after install_error_handlers(), or else as
+    FastAPI answers an HTTPException.
 
     Args:
         manager: Reads the session.
-        path: The parameter of the path that has the id; by default ``session_id``.
-        header: The header that has the id, instead of the path.
-        owner: A dependency that returns who asks, say the user of the login. Only this owner's sessions are found. A
-            session id does not prove who asks: without it, whoever knows the id gets the session.
+        path: The path parameter with the id; by default ``session_id``.
+        header: The header with the id, instead of a path parameter.
+        owner: A dependency that returns the owner, for example the user who is logged in. Only this owner's sessions
+            are found. Without it, everybody who knows the session id gets the session.
         last_items: How many of the newest items to read, as ``result.items``.
         log: The log whose items are read.
         touch: Whether the request counts as an access, which moves the expiry.

@@ -30,12 +30,11 @@ _STARTS: Final = frozenset({"http.response.start", "websocket.accept", "websocke
 
 
 class SessionMiddleware:
-    """``request.session``, kept in a storage; the cookie of the browser holds only a random id.
+    """Keeps ``request.session`` in a storage. The cookie of the browser holds only a random id.
 
-    A request that brings the cookie loads its session in one round trip, before the application runs. Before the first
-    byte of the response, what was changed is stored in one update: the keys that this request changed, so that requests
-    at once lose nothing. Nothing is written for a request that did not use the session. docs/frameworks/starlette.md
-    has the details.
+    A request with the cookie loads its session in one round trip, before the application runs. Before the first byte of
+    the response, one update stores the keys that this request changed. So concurrent requests lose nothing. A request
+    that did not use the session writes nothing. See docs/frameworks/starlette.md.
 
     Args:
         app: The application.
@@ -111,7 +110,7 @@ class SessionMiddleware:
             await self._end(session)
             raise
         except Exception:
-            # Frameworks put an error of their own in the place of one that send() raises.
+            # Frameworks replace an error that send() raises by an error of their own.
             if failed is None:
                 raise
         if failed is None:
@@ -122,12 +121,12 @@ class SessionMiddleware:
             await response(scope, receive, send)
 
     async def _begin(self, session: Session, message: Message) -> None:
-        """Stores the session, and tells the browser what it has to know, in the headers of the response."""
+        """Stores the session, and sets the headers of the response that the browser and caches need."""
         await self._store.save(session)
         row = session.row
         cookie = None
         if row.gone:
-            # A late response must not take away the cookie of the session that followed.
+            # A late response must not remove the cookie of a newer session.
             pass
         elif row.token is None:
             if row.ended and row.given is not None:
@@ -146,15 +145,15 @@ class SessionMiddleware:
         row.begun = True
 
     async def _end(self, session: Session) -> None:
-        """Stores what was changed since the response began: while it was streamed, by background tasks, by messages."""
+        """Stores the changes since the response began: by a stream, by background tasks, or by WebSocket messages."""
         if session.row.begun:
             await self._store.save(session)
 
 
 async def _answer(request: Request, failed: Exception) -> Response | None:
-    """The response to a request whose session could not be stored; None: the server answers, with status 500.
+    """Returns the response to a request whose session could not be stored; None: the server answers with status 500.
 
-    The application's own handler of the error answers, as if the request's handler had raised it.
+    If the application has a handler for the error, this handler makes the response.
     """
     handlers = getattr(request.scope.get("app"), "exception_handlers", {})
     kinds = [kind for kind in type(failed).__mro__ if kind in handlers and kind is not Exception]

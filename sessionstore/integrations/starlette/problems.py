@@ -38,20 +38,22 @@ class _Problem(NamedTuple):
     retry_after: int | None = None
 
 
-# The errors' own messages are for the service: they name roles, hosts and paths in states. Clients get these texts.
+# The messages of errors name roles, hosts and paths in states, and are for the service. Clients get these texts.
 _PROBLEMS: Final[dict[type[SessionStoreError], _Problem]] = {
-    SessionNotFoundError: _Problem(404, "Session not found", "It never existed, was deleted, or has expired."),
+    SessionNotFoundError: _Problem(404, "Session not found", "The session never existed, was deleted, or has expired."),
     ItemNotFoundError: _Problem(
-        404, "Item not found", "It never existed, or was removed, with or without its session."
+        404, "Item not found", "The item never existed, or the item or its session was removed."
     ),
-    SessionConflictError: _Problem(409, "Session changed meanwhile", "Read the session again, and decide anew."),
+    SessionConflictError: _Problem(
+        409, "Session changed meanwhile", "Read the session again, then repeat the change if it still applies."
+    ),
     SessionOwnerError: _Problem(409, "Session id in use", "Another session has this id; choose another id."),
     InvalidSessionIdError: _Problem(
         422, "Invalid session id", "A session id has 1 to 255 characters and no control characters."
     ),
     InvalidStateError: _Problem(422, "Invalid content", "A value cannot be stored as JSON and read back unchanged."),
     StateTooLargeError: _Problem(413, "Content too large", "The session or an item would be longer than is accepted."),
-    CorruptStateError: _Problem(500, "Unreadable session", "What is stored cannot be read by this service."),
+    CorruptStateError: _Problem(500, "Unreadable session", "This service cannot read the stored content."),
     ConfigurationError: _Problem(500, "Service misconfigured", "The service called its session storage wrongly."),
     StorageUnavailableError: _Problem(
         503, "Session storage unavailable", "Nothing was written. Try again later.", retry_after=1
@@ -71,7 +73,7 @@ _POLICY_VIOLATION: Final = 1008
 
 
 def problem_of(error: SessionStoreError) -> dict[str, Any]:
-    """The members of the problem details of an error: nothing of a state, an id, a role, a host or a URL."""
+    """Returns the problem details of an error. They hold nothing of a state, an id, a role, a host or a URL."""
     kind = _kind_of(error)
     problem = _PROBLEMS[kind]
     members: dict[str, Any] = {
@@ -88,7 +90,7 @@ def problem_of(error: SessionStoreError) -> dict[str, Any]:
 
 
 def problem_response(error: SessionStoreError) -> Response:
-    """The response to a request that ended with an error: ``application/problem+json``."""
+    """Returns the response to a request that ended with an error, as ``application/problem+json``."""
     problem = _PROBLEMS[_kind_of(error)]
     headers = {"Cache-Control": "no-store"}
     if problem.retry_after is not None:
@@ -97,11 +99,11 @@ def problem_response(error: SessionStoreError) -> Response:
 
 
 async def answer_problem(connection: HTTPConnection, error: Exception) -> Any:
-    """The handler of SessionStoreError: answers a request, or closes a WebSocket."""
+    """Handles a SessionStoreError: answers the request, or closes the WebSocket."""
     assert isinstance(error, SessionStoreError)
     status = _PROBLEMS[_kind_of(error)].status
     if status >= 500:
-        # The framework takes a handled error for none, and logs nothing.
+        # Frameworks do not log an error that has a handler.
         logger.error("a request failed with status %d", status, exc_info=error)
     if isinstance(connection, WebSocket):
         later = _TRY_AGAIN_LATER if status == 503 else _INTERNAL_ERROR
@@ -117,7 +119,7 @@ problem_handlers: Final[dict[int | type[Exception], Callable[[Request, Any], Cor
 
 
 def install_error_handlers(app: Starlette) -> None:
-    """Lets an application answer the errors of this library with 404, 409, 413, 422, 500 and 503 as problem details.
+    """Makes an application answer this library's errors with problem details (404, 409, 413, 422, 500 and 503).
 
     Args:
         app: The application: Starlette or FastAPI.

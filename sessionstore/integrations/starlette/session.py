@@ -1,4 +1,4 @@
-"""Session: the dict that a request gets, and what a request changed in it."""
+"""Session: the dict that a request gets, and the changes that the request makes in it."""
 
 from __future__ import annotations
 
@@ -17,37 +17,38 @@ if TYPE_CHECKING:
     from starlette.requests import HTTPConnection
 
 _NO_TEXT: Final = b""
-"""Stands for a value that cannot be stored. It differs from every JSON text, so that the storage gets to refuse it."""
+"""Stands for a value that cannot be stored. It differs from every JSON text, so the value counts as changed, and the
+storage refuses it."""
 
 
 class Changes(NamedTuple):
-    """What a request changed: the keys with their new values and JSON texts, and the keys that it removed."""
+    """The changes of a request: the changed keys with their new values and JSON texts, and the removed keys."""
 
     changed: Mapping[str, Any]
     texts: Mapping[str, bytes]
     removed: frozenset[str]
 
     def apply(self, state: dict[str, Any]) -> None:
-        """Makes the changes in a state; the keys that the request did not change stay as they are."""
+        """Applies the changes to a state. Keys that the request did not change stay as they are."""
         for key in self.removed:
             state.pop(key, None)
         state.update(self.changed)
 
 
 class Row:
-    """What the middleware knows of a session and of the browser's cookie, while it answers one request.
+    """What the middleware knows about a session and the browser's cookie during one request.
 
     Attributes:
         given: The value of the cookie that the browser sent; None: it sent none.
         token: The value that the cookie has to have; None: there is no session.
-        seen: The session as it was read or written last; None: it is not stored.
+        seen: The session as it was last read or written; None: it is not stored.
         error: Why the session could not be loaded.
-        cleared: Whether the session was cleared and its row still has to be deleted.
+        cleared: Whether the session was cleared, and its row has to be deleted yet.
         ended: Whether the session was cleared and its row deleted.
-        renewed: Whether the session still has to get a new id.
-        written: Whether the row was written or accessed, so that the browser gets the cookie again.
-        gone: Whether another request deleted the session, or it expired, while this one went on.
-        begun: Whether the response has begun, so that the browser cannot be told anything more.
+        renewed: Whether the session has to get a new id yet.
+        written: Whether the row was written or accessed. Then the browser gets the cookie again.
+        gone: Whether the session was deleted by another request or expired, during this request.
+        begun: Whether the response has begun. Then its headers cannot change any more.
     """
 
     def __init__(self, given: str | None = None, save: Callable[[Session], Awaitable[None]] | None = None) -> None:
@@ -61,17 +62,17 @@ class Row:
 
 
 class Session(dict[str, Any]):
-    """``request.session``: a dict of JSON values, whose changes are stored before the response begins.
+    """``request.session``: a dict of JSON values. Its changes are stored before the response begins.
 
-    A change of a nested value is noticed too. Keys that this request did not change keep the value that other requests
-    of the same browser give them.
+    A change inside a nested value is stored too. If another request of the browser changed a key, and this request did
+    not, the key keeps the value of the other request.
 
     Attributes:
-        session_id: The id of the row that the session has in the storage; None: it has none yet. Nobody can make the
-            cookie from it, so it may appear in logs.
-        owner_id: The user that the session belongs to, as regenerate() was told; None: nobody.
+        session_id: The id of the session's row in the storage; None: the session is not stored. The cookie cannot be
+            derived from this id, so the id may appear in logs.
+        owner_id: The owner of the session, as given to regenerate(); None: it has no owner.
         accessed: Whether the request used the session.
-        modified: Whether a method of the dict changed it. A change of a nested value does not show here.
+        modified: Whether a method of the dict changed it. A change inside a nested value does not set this.
     """
 
     accessed = False
@@ -86,41 +87,43 @@ class Session(dict[str, Any]):
 
     @classmethod
     def of(cls, connection: HTTPConnection) -> Session:
-        """``request.session`` by its type, for type checkers: Starlette calls it a plain dict.
+        """Returns ``request.session`` with its type, because Starlette declares a plain dict.
 
         Raises:
-            ConfigurationError: The session is that of another middleware.
+            ConfigurationError: Another middleware made ``request.session``.
         """
         session = connection.session
         if not isinstance(session, cls):
-            raise ConfigurationError("request.session is of another middleware than sessionstore's; install only one")
+            raise ConfigurationError("another session middleware made request.session; install only one of them")
         return session
 
     def regenerate(self, *, owner_id: str | None | EllipsisType = ...) -> None:
-        """Gives the session a new id with the response, and ends the old one; the data stay.
+        """Gives the session a new id with the response. The old id ends, and the data stay.
 
-        Call this when a user logs in or gains rights, so that an id that somebody planted in the browser is worth
-        nothing (session fixation).
+        Call this when a user logs in or gains rights. Then an id that an attacker planted in the browser is useless
+        (session fixation).
 
         Args:
-            owner_id: Whom the session belongs to from now on, say the user who logs in; None: nobody. ``...``: as
-                before. All sessions of an owner can be listed and deleted.
+            owner_id: The new owner, for example the user who logs in; None: no owner; ``...``: the owner stays. All
+                sessions of an owner can be listed and deleted.
 
         Raises:
-            RuntimeError: The response has begun, so that the browser cannot be told.
+            RuntimeError: The response has begun, so the browser cannot get a new cookie.
         """
         self.mark_modified()
         if self.row.begun:
-            raise RuntimeError("the response has begun, and the browser cannot be told a new session id any more")
+            raise RuntimeError(
+                "the response has begun, so the browser cannot get a new session id; call regenerate() earlier"
+            )
         self.row.renewed = True
         if not isinstance(owner_id, EllipsisType):
             self.owner_id = owner_id
 
     async def save(self) -> None:
-        """Stores the changes now, instead of when the response begins or ends, and moves the expiry.
+        """Stores the changes now, before the response begins or ends, and moves the expiry.
 
-        For WebSockets and long streams, whose end may be far away. A new session must be stored before the response
-        begins or the WebSocket is accepted, because the browser gets its cookie then.
+        Call this in WebSockets and long streams. A new session must be stored before the response begins or the
+        WebSocket is accepted, because that is when the browser gets its cookie.
 
         Raises:
             InvalidStateError: A value cannot be stored.
@@ -146,7 +149,7 @@ class Session(dict[str, Any]):
         self.modified = True
 
     def changes(self) -> Changes | None:
-        """What was changed since the session was loaded or stored; None: nothing was."""
+        """Returns the changes since the session was loaded or stored; None: there are none."""
         changed: dict[str, Any] = {}
         texts: dict[str, bytes] = {}
         for key, value in self.items():
@@ -168,12 +171,12 @@ class Session(dict[str, Any]):
         self._texts = {key: _plain(value)[1] for key, value in state.items()}
 
     def note_ended(self) -> None:
-        """Notes that the storage has nothing of the session."""
+        """Notes that the storage does not have the session."""
         self.session_id = None
         self._texts = {}
 
     def __reduce__(self) -> tuple[type[dict[str, Any]], tuple[dict[str, Any]]]:
-        return dict, (dict(self),)  # a copy is a plain dict, and no session of a browser
+        return dict, (dict(self),)  # a copy is a plain dict, not a session
 
     def __setitem__(self, key: str, value: Any) -> None:
         self.mark_modified()
@@ -188,7 +191,7 @@ class Session(dict[str, Any]):
         return super().__ior__(other)
 
     def clear(self) -> None:
-        """Empties the session, and ends it: the row and the cookie go. What is set afterwards gets a new id."""
+        """Empties the session, and deletes its row and cookie. Keys that are set later go into a new session."""
         self.mark_modified()
         self.row.cleared = True
         self.owner_id = None
@@ -215,12 +218,12 @@ class Session(dict[str, Any]):
 
 
 def _plain(value: Any) -> tuple[Any, bytes]:
-    """A value as it is stored, with its JSON text."""
+    """Returns a value as it is stored, and its JSON text."""
     try:
         return value, _text(value)
     except Refused:
         pass
-    # As other session middlewares write values: a tuple becomes an array, the member of an Enum its value.
+    # Values are written as by other session middlewares: a tuple as an array, an Enum member as its value.
     try:
         plain = json.loads(json.dumps(value, allow_nan=False))
         return plain, _text(plain)
@@ -230,5 +233,5 @@ def _plain(value: Any) -> tuple[Any, bytes]:
 
 def _text(value: Any) -> bytes:
     text = dumps(value)
-    # PostgreSQL sorts the keys of objects. Sorting them is no change.
+    # PostgreSQL sorts the keys of objects, so another order of keys is not a change.
     return dumps(in_jsonb_order(value)) if text[:1] in b"{[" else text

@@ -23,11 +23,11 @@ from .session import Changes, Row, Session
 logger = logging.getLogger(__name__)
 
 _TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{32}")
-"""What new_session_id() makes. The storage is not asked for any other value of a cookie."""
+"""The form of ids that new_session_id() makes. Any other value of a cookie is ignored."""
 
 
 def stored_id(token: str) -> SessionId:
-    """The id of a session's row, by the value of its cookie: a digest, so that who reads the table has no cookie."""
+    """Returns the id of a session's row: a digest of the cookie, so that a reader of the table has no valid cookie."""
     return digest(token)
 
 
@@ -40,7 +40,7 @@ class Store:
         ttl: How long a session lives after a request that used it.
         max_lifetime: How long a session lives at most.
         timeout: How long each call waits for the storage.
-        unstorable_text: What becomes of NUL characters and lone surrogates, as in SessionManager.
+        unstorable_text: What to do with NUL characters and lone surrogates, as in SessionManager.
     """
 
     def __init__(
@@ -66,9 +66,9 @@ class Store:
         self._timeout = timeout
 
     async def load(self, given: str | None) -> Session:
-        """Loads the session that a cookie names, in one round trip; an empty one if there is no such session.
+        """Loads the session of a cookie, in one round trip. Returns an empty session if there is none.
 
-        An outage is raised where the request uses the session, and a request that does not is answered.
+        If the storage fails, the error is raised when the request uses the session, and not before.
         """
         session = Session()
         session.row = row = Row(given, self._save_early)
@@ -90,7 +90,7 @@ class Store:
         return session
 
     async def save(self, session: Session) -> None:
-        """Stores what was changed since the session was loaded or saved.
+        """Stores the changes since the session was loaded or saved.
 
         Raises:
             InvalidStateError: A value cannot be stored.
@@ -116,7 +116,7 @@ class Store:
             row.renewed = False
 
     def is_due(self, session: Session) -> bool:
-        """Whether the expiry of the session and of its cookie has to move, because the request used the session."""
+        """Returns whether a request that used the session has to move the expiry of the session and its cookie."""
         seen = session.row.seen
         if seen is None or seen.metadata is None:
             return False
@@ -128,10 +128,10 @@ class Store:
         return seen.read_at is None or expires_at < seen.read_at + ttl
 
     async def slide(self, session: Session) -> bool:
-        """Moves the expiry of the session. Whether the session is still there, so that its cookie may be renewed.
+        """Moves the expiry of the session. Returns whether the session still exists, so that its cookie may be renewed.
 
-        A response that is late must not give the browser the id of a session that ended meanwhile: it would take the
-        place of the id that the browser got at its login.
+        A late response must not set the cookie of a session that has ended. This cookie would replace the one that
+        the browser got at its login.
         """
         assert session.session_id is not None
         try:
@@ -177,13 +177,13 @@ class Store:
         row.ended = True
 
     async def _renew(self, session: Session, old_id: SessionId, changes: Changes | None) -> None:
-        """Moves the session to a new id: a new row before the old one is deleted, so that a crash loses nothing."""
+        """Moves the session to a new id. Writes the new row before it deletes the old one, so a crash loses nothing."""
         token = new_session_id()
         new = await self._created(token, session, changes)
         expected = None if session.row.seen is None else session.row.seen.version
         delete = partial(self._manager.delete_session, old_id, timeout=self._timeout)
         while isinstance((deleted := await delete(expected_version=expected)).error, SessionConflictError):
-            # Another request wrote the old row. The new one gets its changes too.
+            # Another request wrote to the old row. The new row gets these changes too.
             old = await self._manager.get_session(old_id, touch=False, timeout=self._timeout)
             if old.success:
                 put = _replacement(old.unwrap(), changes)
@@ -191,7 +191,7 @@ class Store:
                 new.unwrap()
             expected = old.version
         if not deleted.unwrap():
-            # Another request ended the session: its data must not live on under the new id.
+            # Another request ended the session, so its data must not stay under the new id.
             (await self._manager.delete_session(stored_id(token), timeout=self._timeout)).unwrap()
             self._note_gone(session)
             return
