@@ -1,4 +1,4 @@
-"""What a provider declares that it can do, beside what every provider can."""
+"""The capabilities that a provider declares, beyond what every provider can do."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _NEEDS: Final = "sessionstore_needs"
 class Capability(Flag):
     """The capabilities of a provider. A provider that is to serve every service has ITEMS, SHAPES and SHARED.
 
-    ``Capability(0)`` is none of them, and ``~Capability(0)`` all of them.
+    ``Capability(0)`` has none of the capabilities, and ``~Capability(0)`` has all of them.
     """
 
     ITEMS = auto()

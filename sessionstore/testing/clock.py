@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-# With microseconds, so that a provider that rounds shows; in summer, so that one that forgets the zone shows.
+# The microseconds reveal a provider that rounds. The summer date reveals a provider that forgets the time zone.
 START = datetime(2031, 7, 15, 9, 26, 53, 589793, tzinfo=UTC)
 
 
@@ -12,10 +12,10 @@ class ManualClock:
     """The ``clock=`` of a storage in a test: call it for the time, and move it with ``advance()``.
 
     Args:
-        now: The aware UTC time at which it stands.
+        now: The aware UTC time that the clock starts at.
 
     Attributes:
-        now: The time at which it stands.
+        now: The time that the clock gives.
     """
 
     def __init__(self, now: datetime = START) -> None:
@@ -25,5 +25,5 @@ class ManualClock:
         return self.now
 
     def advance(self, by: timedelta) -> None:
-        """Moves the clock, in either direction."""
+        """Moves the clock forward, or backward by a negative duration."""
         self.now += by

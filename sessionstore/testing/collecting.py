@@ -1,4 +1,4 @@
-"""Collects the conformance suite: tests that need what a provider does not declare are left out, and counted."""
+"""Collects the conformance suite. Leaves out, and counts, the tests that need an undeclared capability."""
 
 from __future__ import annotations
 
@@ -13,19 +13,22 @@ from .capability import Capability
 __all__ = ["pytest_pycollect_makeitem", "pytest_sessionfinish", "pytest_terminal_summary", "pytest_testnodedown"]
 
 _LEFT_OUT: Final = pytest.StashKey[Counter[tuple[str, str]]]()
-"""How many tests were left out, by the suite and the capability that it does not declare."""
+"""How many tests were left out, by the suite and the capability that the suite does not declare."""
 _OF_WORKER: Final = "sessionstore_left_out"
 
 
 def pytest_pycollect_makeitem(collector: pytest.Collector, name: str, obj: object) -> list[pytest.Item] | None:
-    """Makes no test of one that needs what the provider does not declare. All others are left to pytest."""
+    """Leaves out a test that needs a capability which the provider does not declare. pytest makes all other tests."""
     needed: Capability = getattr(_class_of(collector), "needed", {}).get(name, Capability(0))
     if not needed:
         return None
     suite = collector.parent
     declared = getattr(_class_of(suite), "capabilities", None)
     if not isinstance(declared, Capability):
-        raise pytest.UsageError(f"{getattr(suite, 'name', suite)} has to declare the capabilities of its provider")
+        raise pytest.UsageError(
+            f"{getattr(suite, 'name', suite)} has to declare the capabilities of its provider: "
+            "set the class attribute `capabilities` to a Capability"
+        )
     lacking = needed & ~declared
     if not lacking:
         return None
@@ -35,13 +38,13 @@ def pytest_pycollect_makeitem(collector: pytest.Collector, name: str, obj: objec
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """Says which capabilities the providers do not declare, since tests that are not there are not counted."""
+    """Reports the undeclared capabilities, since pytest does not count the tests that were left out."""
     for (suite, lacking), tests in sorted(config.stash.get(_LEFT_OUT, Counter()).items()):
         terminalreporter.write_line(f"{suite} does not declare {lacking}: {tests} tests are left out")
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Tells the process that reports, if this one is a worker of pytest-xdist."""
+    """Sends the counts to the main process, if this process is a worker of pytest-xdist."""
     output: dict[str, object] | None = getattr(session.config, "workeroutput", None)
     if output is not None:
         output[_OF_WORKER] = [
@@ -51,7 +54,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
-    """Takes what a worker tells. All workers collect the same tests, so one of them is enough."""
+    """Takes the counts of a worker. All workers collect the same tests, so the counts of one worker are enough."""
     told = getattr(node, "workeroutput", {}).get(_OF_WORKER, ())
     node.config.stash[_LEFT_OUT] = Counter({(suite, lacking): tests for suite, lacking, tests in told})
 

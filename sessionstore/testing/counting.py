@@ -1,4 +1,4 @@
-"""Counts the statements that storages send, for tests that promise a number of them."""
+"""Counts the statements that storages send, for tests of how many statements a call takes."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from unittest.mock import patch
 
 
 class StatementCounter:
-    """What the SQL storages of this process sent while the counter ran, in order. A storage in memory sends nothing.
+    """Counts the statements of all SQL storages of this process while it runs. A storage in memory sends none.
 
-    BEGIN, COMMIT and the questions of a first call to the database are statements too. Make a call before you count.
+    BEGIN and COMMIT count too, and so do the checks of the database in a first call. Make a call before you count.
 
     Attributes:
-        statements: The text of each.
+        statements: The text of each statement, in the order in which they were sent.
     """
 
     def __init__(self) -> None:
@@ -26,13 +26,13 @@ class StatementCounter:
         return len(self.statements)
 
     def reset(self) -> None:
-        """Begins to count anew."""
+        """Sets the count to zero."""
         self.statements.clear()
 
     @contextmanager
     def running(self) -> Generator[StatementCounter, None, None]:
         """Counts until the block ends."""
-        # Here and not above, so that tests on memory do not load SQLAlchemy.
+        # Imported here, so that tests with a storage in memory do not load SQLAlchemy.
         from ..storage.sql.drivers.driver import Aiosqlite, Asyncpg, Psycopg
 
         with ExitStack() as patched:

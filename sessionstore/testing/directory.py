@@ -1,4 +1,4 @@
-"""A temporary directory that Unix sockets and a database server of another user can live in."""
+"""A temporary directory for Unix sockets and for the data of a database server that runs as another user."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-# A Unix socket's path has at most 107 bytes, of which "/data/.s.PGSQL.5432" and the random name take some 35.
+# The path of a Unix socket has at most 107 bytes. "/data/.s.PGSQL.5432" and the random name take about 35.
 _LONGEST_DIRECTORY = 70
 
 # Linux keeps the files of this directory in memory. In a container it often holds 64 MB only.
@@ -20,7 +20,7 @@ _ENOUGH_MEMORY = 2 * 1024**3
 
 @contextmanager
 def short_directory(*, in_memory: bool = False) -> Generator[Path, None, None]:
-    """A temporary directory that fits into a socket's path and that the server's own user can enter.
+    """Makes a temporary directory whose path is short enough for sockets and which the server's user can enter.
 
     Args:
         in_memory: Take a file system in memory, if this machine has one with 2 GiB left. Tests create and remove
@@ -47,7 +47,7 @@ def _has_room(directory: Path) -> bool:
 
 
 def _anyone_may_enter(directory: Path) -> bool:
-    """Only root's server runs as another user; anybody else's server enters what they enter."""
+    """Returns whether the server's user can enter the directory. Only the server of root runs as another user."""
     if os.geteuid() != 0:
         return os.access(directory, os.W_OK | os.X_OK)
     return all(path.stat().st_mode & stat.S_IXOTH for path in (directory, *directory.parents))

@@ -15,9 +15,9 @@ _VARIABLE: Final = "PYTEST_SHARED_RUNTIME_DIRECTORY"
 
 
 def share_runtime() -> None:
-    """Makes the runtime directory that this process and its children use.
+    """Makes the runtime directory of this process and its children.
 
-    The package keeps a lock there, without which two workers would make its system user at the same time.
+    The package keeps a lock there. Without the lock, two workers would create its system user at the same time.
     """
     if _VARIABLE not in os.environ:
         os.environ[_VARIABLE] = _directory()
@@ -25,10 +25,10 @@ def share_runtime() -> None:
 
 @contextmanager
 def own_runtime() -> Generator[None, None, None]:
-    """Where that package is to be imported, for it asks for the runtime directory then.
+    """Sets XDG_RUNTIME_DIR for the block, to import the package in: the package reads the variable when it is imported.
 
-    It warns where the session has none, fails where the variable points to another user's, and uses it until the
-    process ends: so it gets one that lasts for as long.
+    The package warns if the variable is missing, and fails if the directory belongs to another user. It uses the
+    directory until the process ends, so this directory is removed no earlier.
     """
     before = os.environ.get("XDG_RUNTIME_DIR")
     os.environ["XDG_RUNTIME_DIR"] = os.environ.get(_VARIABLE) or _directory()

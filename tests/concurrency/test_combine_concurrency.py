@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import pytest
 
-from sessionstore import ConfigurationError
-from sessionstore.batching import Batching
 from sessionstore.concurrency.call import Batch
 from sessionstore.concurrency.combine import Combiner
 
@@ -274,18 +271,3 @@ async def test_the_first_batch_has_few_keys_because_their_weight_is_unknown(send
     assert [len(asked) for asked in sender.under_way] == [36]
     await sender.land_all()
     await asyncio.gather(*tasks)
-
-
-@pytest.mark.parametrize("bad", [1.5, "2", None, True])
-def test_a_size_or_concurrency_that_is_no_whole_number_is_refused(bad: Any) -> None:
-    for name in ("size", "concurrency"):
-        with pytest.raises(ConfigurationError, match=name):
-            Batching(**{name: bad})
-
-
-@pytest.mark.parametrize("bad", [0, -1])
-def test_a_size_or_concurrency_below_one_is_refused(bad: int) -> None:
-    with pytest.raises(ConfigurationError, match="size"):
-        Batching(size=bad)
-    with pytest.raises(ConfigurationError, match="concurrency"):
-        Batching(concurrency=bad)

@@ -35,7 +35,7 @@ class TestSQLite(OnFile):
         "TestListLogs",
         "TestRestored",
     ),
-    *("TestRestored", "TestShapes", "TestSharing", "TestUpgradeStates"),
+    *("TestRestored", "TestShapes", "TestSharing", "TestUpgradeStates", "TestUpgrades"),
     *TEXTS,
     *MODELS,
 )

@@ -3,47 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import psycopg
 import pytest
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy.exc import OperationalError
 
 from sessionstore import SchemaError, StorageUnavailableError, migrate
 from sessionstore.migrate import guest, guest_part, waits
 from sessionstore.migrate.locks import key_of
 from sessionstore.storage.sql.tables import REVISIONS
 from sessionstore.testing.postgres import Database
-from sessionstore.testing.sqlite import sqlite_url
 
 from ..support.bystander import ask, dsn, set_for_everybody, until_blocked
 from ..support.databases import driven
 from ..support.processes import ROOT, python
-from .catalogue import postgresql_catalogue, sqlite_catalogue
+from .catalogue import postgresql_catalogue
 from .host import OURS, Host
+from .hosted import HOSTED, tables_of, versions_in
 
-_HOSTED = [("0001",), *[(f"sessionstore_{REVISIONS[-1]}",)]]
-_TABLES = """
-    SELECT schemaname || '.' || tablename FROM pg_tables
-    WHERE schemaname NOT IN ('pg_catalog', 'information_schema') ORDER BY 1
-"""
 _OWN = ["public.alembic_version", "public.orders"]
 _OURS = ["deletions", "items", "sessions", "sessionstore_version"]
-
-
-def _tables(database: Database) -> list[str]:
-    return [name for (name,) in ask(database, _TABLES)]
-
-
-def _versions(database: Database, table: str = "alembic_version") -> list[Any]:
-    return ask(database, f"SELECT version_num FROM {table} ORDER BY 1")
 
 
 @pytest.mark.parametrize("revision", REVISIONS)
@@ -68,12 +51,12 @@ def test_the_tables_are_made_in_our_schema_beside_those_of_the_host(
     for _ in range(2):
         host.upgrade()
         migrate.check(bare_database.url)
-        assert _tables(bare_database) == [*_OWN, *(f"sessionstore.{name}" for name in _OURS)]
-        assert _versions(bare_database) == _HOSTED
+        assert tables_of(bare_database) == [*_OWN, *(f"sessionstore.{name}" for name in _OURS)]
+        assert versions_in(bare_database) == HOSTED
     by_host = postgresql_catalogue(bare_database)
     host.downgrade("sessionstore@base")
-    assert _tables(bare_database) == [*_OWN, "sessionstore.sessionstore_version"]
-    assert (_versions(bare_database), migrate.current(bare_database.url)) == ([("0001",)], None)
+    assert tables_of(bare_database) == [*_OWN, "sessionstore.sessionstore_version"]
+    assert (versions_in(bare_database), migrate.current(bare_database.url)) == ([("0001",)], None)
     migrate.upgrade(bare_database.url)
     assert postgresql_catalogue(bare_database) == by_host
 
@@ -82,7 +65,7 @@ def test_our_branch_is_migrated_alone(bare_database: Database, tmp_path: Path) -
     host = Host.made(tmp_path, bare_database.url)
     host.upgrade("sessionstore@head")
     migrate.check(bare_database.url)
-    assert "public.orders" not in _tables(bare_database)
+    assert "public.orders" not in tables_of(bare_database)
     host.downgrade("sessionstore@-1")
     assert migrate.current(bare_database.url) == REVISIONS[-2]
     host.upgrade("app@head")
@@ -129,8 +112,8 @@ def test_no_setting_of_the_host_counts_for_our_tables(postgres: Database, tmp_pa
     # What the host's later revisions see is theirs again.
     host.add("0002", "lines", down="0001")
     host.upgrade("app@head")
-    assert any(name.endswith(".lines") for name in _tables(postgres))
-    assert not any(name == "sessionstore.lines" for name in _tables(postgres))
+    assert any(name.endswith(".lines") for name in tables_of(postgres))
+    assert not any(name == "sessionstore.lines" for name in tables_of(postgres))
 
 
 @pytest.mark.parametrize("way", ["environment", "file"])
@@ -145,13 +128,13 @@ def test_the_schema_is_that_of_the_environment_or_of_the_hosts_file(
         options["sessionstore_schema"] = "My chats"
     Host.made(tmp_path, bare_database.url, **options).upgrade()
     migrate.check(bare_database.url, schema="My chats")
-    assert _tables(bare_database) == [*(f"My chats.{name}" for name in _OURS), *_OWN]
+    assert tables_of(bare_database) == [*(f"My chats.{name}" for name in _OURS), *_OWN]
 
 
 def test_the_schema_may_be_that_of_the_host(bare_database: Database, tmp_path: Path) -> None:
     Host.made(tmp_path, bare_database.url, sessionstore_schema="public").upgrade()
     migrate.check(bare_database.url, schema="public")
-    assert _tables(bare_database) == sorted([*_OWN, *(f"public.{name}" for name in _OURS)])
+    assert tables_of(bare_database) == sorted([*_OWN, *(f"public.{name}" for name in _OURS)])
 
 
 @pytest.mark.parametrize("template", ["generic", "async"])
@@ -164,19 +147,19 @@ def test_a_database_that_was_migrated_one_way_goes_on_the_other_way(
     ask(bare_database, _ROW)
     host.upgrade()  # goes on, and records what it finds
     migrate.check(url)
-    assert _versions(bare_database) == _HOSTED
+    assert versions_in(bare_database) == HOSTED
     migrate.downgrade(url, revision=REVISIONS[0])
     host.downgrade("sessionstore@sessionstore_0001")  # finds it done
-    assert (migrate.current(url), _versions(bare_database)) == (REVISIONS[0], [("0001",), ("sessionstore_0001",)])
+    assert (migrate.current(url), versions_in(bare_database)) == (REVISIONS[0], [("0001",), ("sessionstore_0001",)])
     migrate.upgrade(url)
     host.upgrade()  # finds it done
-    assert _versions(bare_database) == _HOSTED
+    assert versions_in(bare_database) == HOSTED
     host.downgrade("sessionstore@sessionstore_0001")
     migrate.upgrade(url)
     assert ask(bare_database, "SELECT session_id FROM sessionstore.sessions") == [("s",)]
     host.downgrade("sessionstore@base")  # also what the other way added
     assert migrate.current(url) is None
-    assert _tables(bare_database) == [*_OWN, "sessionstore.sessionstore_version"]
+    assert tables_of(bare_database) == [*_OWN, "sessionstore.sessionstore_version"]
 
 
 _ROW = """
@@ -194,7 +177,7 @@ def test_a_database_of_a_newer_version_is_left_as_it_is(postgres: Database, tmp_
     # One that only adds to the tables leaves nothing to do.
     ask(postgres, "UPDATE sessionstore.sessionstore_version SET version_num = '9999'")
     host.upgrade()
-    assert (migrate.current(postgres.url), _versions(postgres)) == ("9999", _HOSTED)
+    assert (migrate.current(postgres.url), versions_in(postgres)) == ("9999", HOSTED)
 
 
 def test_a_failed_migration_of_the_host_takes_ours_back_with_it(bare_database: Database, tmp_path: Path) -> None:
@@ -202,7 +185,7 @@ def test_a_failed_migration_of_the_host_takes_ours_back_with_it(bare_database: D
     host.add("0002", "lines", down="0001", after="raise KeyError('mine')")
     with pytest.raises(KeyError, match="mine"):
         host.upgrade()
-    assert _tables(bare_database) == []
+    assert tables_of(bare_database) == []
 
 
 @pytest.mark.parametrize("given", ["0", "3s"])
@@ -235,7 +218,7 @@ async def test_hosts_that_upgrade_at_once_migrate_once(
         for ended in await asyncio.gather(*hosts):
             assert ended.status == 0, ended.output
         assert migrate.current(bare_database.url) == revision
-        assert _versions(bare_database) == [("0001",), (f"sessionstore_{revision}",)]
+        assert versions_in(bare_database) == [("0001",), (f"sessionstore_{revision}",)]
 
 
 async def test_a_host_waits_for_those_who_use_the_tables_and_lets_others_through(
@@ -271,80 +254,7 @@ def test_a_host_that_gets_no_lock_in_time_is_told_who_holds_it(
         with pytest.raises(StorageUnavailableError, match="busy bee"):
             Host.made(tmp_path, bare_database.url).upgrade()
     assert migrate.current(bare_database.url) == REVISIONS[0]
-    assert "public.orders" not in _tables(bare_database)
-
-
-@pytest.mark.parametrize("template", ["generic", "async"])
-def test_a_sqlite_file_of_the_host_has_our_tables_too(sqlite_template: Path, tmp_path: Path, template: str) -> None:
-    path = tmp_path / "host.db"
-    url = sqlite_url(path)
-    host = Host.made(tmp_path, url if template == "async" else url.replace("+aiosqlite", ""), template)
-    own = {"alembic_version", "sqlite_autoindex_alembic_version_1", "orders"}
-
-    def ours() -> list[tuple[Any, ...]]:
-        return [thing for thing in sqlite_catalogue(path) if thing[1] not in own]
-
-    for _ in range(2):
-        host.upgrade()
-        migrate.check(url)
-        assert ours() == sqlite_catalogue(sqlite_template)
-    migrate.downgrade(url, revision=REVISIONS[0])
-    host.downgrade("sessionstore@sessionstore_0001")
-    migrate.upgrade(url)
-    host.upgrade()
-    host.downgrade("sessionstore@base")
-    assert migrate.current(url) is None
-    host.upgrade()
-    assert ours() == sqlite_catalogue(sqlite_template)
-
-
-def test_a_migration_of_a_sqlite_file_that_is_cut_off_leaves_nothing_of_ours(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "host.db"
-    host = Host.made(tmp_path, f"sqlite:///{path}")
-    # The table of a host is in the way of the second index of ours.
-    with closing(sqlite3.connect(path)) as connection:
-        connection.execute("CREATE TABLE ix_sessions_namespace_owner_id (id int)")
-    with pytest.raises(OperationalError, match="ix_sessions_namespace_owner_id"):
-        host.upgrade("sessionstore@head")
-    assert [name for _, name, _ in sqlite_catalogue(path) if "session" in name and not name.startswith("ix")] == []
-    with closing(sqlite3.connect(path)) as connection:
-        connection.execute("DROP TABLE ix_sessions_namespace_owner_id")
-    host.upgrade()
-    migrate.check(sqlite_url(path))
-
-
-def test_one_of_the_databases_of_a_host_has_the_sessions(tmp_path: Path) -> None:
-    host = Host.made(tmp_path, f"sqlite:///{tmp_path / 'one.db'}", "multidb", sessionstore_engine="engine2")
-    ini = tmp_path / "alembic.ini"
-    ini.write_text(ini.read_text().replace("driver://user:pass@localhost/dbname2", f"sqlite:///{tmp_path / 'two.db'}"))
-    host.upgrade()
-    migrate.check(sqlite_url(tmp_path / "two.db"))
-    assert migrate.current(sqlite_url(tmp_path / "one.db")) is None
-
-
-def test_the_script_of_a_host_makes_our_tables_too(postgres: Database, tmp_path: Path) -> None:
-    wanted = postgresql_catalogue(postgres)
-    ask(postgres, "DROP SCHEMA sessionstore CASCADE")
-    host = Host.made(tmp_path, postgres.url)
-    script = host.script_of()
-    assert (script.count("BEGIN;"), script.count("COMMIT;")) == (1, 1)
-    with psycopg.connect(dsn(postgres.url), autocommit=True) as connection:
-        connection.execute(script.encode())
-    assert postgresql_catalogue(postgres) == wanted
-    migrate.check(postgres.url)
-    assert _versions(postgres) == _HOSTED
-    host.upgrade()
-
-
-def test_the_script_of_a_host_makes_our_tables_in_a_sqlite_file_too(tmp_path: Path) -> None:
-    path = tmp_path / "host.db"
-    host = Host.made(tmp_path, f"sqlite:///{path}")
-    with closing(sqlite3.connect(path)) as connection:
-        connection.executescript(host.script_of())
-    migrate.check(sqlite_url(path))
-    host.upgrade()
+    assert "public.orders" not in tables_of(bare_database)
 
 
 def test_our_own_directory_of_revisions_is_refused_in_a_host(bare_database: Database, tmp_path: Path) -> None:
@@ -354,4 +264,4 @@ def test_our_own_directory_of_revisions_is_refused_in_a_host(bare_database: Data
     (host.script / "versions" / "0001_orders.py").unlink()
     with pytest.raises(CommandError, match=OURS):
         host.upgrade()
-    assert _tables(bare_database) == []
+    assert tables_of(bare_database) == []

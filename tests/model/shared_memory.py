@@ -28,7 +28,7 @@ from sessionstore.storage import (
     Window,
     Write,
 )
-from sessionstore.testing.conformance.model.machine import POISON
+from sessionstore.testing.conformance.model.changes import POISON
 from sessionstore.testing.conformance.model.under_way import Landing, UnderWay
 
 

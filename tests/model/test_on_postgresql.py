@@ -11,7 +11,8 @@ from hypothesis.stateful import run_state_machine_as_test
 from sessionstore import StorageProvider
 from sessionstore.batching import Batching
 from sessionstore.testing.clock import ManualClock
-from sessionstore.testing.conformance.model.machine import POISON, STORAGES
+from sessionstore.testing.conformance.model.changes import POISON
+from sessionstore.testing.conformance.model.machine import STORAGES
 from sessionstore.testing.conformance.model.removals import ConcurrentRemovals
 from sessionstore.testing.conformance.model.under_way import UnderWay
 from sessionstore.testing.postgres import Database, PostgresServer

@@ -36,6 +36,7 @@ _SLOW: Final = (
     "tests/migrate/test_alembic.py",
     "tests/migrate/test_autogenerate.py",
     "tests/migrate/test_host.py",
+    "tests/migrate/test_host_databases.py",
     "tests/migrate/test_scripts.py",
     "tests/migrate/test_previous_code.py",
     "tests/sync/test_exit.py",

@@ -94,7 +94,7 @@ WRONG = {
     ReadsTheExpired: "TestExpiry",
     TurnsItemsRound: "TestItemReads",
     ForgetsKeys: "TestIdempotency",
-    LeavesItems: "TestItemChanges",
-    AppendsTwice: "TestItemChanges",
+    LeavesItems: "TestItemWrites",
+    AppendsTwice: "TestItemAppends",
 }
 """The faults, and the topic of the suite that has to notice each."""

@@ -96,7 +96,7 @@ def test_capabilities_have_to_be_declared(tmp_path: Path) -> None:
 
 
 def test_a_fixture_with_the_name_of_a_parameter_is_refused() -> None:
-    with pytest.raises(TypeError, match="have a parameter 'text'; give the fixture another name"):
+    with pytest.raises(TypeError, match="the fixture 'text' has the name of a parameter in tests of the suite"):
 
         class _Mine(ProviderConformance):
             capabilities = Capability(0)

@@ -7,11 +7,10 @@ that is not needed: a signature that got looser fails here.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TypedDict, assert_type
+from typing import assert_type
 
-from pydantic import BaseModel, JsonValue, TypeAdapter
+from pydantic import JsonValue, TypeAdapter
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from sessionstore import (
@@ -25,16 +24,13 @@ from sessionstore import (
     Reaper,
     ReapProgress,
     ReapReport,
-    ReplaceState,
     SchemaError,
     SessionConflictError,
-    SessionId,
     SessionInfo,
     SessionManager,
     SessionMetadata,
     SessionPage,
     SessionResult,
-    SessionState,
     SessionStoreError,
     SqlStorageProvider,
     StateTooLargeError,
@@ -44,74 +40,25 @@ from sessionstore import (
     register_storage,
 )
 
-
-class Chat(TypedDict):
-    turns: list[str]
-
-
-@dataclass
-class Basket:
-    items: list[str]
-
-
-class Profile(BaseModel):
-    name: str
-
-
-class Ticket(SessionState):
-    topic: str = ""
-
-
-def new_chat(session_id: SessionId) -> Chat:
-    return {"turns": [session_id]}
-
-
-def new_basket(session_id: SessionId) -> Basket:
-    return Basket(items=[session_id])
-
-
-def new_profile(session_id: SessionId) -> Profile:
-    return Profile(name=session_id)
-
-
-def new_ticket(session_id: SessionId) -> Ticket:
-    return Ticket(session_id=session_id)
-
-
-def new_document(session_id: SessionId) -> dict[str, JsonValue]:
-    return {"id": session_id}
-
-
-def changed_in_place(chat: Chat) -> None:
-    chat["turns"].append("hello")
-
-
-def replaced(chat: Chat) -> Chat:
-    return {"turns": [*chat["turns"], "hello"]}
-
-
-def replaced_or_not(chat: Chat) -> Chat | None:
-    return replaced(chat) if chat["turns"] else None
-
-
-def replaced_by_all_means(chat: Chat) -> ReplaceState[Chat]:
-    return ReplaceState({"turns": []})
-
-
-def replaced_by_another(chat: Chat) -> ReplaceState[Basket]:
-    return ReplaceState(Basket(items=[]))
-
-
-def counted(chat: Chat) -> int:
-    return len(chat["turns"])
-
-
-async def changed_later(chat: Chat) -> Chat:
-    return chat
-
-
-def change_of_another_state(basket: Basket) -> None:
-    basket.items.clear()
+from .states import (
+    Basket,
+    Chat,
+    Profile,
+    Ticket,
+    change_of_another_state,
+    changed_in_place,
+    changed_later,
+    counted,
+    new_basket,
+    new_chat,
+    new_document,
+    new_profile,
+    new_ticket,
+    replaced,
+    replaced_by_all_means,
+    replaced_by_another,
+    replaced_or_not,
+)
 
 
 async def a_manager_carries_the_type_of_its_state(storage: StorageProvider) -> None:

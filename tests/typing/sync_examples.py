@@ -24,7 +24,7 @@ from sessionstore.sync import (
     open_storage,
 )
 
-from .examples import (
+from .states import (
     Basket,
     Chat,
     change_of_another_state,

@@ -9,16 +9,14 @@ from contextvars import ContextVar
 import pytest
 
 from sessionstore import (
-    ConfigurationError,
     InvalidStateError,
     MemoryStorageProvider,
     SessionConflictError,
     SessionManager,
     SessionNotFoundError,
 )
-from sessionstore.batching import LARGEST_BATCH, Batching
+from sessionstore.batching import Batching
 from sessionstore.storage import Key, Write
-from sessionstore.storage.journal import entry
 from sessionstore.testing.support.documents import Chat, append, increment, new_chat
 from sessionstore.updates.loop import UpdateLoop
 from sessionstore.updates.rounds import OPTIMISTIC_ROUNDS
@@ -295,9 +293,3 @@ async def test_slow_functions_leave_turns_to_other_tasks(
     await asyncio.gather(others(), *tasks)
     first, last = ran.index("update"), len(ran) - ran[::-1].index("update")
     assert ran[first:last].count("other") >= 5
-
-
-def test_a_batch_size_beyond_what_a_row_can_count_is_refused() -> None:
-    assert len(entry("abcdefgh", Batching(size=LARGEST_BATCH).size)) == len(entry("abcdefgh", 1))
-    with pytest.raises(ConfigurationError, match="at most"):
-        Batching(size=LARGEST_BATCH + 1)

@@ -1,7 +1,7 @@
-"""The conformance suite: what every storage provider promises, as a class to inherit. docs/providers.md shows it.
+"""The conformance suite: tests of what every storage provider promises, as a class to inherit. See docs/providers.md.
 
-At two levels: through SessionManager, as services see it, and on the StorageProvider protocol itself. A topic is an
-operation, or what states and items hold. What only one database can get wrong is tested elsewhere.
+The tests call SessionManager, as services do, and the StorageProvider protocol itself. Each topic is an operation, or a
+kind of content of states and items. Faults that only one database can have are tested elsewhere.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import pytest
 
 pytest.register_assert_rewrite(f"{__name__}.topics", f"{__name__}.model")
 
-from ..capability import Capability  # noqa: E402  # after the registration, which is for the modules that follow
+from ..capability import Capability  # noqa: E402  # pytest rewrites the asserts of modules imported from here on
 from .given import MakeProvider, Restore, Saved  # noqa: E402
 from .suite import ProviderConformance  # noqa: E402
 

@@ -1,4 +1,4 @@
-"""What the tests of the suite are given."""
+"""The types of the suite's fixtures."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from sessionstore import SessionManager, StorageProvider
 from sessionstore.storage import Clock
 
 MakeProvider: TypeAlias = Callable[[Clock], StorageProvider]
-"""Makes a provider on the sessions of the test, whose time the clock gives."""
+"""Makes a provider on the sessions of the test. The provider takes its time from the clock."""
 
 OpenAnother: TypeAlias = Callable[[], Awaitable[StorageProvider]]
-"""Opens another provider on the sessions of the test; the same one, if the provider is not SHARED."""
+"""Opens another provider on the sessions of the test. If the provider is not SHARED, returns the same one again."""
 
 Restore: TypeAlias = Callable[[], None]
-"""Puts back what was there."""
+"""Puts the noted content back."""
 
 Saved: TypeAlias = Callable[[], Restore]
-"""Notes the content of the storage; what it returns puts that back, as the restore of a backup does."""
+"""Notes the content of the storage. The returned function puts this content back, as the restore of a backup does."""
 
 
 class Managed(Protocol):
     """Makes a manager on the test's storage, or on another one."""
 
     def __call__(self, storage: StorageProvider = ..., **options: Any) -> SessionManager[Any]:
-        """Makes it with these options in place of the suite's."""
+        """Makes the manager. The options take the place of the suite's own."""
         ...

@@ -1,4 +1,4 @@
-"""The suite, as a class that the tests of a provider inherit."""
+"""The suite as a class, for the tests of a provider to inherit."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from .model.losses import LoseAnswers
 from .topic import FIXTURE, topic
 from .topics import (
     any_type,
+    append_items,
     append_with_state,
     check,
     clocks,
@@ -28,6 +29,7 @@ from .topics import (
     copies,
     create,
     delete,
+    edit_items,
     expiry,
     filters,
     find,
@@ -35,11 +37,14 @@ from .topics import (
     fork_session,
     garbage,
     get,
+    get_items,
     idempotency,
     ids,
     incarnations,
-    item_changes,
+    item_appends,
+    item_edits,
     item_reads,
+    item_writes,
     items,
     journal,
     keep_items,
@@ -65,6 +70,7 @@ from .topics import (
     update,
     update_concurrently,
     upgrade_states,
+    upgrades,
 )
 from .topics import (
     list as list_,
@@ -75,21 +81,26 @@ from .topics import (
 
 
 class Calls:
-    """The calls of a provider, and those of a manager on it."""
+    """Tests of the calls of a provider, and of a manager on it."""
 
+    TestAppendItems = topic(append_items, Capability.ITEMS)
     TestAppendWithState = topic(append_with_state, Capability.ITEMS)
     TestCheck = topic(check)
     TestCreate = topic(create)
     TestDelete = topic(delete)
+    TestEditItems = topic(edit_items, Capability.ITEMS)
     TestExpiry = topic(expiry)
     TestFind = topic(find, Capability.ITEMS)
     TestFork = topic(fork, Capability.ITEMS)
     TestForkSession = topic(fork_session, Capability.ITEMS)
     TestGet = topic(get)
+    TestGetItems = topic(get_items, Capability.ITEMS)
     TestIdempotency = topic(idempotency)
     TestIncarnations = topic(incarnations)
-    TestItemChanges = topic(item_changes, Capability.ITEMS)
+    TestItemAppends = topic(item_appends, Capability.ITEMS)
+    TestItemEdits = topic(item_edits, Capability.ITEMS)
     TestItemReads = topic(item_reads, Capability.ITEMS)
+    TestItemWrites = topic(item_writes, Capability.ITEMS)
     TestItems = topic(items, Capability.ITEMS)
     TestKeepItems = topic(keep_items, Capability.ITEMS)
     TestList = topic(list_)
@@ -105,7 +116,7 @@ class Calls:
 
 
 class Rows:
-    """What a provider keeps, and how it is opened and closed."""
+    """Tests of what a provider keeps, and of how it is opened and closed."""
 
     TestClocks = topic(clocks)
     TestClose = topic(close)
@@ -118,10 +129,11 @@ class Rows:
     TestSharing = topic(sharing, Capability.SHARED)
     TestShapes = topic(shapes, Capability.ITEMS | Capability.SHAPES)
     TestUpgradeStates = topic(upgrade_states, Capability.ITEMS | Capability.SHAPES | Capability.RESHAPING)
+    TestUpgrades = topic(upgrades, Capability.ITEMS | Capability.SHAPES)
 
 
 class Texts:
-    """States and ids of all kinds, which come back as they were given or are refused."""
+    """Tests of states and ids of all kinds: each comes back as it was given, or is refused."""
 
     TestAnyType = topic(any_type)
     TestGarbage = topic(garbage)
@@ -137,17 +149,17 @@ class Texts:
 
 
 class Models:
-    """Random programs of calls."""
+    """Tests with random programs of calls."""
 
     TestConcurrentCalls = topic(concurrent_calls, Capability.ITEMS)
     TestLives = topic(lives)
 
 
 class ProviderConformance(Calls, Rows, Texts, Models):
-    """What every provider promises. Inherit it in a test module, declare the capabilities, and make the provider.
+    """Tests what every provider promises. Inherit it, declare the capabilities, and override ``make_provider``.
 
     Attributes:
-        capabilities: What the provider can do. Tests that need what it does not declare are not there.
+        capabilities: What the provider can do. Tests that need another capability are left out.
     """
 
     capabilities: ClassVar[Capability]
@@ -159,34 +171,38 @@ class ProviderConformance(Calls, Rows, Texts, Models):
         }
         for name, member in vars(cls).items():
             if isinstance(member, FIXTURE) and name in parameters:
-                raise TypeError(f"tests of the suite have a parameter {name!r}; give the fixture another name")
+                raise TypeError(
+                    f"the fixture {name!r} has the name of a parameter in tests of the suite; rename the fixture"
+                )
 
     @pytest.fixture
     def make_provider(self) -> MakeProvider:
-        """Makes a provider on the sessions of the test, of which there are none yet. To be overridden.
+        """Returns a function that makes a provider on an empty storage of the test. Override this fixture.
 
-        What it returns takes the clock, and is called several times if the provider is SHARED.
+        The function takes the clock. If the provider is SHARED, the function is called several times.
         """
-        raise NotImplementedError("override the fixture make_provider: it returns a function of a clock")
+        raise NotImplementedError(
+            "override the fixture make_provider, which returns a function that takes the clock and makes a provider"
+        )
 
     @pytest.fixture
     def saved(self) -> Saved:
-        """Notes the content of the storage, and returns what puts it back. To be overridden for RESTORED."""
+        """Notes the content of the storage, and returns a function that puts it back. Override it for RESTORED."""
         raise NotImplementedError("override the fixture saved, or do not declare RESTORED")
 
     @pytest.fixture
     def lose_answers(self) -> LoseAnswers:
-        """Loses answers of a provider. Without a way into the provider, none."""
+        """Returns a function that loses answers of a provider. By default, no answer is lost."""
         return lambda storage: None
 
     @pytest.fixture(name="capabilities")
     def _capabilities(self) -> Capability:
-        """What the provider can do."""
+        """The capabilities of the provider."""
         return self.capabilities
 
     @pytest.fixture
     def make_manager(self) -> Callable[..., SessionManager[Any]]:
-        """Makes a manager; takes what its constructor takes."""
+        """Makes a manager. Takes the arguments of its constructor."""
         return SessionManager
 
     @pytest.fixture
@@ -196,7 +212,7 @@ class ProviderConformance(Calls, Rows, Texts, Models):
 
     @pytest_asyncio.fixture(loop_scope="function")
     async def open_another(self, make_provider: MakeProvider, clock: ManualClock) -> AsyncIterator[OpenAnother]:
-        """Opens another provider on the sessions of the test. The test's end closes it."""
+        """Opens another provider on the sessions of the test. It is closed when the test ends."""
         made: list[StorageProvider] = []
         async with AsyncExitStack() as opened:
 
@@ -214,7 +230,7 @@ class ProviderConformance(Calls, Rows, Texts, Models):
 
     @pytest.fixture
     def managed(self, storage: StorageProvider, make_manager: Callable[..., SessionManager[Any]]) -> Managed:
-        """Makes managers of dictionaries whose sessions live half an hour."""
+        """Makes managers whose states are dictionaries and whose sessions live for half an hour."""
 
         def make(storage: StorageProvider = storage, **options: Any) -> SessionManager[Any]:
             defaults: dict[str, Any] = {"default_state": new_chat, "namespace": "chat", "ttl": TTL}
@@ -224,5 +240,12 @@ class ProviderConformance(Calls, Rows, Texts, Models):
 
     @pytest.fixture
     def chats(self, managed: Managed) -> SessionManager[Chat]:
-        """A manager of dictionaries whose sessions live half an hour."""
+        """A manager whose states are dictionaries and whose sessions live for half an hour."""
         return managed()
+
+    @pytest_asyncio.fixture(loop_scope="function")
+    async def desk(self, managed: Managed) -> SessionManager[Chat]:
+        """A manager like `chats`, with the session "s"."""
+        desk = managed()
+        await desk.create_session("s")
+        return desk

@@ -1,4 +1,4 @@
-"""A topic: the tests and fixtures of one module, as a class that pytest collects inside the class of a provider."""
+"""Topics: makes a class of the tests and fixtures of a module. pytest collects it inside the class of a provider."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from ..capability import Capability, needed_by
 
-# Their class has no public name.
+# pytest has no public name for the class of fixtures.
 FIXTURE: Final = type(pytest.fixture(lambda: None))
 
 
@@ -19,7 +19,7 @@ def topic(module: ModuleType, needs: Capability = Capability(0)) -> type:  # noq
     """Makes the class of a module.
 
     Args:
-        module: Has the tests as functions, and the fixtures that are for them alone.
+        module: The module with the tests, which are functions, and with fixtures for these tests alone.
         needs: The capabilities that all of the tests need.
     """
     needed: dict[str, Capability] = {}
@@ -32,7 +32,7 @@ def topic(module: ModuleType, needs: Capability = Capability(0)) -> type:  # noq
     }
     for name, member in vars(module).items():
         if name.startswith("test_"):
-            # In any mode of pytest-asyncio, and in a loop of the test's own, as the storage.
+            # The mark works in any mode of pytest-asyncio. The test runs in the event loop of its fixtures.
             test = pytest.mark.asyncio(loop_scope="function")(member) if _is_coroutine(member) else member
             members[name] = staticmethod(test)
             needed[name] = needs | needed_by(member)
@@ -43,7 +43,7 @@ def topic(module: ModuleType, needs: Capability = Capability(0)) -> type:  # noq
 
 
 def _is_coroutine(test: object) -> bool:
-    # A test of Hypothesis is a function around the coroutine function.
+    # Hypothesis wraps the coroutine function in a plain function.
     return inspect.iscoroutinefunction(getattr(getattr(test, "hypothesis", None), "inner_test", test))
 
 

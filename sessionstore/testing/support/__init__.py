@@ -1,1 +1,1 @@
-"""What the tests of the suite and those of this package write sessions, items and states with."""
+"""Helpers that write sessions, items and states, for the tests of the suite and of this package."""

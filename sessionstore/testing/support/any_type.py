@@ -1,6 +1,6 @@
-"""State types as Hypothesis makes them, with values that belong to them and values that do not.
+"""State types that Hypothesis makes, with values that fit the types and values that do not.
 
-What it means that two states are equal, with the same types, is said here on its own and not taken from the library.
+`canonical` defines when two states are equal, with the same types. It uses nothing of the library, which it tests.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, RootModel, SecretStr, create_model
 from typing_extensions import TypedDict
 
 Made: TypeAlias = tuple[Any, st.SearchStrategy[Any]]
-"""A type, and the values of it."""
+"""A type, and a strategy for its values."""
 Case: TypeAlias = tuple[Any, Any]
 """A state type, and a value."""
 
@@ -109,7 +109,7 @@ def _looped() -> list[Any]:
 
 
 class Liar:
-    """Calls itself equal to anything."""
+    """An object that claims to equal anything."""
 
     def __eq__(self, other: object) -> bool:
         return True
@@ -124,7 +124,7 @@ class Thrower:
     __hash__ = None  # type: ignore[assignment]
 
 
-# What may lie where a value of another type belongs, made anew for each place.
+# Values that are put where a value of another type belongs. Each place gets a new one.
 _FOREIGN: Final = st.sampled_from(
     [
         *(lambda: True, lambda: 1, lambda: 1.0, lambda: "1", lambda: "red", lambda: None, lambda: b"1", lambda: 10**30),
@@ -212,20 +212,20 @@ def _with_fields(draw: st.DrawFn, depth: int) -> Made:
 
 @st.composite
 def honest(draw: st.DrawFn) -> Case:
-    """A type and a value of it, all of which JSON can keep."""
+    """Draws a type and a value of this type that JSON can keep."""
     state_type, values = _made_type(draw, draw(st.integers(0, 3)))
-    return state_type, draw(values.filter(lambda state: state is not None))  # which is no state
+    return state_type, draw(values.filter(lambda state: state is not None))  # None is not a state
 
 
 @st.composite
 def hostile(draw: st.DrawFn) -> Case:
-    """A type and a value, in which something lies that may not belong there."""
+    """Draws a type and a value with something in one place that may not fit the type."""
     state_type, value = draw(honest())
     return state_type, spoilt(draw, value)
 
 
 def spoilt(draw: st.DrawFn, value: Any) -> Any:
-    """The value with something foreign in one place of it."""
+    """Returns the value with something foreign in one place."""
     foreign = draw(_FOREIGN)
     if draw(st.integers(0, 4)) == 0:
         return foreign
@@ -251,7 +251,7 @@ def spoilt(draw: st.DrawFn, value: Any) -> Any:
 
 
 def canonical(value: Any) -> Any:
-    """The value as what is equal exactly where two values are equal and all in them is of the same type."""
+    """Returns an object for comparing: two are equal if their values are equal, with the same types at every depth."""
     kind = type(value)
     if isinstance(value, BaseModel):
         return kind, _named(vars(value)), _named(value.__pydantic_extra__ or {})
@@ -270,7 +270,7 @@ def canonical(value: Any) -> Any:
     if isinstance(value, SecretStr):
         return kind, value.get_secret_value()
     if kind is float:
-        return kind, repr(value + 0.0)  # every storage makes 0.0 of -0.0
+        return kind, repr(value + 0.0)  # every storage turns -0.0 into 0.0
     if kind is Decimal:
         return kind, str(value)
     return kind, value
@@ -281,7 +281,7 @@ def _named(members: Mapping[str, Any]) -> Any:
 
 
 def as_jsonb(text: str) -> str:
-    """The text with the keys of its objects in the order in which PostgreSQL gives them back."""
+    """Returns the JSON text with the keys of objects in PostgreSQL's order."""
     return json.dumps(_sorted(json.loads(text)), ensure_ascii=False)
 
 

@@ -1,4 +1,4 @@
-"""Short ways to write down what goes into a storage and a manager."""
+"""Short functions that make the arguments for a storage and a manager."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ def draft(session_id: str = "s", state: str = "{}", *, namespace: str = "chat", 
 
 
 def summary(session_id: str = "s") -> Summary:
-    """What is known of a session that nobody created."""
+    """Returns the summary of a session that does not exist."""
     then = datetime(2026, 1, 1, tzinfo=UTC)
     return Summary(key(session_id), 1, then, then, then, None, None, None, None, None)
 
 
 def rewrite(document: Document, state: str | None = None) -> Write:
-    """A write of the document as it was read, or of another state in its place."""
+    """Returns a write on the document, with its own state or with another one."""
     return Write(document.summary, document.state if state is None else state)
 
 
@@ -57,12 +57,12 @@ def ids(summaries: Iterable[Summary]) -> list[str]:
 
 
 async def put(storage: StorageProvider, *session_ids: str, **facts: Any) -> None:
-    """Creates sessions that all have the same facts."""
+    """Creates sessions with the same facts."""
     await storage.create_many([draft(session_id, **facts) for session_id in session_ids])
 
 
 async def end(storage: StorageProvider, clock: ManualClock, how: str) -> None:
-    """Ends the session of key(), the only one, by "delete", "clear" or "purge"."""
+    """Ends the session of key() by "delete", "clear" or "purge". The storage has no other session."""
     if how == "delete":
         assert await storage.delete(key())
     elif how == "clear":

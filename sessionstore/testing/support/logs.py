@@ -1,4 +1,4 @@
-"""Short ways to write down items."""
+"""Short functions that write and read the items of a session."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .documents import key
 
 
 def items(*texts: str, log: str = "") -> Sequence[NewItem]:
-    """Items without ids."""
+    """Returns items without ids."""
     return [NewItem(text, log=log) for text in texts]
 
 
@@ -22,7 +22,7 @@ async def fill(storage: StorageProvider, session: str | Key, *texts: str, log: s
 
 
 async def window_of(storage: StorageProvider, session: str | Key, window: Window) -> Document:
-    """Reads a session that is there, with the items of a window. Is no access."""
+    """Reads a session that exists, with the items of a window. This is no access."""
     of = key(session) if isinstance(session, str) else session
     document = await storage.get(of, touch=False, window=window)
     assert document is not None
@@ -30,7 +30,7 @@ async def window_of(storage: StorageProvider, session: str | Key, window: Window
 
 
 async def texts_of(storage: StorageProvider, session: str | Key = "s", *, log: str = "") -> list[str]:
-    """The items of a log, all of them."""
+    """Returns the texts of all items of a log."""
     return texts((await window_of(storage, session, Window(log, limit=1_000_000))).items)
 
 

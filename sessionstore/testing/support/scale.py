@@ -1,4 +1,4 @@
-"""How long tests of random input look: `SESSIONSTORE_TEST_SCALE=20 make test` makes them try 20 times as much."""
+"""How many random examples tests try. `SESSIONSTORE_TEST_SCALE=20 make test` tries 20 times as many."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ SCALE_VARIABLE: Final = "SESSIONSTORE_TEST_SCALE"
 
 
 def scaled(examples: int) -> int:
-    """So many, times the scale."""
+    """Returns the number of examples, times the scale."""
     return round(examples * float(os.environ.get(SCALE_VARIABLE, "1")))
 
 
 def program(steps: int) -> settings:
-    """The settings of the random programs of the conformance suite: how many programs, of at most so many steps."""
+    """Returns the settings of the suite's random programs, which have at most this many steps."""
     return settings(
         deadline=None,
         report_multiple_bugs=False,

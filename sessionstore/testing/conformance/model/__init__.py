@@ -1,1 +1,1 @@
-"""The models of the suite: random programs of Hypothesis, and what their calls may come to."""
+"""The models of the suite: random programs of calls, made by Hypothesis, and the results that the calls may have."""

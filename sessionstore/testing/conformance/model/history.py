@@ -1,9 +1,9 @@
-"""What concurrent calls came to, and whether calls made one at a time could have come to it.
+"""Histories of concurrent calls, and whether calls made one at a time could have had the same results.
 
-A session's state is who it was born as and a log, to which every update appends a token of its own. So whoever sees a
-state, be it in a result or inside a function that then raises, tells which updates had landed and in which order. That
-makes the check simple: nothing has to be searched for, each answer names its place in the sequence (Wing and Gong,
-"Testing and Verifying Concurrent Objects", 1993, is the problem in general).
+A session's state is the number of its incarnation and a log. Every update appends a token of its own to the log. So any
+state that a call saw, in its result or inside a function that then raised, tells which updates had landed and in which
+order. The check needs no search, because each result names its place in the sequence. For the problem in general, see
+Wing and Gong, "Testing and Verifying Concurrent Objects", 1993.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ...support.documents import Chat
 
 
 class Seen(NamedTuple):
-    """A state that a call saw: of which incarnation, after which updates, and at which version if that was told."""
+    """A state that a call saw: its incarnation, the updates before it, and its version if the call learned it."""
 
     born: int
     log: tuple[int, ...]
@@ -33,7 +33,7 @@ class Seen(NamedTuple):
 
 
 class End(Enum):
-    """What became of a call."""
+    """The outcome of a call."""
 
     DONE = auto()
     REFUSED = auto()
@@ -43,29 +43,29 @@ class End(Enum):
 
     @property
     def open(self) -> bool:
-        """Whether the call may have changed the session, or not."""
+        """Whether it is open if the call changed the session."""
         return self in (End.UNKNOWN, End.CANCELLED)
 
 
 @dataclass(eq=False)
 class Call:
-    """A call, from when it was made until it was over.
+    """A call, and its outcome.
 
     Attributes:
-        queue: Among which calls it kept its place; None: it went for itself.
-        token: What it would append.
-        key: Its idempotency key.
-        poisonous: Whether the storage refuses what it makes.
-        begun: When it began; None: it never did.
-        ended: When it was answered, as its caller saw it.
-        ran: When its function ran last.
-        refused: Whether the storage refused it, as it refuses what is poisonous.
-        expected: The version that it would write on.
-        actual: The version that it was told instead.
-        seen: The state that it saw or made.
-        wrote: Whether it was told that it changed the session.
-        gone: Whether it was told of a moment without the session, other than by not finding it.
-        items: The items that it was told of.
+        queue: The storage that keeps the order of its calls; None: the storage sends each call alone.
+        token: The token that the call appends.
+        key: The idempotency key of the call.
+        poisonous: Whether the storage refuses the state that the call makes.
+        begun: When the call began; None: the call never began.
+        ended: When the caller got the answer.
+        ran: When the function of the call ran last.
+        refused: Whether the storage refused the state of the call, as it refuses a poisonous one.
+        expected: The version that the call expects.
+        actual: The version that a conflict named.
+        seen: The state that the call saw or made.
+        wrote: Whether the result says that the call changed the session.
+        gone: Whether the call itself ended the session or created it, so that there was a moment without the session.
+        items: The items in the result.
     """
 
     kind: str
@@ -87,16 +87,16 @@ class Call:
 
     @property
     def updated(self) -> bool:
-        """Whether it was told that it appended its token."""
+        """Whether the result says that the token was appended."""
         return self.wrote and self.kind == "update"
 
     @property
     def changed(self) -> bool:
-        """Whether it may have changed the session."""
+        """Whether the call may have changed the session."""
         return self.wrote or (self.end is not None and self.end.open)
 
     def before(self, other: Call) -> bool:
-        """Whether it was over before the other began."""
+        """Whether this call ended before the other call began."""
         return self.ended is not None and other.begun is not None and self.ended < other.begun
 
 
@@ -107,7 +107,7 @@ class History:
     calls: list[Call] = field(default_factory=list)
 
     def check(self, now: Seen | None) -> None:
-        """Raises AssertionError where no sequence of the calls explains what they came to, and what is there now."""
+        """Raises AssertionError if no sequence of the calls explains their results and the state that is stored now."""
         seen = [call.seen for call in self.calls if call.seen is not None]
         logs = _logs([*seen, *([now] if now else [])])
         bases = _bases([*seen, *([now] if now else [])])
@@ -136,24 +136,26 @@ class History:
                 assert landed[call.token] == 1, f"{call} was lost"
 
     def _check_keys(self, logs: dict[int, tuple[int, ...]]) -> None:
-        """Of the updates with one key, a session has had one; who was told so sees that one."""
+        """Checks that each key was applied once, and that a call that was passed over saw the update with its key."""
         keys = {call.token: call.key for call in self.calls if call.key is not None}
         for log in logs.values():
             for key, times in Counter(keys[token] for token in log if token in keys).items():
                 assert times == 1, f"updates with the key {key} were applied {times} times"
         for call in self.calls:
             if call.key is not None and call.end is End.DONE and not call.wrote and call.seen:
-                assert call.key in {keys.get(token) for token in call.seen.log}, f"{call} was told of no other"
+                assert call.key in {keys.get(token) for token in call.seen.log}, (
+                    f"{call} was passed over, and no other call had its key"
+                )
 
     def _check_order(self) -> None:
-        """Updates of one session through one storage keep the order in which they were made."""
+        """Checks that updates of one session through one storage keep the order in which they were made."""
         updates = [call for call in self.calls if call.updated and call.queue is not None]
         for first, second in combinations(updates, 2):
             if first.queue == second.queue and first.seen and second.seen and first.seen.born == second.seen.born:
                 assert len(first.seen.log) < len(second.seen.log), f"{second} overtook {first}"
 
     def _place_conflicts(self, logs: dict[int, tuple[int, ...]], bases: dict[int, int], now: Seen | None) -> None:
-        """A conflict tells a version, and that is as good as the state that was there at it."""
+        """Notes the state that each conflict met. The version in the conflict tells which state was stored."""
         for call in self.calls:
             if call.actual is None:
                 continue
@@ -162,10 +164,10 @@ class History:
                 if 0 <= place <= len(logs[born]):
                     call.seen = Seen(born, logs[born][:place], call.actual)
                 elif now is not None and now.born == born:
-                    assert not 0 <= place < 1000, f"{call} was told a version that was never reached"
+                    assert not 0 <= place < 1000, f"{call} was told a version that the session never had"
 
     def _check_time(self) -> None:
-        """Who begins after another ended sees at least what that one saw, and writes behind it."""
+        """Checks that a call sees at least the updates that were seen by the calls which ended before it began."""
         for first in self.calls:
             for second in self.calls:
                 if first.seen and second.seen and first.before(second):
@@ -177,17 +179,19 @@ class History:
 
     def _check_replaced(self, old: int, new: int, first: Call, second: Call) -> None:
         late = [call for call in self.calls if call.seen and call.seen.born == old and second.before(call)]
-        assert not late, f"{late} saw {old} after it had given way to {new} for {second}, and {first} saw it before"
+        assert not late, (
+            f"{first} saw incarnation {old}, then {second} saw incarnation {new}, and then {late} saw {old} again"
+        )
 
     def _check_absence(self) -> None:
-        """Nobody finds a session again that was gone meanwhile."""
+        """Checks that no call sees an incarnation that an earlier call found gone."""
         for gone in self.calls:
             if not (gone.gone or gone.end is End.ABSENT):
                 continue
             before = {call.seen.born for call in self.calls if call.seen and call.before(gone)}
             for call in self.calls:
                 if call.seen and gone.before(call) and call is not gone:
-                    assert call.seen.born not in before, f"{call} found what {gone} had found gone"
+                    assert call.seen.born not in before, f"{call} saw an incarnation that {gone} had found gone"
 
     def _check_deletions(self, now: Seen | None) -> None:
         deleted = sum(call.kind == "delete" and call.wrote for call in self.calls)
@@ -195,17 +199,17 @@ class History:
         assert deleted + (now is not None) <= made, "more sessions were deleted than there were"
 
     def _check_ends(self, logs: dict[int, tuple[int, ...]], now: Seen | None) -> None:
-        """Every session that is gone was deleted or has expired, and no deletion ends two."""
+        """Checks that a deletion or an expiry ended each incarnation that is gone, and that none ended two."""
         ended = len(logs) - (now is not None)
         ends = sum(call.kind == "expire" or (call.kind == "delete" and call.changed) for call in self.calls)
-        assert ended <= ends, "a session is gone that nobody deleted"
+        assert ended <= ends, "a session is gone that was not deleted and has not expired"
 
 
 def _check_call(call: Call) -> None:
-    assert call.end is not None, f"{call} was dropped"
+    assert call.end is not None, f"{call} was never answered"
     if call.ended is not None:
-        assert call.ran < call.ended, f"the function of {call} ran when nobody waited for it any more"
-    assert call.poisonous or not call.refused, f"{call} was refused for another"
+        assert call.ran < call.ended, f"the function of {call} ran after its caller had the answer"
+    assert call.poisonous or not call.refused, f"{call} was refused because of another call"
     if call.actual is not None:
         assert call.actual != call.expected, f"{call} was refused at the version that it expected"
     if call.wrote and call.kind == "create":
@@ -213,25 +217,27 @@ def _check_call(call: Call) -> None:
         assert not call.seen.log
     elif call.updated:
         assert call.seen is not None
-        assert call.seen.log[-1] == call.token, f"{call} was given another's state"
+        assert call.seen.log[-1] == call.token, f"{call} got the state of another call"
         assert call.expected is None or call.seen.version == call.expected + 1, f"{call} wrote on another version"
 
 
 def _logs(seen: Sequence[Seen]) -> dict[int, tuple[int, ...]]:
-    """The whole log of each incarnation, of which every one that was seen is a beginning."""
+    """Returns the longest log of each incarnation. Every log that was seen has to be a prefix of it."""
     logs: dict[int, tuple[int, ...]] = {}
     for born, log, _ in seen:
         logs[born] = max(logs.get(born, ()), log, key=len)
     for born, log, _ in seen:
-        assert logs[born][: len(log)] == log, f"{log} was seen, and {logs[born]} after it"
+        assert logs[born][: len(log)] == log, f"{log} was seen, and is no prefix of {logs[born]}"
     return logs
 
 
 def _bases(seen: Sequence[Seen]) -> dict[int, int]:
-    """The version at which each incarnation began: the one that was seen, less the updates before it."""
+    """Returns the first version of each incarnation: a version that was seen, minus the number of updates before it."""
     bases: dict[int, int] = {}
     for born, log, version in seen:
         if version is not None:
-            assert bases.setdefault(born, version - len(log)) == version - len(log), f"version {version} at {log}"
+            assert bases.setdefault(born, version - len(log)) == version - len(log), (
+                f"version {version} does not fit the log {log}"
+            )
     assert len(set(bases.values())) == len(bases), "two incarnations began at one version"
     return bases

@@ -1,4 +1,4 @@
-"""Lives of sessions with items: what lives.py does, and all changes and reads of items, with lost answers."""
+"""Lives of sessions with items: the calls of lives.py, and all changes and reads of items, with lost answers."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _losses = st.lists(st.sampled_from(Loss), max_size=3)
 
 @st.composite
 def _items(draw: st.DrawFn, *, fewest: int = 0) -> list[NewItem]:
-    """Items of which no two have one id."""
+    """Makes items that have different ids, or none."""
     names = draw(st.lists(st.none() | st.sampled_from(_IDS), min_size=fewest, max_size=4))
     items: dict[str | int, NewItem] = {}
     for at, name in enumerate(names):
@@ -66,11 +66,11 @@ _windows = st.builds(
 
 
 class ItemLives(Lives):
-    """Makes each call on both, and compares the answers.
+    """Makes each call on the provider and on the reference, and compares the answers.
 
     Args:
         answers: Loses answers of the storage; None: the storage loses none.
-        others: As for Lives.
+        others: The arguments of Lives.
     """
 
     def __init__(self, answers: LostAnswers | None, *others: Any) -> None:
@@ -83,13 +83,13 @@ class ItemLives(Lives):
         super().teardown()
 
     def before_rows_go(self) -> None:
-        # A statement that lands late finds no trace of its loss, once the row is gone.
+        # Once the row is gone, a statement that lands late cannot see that it was given up.
         self.land_late()
 
     def _losing(
         self, losses: list[Loss], sessions: Sequence[Key], call: Callable[[StorageProvider], Awaitable[R]]
     ) -> R:
-        """Makes a call whose first answers the storage loses, unless a session has no row that tells what landed."""
+        """Makes a call whose first answers are lost. No answer is lost if a session has no row to tell what landed."""
         told = all(session in self._reference._documents for session in sessions)
 
         async def losing(storage: StorageProvider) -> R:
@@ -106,10 +106,10 @@ class ItemLives(Lives):
     @rule(append=_appends | _founding, losses=_losses)
     def append(self, append: Append, losses: list[Loss]) -> None:
         if append.create is not None and self._reference._documents.live(append.key, self._clock.now) is None:
-            losses = []  # the draft of a second attempt has a version of its own
+            losses = []  # a second attempt would create another version than the reference did
         self._note([self._losing(losses, [append.key], lambda storage: storage.append(append))])
 
-    # Not mixed: an append that misses an absent session may look again after another one has created it.
+    # The two kinds are not mixed: a plain append may or may not see the session that another append creates.
     @rule(appends=st.lists(_appends, min_size=2, max_size=4) | st.lists(_founding, min_size=2, max_size=4))
     def append_at_once(self, appends: list[Append]) -> None:
         self._note(self._both(lambda storage: storage.append_many(appends)))
@@ -170,7 +170,7 @@ class ItemLives(Lives):
 
     @rule()
     def land_late(self) -> None:
-        """What was lost reaches the database, and changes nothing."""
+        """Lets the lost statements reach the database. They change nothing."""
         if self._answers is not None:
             self._runner.run(self._answers.land())
 

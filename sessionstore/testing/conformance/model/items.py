@@ -1,7 +1,7 @@
-"""What became of the items: those of the updates are the log of the state, and no append has landed twice.
+"""Checks of items: the items of updates equal the log of the state, and no append has landed twice.
 
-Each update appends its token as an item, and each append without a state its token in a list. Nobody removes items of
-this log.
+Each update appends its token as an item. Each append without a state appends a list of its token. No call removes items
+of this log.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from .history import Call, End
 
 
 def check_items(calls: Sequence[Call], found: Sequence[Item[Any]]) -> None:
-    """Raises AssertionError if the items that calls were told of do not fit together, or do not fit what is there now.
+    """Raises AssertionError if the items in the results contradict each other or the items that are stored now.
 
     Args:
         calls: All calls on a session.
@@ -25,7 +25,7 @@ def check_items(calls: Sequence[Call], found: Sequence[Item[Any]]) -> None:
     for call in calls:
         if call.kind == "get" and call.seen is not None:
             _check_one(call.items)
-            assert _updates(call.items) == call.seen.log, f"{call} saw a state and the items of another"
+            assert _updates(call.items) == call.seen.log, f"{call} saw a state with the items of another state"
     there = {str(item.data): item.position for item in found}
     assert len(there) == len(found), "an item was appended twice"
     ended = any(call.kind in ("delete", "expire") and (call.changed or call.kind == "expire") for call in calls)

@@ -29,7 +29,7 @@ keys = st.builds(Key, st.sampled_from([*NAMESPACES, NAMESPACES[0]]), ids)
 batches = st.lists(keys, min_size=1, max_size=4)
 owners = st.sampled_from([None, "o1", "o2"])
 states = st.integers(0, 9).map(lambda n: json.dumps({"n": n}))
-# Each can be divided by ten: PostgreSQL rounds a tenth of a TTL to the nearest microsecond, and not down.
+# Each TTL can be divided by ten, because PostgreSQL rounds a tenth of a TTL to the nearest microsecond, not down.
 _ttls = st.none() | st.sampled_from([timedelta(minutes=30), timedelta(seconds=1), timedelta(microseconds=70)])
 _lifetimes = st.none() | st.sampled_from([timedelta(minutes=40), timedelta(seconds=1), timedelta(microseconds=3)])
 drafts = st.lists(
@@ -41,7 +41,7 @@ drafts = st.lists(
         max_lifetime=_lifetimes | st.none(),
         origin=st.sampled_from([None, '{"from": "here"}']),
         owner_id=owners,
-        # The version is the default, a random one: a provider may refuse one of which it knows that it was lost.
+        # The version is random, as by default: a provider may refuse the version of a creation that was lost.
     ),
     min_size=1,
     max_size=3,
@@ -52,11 +52,11 @@ some = st.integers(0, 1 << 16)
 
 
 class Lives(RuleBasedStateMachine):
-    """Makes each call on both, and compares the answers.
+    """Makes each call on the provider and on the reference, and compares the answers.
 
     Args:
-        storage: The provider; empty, and on the clock.
-        clock: The time of both.
+        storage: The provider. It has no sessions, and takes its time from the clock.
+        clock: The time of the provider and of the reference.
         runner: Runs the calls.
     """
 
@@ -68,9 +68,9 @@ class Lives(RuleBasedStateMachine):
         self._reference = MemoryStorageProvider(clock=clock)
         self._storage = storage
         self._seen: list[Summary] = []
-        """What was ever told of sessions, the latest last: what writes are made on, fresh and stale."""
+        """All summaries in answers, the newest last. Writes name one of them, which may be stale by then."""
         self._write_ids: dict[str, str] = {}
-        """The id that the provider gave a write, by the id that the reference gave the same write: both are random."""
+        """The provider's id of a write, by the reference's id of the same write. Both ids are random."""
 
     def teardown(self) -> None:
         self._runner.run(self._storage.clear())
@@ -93,12 +93,12 @@ class Lives(RuleBasedStateMachine):
         self._seen += _summaries(found)
 
     def _writes(self, picks: Sequence[int], state: str) -> list[Write]:
-        """Writes on what was seen, of each session one; a pick of 0 is on what was seen last."""
+        """Returns writes on summaries that were seen, one for each session. A pick of 0 takes the newest summary."""
         picked = [self._seen[-1 - pick % min(len(self._seen), 12)] for pick in picks if self._seen]
         return [Write(read, state, count=1 + len(picks)) for read in {read.key: read for read in picked}.values()]
 
     def _on(self, storage: StorageProvider, write: Write) -> Write:
-        """The write as it is made on the storage, which knows the last write before it by an id of its own."""
+        """Returns the write for this storage, which has an id of its own for the write before it."""
         if storage is self._reference:
             return write
         return replace(write, read=write.read._replace(last_write=self._write_ids[write.read.last_write]))
@@ -180,7 +180,7 @@ class Lives(RuleBasedStateMachine):
     @rule(grace=_graces, all_at_once=st.booleans())
     def purge(self, grace: timedelta, all_at_once: bool) -> None:
         self.before_rows_go()
-        # Of rows that expire together, any may be in a batch and the others not.
+        # If several rows expire at the same time, a batch may take any of them.
         limit = 5000 if all_at_once or not self._expiries_differ() else 1
         self._both(lambda storage: storage.purge_batch(limit=limit, grace=grace))
 
@@ -200,7 +200,7 @@ class Lives(RuleBasedStateMachine):
 
     @rule(late=some, step=_steps, due=st.booleans())
     def move_to_expiry(self, late: int, step: timedelta, due: bool) -> None:
-        """To around the moment from which on a session is gone, or the last at which an access has nothing to move."""
+        """Moves the clock close to the expiry of a session, or to the first access that has to move the expiry."""
         now = self._clock.now
         sessions = [summary for summary in self._stored() if summary.expires_at and summary.expires_at > now]
         if sessions:
@@ -236,7 +236,7 @@ class Lives(RuleBasedStateMachine):
         self._both(lambda storage: storage.count_expired(grace=_MOMENT))
 
     def before_rows_go(self) -> None:
-        """Is called before rows are deleted."""
+        """Called before rows are deleted."""
 
     def _stored(self) -> list[Summary]:
         return [document.summary for _, document in sorted(self._reference._documents.items())]
@@ -247,7 +247,7 @@ class Lives(RuleBasedStateMachine):
 
 
 def _summaries(answer: Any) -> Iterator[Summary]:
-    """The summaries in an answer, in order."""
+    """Yields the summaries in an answer, in order."""
     if isinstance(answer, Summary):
         yield answer
     elif isinstance(answer, Creation):
@@ -260,7 +260,7 @@ def _summaries(answer: Any) -> Iterator[Summary]:
 
 
 def _plain(answer: Any) -> Any:
-    """The answer with its documents decoded, since providers put spaces into them as they like."""
+    """Returns the answer with its documents decoded, because providers may add spaces to the JSON text."""
     if isinstance(answer, Summary):
         return tuple(
             answer._replace(
@@ -279,9 +279,9 @@ def _plain(answer: Any) -> Any:
     if isinstance(answer, Page):
         return (_plain(answer.sessions), answer.next, list(map(json.loads, answer.states)))
     if isinstance(answer, Journal):
-        # An entry is an id, which is random, and a count of four digits.
+        # An entry is a random id and a count of four digits. Only the counts are compared.
         writes = [answer.writes[at - 4 : at] for at in range(12, len(answer.writes) + 1, 12)]
-        # Appends that came at once have one entry where they went together.
+        # Appends that were sent in one statement have one entry, so the number of entries may differ.
         return writes, answer.keys, bool(answer.appends)
     if isinstance(answer, list | tuple):
         return [_plain(member) for member in answer]

@@ -1,4 +1,4 @@
-"""Answers to changes of items that a test loses, if it has a way into the provider."""
+"""Loses answers to changes of items, in tests that can reach into the provider."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sessionstore import StorageProvider
 
 
 class Loss(Enum):
-    """What becomes of a change whose answer is lost."""
+    """What happens to a change whose answer is lost."""
 
     LANDED = auto()
     NEVER = auto()
@@ -21,15 +21,15 @@ class LostAnswers(Protocol):
     """Stands between a provider and its database.
 
     Attributes:
-        losses: What becomes of the next changes; empty: no answer is lost.
+        losses: What happens to the next changes; empty: no answer is lost.
     """
 
     losses: list[Loss]
 
     async def land(self) -> None:
-        """Has the late changes land."""
+        """Lets the late changes land."""
         ...
 
 
 LoseAnswers: TypeAlias = Callable[[StorageProvider], LostAnswers | None]
-"""Stands before a provider; None: there is no way in."""
+"""Puts a LostAnswers before the database of a provider; None: the test cannot reach into the provider."""

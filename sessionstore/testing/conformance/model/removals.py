@@ -1,4 +1,4 @@
-"""Calls that remove and replace items of a log of their own, at any time, and what must become of each item."""
+"""Calls at any time that remove and replace items of a log of their own, and checks of what became of each item."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from .machine import ConcurrentCalls, desks, sessions
 _LOG: Final = "cut"
 _ADDING: Final = ("add", "replace")
 _REMOVING: Final = ("trim", "replace", "put")
-"""The calls that remove items and do not say which."""
+"""The calls whose results do not name the items that they removed."""
 
 _KINDS: Final = ("add", "pop", "trim", "replace", "put")
 
 
 class ConcurrentRemovals(ConcurrentCalls):
-    """Makes such calls too. Each item that is added is a list of one token; a replacement is a list of two."""
+    """Makes such calls too. An added item is a list of one token. A replacement is a list of two values."""
 
     @rule(desk=desks, session=sessions, times=st.integers(1, 4))
     def add(self, desk: int, session: str, times: int) -> None:
@@ -80,7 +80,7 @@ class ConcurrentRemovals(ConcurrentCalls):
 
 
 def check_removals(calls: Sequence[Call], found: Sequence[Item[Any]]) -> None:
-    """Raises AssertionError if the items that calls were told of do not fit together, or do not fit what is there now.
+    """Raises AssertionError if the items in the results contradict each other or the items that are stored now.
 
     Args:
         calls: All calls on a session.
@@ -112,11 +112,11 @@ def check_removals(calls: Sequence[Call], found: Sequence[Item[Any]]) -> None:
             newer = [known[item.data[0]] for item in found if item.position > newest]
             # A call whose outcome is unknown may have landed after the pop.
             told = [it for it in newer if it.end is End.DONE and it.kind != "put"]
-            assert not any(it.before(call) for it in told), f"{call} left newer items"
+            assert not any(it.before(call) for it in told), f"{call} left items that are newer than those it removed"
 
 
 def _check_positions(calls: Sequence[Call], found: Sequence[Item[Any]]) -> None:
-    """An item has one position for as long as it is there, and no other item ever has that position."""
+    """Checks that an item keeps its position, and that no other item ever gets this position."""
     owners: dict[int, int] = {}
     for item in [*found, *(item for call in calls for item in call.items)]:
         if len(item.data) == 1:

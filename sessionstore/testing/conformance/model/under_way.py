@@ -1,4 +1,4 @@
-"""Writes whose answers were lost, and that land late: after others were made, or after somebody looked for them."""
+"""Writes that land late, after their answers were lost, after other writes, or after a look-up of their outcome."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from typing import TypeAlias
 from sessionstore import StorageError
 
 Landing: TypeAlias = Callable[[], Awaitable[object]]
-"""Does a write that was sent."""
+"""Makes a write that was sent earlier."""
 
 
 class UnderWay:
-    """The writes on their way to one database.
+    """Holds the late writes to one database.
 
     Attributes:
-        late: How many of the next writes are late.
+        late: How many of the next writes will be late.
 
     Args:
-        turns: Decides when they land.
+        turns: Decides at random when the writes land.
     """
 
     def __init__(self, turns: random.Random) -> None:
@@ -29,7 +29,7 @@ class UnderWay:
         self._landings: list[Landing] = []
 
     def take(self, landing: Landing) -> bool:
-        """Takes a write, if it is to be late; then its answer is lost, and it lands some time later."""
+        """Takes a write that is to be late, and returns whether it did. The answer of a late write is lost."""
         if not self.late:
             return False
         self.late -= 1
@@ -37,16 +37,16 @@ class UnderWay:
         return True
 
     async def land_perhaps(self) -> None:
-        """Lets one of them land, or none."""
+        """Lets one late write land, or none."""
         if self._landings and not self._turns.randrange(4):
             await self._land(self._turns.randrange(len(self._landings)))
 
     async def land_all(self) -> None:
-        """Lets all of them land that there are."""
+        """Lets all late writes land."""
         while self._landings:
             await self._land(0)
 
     async def _land(self, at: int) -> None:
         landing = self._landings.pop(at)
-        with suppress(StorageError):  # which is told to nobody, as the answer is
+        with suppress(StorageError):  # nobody gets the answer of a late write, nor its error
             await landing()

@@ -1,4 +1,4 @@
-"""Whatever the state type and whatever the value: it comes back equal, with the same types, or nothing is written."""
+"""States of any type and value: each comes back equal, with the same types, or nothing is written."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..given import Managed
 _NUMBERS = count()
 
 
-# The storage is not made anew for each example: each has a session of its own.
+# All examples share the storage. Each example has a session of its own.
 @settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 @given(case=honest() | hostile())
 async def test_any_state_comes_back_or_is_refused_with_its_place(managed: Managed, case: Case) -> None:

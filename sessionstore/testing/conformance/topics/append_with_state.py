@@ -1,4 +1,4 @@
-"""Updates that append items: state and items land together, or neither does."""
+"""Updates that append items: the state and the items land together, or neither lands."""
 
 from __future__ import annotations
 
@@ -7,32 +7,19 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from sessionstore import (
     ConfigurationError,
     SessionConflictError,
     SessionManager,
     SessionNotFoundError,
-    SessionResult,
     StorageProvider,
 )
 from sessionstore.storage import Document, Key, NewItem, Write
 
 from ...support.documents import Chat, increment
+from ...support.results import data
 from ..given import Managed, OpenAnother
-
-
-@pytest_asyncio.fixture(loop_scope="function")
-async def desk(managed: Managed) -> SessionManager[Chat]:
-    desk = managed()
-    await desk.create_session("s")
-    return desk
-
-
-def data(result: SessionResult[Any, Any]) -> list[Any]:
-    assert result.error is None, result.error
-    return [item.data for item in result.items]
 
 
 async def test_an_update_appends_items(desk: SessionManager[Chat]) -> None:

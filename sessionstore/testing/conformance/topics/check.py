@@ -1,4 +1,4 @@
-"""Whether a storage can be used as it is now."""
+"""check(): whether the storage can be used as it is now."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Clocks that a service gives: each returns aware datetimes, or is refused."""
+"""Clocks of a service: each returns aware datetimes, or is refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A storage that was closed."""
+"""Calls on a storage that was closed."""
 
 from __future__ import annotations
 

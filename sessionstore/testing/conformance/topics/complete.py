@@ -1,4 +1,4 @@
-"""Every call is there: a method that a provider forgot would return None."""
+"""Providers implement every call. A method that a provider forgot would return None."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Random programs of calls at once, and whether calls made one at a time could have come to the same."""
+"""Random programs of concurrent calls, whose results have to be possible for calls made one at a time."""
 
 from __future__ import annotations
 

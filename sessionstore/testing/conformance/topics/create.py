@@ -1,4 +1,4 @@
-"""Creations: one of several callers creates the session."""
+"""Creations: exactly one of several callers creates the session."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ async def test_a_ttl_must_be_positive(managed: Managed, duration: timedelta) -> 
 async def test_generated_ids_are_long_and_never_repeat(chats: SessionManager[Chat]) -> None:
     made = {(await chats.create_session()).session_id for _ in range(50)}
     assert len(made) == 50
-    # 22 characters of 64 kinds are 132 bits.
+    # 22 characters out of 64 hold 132 random bits.
     assert all(len(session_id) >= 22 for session_id in made)
     for session_id in made:
         assert (await chats.get_session(session_id)).success
@@ -110,7 +110,7 @@ async def test_generated_ids_are_long_and_never_repeat(chats: SessionManager[Cha
 
 @pytest_asyncio.fixture(loop_scope="function")
 async def racers(managed: Managed, open_another: OpenAnother) -> list[SessionManager[Chat]]:
-    """Twelve managers, each with a state of its own, on three storages whose connections are open already."""
+    """Twelve managers, each with its own state, on three storages whose connections are open."""
     storages = [await open_another() for _ in range(3)]
     racers = [managed(storages[n % 3], default_state=lambda _, n=n: {"by": n}) for n in range(12)]
     await asyncio.gather(*(racer.get_session("nobody") for racer in racers))

@@ -1,4 +1,4 @@
-"""Deletions, also of a session that others use at the same time."""
+"""Deletions, also of a session that other callers use at the same time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The expiry: an access slides it, and an expired session is gone for every call."""
+"""The expiry: an access moves the expiry, and an expired session is gone for every call."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def expiry(result: SessionResult[Chat]) -> datetime:
     return result.metadata.expires_at
 
 
-# The odd ones are where a duration kept in days, or in a database's time zone, or as a float comes back another.
+# Some of these durations change if they are kept in days, in a time zone with summer time, or as a float.
 @pytest.mark.parametrize(
     "ttl",
     [

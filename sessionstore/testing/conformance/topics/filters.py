@@ -1,4 +1,4 @@
-"""Filters that no session can match."""
+"""Filters that match no session."""
 
 from __future__ import annotations
 

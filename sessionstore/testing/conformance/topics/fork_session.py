@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
 
 import pytest_asyncio
 
@@ -13,11 +12,11 @@ from sessionstore import (
     SessionManager,
     SessionNotFoundError,
     SessionOwnerError,
-    SessionResult,
 )
 
 from ...clock import ManualClock
 from ...support.documents import TTL, Chat, increment, new_chat
+from ...support.results import data
 from ..given import Managed
 
 
@@ -29,11 +28,6 @@ async def desk(managed: Managed) -> SessionManager[Chat]:
     await desk.append_items("s", ["x"], log="other")
     await desk.append_items("s", ["c"])
     return desk
-
-
-def data(result: SessionResult[Any, Any]) -> list[Any]:
-    assert result.error is None, result.error
-    return [item.data for item in result.items]
 
 
 async def test_a_fork_has_the_state_and_the_items(desk: SessionManager[Chat]) -> None:

@@ -1,4 +1,4 @@
-"""What a call leaves behind."""
+"""Calls leave no reference cycles behind."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ async def test_calls_leave_nothing_to_the_cycle_collector(chats: SessionManager[
         await chats.get_session(name)
         await chats.delete_session(name)
 
-    # Each of them twice: updates of one session go together.
+    # Two calls for each session, so that updates of one session go together.
     await asyncio.gather(*map(all_calls, names * 2))
     gc.collect()
     gc.disable()

@@ -1,4 +1,4 @@
-"""Reads: they change no version, and give no state of another."""
+"""Reads: they change no version, and return the state of no other session."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ async def test_a_read_never_overwrites_a_concurrent_write(
     reader, writer = managed(), managed(await open_another())
     await reader.create_session("s")
     for _ in range(5):
-        clock.advance(TTL)  # so that each read has an expiry to write
+        clock.advance(TTL)  # each read then has an expiry to move
         await asyncio.gather(*(reader.get_session("s") for _ in range(3)), writer.update_session("s", increment))
     assert (await reader.get_session("s")).unwrap()["n"] == 5
 

@@ -1,4 +1,4 @@
-"""Updates that are delivered twice."""
+"""Updates with an idempotency key, delivered twice."""
 
 from __future__ import annotations
 

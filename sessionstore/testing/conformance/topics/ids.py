@@ -1,4 +1,4 @@
-"""Ids: hostile ones are plain ids, and namespaces stay apart."""
+"""Ids: hostile ids are kept as they are, and namespaces stay apart."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ HOSTILE = [
     "a  ",
     "\u00a0",
     "\u00e9",  # one character
-    "e\u0301",  # the same letter from two
+    "e\u0301",  # the same letter, made of two characters
     "\u212b",
     "\u00c5",
     "\ufb01",

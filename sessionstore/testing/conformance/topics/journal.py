@@ -1,4 +1,4 @@
-"""What rows remember of their writes, see journal.py."""
+"""The journal of a row: its last writes and idempotency keys. See sessionstore/storage/journal.py."""
 
 from __future__ import annotations
 

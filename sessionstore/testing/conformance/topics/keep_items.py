@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest_asyncio
 
-from sessionstore import SessionManager, SessionResult
+from sessionstore import SessionManager
 
 from ...support.documents import Chat, increment
+from ...support.results import data
 from ..given import Managed
 
 
@@ -17,11 +16,6 @@ async def desk(managed: Managed) -> SessionManager[Chat]:
     desk = managed(keep_items=3)
     await desk.create_session("s")
     return desk
-
-
-def data(result: SessionResult[Any, Any]) -> list[Any]:
-    assert result.error is None, result.error
-    return [item.data for item in result.items]
 
 
 async def test_an_append_removes_the_oldest_items(desk: SessionManager[Chat]) -> None:

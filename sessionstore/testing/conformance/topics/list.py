@@ -18,7 +18,7 @@ from ...support.logs import fill
 
 
 async def pages(storage: StorageProvider, limit: int, namespace: str | None = None, **only: Any) -> list[list[Summary]]:
-    """All pages, read to the end."""
+    """Reads all pages."""
     page = await storage.list(namespace, limit=limit, **only)
     read = [list(page.sessions)]
     while page.next is not None:
@@ -191,7 +191,7 @@ async def test_the_session_changed_last_comes_first_in_a_list_by_recency(
     clock.advance(MOMENT)
     await fill(storage, "a", "1")
     clock.advance(TTL / 2)
-    await storage.get(key("d"))  # an access is no change
+    await storage.get(key("d"))  # an access is not a change
     assert ids((await storage.list(order="recent")).sessions) == ["a", "b", "c", "d"]
 
 

@@ -1,4 +1,4 @@
-"""Pages of the sessions of a namespace."""
+"""Listings of a namespace by a manager, page by page."""
 
 from __future__ import annotations
 

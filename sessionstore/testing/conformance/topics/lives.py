@@ -1,4 +1,4 @@
-"""Random lives of sessions: each call is made on the provider and in memory, and the answers are compared."""
+"""Random lives of sessions: each call is made on the provider and on a storage in memory, with equal answers."""
 
 from __future__ import annotations
 

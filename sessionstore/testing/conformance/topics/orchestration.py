@@ -1,4 +1,4 @@
-"""The client of the manager, as a service would write one."""
+"""OrchestrationStateManager: a client of the manager, such as a service would write."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ async def test_a_change_that_does_not_fit_is_refused(
     before = await desk.get_or_create_state("s")
     with pytest.raises(InvalidStateError) as raised:
         await desk.update_state("s", **changes)
-    # pydantic's error quotes what it was given.
+    # pydantic's error quotes the value.
     assert raised.value.__context__ is None
     assert await desk.get_state("s") == before
 

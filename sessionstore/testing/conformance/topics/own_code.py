@@ -1,4 +1,4 @@
-"""What the validators and serializers of a state type raise is told as an error of the state, without the state."""
+"""Errors of validators and serializers become errors of the state, which never quote the state."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class NoTextValueError(ValueError):
         raise RuntimeError(SECRET)
 
 
-# Which exception, and which class the error names.
+# The exception, and the class that the error names.
 RAISED: dict[str, tuple[BaseException, str]] = {
     error.__class__.__name__: (error, error.__class__.__name__)
     for error in (
@@ -124,7 +124,7 @@ async def test_an_error_of_a_serializer_is_an_invalid_state_with_its_place(
     if isinstance(raised, PydanticCustomError):
         name = "PydanticCustomError"
     if isinstance(raised, RecursionError):
-        name = "PydanticSerializationError"  # pydantic does not pass on this one
+        name = "PydanticSerializationError"  # pydantic replaces this exception by its own
 
     class Turn(BaseModel):
         at: int = 0

@@ -1,4 +1,4 @@
-"""Owners: who names one finds only the sessions of that owner."""
+"""Owners: a call that names an owner finds only the sessions of that owner."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ async def test_the_session_of_another_owner_is_not_found_and_stays_as_it_is(
     clock.advance(TTL / 2)
     before = await _stored(storage)
     result = await call(chats, "mallory")
-    if result.success:  # a deletion
+    if result.success:  # the call was a deletion
         assert result.data is False
     else:
         assert isinstance(result.error, SessionNotFoundError)
@@ -124,7 +124,7 @@ async def test_an_invalid_owner_is_refused(chats: SessionManager[Chat], owner_id
 
 
 class _CaseInsensitive(str):
-    """An id as some services have them: equal to itself in any case."""
+    """An id of a service's own class, which ignores case in comparisons."""
 
     __slots__ = ()
 

@@ -1,4 +1,4 @@
-"""Purges: rows that expired are deleted, and no live session is."""
+"""Purges: they delete expired rows, and no live session."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ async def test_stats_count_live_and_expired_sessions_of_each_namespace(
 
 
 async def _expired(storage: StorageProvider, clock: ManualClock, **items: int) -> None:
-    """Sessions with so many items, in the order of their expiry, all of them expired."""
+    """Creates expired sessions with these numbers of items. The first session expired first."""
     for name, count in items.items():
         await put(storage, name, ttl=MINUTE)
         if count:

@@ -1,4 +1,4 @@
-"""The reaper, on a storage."""
+"""The reaper on a storage."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What cannot be stored and read back as it is, is refused with its place, and nothing is written."""
+"""States that would not come back as they are: each is refused with its path, and nothing is written."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ..given import Managed
 
 
 class Note(BaseModel):
-    """A typed state with a field whose type says nothing, so that pydantic lets everything through."""
+    """A typed state with a field of any type, for which pydantic accepts every value."""
 
     body: Any = None
     n: int = 0
@@ -43,7 +43,7 @@ def containing_itself() -> Any:
     return loop
 
 
-# Each makes its value anew, since pytest would print the deep one and the endless one.
+# Functions make the values, because pytest would print a deep or an endless value as a parameter.
 NOT_IN_ANY_STATE: dict[str, Callable[[], Any]] = {
     "NaN": lambda: float("nan"),
     "infinity": lambda: float("inf"),
@@ -87,7 +87,7 @@ def cases(made: dict[str, Any]) -> pytest.MarkDecorator:
 
 
 async def refusal_of(managed: Managed, state: Any, **options: Any) -> InvalidStateError:
-    """Offers a state at creation and in an update; returns why the update was refused."""
+    """Offers a state in a creation and in an update, and returns the error of the update."""
     creation = await managed(default_state=lambda _: state, **options).create_session("new")
     assert isinstance(creation.error, InvalidStateError)
     assert (creation.success, creation.created, creation.data) == (False, False, None)
@@ -178,7 +178,7 @@ async def test_a_refusal_never_quotes_the_state(managed: Managed) -> None:
 
 
 def text_of(size: int) -> Chat:
-    """A state that takes this many bytes as compact JSON, some of them of characters of two bytes."""
+    """Returns a state that takes this many bytes as compact JSON. Some of its characters take two bytes."""
     return {"t": "\u00e4" * 10 + "x" * (size - len('{"t":""}') - 20)}
 
 

@@ -1,4 +1,4 @@
-"""A table that was restored to an earlier content, where versions come back with other states."""
+"""Restores: after a table was put back to an earlier content, versions come back with other states."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..given import Managed, OpenAnother, Saved
 
 @pytest_asyncio.fixture(loop_scope="function")
 async def others(open_another: OpenAnother, managed: Managed) -> SessionManager[Chat]:
-    """The same sessions, in another process."""
+    """A manager of the same sessions, as in another process."""
     return managed(await open_another())
 
 
@@ -64,7 +64,7 @@ async def test_a_version_that_was_sent_as_a_number_is_compared_as_one(chats: Ses
 async def test_an_update_after_a_restore_begins_with_the_restored_state(
     chats: SessionManager[Chat], others: SessionManager[Chat], saved: Saved
 ) -> None:
-    """Also where this process wrote the session a moment ago, so that it begins with a guess."""
+    """This process wrote the session a moment ago, so the update begins with the state in the write cache."""
     await chats.create_session("s")
     restore = saved()
     await chats.update_session("s", append("mine"))

@@ -1,4 +1,4 @@
-"""An update function whose last expression happens to have a value does not make that value the state."""
+"""Returned values: if the last expression of an update function has a value, the value does not become the state."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def only_id_beside_user(_: str) -> Chat:
     return {"id": 1, "user": {"id": 2, "name": "u"}}
 
 
-# What a function returns that was not meant as the state, each from a state of its own.
+# The functions that make a state, and update functions whose returned value is not meant as the state.
 NOT_MEANT: dict[str, tuple[Callable[[str], Any], Callable[[Any], Any]]] = {
     "popped item": (new_basket, lambda s: s["items"].pop()),
     "popped text": (new_basket, lambda s: s["tags"].pop()),
@@ -87,7 +87,7 @@ async def test_a_returned_value_that_is_no_state_is_refused_and_the_message_says
     assert "ReplaceState" in str(refused.error)
     after = await baskets.get_session("s")
     assert (after.data, after.version) == (new("s"), before.version)
-    # The next update begins with what is stored, and not with what the refused one left of its copy.
+    # The next update begins with the stored state, not with the copy that the refused update changed.
     assert (await baskets.update_session("s", lambda _: None)).data == new("s")
 
 

@@ -1,4 +1,4 @@
-"""State out equals state in, types included, on every provider."""
+"""States come back equal, with the same types."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ for _ in range(50):
 
 
 def typed(value: Any) -> Any:
-    """The value with the type of everything in it; == alone takes 1, 1.0 and True for one."""
+    """Returns the value with the types of all its parts, because 1 == 1.0 == True."""
     if isinstance(value, dict):
         return {key: typed(member) for key, member in value.items()}
     if isinstance(value, list):
@@ -127,7 +127,7 @@ documents = st.dictionaries(
 )
 
 
-# The fixtures are not made anew for each example, which is fine: each overwrites the state of the one session.
+# All examples share the fixtures. Each example overwrites the state of the one session.
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(state=documents)
 async def test_any_json_document_comes_back_as_it_was(chats: SessionManager[Chat], state: Chat) -> None:

@@ -1,4 +1,4 @@
-"""Sessions that are set, whether they are there or not."""
+"""set(): writes a session, whether it exists or not."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ async def test_set_overwrites_a_live_session_and_counts_a_write(storage: Storage
     assert await storage.update(Write(new, "{}")) is not None
 
 
-# Across a change to summer time, and where a float of seconds has no microseconds left.
+# 150 days cross a change to summer time. The long TTLs lose microseconds as a float of seconds.
 @pytest.mark.parametrize("days", [150, 20_000, 99_999])
 async def test_set_moves_a_deadline_to_the_microsecond(storage: StorageProvider, clock: ManualClock, days: int) -> None:
     lifetime = timedelta(days=days, microseconds=1)

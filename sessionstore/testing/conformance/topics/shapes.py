@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import timedelta
 from typing import Any
 
 import pytest
-from pydantic import BaseModel
 
 from sessionstore import CorruptStateError, SessionManager, StorageProvider
 from sessionstore.storage import Window
@@ -15,37 +12,8 @@ from sessionstore.storage import Window
 from ...clock import ManualClock
 from ...support.documents import TTL, Chat, draft, key
 from ...support.logs import window_of
+from ...support.people import ADA, Name, Person, nest, say, split, stored, visit
 from ..given import Managed
-
-
-class Name(BaseModel):
-    first: str
-    last: str = ""
-
-
-class Person(BaseModel):
-    name: Name
-    visits: int
-
-
-def split(state: Any) -> Any:
-    """1 to 2: one name becomes two. Returns a new state."""
-    first, _, last = state["name"].partition(" ")
-    return {"first": first, "last": last, "visits": state["visits"]}
-
-
-def nest(state: Any) -> None:
-    """2 to 3: the names become an object. Changes the state in place."""
-    state["name"] = {"first": state.pop("first"), "last": state.pop("last")}
-
-
-def say(item: Any) -> Any:
-    """1 to 2: a text becomes a message."""
-    return {"said": item}
-
-
-def visit(person: Person) -> None:
-    person.visits += 1
 
 
 def visit_old(state: Chat) -> None:
@@ -67,15 +35,6 @@ def new(managed: Managed) -> SessionManager[Person]:
         item_version=2,
         item_upgrades={1: say},
     )
-
-
-ADA = Name(first="Ada", last="Lovelace")
-
-
-async def stored(storage: StorageProvider, session_id: str = "s") -> tuple[int, str]:
-    document = await storage.get(key(session_id), touch=False)
-    assert document is not None
-    return document.state_version, document.state.replace(" ", "")
 
 
 async def versions_of_items(storage: StorageProvider, session_id: str = "s", log: str = "") -> list[int]:
@@ -160,7 +119,7 @@ async def test_older_code_refuses_a_newer_state_and_writes_nothing(
 async def test_updates_that_go_together_are_of_the_code_that_makes_them(
     storage: StorageProvider, old: SessionManager[Chat], new: SessionManager[Person]
 ) -> None:
-    """The update loop is the storage's: it folds updates of both managers, and remembers what both wrote."""
+    """The storage has one update loop for both managers. It combines their updates, and caches what they wrote."""
     await old.create_session("s")
     assert (await old.update_session("s", visit_old)).success
     assert (await new.update_session("s", visit)).unwrap().visits == 2
@@ -254,51 +213,3 @@ async def test_the_versions_of_a_page_and_of_a_batch_are_those_of_their_sessions
     documents = await storage.get_many([key(f"s{n}") for n in (4, 2, 9)], journal=True)
     assert [it and it.state_version for it in documents] == [4, 2, None]
     assert list((await storage.list("chat")).state_versions) == []
-
-
-def _raise(state: Any) -> Any:
-    raise KeyError(state["secret"])
-
-
-@pytest.mark.parametrize(
-    ("upgrade", "reason", "place"),
-    [
-        (_raise, r"upgrades\[1\] raised KeyError", "$"),
-        (lambda state: {"at": {timedelta}}, r"upgrades\[1\]", "$.at"),
-        (lambda state: 5, "does not fit the state type", "$"),
-        (lambda state: {"visits": "many"}, "does not fit the state type", "$"),
-    ],
-)
-async def test_an_upgrade_that_fails_is_a_state_that_cannot_be_read(
-    storage: StorageProvider, managed: Managed, upgrade: Callable[[Any], Any], reason: str, place: str
-) -> None:
-    await storage.create(draft(state='{"secret": "s3cret"}'))
-    manager = managed(state_type=Person, state_version=2, upgrades={1: upgrade})
-    before = await stored(storage)
-    for result in (await manager.get_session("s"), await manager.update_session("s", visit)):
-        assert isinstance(result.error, CorruptStateError)
-        result.error.__traceback__ = None
-        assert "s3cret" not in f"{result.error!r} {result.error.__context__!r} {result.error.__cause__!r}"
-        with pytest.raises(CorruptStateError, match=reason):
-            result.unwrap()
-        assert result.error.path.startswith(place)
-        assert result.error.found is None
-    assert await stored(storage) == before
-
-
-async def test_an_upgrade_that_keeps_or_shares_its_document_harms_no_other_call(
-    storage: StorageProvider, managed: Managed
-) -> None:
-    shared: dict[str, Any] = {"n": 0, "turns": []}
-    manager = managed(state_version=2, upgrades={1: lambda state: shared})
-    await storage.create_many([draft("s"), draft("t")])
-    (await manager.get_session("s")).unwrap()["turns"].append("mine")
-    await manager.update_session("t", lambda state: state["turns"].append("t"))
-    assert shared == {"n": 0, "turns": []}
-    assert (await manager.get_session("s")).unwrap() == shared
-
-
-async def test_a_version_that_no_program_writes_cannot_be_read(storage: StorageProvider, managed: Managed) -> None:
-    await storage.create(draft(state_version=0))
-    assert isinstance((await managed().get_session("s")).error, CorruptStateError)
-    assert isinstance((await managed(state_version=2, upgrades={1: dict}).get_session("s")).error, CorruptStateError)

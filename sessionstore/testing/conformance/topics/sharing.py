@@ -1,4 +1,4 @@
-"""Several providers on the same sessions, as several processes have them."""
+"""Several providers on the same sessions, as in several processes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A typed state that would come back as another one is refused with the first place that differs, on every provider."""
+"""Typed states that would come back different: each is refused with the first path that differs."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ class Names(RootModel[list[Base]]):
 
 
 class Own:
-    """A class of a service's own, which has no == and is written as its number."""
+    """A class of a service, without ``==``. It is stored as its number."""
 
     def __init__(self, number: Any, note: str = "") -> None:
         self.number = number
@@ -142,7 +142,7 @@ class Holder(BaseModel):
 
 
 class Equal(BaseModel):
-    """A model that calls itself equal to whatever has its id."""
+    """A model that equals anything with the same id."""
 
     id: int = 0
     parts: list[Base] = []
@@ -181,7 +181,7 @@ def without(model: T, name: str) -> T:
     return model
 
 
-# The type, what makes a state of it, and the first place that would differ.
+# The type, a function that makes a state of it, and the first path that would differ.
 DIFFERING: dict[str, tuple[Any, Callable[[], Any], str]] = {
     "secret text": (Account, lambda: Account(token=SecretStr("hunter2")), "$.token"),
     "secret bytes": (Account, lambda: Account(raw=SecretBytes(b"hunter2")), "$.raw"),
@@ -271,7 +271,7 @@ async def test_a_state_that_would_come_back_as_another_one_is_refused_with_its_p
     assert (after.data, after.version) == (before.data, before.version)
 
 
-# What a message says to do where the difference is a well-known trap.
+# Well-known traps, and the advice in their error messages.
 ADVICE: dict[str, tuple[Any, Callable[[], Any], str]] = {
     "bytes": (dict[str, bytes], lambda: {"a": b"\xff"}, 'ser_json_bytes="base64" and val_json_bytes="base64"'),
     "iterable": (Lazy, lambda: Lazy.model_construct(some=[1]), "declare a list"),

@@ -1,4 +1,4 @@
-"""Typed states that are hard to give back, and come back; and what a type declares as not stored."""
+"""Typed states that are hard to store and come back equal, and fields that a type declares as not stored."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Slotted:
 
 @dataclass
 class Usage:
-    """As libraries declare it: pydantic does not convert a default."""
+    """A dataclass with an int as the default of a float, as in many libraries. pydantic does not convert defaults."""
 
     seconds: float = 0
     cost: Annotated[float, Field(ge=0)] = 0
@@ -145,7 +145,7 @@ async def test_a_state_that_pydantic_gives_back_unchanged_is_accepted(
 
 
 async def test_an_instant_that_comes_twice_a_year_is_the_same_instant(managed: Managed) -> None:
-    # Python calls it unequal to the same instant in any other time zone.
+    # Python says that this time differs from the same instant in any other time zone.
     twice = datetime(2031, 10, 26, 2, 30, tzinfo=BERLIN, fold=1)
     chats = managed(default_state=lambda _: [twice], state_type=list[datetime])
     (read,) = (await chats.create_session("s")).unwrap()

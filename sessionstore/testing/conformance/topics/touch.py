@@ -1,4 +1,4 @@
-"""Accesses without a read."""
+"""touch(): an access without a read."""
 
 from __future__ import annotations
 

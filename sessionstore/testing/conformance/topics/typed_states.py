@@ -1,4 +1,4 @@
-"""States of a type."""
+"""States that are models, dataclasses or typed dicts."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Turn(BaseModel):
 
 
 class ChatModel(SessionState):
-    # Whoever stores a computed field cannot read it back.
+    # With extra="forbid", a stored computed field could not be read back.
     model_config = ConfigDict(extra="forbid")
 
     turns: list[Turn] = Field(default_factory=list)

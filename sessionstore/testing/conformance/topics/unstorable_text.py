@@ -1,4 +1,4 @@
-"""NUL characters and lone surrogates, which no storage can keep: refused, or replaced where a manager says so."""
+"""NUL characters and lone surrogates, which no storage can keep: refused, or replaced if the manager asks for that."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Note(TypedDict):
     text: str
 
 
-# What is given, and what it is with U+FFFD in the place of each character that cannot be stored.
+# The given value, and the value with U+FFFD in the place of each character that cannot be stored.
 REPLACED: dict[str, tuple[Any, Any, Any]] = {
     "values": (
         None,
@@ -199,7 +199,7 @@ async def test_what_an_upgrade_makes_is_replaced_too(managed: Managed, name: str
     assert updated.unwrap() == becomes
     assert updated.applied
     refused = await managed(**given).get_session("s")
-    assert refused.success  # what is stored by now can be stored
+    assert refused.success  # the state that is stored can be stored again
 
 
 @needs(Capability.SHAPES)

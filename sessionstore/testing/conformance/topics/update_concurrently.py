@@ -1,4 +1,4 @@
-"""Updates at once: none is lost, and none is applied twice."""
+"""Concurrent updates: none is lost, and none is applied twice."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ async def test_an_update_under_the_lock_is_applied_in_the_thread_of_an_event_loo
     loops: list[asyncio.AbstractEventLoop] = []
 
     def apply(document: Document) -> Write:
-        loops.append(asyncio.get_running_loop())  # as the function of a service may
+        loops.append(asyncio.get_running_loop())  # functions of services may use the running loop
         return rewrite(document)
 
     assert await storage.update_locked(key(), apply) is not None

@@ -1,4 +1,4 @@
-"""Writing older states and items in their current shape, beside callers that use them."""
+"""The rewriting of older states and items in their current shape, beside callers that use them."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ async def test_what_does_not_fit_is_reported_and_stays(storage: StorageProvider,
 async def test_a_write_in_between_wins_and_its_state_is_upgraded(
     storage: StorageProvider, managed: Managed, chats: SessionManager[Chat]
 ) -> None:
-    """The old code writes between the read and the write of the upgrade, over and over."""
+    """Old code writes between each read of the upgrade and its write."""
     old = managed()
     await old.create_session("s")
     asked: list[int] = []

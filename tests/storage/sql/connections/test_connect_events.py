@@ -17,7 +17,8 @@ from sessionstore import SqlStorageProvider, StorageError, StorageUnavailableErr
 from sessionstore.testing.postgres import Database
 from sessionstore.testing.sqlite import copied_file, sqlite_url
 from sessionstore.testing.support.documents import draft, key
-from tests.storage.sql.connections.test_engine_options import Place, assert_committed, run_sql
+from tests.storage.sql.connections.listening import run_sql
+from tests.storage.sql.connections.places import Place, assert_committed
 from tests.support.bystander import ask, dsn
 from tests.support.databases import driven
 

@@ -17,17 +17,8 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.sql.compiler import COLLECT_CARTESIAN_PRODUCTS
 
 from sessionstore import ConfigurationError, SqlStorageProvider, open_storage
-from tests.storage.sql.connections.test_engine_options import (
-    LEVELS,
-    OPTIONS,
-    REFUSED,
-    Given,
-    Place,
-    assert_committed,
-    place,
-)
-
-__all__ = ["place"]
+from tests.storage.sql.connections.places import Place, assert_committed
+from tests.storage.sql.connections.test_engine_options import LEVELS, OPTIONS, REFUSED, Given
 
 DIALECT: dict[str, Given] = {
     "client_encoding": lambda _: {"client_encoding": "utf8"},

@@ -7,137 +7,29 @@ import json
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager, closing
-from datetime import timedelta
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import Any
 
 import psycopg
 import pytest
 
 from sessionstore import (
-    OrchestrationStateManager,
-    Reaper,
-    SessionManager,
     SqlStorageProvider,
-    StorageProvider,
     open_storage,
 )
-from sessionstore.storage import Document, Window, Write
 from sessionstore.testing.postgres import Database, PostgresServer
 from sessionstore.testing.sqlite import copied_file, sqlite_url
-from sessionstore.testing.support.documents import Chat, draft, increment, key, new_chat, rewrite
+from sessionstore.testing.support.documents import increment, key
+from tests.storage.sql.operations.every_call import MANAGER, PATIENCE, PROVIDER, Call, chats_on, together
+from tests.storage.sql.operations.places import Place, PostgresPlace, SqlitePlace
 from tests.support.bystander import dsn
 from tests.support.cancelling import CancelledAt, When
 from tests.support.databases import driven
 from tests.support.opening import in_use
 
-Call: TypeAlias = Callable[[SqlStorageProvider], Coroutine[Any, Any, Any]]
-
 _SESSIONS = ("a", "b", "old-1", "old-2", "s")
-_PATIENCE = 5.0
 _ERA = 1000
 """Each attempt begins at versions of its own, so that a version never comes back."""
-
-
-class Place(Protocol):
-    """The database as somebody else sees it."""
-
-    url: str
-
-    def keep(self) -> None:
-        """Remembers the sessions, all of them due for an access, and the old ones expired."""
-        ...
-
-    def begin(self, version: int) -> None:
-        """Puts the sessions back, at this version."""
-        ...
-
-    def rows(self) -> list[tuple[str, int, str]]:
-        """Id, version and state of each session."""
-        ...
-
-    def quiet(self) -> bool:
-        """Whether nobody else runs anything or holds a transaction."""
-        ...
-
-    def left(self) -> bool:
-        """Whether nobody else is connected."""
-        ...
-
-
-_AGING = [("NOT LIKE", timedelta(minutes=20)), ("LIKE", timedelta(hours=2))]
-
-
-class PostgresPlace:
-    def __init__(self, url: str, connection: psycopg.Connection) -> None:
-        self.url = url
-        self._connection = connection
-
-    def keep(self) -> None:
-        self._run("SET lock_timeout = '5s'")
-        self._run("CREATE TEMPORARY TABLE kept AS TABLE sessionstore.sessions")
-        for operator, age in _AGING:
-            self._run(f"UPDATE kept SET expires_at = expires_at - %s WHERE session_id {operator} 'old%%'", age)
-
-    def begin(self, version: int) -> None:
-        self._run("UPDATE kept SET version = %s", version)
-        self._run("DELETE FROM sessionstore.sessions")
-        self._run("INSERT INTO sessionstore.sessions SELECT * FROM kept")
-
-    def rows(self) -> list[tuple[str, int, str]]:
-        return self._run("SELECT session_id, version, state::text FROM sessionstore.sessions")
-
-    def quiet(self) -> bool:
-        return self._none("state <> 'idle'")
-
-    def left(self) -> bool:
-        return self._none("true")
-
-    def _none(self, condition: str) -> bool:
-        others = "datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
-        ((none,),) = self._run(f"SELECT count(*) = 0 FROM pg_stat_activity WHERE {others} AND {condition}")
-        return bool(none)
-
-    def _run(self, query: str, *params: object) -> list[Any]:
-        cursor = self._connection.execute(query.encode(), params or None)
-        return cursor.fetchall() if cursor.description else []
-
-
-class SqlitePlace:
-    def __init__(self, url: str, connection: sqlite3.Connection) -> None:
-        self.url = url
-        self._connection = connection
-
-    def keep(self) -> None:
-        self._connection.execute("CREATE TEMPORARY TABLE kept AS SELECT * FROM sessions")
-        for operator, age in _AGING:
-            query = f"UPDATE kept SET expires_at = expires_at - ? WHERE session_id {operator} 'old%'"
-            self._connection.execute(query, [age // timedelta(microseconds=1)])
-
-    def begin(self, version: int) -> None:
-        self._connection.execute("UPDATE kept SET version = ?", [version])
-        self._connection.execute("DELETE FROM sessions")
-        self._connection.execute("INSERT INTO sessions SELECT * FROM kept")
-
-    def rows(self) -> list[tuple[str, int, str]]:
-        return self._connection.execute("SELECT session_id, version, json(state) FROM sessions").fetchall()
-
-    def quiet(self) -> bool:
-        try:
-            self._connection.execute("BEGIN IMMEDIATE")
-        except sqlite3.OperationalError:
-            return False
-        self._connection.execute("ROLLBACK")
-        return True
-
-    def left(self) -> bool:
-        # Going back from the write-ahead log takes the file alone.
-        try:
-            (mode,) = self._connection.execute("PRAGMA journal_mode = DELETE").fetchone()
-        except sqlite3.OperationalError:
-            return False
-        self._connection.execute("PRAGMA journal_mode = WAL")
-        return bool(mode == "delete")
 
 
 @pytest.fixture(scope="module")
@@ -169,13 +61,13 @@ def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 async def _settle(place: Place) -> None:
     async with _opened(place) as storage:
         for session_id in _SESSIONS:
-            await _chats(storage).create_session(session_id)
+            await chats_on(storage).create_session(session_id)
     place.keep()
 
 
 def _open(place: Place) -> SqlStorageProvider:
     # Few connections, so that one that is missing is missed.
-    storage = open_storage(place.url, pool_size=2, pool_timeout=_PATIENCE)
+    storage = open_storage(place.url, pool_size=2, pool_timeout=PATIENCE)
     assert isinstance(storage, SqlStorageProvider)
     return storage
 
@@ -187,85 +79,6 @@ async def _opened(place: Place) -> AsyncIterator[SqlStorageProvider]:
         yield storage
     finally:
         await storage.close()
-
-
-def _chats(storage: StorageProvider) -> SessionManager[Chat]:
-    return SessionManager(new_chat, storage, namespace="chat")
-
-
-def _chat(session_id: str, n: int = 1) -> str:
-    return json.dumps({**new_chat(session_id), "n": n})
-
-
-def _count(document: Document) -> Write:
-    state = json.loads(document.state)
-    return rewrite(document, json.dumps({**state, "n": state["n"] + 1}))
-
-
-async def _update_many(storage: SqlStorageProvider) -> None:
-    documents = await storage.get_many([key("a"), key("b")], touch=False)
-    await storage.update_many([_count(document) for document in documents if document is not None])
-
-
-async def _together(storage: SqlStorageProvider) -> None:
-    await asyncio.gather(*(_chats(storage).update_session("s", increment) for _ in range(5)))
-
-
-async def _pages(storage: SqlStorageProvider) -> None:
-    page = await storage.list("chat", limit=2)
-    while page.next is not None:
-        page = await storage.list("chat", limit=2, after=page.next)
-
-
-async def _reap_beside(storage: SqlStorageProvider) -> None:
-    reaped = asyncio.Event()
-    async with Reaper(storage, batch_size=1).every(timedelta(hours=1), on_report=lambda _: reaped.set()):
-        await reaped.wait()
-
-
-async def _orchestrate(storage: SqlStorageProvider) -> None:
-    states = OrchestrationStateManager(storage)
-    await states.get_or_create_state("o")
-    await states.add_used_tool("o", "search")
-    await states.reset_state("o")
-    await states.cleanup_session("o")
-
-
-_MANAGER: dict[str, Call] = {
-    "create_session": lambda storage: _chats(storage).create_session("new"),
-    "create_session that is there": lambda storage: _chats(storage).create_session("s"),
-    "get_session": lambda storage: _chats(storage).get_session("s"),
-    "get_session without touch": lambda storage: _chats(storage).get_session("s", touch=False),
-    "update_session": lambda storage: _chats(storage).update_session("s", increment),
-    "update_session with a timeout": lambda storage: _chats(storage).update_session(
-        "s", increment, timeout=timedelta(seconds=_PATIENCE)
-    ),
-    "update_session with a key": lambda storage: _chats(storage).update_session("s", increment, idempotency_key="k"),
-    "updates together": _together,
-    "delete_session": lambda storage: _chats(storage).delete_session("s"),
-    "orchestration": _orchestrate,
-}
-_PROVIDER: dict[str, Call] = {
-    "create_many": lambda storage: storage.create_many([draft("new-1", _chat("new-1")), draft("new-2"), draft("s")]),
-    "get_group": lambda storage: storage.get_group([key("a"), key("nobody")], window=Window(limit=2)),
-    "get_many": lambda storage: storage.get_many([key("a"), key("b"), key("nobody")]),
-    "get": lambda storage: storage.get(key("s")),
-    "update_many": _update_many,
-    "update_locked": lambda storage: storage.update_locked(key("s"), _count),
-    "update_locked_many": lambda storage: storage.update_locked_many([key("a"), key("b")], _count),
-    "delete_many": lambda storage: storage.delete_many([key("a"), key("b")]),
-    "set_many": lambda storage: storage.set_many([draft("a", _chat("a")), draft("b", _chat("b")), draft("new")]),
-    "exists_many": lambda storage: storage.exists_many([key("a"), key("nobody")]),
-    "touch_many": lambda storage: storage.touch_many([key("a"), key("nobody")]),
-    "touch": lambda storage: storage.touch(key("s")),
-    "list": _pages,
-    "clear": lambda storage: storage.clear("chat", prefix="old"),
-    "purge_batch": lambda storage: storage.purge_batch(limit=1),
-    "count_expired": lambda storage: storage.count_expired(),
-    "stats": lambda storage: storage.stats(),
-    "Reaper.run_once": lambda storage: Reaper(storage, batch_size=1).run_once(),
-    "Reaper.every": _reap_beside,
-}
 
 
 class _Trial:
@@ -288,7 +101,7 @@ class _Trial:
             return await cancelling
 
         ends: list[Any] = []
-        async with asyncio.timeout(_PATIENCE):
+        async with asyncio.timeout(PATIENCE):
             ends += await asyncio.gather(asyncio.create_task(run()), return_exceptions=True)
         end = ends.pop()
         if cancelling.reached:
@@ -321,7 +134,7 @@ def _alone() -> bool:
 
 
 async def _until(condition: Callable[[], bool], complaint: str) -> None:
-    for _ in range(int(_PATIENCE / 0.005)):
+    for _ in range(int(PATIENCE / 0.005)):
         if condition():
             return
         await asyncio.sleep(0.005)  # there is no event to wait for
@@ -337,8 +150,8 @@ async def _until_nothing_is_held(storage: SqlStorageProvider) -> None:
 async def _works(storage: SqlStorageProvider) -> None:
     """Nothing is held, nobody is left, and the next calls of all ways go through at once."""
     await _until_nothing_is_held(storage)
-    async with asyncio.timeout(_PATIENCE):
-        chats = _chats(storage)
+    async with asyncio.timeout(PATIENCE):
+        chats = chats_on(storage)
         await chats.create_session("s")
         results: Sequence[Any] = await asyncio.gather(
             *(chats.update_session("s", increment) for _ in range(3)),
@@ -351,7 +164,7 @@ async def _works(storage: SqlStorageProvider) -> None:
 
 
 @pytest.mark.parametrize("when", When, ids=lambda when: when.name.lower())
-@pytest.mark.parametrize("call", [*_MANAGER.values(), *_PROVIDER.values()], ids=[*_MANAGER, *_PROVIDER])
+@pytest.mark.parametrize("call", [*MANAGER.values(), *PROVIDER.values()], ids=[*MANAGER, *PROVIDER])
 async def test_a_call_may_be_cancelled_wherever_it_waits(place: Place, call: Call, when: When) -> None:
     async with _opened(place) as storage:
         await _works(storage)
@@ -361,7 +174,7 @@ async def test_a_call_may_be_cancelled_wherever_it_waits(place: Place, call: Cal
             await _works(storage)
             at += 1
         assert at > 1
-    if call is not _together:  # of five updates, any number may have landed
+    if call is not together:  # of five updates, any number may have landed
         trial.assert_whole()
     await _until(place.left, "a closed storage left a connection behind")
 
@@ -373,7 +186,7 @@ async def test_a_first_call_may_be_cancelled_while_it_connects(place: Place, whe
     reached = True
     while reached:
         async with _opened(place) as storage:
-            reached = await trial.cancelled(_chats(storage).update_session("s", increment), at, when)
+            reached = await trial.cancelled(chats_on(storage).update_session("s", increment), at, when)
             await _works(storage)
         await _until(place.left, "a closed storage left a connection behind")
         at += 1

@@ -5,9 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sessionstore import ConfigurationError, open_storage
-from tests.storage.sql.urls.test_urls import Places, assert_works, places
-
-__all__ = ["places"]
+from tests.storage.sql.urls.places import Places, assert_works
 
 _FILLED: dict[str, tuple[dict[str, str], str]] = {
     "port": ({"PGPORT": "{port}"}, "{scheme}://{user}@127.0.0.1/{db}"),

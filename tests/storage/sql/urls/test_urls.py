@@ -1,11 +1,10 @@
-"""URLs of PostgreSQL in all their forms, by both drivers: each works, or is refused by the name of what it asks for."""
+"""URLs of PostgreSQL in all their forms, by both drivers: each leads to its server, as libpq documents it."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Final
@@ -14,57 +13,13 @@ import psutil
 import pytest
 from sqlalchemy.engine import make_url
 
-from sessionstore import ConfigurationError, StorageUnavailableError, migrate, open_storage
-from sessionstore.storage.sql.tables import REVISIONS
+from sessionstore import StorageUnavailableError, migrate, open_storage
 from sessionstore.testing.postgres import Database
-from sessionstore.testing.support.documents import key, put
+from sessionstore.testing.support.documents import key
+from tests.storage.sql.urls.places import SCHEMES, TCP, Places, assert_works, refusal_of
 from tests.support.bystander import ask
 from tests.support.discretion import assert_discreet
-from tests.support.entrance import CERTIFICATES, Entrance
 
-_SCHEMES: Final = {"psycopg": "postgresql", "asyncpg": "postgresql+asyncpg"}
-
-
-class Places:
-    """Fills in URLs: "{scheme}://{user}@{tcp}/{db}?host={directory}", and so on."""
-
-    def __init__(self, plain: Entrance, tls: Entrance, database: Database, driver: str) -> None:
-        url = make_url(database.url)
-        self.plain, self.tls = plain, tls
-        self._words = {
-            "scheme": _SCHEMES[driver],
-            "user": url.username or "postgres",
-            "db": url.database,
-            "directory": str(plain.directory),
-            "quoted": str(plain.directory).replace("/", "%2F"),
-            "tcp": f"127.0.0.1:{plain.port}",
-            "port": plain.port,
-            "closed": plain.closed_port,
-            "silent": plain.silent_port,
-            "tls_port": tls.port,
-            "root": CERTIFICATES / "root.crt",
-            "other": CERTIFICATES / "other.crt",
-        }
-
-    def url(self, form: str) -> str:
-        return form.format(**self._words)
-
-
-@pytest.fixture
-async def places(database: Database, driver: str) -> AsyncIterator[Places]:
-    database.empty()
-    async with Entrance(database.url) as plain, Entrance(database.url, tls=True) as tls:
-        yield Places(plain, tls, database, driver)
-
-
-async def assert_works(url: str) -> None:
-    async with open_storage(url) as storage:
-        await put(storage, "s")
-        assert await storage.exists(key("s"))
-    assert await asyncio.to_thread(migrate.current, url) == REVISIONS[-1]
-
-
-_TCP = "{scheme}://{user}@{tcp}/{db}"
 _FORMS: Final = {
     "socket as a parameter": "{scheme}://{user}@/{db}?host={directory}",
     "socket as the host": "{scheme}://{user}@{quoted}/{db}",
@@ -73,7 +28,7 @@ _FORMS: Final = {
     "socket and port as parameters": "{scheme}://{user}@/{db}?host={directory}&port=5432",
     "socket, where TLS is not asked for": "{scheme}://{user}@{quoted}/{db}?sslmode=require",
     "socket, where TLS is not verified": "{scheme}://{user}@/{db}?host={directory}&sslmode=verify-ca&sslrootcert={root}",
-    "host": _TCP,
+    "host": TCP,
     "host by name": "{scheme}://{user}@localhost:{port}/{db}",
     "everything as a parameter": "{scheme}://?host=127.0.0.1&port={port}&user={user}&dbname={db}",
     "everything as a parameter, after a path": "{scheme}:///?host=127.0.0.1&port={port}&user={user}&dbname={db}",
@@ -93,7 +48,7 @@ _FORMS: Final = {
     "hosts in any order": "{scheme}://{user}@127.0.0.1:{closed},127.0.0.1:{port}/{db}?load_balance_hosts=random",
     "address": "{scheme}://{user}@/{db}?hostaddr=127.0.0.1&port={port}",
     **{
-        parameter: f"{_TCP}?{parameter}"
+        parameter: f"{TCP}?{parameter}"
         for parameter in (
             "application_name=chat",
             "channel_binding=disable",
@@ -173,55 +128,6 @@ def _sockets_to(port: int) -> set[tuple[int, ...]]:
     return found
 
 
-_ENCRYPTED: Final = {
-    "by default": "{scheme}://{user}@127.0.0.1:{tls_port}/{db}",
-    **{
-        parameters: "{scheme}://{user}@localhost:{tls_port}/{db}?" + parameters
-        for parameters in (
-            "sslmode=prefer",
-            "sslmode=require",
-            "ssl=true",
-            "ssl=require",
-            "sslmode=require&sslrootcert={root}",
-            "sslmode=verify-ca&sslrootcert={root}",
-            "sslmode=verify-full&sslrootcert={root}",
-            "sslmode=verify-full&sslrootcert={root}&ssl_min_protocol_version=TLSv1.3",
-            "sslmode=require&application_name=chat&options=-c%20work_mem%3D8MB",
-        )
-    },
-    "verify-ca, by address": "{scheme}://{user}@127.0.0.1:{tls_port}/{db}?sslmode=verify-ca&sslrootcert={root}",
-    "hosts": "{scheme}://{user}@localhost:{closed},localhost:{tls_port}/{db}?sslmode=verify-full&sslrootcert={root}",
-}
-
-
-@pytest.mark.parametrize("form", _ENCRYPTED.values(), ids=_ENCRYPTED)
-async def test_a_url_that_asks_for_tls_gets_it(places: Places, form: str) -> None:
-    await assert_works(places.url(form))
-    assert places.tls.encrypted >= 2
-    assert places.tls.plain == 0
-
-
-_DIRECT: Final = {
-    "require": "sslmode=require",
-    "verify-full": "sslmode=verify-full&sslrootcert={root}",
-    "system": "sslrootcert=system&sslmode=verify-full",
-}
-
-
-@pytest.mark.parametrize("parameters", _DIRECT.values(), ids=_DIRECT)
-async def test_tls_without_a_question_first_is_spoken_where_the_url_says_so(
-    database: Database, driver: str, parameters: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    database.empty()
-    monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATES / "root.crt"))  # the authorities of the system
-    async with Entrance(database.url, direct=True) as entrance:
-        name = make_url(database.url).database
-        login = f"{_SCHEMES[driver]}://postgres@localhost:{entrance.port}/{name}"
-        await assert_works(f"{login}?sslnegotiation=direct&{parameters.format(root=CERTIFICATES / 'root.crt')}")
-        assert entrance.encrypted >= 2
-        assert entrance.plain == 0
-
-
 async def test_a_service_of_libpq_leads_to_its_server(
     places: Places, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -232,7 +138,7 @@ async def test_a_service_of_libpq_leads_to_its_server(
     monkeypatch.setenv("PGSERVICEFILE", str(services))
     form = "{scheme}://{user}@/?service=chat"
     if places.url("{scheme}").endswith("asyncpg"):
-        assert "asyncpg cannot do what service" in _refusal_of(open_storage, places.url(form))
+        assert "asyncpg cannot do what service" in refusal_of(open_storage, places.url(form))
         return
     await assert_works(places.url(form))
     await asyncio.to_thread(migrate.check, places.url(form))
@@ -241,21 +147,16 @@ async def test_a_service_of_libpq_leads_to_its_server(
         assert ask(database, "SELECT 1 FROM pg_stat_activity WHERE application_name = 'ours'")
 
 
-async def test_a_url_that_asks_for_no_tls_gets_none(places: Places) -> None:
-    await assert_works(places.url("{scheme}://{user}@localhost:{tls_port}/{db}?sslmode=disable"))
-    assert places.tls.encrypted == 0
-
-
 _UNREACHABLE: Final = {
-    "no TLS": f"{_TCP}?sslmode=require",
-    "no TLS to verify": f"{_TCP}?sslmode=verify-full&sslrootcert={{root}}",
+    "no TLS": f"{TCP}?sslmode=require",
+    "no TLS to verify": f"{TCP}?sslmode=verify-full&sslrootcert={{root}}",
     "another authority": "{scheme}://{user}@localhost:{tls_port}/{db}?sslmode=verify-ca&sslrootcert={other}",
     "another authority, required": "{scheme}://{user}@localhost:{tls_port}/{db}?sslmode=require&sslrootcert={other}",
     "another host": "{scheme}://{user}@127.0.0.1:{tls_port}/{db}?sslmode=verify-full&sslrootcert={root}",
     "not an authority of the system": "{scheme}://{user}@localhost:{tls_port}/{db}?sslrootcert=system",
-    "no standby": f"{_TCP}?target_session_attrs=standby",
+    "no standby": f"{TCP}?target_session_attrs=standby",
     "no standby among several": "{scheme}://{user}@127.0.0.1:{closed},127.0.0.1:{port}/{db}?target_session_attrs=standby",
-    "nothing that only reads": f"{_TCP}?target_session_attrs=read-only",
+    "nothing that only reads": f"{TCP}?target_session_attrs=read-only",
     "none of several": "{scheme}://{user}@127.0.0.1:{closed},127.0.0.1:{closed}/{db}",
     "a socket that is not there": "{scheme}://{user}@%2Fnowhere/{db}",
     "no service": "postgresql://{user}@{tcp}/{db}?service=nowhere",
@@ -290,7 +191,7 @@ async def test_the_server_is_told_what_the_url_says(
     places: Places, database: Database, driver: str, parameters: str
 ) -> None:
     async with AsyncExitStack() as stack:
-        storage = await stack.enter_async_context(open_storage(places.url(f"{_TCP}?{parameters}")))
+        storage = await stack.enter_async_context(open_storage(places.url(f"{TCP}?{parameters}")))
         await storage.exists(key("s"))
         assert ask(database, _SEEN) == [(1,)]
 
@@ -300,14 +201,14 @@ async def test_the_server_is_told_what_the_variables_of_libpq_say(
     places: Places, database: Database, monkeypatch: pytest.MonkeyPatch, variable: str, value: str
 ) -> None:
     monkeypatch.setenv(variable, value)
-    async with open_storage(places.url(_TCP)) as storage:
+    async with open_storage(places.url(TCP)) as storage:
         await storage.exists(key("s"))
         assert ask(database, _SEEN) == [(1,)]
 
 
 @pytest.mark.parametrize("driver", ["asyncpg"], indirect=True)
 async def test_settings_of_the_server_go_beside_those_of_the_url(places: Places, database: Database) -> None:
-    url = places.url(f"{_TCP}?application_name=chat")
+    url = places.url(f"{TCP}?application_name=chat")
     async with open_storage(url, connect_args={"server_settings": {"geqo": "off"}}) as storage:
         await storage.exists(key("s"))
         assert ask(database, _SEEN) == [(1,)]
@@ -327,92 +228,6 @@ async def test_parameters_that_a_url_leaves_out_come_from_the_variables_of_libpq
     await assert_works(places.url("{scheme}://"))
 
 
-_REFUSED: Final = {
-    "pool_size=5": "open_storage() takes it",
-    "max_overflow=0": "open_storage() takes it",
-    "connection_limit=5": "pool_size",
-    "pool_timeout=5": "open_storage() takes it",
-    "schema=chat": "--schema",
-    "currentSchema=chat": "--schema",
-    "pgbouncer=true": "prepared_statements=false",
-    "statement_cache_size=0": "prepared_statements=false",
-    "prepared_statement_cache_size=0": "prepared_statements=false",
-    "prepareThreshold=0": "prepared_statements=false",
-    "search_path=chat": "options=-c",
-    "lock_timeout=5s": "options=-c",
-    "timeout=5": "connect_timeout",
-    "connectTimeout=5": "connect_timeout",
-    "database=app": "dbname",
-    "username=app": "user",
-    "ssl=yes": "sslmode=require",
-    "sslmod=require": "sslmode",
-    "SSLMODE=require": "sslmode",
-    "aplication_name=chat": "application_name may be meant",
-    "prepared_statement=false": "prepared_statements may be meant",
-    "colour=blue": "known are",
-    "sslmode=on": "disable, allow, prefer, require, verify-ca, verify-full",
-    "sslmode=": "disable, allow",
-    "sslmode=verify-full": "sslrootcert=FILE",
-    "sslmode=require&sslrootcert=system": "sslmode=verify-full",
-    "sslrootcert=/nowhere/root.crt": "file that does not exist",
-    "sslcert=/nowhere/me.crt": "file that does not exist",
-    "sslcrl=/nowhere/root.crl": "file that does not exist",
-    "target_session_attrs=master": "read-write",
-    "load_balance_hosts=true": "random",
-    "connect_timeout=5s": "whole number",
-    "keepalives=yes": "0, 1",
-    "keepalives_idle=1m": "whole number",
-    "client_encoding=latin1": "UTF8",
-    "replication=database": "leave it out",
-    "gssencmode=on": "prefer",
-    "channel_binding=on": "prefer",
-    "sslnegotiation=tls": "direct",
-    **{f"{mode}sslnegotiation=direct": "sslmode=require" for mode in ("", "sslmode=prefer&", "sslmode=disable&")},
-    "ssl_min_protocol_version=1.2": "TLSv1.2",
-    "prepared_statements=perhaps": "true or false",
-    "application_name=a&application_name=b": "twice",
-}
-
-
-@pytest.mark.parametrize(("parameters", "advice"), _REFUSED.items(), ids=_REFUSED)
-def test_an_unknown_parameter_is_refused_by_its_name(
-    driver: str, parameters: str, advice: str, monkeypatch: pytest.MonkeyPatch, tmp_path: object
-) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path))
-    name = parameters.rpartition("&")[2].partition("=")[0]
-    for call in (open_storage, migrate.upgrade, migrate.check, migrate.current, migrate.sql):
-        message = _refusal_of(call, f"{_SCHEMES[driver]}://app:s3cret@127.0.0.1/app?{parameters}")
-        assert name in message
-        assert advice in message
-
-
-@pytest.mark.parametrize(
-    "parameters",
-    [
-        "channel_binding=require",
-        "gssencmode=require",
-        "gssdelegation=1",
-        "max_protocol_version=3.2&min_protocol_version=3.2",
-        "oauth_issuer=https%3A%2F%2Fexample.com",
-        "require_auth=scram-sha-256",
-        "requirepeer=postgres",
-        "scram_client_key=s3cret",
-        "service=chat",
-        "sslcertmode=require",
-        "sslcrldir=/etc",
-        "sslkeylogfile=/tmp/keys",
-        "sslsni=0",
-        "hostaddr=127.0.0.1",
-    ],
-)
-def test_a_parameter_that_asyncpg_lacks_is_refused_by_its_name_and_psycopg_is_named(parameters: str) -> None:
-    name = parameters.rpartition("&")[2].partition("=")[0]
-    message = _refusal_of(open_storage, f"postgresql+asyncpg://app:s3cret@127.0.0.1/app?{parameters}")
-    assert name in message
-    assert "psycopg" in message
-    assert open_storage(f"postgresql://app@127.0.0.1/app?{parameters}") is not None
-
-
 _OF_HOSTS: Final = {
     "Heroku": "postgres://u4k2:p0a9@ec2-1-2-3-4.compute-1.amazonaws.com:5432/d7f6",
     "Supabase, session": "postgres://postgres.abcdef:p%21w@aws-0-eu-central-1.pooler.supabase.com:5432/postgres",
@@ -429,56 +244,6 @@ _OF_HOSTS: Final = {
 
 @pytest.mark.parametrize("url", _OF_HOSTS.values(), ids=_OF_HOSTS)
 def test_the_urls_of_hosting_providers_are_taken(driver: str, url: str) -> None:
-    url = f"{_SCHEMES[driver]}://{url.partition('://')[2]}"
+    url = f"{SCHEMES[driver]}://{url.partition('://')[2]}"
     assert open_storage(f"{url}\n") is not None
     assert "CREATE TABLE" in migrate.sql(f"{url}\n")
-
-
-_UNPARSED: Final = {
-    "@ in the password": "app:s3c@ret@db/app",
-    "/ in the password": "app:s3c/ret@db/app",
-    "/ in a password of digits": "app:12/s3cret@db/app",
-    "? in the password": "app:s3c?ret@db/app",
-    "? and = in a password of digits": "app:12?s3c=ret@db/app",
-    "% in the password": "app:s3c%ret@db/app",
-    "% at the end of the password": "app:s3cret%@db/app",
-    "percent-encoding of another encoding": "app:s3cret%E4@db/app",
-    "NUL": "app:s3cret%00@db/app",
-    "line break": "app:s3cret\n@db/app",
-    "user@server": "app@server:s3cret@server.example.com/app",
-    "port": "app:s3cret@db:s3cret/app",
-    "port beyond all": "app:s3cret@db:70000/app",
-    "port zero": "app:s3cret@db:0/app",
-    "ports": "app:s3cret@db:5432:5433/app",
-    "brackets": "app:s3cret@[::1/app",
-    "blank in the host": "app:s3cret@db /app",
-    "parameter without a value": "app:s3cret@db/app?s3cret",
-    "parameter without a name": "app:s3cret@db/app?=s3cret",
-    "parameter that is none": "app:s3cret@db/app?s3 cret=1",
-}
-
-
-@pytest.mark.parametrize("rest", _UNPARSED.values(), ids=_UNPARSED)
-def test_a_url_that_does_not_parse_is_refused_with_advice_and_never_shown(driver: str, rest: str) -> None:
-    for call in (open_storage, migrate.upgrade, migrate.check, migrate.current, migrate.sql):
-        message = _refusal_of(call, f"{_SCHEMES[driver]}://{rest}")
-        assert message.startswith("the storage URL does not parse: ")
-        assert "postgresql://user:password@host:5432/database" in message
-
-
-@pytest.mark.parametrize(
-    "rest", ["app@h1,h2,h3/app?port=1,2", "app@h1:1,h2:2/app?port=1,2,3", "app@/app?host=h1,h2&port=1,2,3"]
-)
-def test_ports_that_do_not_fit_the_hosts_are_refused(driver: str, rest: str) -> None:
-    assert "one for each" in _refusal_of(open_storage, f"{_SCHEMES[driver]}://{rest}")
-
-
-def _refusal_of(call: object, url: str) -> str:
-    assert callable(call)
-    with pytest.raises(ConfigurationError) as raised:
-        call(url)
-    assert raised.value.__cause__ is None
-    assert raised.value.__context__ is None or raised.value.__suppress_context__
-    for hidden in ("s3c", "cret", "12/"):
-        assert hidden not in f"{raised.value!s}{raised.value!r}"
-    return str(raised.value)
