@@ -68,7 +68,10 @@ def _failing(
     adapter: TypeAdapter[Any], state: object, steps: Sequence[object], value: object
 ) -> tuple[object, object] | None:
     """The first part of a value that cannot be dumped, found by bisection; None: the value itself cannot be dumped."""
-    inside = list(parts(value))
+    try:
+        inside = list(parts(value))
+    except Exception:  # noqa: BLE001  # a class of the caller's own may raise where its attributes are read
+        return None
     if not inside or not _dumps(adapter, state, steps, []):
         return None
     if _dumps(adapter, state, steps, [step for step, _ in inside]):

@@ -117,7 +117,7 @@ class Codec(Generic[T]):
             refused = error
         if self._replaces:
             try:
-                storable = _replaced(state)
+                storable = replaced(state)
                 if storable is not state:
                     return self._written(storable, session_id)
             except Refused as error:
@@ -145,11 +145,4 @@ def _dumps_replaced(document: Any) -> bytes:
     """Like dumps(), but with U+FFFD for characters that no storage keeps. An upgrade may have added such characters."""
     with suppress(Refused):
         return dumps(document)
-    return dumps(_replaced(document))
-
-
-def _replaced(state: T) -> T:
-    try:
-        return replaced(state)  # type: ignore[no-any-return]
-    except RecursionError:
-        return state  # the state was already refused for its depth
+    return dumps(replaced(document))

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
-from .jsontext import Refused
+from .jsontext import MAX_DEPTH, Refused, named
 
 REPLACEMENT: Final = "\ufffd"
 
@@ -22,8 +22,18 @@ def replaced(value: Any) -> Any:
     """Returns a copy of the value with U+FFFD for each character that cannot be stored; without any, the value itself.
 
     Raises:
-        Refused: Two keys of an object, or two members of a set, would become equal.
+        Refused: Two keys of an object, or two members of a set, would become equal; or the value is nested too deep; or
+            a class of the caller's own raised when its instance was copied or filled.
     """
+    try:
+        return _replaced(value)
+    except Refused:
+        raise
+    except Exception as error:  # noqa: BLE001  # a class of the caller's own may raise anything
+        raise _not_replaced(value, error) from None
+
+
+def _replaced(value: Any) -> Any:
     if type(value) is str:
         return _UNSTORABLE.sub(REPLACEMENT, value) if _UNSTORABLE.search(value) else value
     if isinstance(value, dict):
@@ -53,17 +63,30 @@ def _changed(members: Iterable[tuple[Any, Any]]) -> dict[Any, Any]:
 
 def _inside(step: object, member: Any) -> Any:
     try:
-        return replaced(member)
+        return _replaced(member)
     except Refused as refused:
         refused.inside(step)
         raise
+    except Exception as error:  # noqa: BLE001  # as above
+        failed = _not_replaced(member, error)
+        failed.inside(step)
+        raise failed from None
+
+
+def _not_replaced(value: object, error: Exception) -> Refused:
+    if isinstance(error, RecursionError):
+        return Refused(f"is nested more than {MAX_DEPTH} levels deep")
+    return Refused(
+        f"is {named(type(value))} in which U+FFFD cannot take the place of what cannot be stored "
+        f"({type(error).__name__})"
+    )
 
 
 def _object(value: dict[Any, Any]) -> dict[Any, Any]:
     members = {}
     same = True
     for key, member in value.items():
-        name, becomes = replaced(key), _inside(key, member)
+        name, becomes = _replaced(key), _inside(key, member)
         same = same and name is key and becomes is member
         if name in members:
             refused = Refused("is a key that equals another key once U+FFFD replaces unstorable characters; rename one")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
@@ -15,6 +16,8 @@ from sessionstore import CorruptStateError, InvalidStateError, StorageProvider
 from ...capability import Capability, needs
 from ...support.documents import draft
 from ..given import Managed
+
+SECRET = "s3cret"
 
 
 class Pair(NamedTuple):
@@ -155,6 +158,75 @@ async def test_two_keys_that_would_become_one_are_refused(
     assert isinstance(refused.error, InvalidStateError)
     assert refused.error.path == place
     assert (await chats.get_session("s")).success is False
+
+
+class Uncopied(BaseModel):
+    """A model that lets nobody copy it."""
+
+    text: str = ""
+
+    def __copy__(self) -> Uncopied:
+        raise RuntimeError(SECRET)
+
+
+class Fixed(dict[str, Any]):
+    """A dict that lets nobody empty it."""
+
+    def clear(self) -> None:
+        raise LookupError(SECRET)
+
+
+class Both(tuple[Any, ...]):
+    """A tuple that is made of two values, and not of one iterable."""
+
+    __slots__ = ()
+
+    def __new__(cls, a: object, b: object) -> Both:
+        return super().__new__(cls, (a, b))
+
+
+@dataclass
+class Guarded:
+    """A dataclass that shows nobody a text with a NUL."""
+
+    text: str = ""
+
+    def __getattribute__(self, name: str) -> Any:
+        if name == "text" and "\0" in vars(self)["text"]:
+            raise OSError(SECRET)
+        return super().__getattribute__(name)
+
+
+# What cannot be copied, and where it lies.
+UNCOPIED: dict[str, tuple[Any, Callable[[], Any], str, str]] = {
+    "model": (list[Uncopied], lambda: [Uncopied(text="a"), Uncopied(text="\0")], "$[1]", "RuntimeError"),
+    "model as the state": (Uncopied, lambda: Uncopied(text="\0"), "$", "RuntimeError"),
+    "dict": (None, lambda: {"a": [Fixed(b="\0")]}, "$.a[0]", "LookupError"),
+    "tuple": (None, lambda: {"a": Both("\0", 1)}, "$.a", "TypeError"),
+    "dataclass": (dict[str, Guarded], lambda: {"a": Guarded("\0")}, "$.a", "OSError"),
+}
+
+
+@pytest.mark.parametrize(("state_type", "make", "place", "name"), list(UNCOPIED.values()), ids=list(UNCOPIED))
+async def test_a_class_that_raises_when_its_text_is_replaced_refuses_the_state(
+    managed: Managed, state_type: Any, make: Callable[[], Any], place: str, name: str
+) -> None:
+    chats = managed(default_state=lambda _: make(), state_type=state_type, unstorable_text="replace")
+    refused = await chats.create_session("s")
+    assert isinstance(refused.error, InvalidStateError)
+    assert (refused.error.path, name in refused.error.reason) == (place, True)
+    assert SECRET not in "".join(traceback.format_exception(refused.error))
+    assert (await chats.get_session("s")).success is False
+
+
+async def test_an_origin_that_contains_itself_is_refused_also_where_text_is_replaced(managed: Managed) -> None:
+    chats = managed(default_state=lambda _: {}, unstorable_text="replace")
+    origin: dict[str, Any] = {"a": "\0"}
+    origin["b"] = origin
+    refused = await chats.create_session("s", origin=origin)
+    assert isinstance(refused.error, InvalidStateError)
+    assert refused.error.path.startswith("origin.b.b")
+    assert "deep" in refused.error.reason
 
 
 ALSO_WRONG: dict[str, tuple[Any, Any]] = {
