@@ -78,6 +78,8 @@ def _is_left_over(returned: Any, given: Any, original: Callable[[], Any]) -> boo
     before = original()
     if _equal(before, given) or _equal(returned, given):
         return False
+    if not _equal(before, original()):
+        return False  # two copies of this state are unequal (NaN, a class without ==): nobody knows what changed
     if any(_equal(inner, returned) for inner in _containers(before)):
         return True
     if isinstance(returned, dict):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Annotated, Any
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from sessionstore import InvalidStateError, ReplaceState
 
@@ -178,6 +180,35 @@ async def test_a_typed_object_or_array_is_guarded_as_one_without_a_type(managed:
     refused = await baskets.update_session("s", lambda s: s.pop("user") if isinstance(s, dict) else s.pop())
     assert isinstance(refused.error, InvalidStateError)
     assert (await baskets.get_session("s")).unwrap() == new("s")
+
+
+@dataclass(eq=False)
+class Step:
+    """Python compares two steps by identity."""
+
+    name: str = ""
+
+
+Price = Annotated[Decimal, Field(allow_inf_nan=True)]
+
+# States of which two copies are not equal, and what replaces them.
+UNEQUAL: dict[str, tuple[Any, Any, Any]] = {
+    "class without ==": (dict[str, Step], {"a": Step("x")}, {"b": Step("y")}),
+    "array of a class without ==": (list[Step], [Step("x")], [Step("y"), Step("z")]),
+    "NaN": (dict[str, Price], {"a": Decimal("NaN")}, {"b": Decimal(1)}),
+    "NaN in an array": (list[Price], [Decimal("NaN")], [Decimal(1)]),
+}
+
+
+@pytest.mark.parametrize(("state_type", "old", "new"), list(UNEQUAL.values()), ids=list(UNEQUAL))
+async def test_a_state_that_equals_no_copy_of_itself_may_be_replaced(
+    managed: Managed, state_type: Any, old: Any, new: Any
+) -> None:
+    baskets = managed(default_state=lambda _: old, state_type=state_type)
+    await baskets.create_session("s")
+    assert repr((await baskets.update_session("s", lambda _: new)).unwrap()) == repr(new)
+    refused = await baskets.update_session("s", lambda s: next(iter(s.values() if isinstance(s, dict) else s)))
+    assert isinstance(refused.error, InvalidStateError)
 
 
 async def test_replacing_by_nothing_is_refused(managed: Managed) -> None:
