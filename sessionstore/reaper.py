@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from .arguments import check_flag, check_storage
 from .codec.jsontext import named
+from .concurrency.loops import running_loop
 from .config import MAX_DURATION
 from .errors import ConfigurationError, StorageError
 from .storage import StorageProvider
@@ -189,7 +190,7 @@ class Reaper:
         _check_kinds({"interval": (interval, timedelta)})
         if not timedelta(0) < interval <= MAX_DURATION:
             raise ConfigurationError(f"interval must be positive and at most {MAX_DURATION.days} days, not {interval}")
-        task = asyncio.create_task(self._run_forever(interval, on_report), name="sessionstore-reaper")
+        task = running_loop().create_task(self._run_forever(interval, on_report), name="sessionstore-reaper")
         try:
             yield
         finally:

@@ -7,10 +7,11 @@ import sys
 from collections.abc import Callable, Coroutine
 from contextlib import nullcontext, suppress
 from datetime import timedelta
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
-from ..errors import StorageUnavailableError, UpdateOutcomeUnknownError
+from ..errors import ConfigurationError, StorageUnavailableError, UpdateOutcomeUnknownError
 from .forks import born
+from .loops import running_loop
 from .tasks import quiet
 
 R = TypeVar("R")
@@ -29,15 +30,22 @@ async def within(
 
     Args:
         timeout: How long to wait.
-        call: The call.
+        call: The call. It is closed if no event loop runs.
         written: Returns whether the call may have written something. Is called when the time is up.
 
     Raises:
+        ConfigurationError: No event loop runs.
         StorageUnavailableError: The time is up, and nothing was written.
         UpdateOutcomeUnknownError: The time is up in the middle of a write.
     """
     process = born()
-    task = quiet(asyncio.ensure_future(call))
+    try:
+        running_loop()
+    except ConfigurationError:
+        call.close()
+        raise
+    task = quiet(asyncio.ensure_future(_kept(call)))
+    task.add_done_callback(lambda _: call.close())  # a task that was cancelled before its first step did not begin it
     try:
         done, _ = await asyncio.wait([task], timeout=timeout.total_seconds())
     except asyncio.CancelledError:
@@ -46,7 +54,10 @@ async def within(
             await ended(task)
         raise
     if done:
-        return task.result()
+        result = task.result()
+        if isinstance(result, _Exit):
+            raise result.error
+        return result
     task.cancel()
     _LEFT.add(task)
     task.add_done_callback(_end)
@@ -60,6 +71,20 @@ async def within(
     raise StorageUnavailableError(
         f"the storage did not answer within {seconds}, and nothing was written; try again, or allow more time"
     )
+
+
+class _Exit(NamedTuple):
+    """An exception of a call that is meant for the whole program."""
+
+    error: KeyboardInterrupt | SystemExit
+
+
+async def _kept(call: Coroutine[Any, Any, R]) -> R | _Exit:
+    """Runs a call in a task. An event loop ends where a task raises one of these, and other callers with it."""
+    try:
+        return await call
+    except (KeyboardInterrupt, SystemExit) as error:
+        return _Exit(error)
 
 
 async def while_wanted(running: Coroutine[Any, Any, None], wanted: Callable[[], bool], pause: float) -> bool:
@@ -111,5 +136,6 @@ _LEFT: Final[set[asyncio.Task[Any]]] = set()
 
 def _end(task: asyncio.Task[Any]) -> None:
     _LEFT.discard(task)
-    if not task.cancelled():
-        task.exception()  # asyncio logs an exception that nobody retrieves
+    # Asks for the exception, because asyncio logs one that nobody retrieves.
+    if not task.cancelled() and task.exception() is None and isinstance(result := task.result(), _Exit):
+        raise result.error  # no caller waits for it, so the event loop gets it

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from contextvars import copy_context
 from typing import Any, NamedTuple, TypeAlias
 
+from ..concurrency.loops import running_loop
 from ..concurrency.sent import Sent
 from ..errors import SessionConflictError
 from ..storage import Document, NewItem, Summary, at_version
@@ -60,6 +61,9 @@ class Update:
         items: The items to append with the update.
         keep: How many items each log in ``items`` keeps; None: all.
         sent: Whether the write that contains the update was sent; None: no write contains it.
+
+    Raises:
+        ConfigurationError: No event loop runs.
     """
 
     __slots__ = ("_context", "_expected_version", "_make", "_owner_id", "_task", "items", "keep", "key", "keys", "sent")
@@ -78,7 +82,7 @@ class Update:
         self._expected_version = expected_version
         self._owner_id = owner_id
         self._context = copy_context()
-        self._task = asyncio.current_task()
+        self._task = asyncio.current_task(running_loop())
         self.key = key
         self.keys = keys
         self.items = items

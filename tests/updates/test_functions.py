@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -62,9 +63,13 @@ async def test_a_function_that_cancels_the_current_task_cancels_only_its_own_cal
     assert (await desk.update_session("t", increment)).unwrap()["n"] == 2
 
 
-@pytest.mark.parametrize("error", [asyncio.CancelledError(), GeneratorExit(), KeyError("mine")], ids=repr)
+ERRORS = [asyncio.CancelledError(), GeneratorExit(), KeyboardInterrupt(), SystemExit(3), KeyError("mine")]
+
+
+@pytest.mark.parametrize("limit", [None, timedelta(seconds=30)], ids=["", "in time"])
+@pytest.mark.parametrize("error", ERRORS, ids=repr)
 async def test_an_exception_of_a_function_reaches_only_its_own_caller(
-    storage: GatedStorage, error: BaseException
+    storage: GatedStorage, error: BaseException, limit: timedelta | None
 ) -> None:
     desk = await desk_on(storage, "s")
 
@@ -77,9 +82,10 @@ async def test_an_exception_of_a_function_reaches_only_its_own_caller(
         except BaseException as raised:  # noqa: BLE001
             return raised
 
-    calls = [desk.update_session("s", increment), desk.update_session("s", fail), desk.update_session("s", increment)]
+    calls = [desk.update_session("s", function, timeout=limit) for function in (increment, fail, increment)]
     first, failed, last = await asyncio.gather(*await together(storage, desk, *map(caught, calls)))
-    assert failed is error
+    # A task that was cancelled raises a CancelledError of its own.
+    assert failed is error or (limit is not None and type(failed) is type(error) is asyncio.CancelledError)
     assert [first.unwrap()["n"], last.unwrap()["n"]] == [1, 2]
 
 

@@ -14,7 +14,7 @@ from typing import Final, TypeVar
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from .... import config
-from ....concurrency.loops import PerLoop
+from ....concurrency.loops import PerLoop, running_loop
 from ....concurrency.sent import noted
 from ....errors import ConfigurationError, SessionStoreError, StorageError
 from ...records import Use
@@ -158,8 +158,9 @@ class Gateway:
     async def close(self) -> None:
         """Closes our own connections of all event loops."""
         self._closed = True
-        here = asyncio.get_running_loop()
-        for loop, channel in self._channels.all().items():
+        channels = self._channels.all()
+        here = running_loop() if channels else None  # a child that was forked in a coroutine has neither
+        for loop, channel in channels.items():
             if loop is here:
                 await channel.close()
             elif loop.is_running():

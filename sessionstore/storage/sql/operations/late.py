@@ -56,6 +56,7 @@ class LateAccesses:
 
     def __init__(self, move: Move) -> None:
         self._move = move
+        self._loop = asyncio.get_running_loop()
         self._until: dict[Key, float] = {}
         self._pause = _FIRST_PAUSE
         self._timer: asyncio.TimerHandle | None = None
@@ -115,12 +116,14 @@ class LateAccesses:
     async def close(self) -> None:
         """Cancels the late accesses, and waits for the attempt that runs."""
         self._closed = True
-        if mine := [task for task in self._moving if task.get_loop() is asyncio.get_running_loop()]:
-            await asyncio.wait(mine)
         self._until.clear()
+        if self._loop is not asyncio.get_running_loop():
+            return  # only its own thread may act on a loop, and nothing begins there any more
+        if self._moving:
+            await asyncio.wait(self._moving)
         if self._timer is not None:
             self._timer.cancel()
-        if (attempt := self._attempt) is not None and attempt.get_loop() is asyncio.get_running_loop():
+        if (attempt := self._attempt) is not None:
             attempt.cancel()
             await asyncio.wait([attempt])
 

@@ -15,8 +15,9 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from datetime import timedelta
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -164,8 +165,16 @@ def between_runs(sessions: Sessions, forks: int, *, in_memory: bool) -> None:
     loop.close()
 
 
-def in_a_coroutine(sessions: Sessions, forks: int, *, in_memory: bool) -> None:
+def in_a_coroutine(sessions: Sessions, storage: StorageProvider, forks: int, *, in_memory: bool) -> None:
     """A child that goes on in the copied coroutine has no event loop: it is told so, or needs none."""
+    calls: Sequence[Callable[[], Awaitable[object]]] = (
+        lambda: sessions.get_session("shared"),
+        lambda: sessions.get_session("shared", timeout=timedelta(seconds=5)),
+        lambda: sessions.update_session("shared", increment),
+        lambda: sessions.update_session("shared", increment, timeout=timedelta(seconds=5)),
+        lambda: sessions.create_session("other"),
+        lambda: sessions.append_items("shared", [1]),
+    )
 
     async def run() -> None:
         await warm(sessions)
@@ -174,9 +183,13 @@ def in_a_coroutine(sessions: Sessions, forks: int, *, in_memory: bool) -> None:
             if pid == 0:
                 status = 1
                 try:
-                    await sessions.get_session("shared")
-                    status = 0 if in_memory else 1
-                except ConfigurationError:
+                    for call in calls:
+                        try:
+                            await call()
+                        except ConfigurationError:
+                            continue
+                        assert in_memory
+                    await storage.close()
                     status = 0
                 except BaseException:  # noqa: BLE001  # it is said, and the status tells
                     traceback.print_exc()
@@ -274,13 +287,14 @@ def main(mode: str, way: str, forks: int, url: str) -> None:
         beside_the_service(url, forks, long=mode == "long")
         return
     in_memory = url == "memory://"
-    sessions = SessionManager(new_chat, opened(way, url), "forks")
+    storage = opened(way, url)
+    sessions = SessionManager(new_chat, storage, "forks")
     if mode == "traffic":
         under_traffic(sessions, forks, in_memory=in_memory)
     elif mode == "between":
         between_runs(sessions, forks, in_memory=in_memory)
     elif mode == "coroutine":
-        in_a_coroutine(sessions, forks, in_memory=in_memory)
+        in_a_coroutine(sessions, storage, forks, in_memory=in_memory)
     else:
         in_an_executor(sessions, forks, in_memory=in_memory)
 
