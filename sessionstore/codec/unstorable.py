@@ -75,7 +75,7 @@ def _inside(step: object, member: Any) -> Any:
 
 def _not_replaced(value: object, error: Exception) -> Refused:
     if isinstance(error, RecursionError):
-        return Refused(f"is nested more than {MAX_DEPTH} levels deep")
+        return Refused(f"is nested more than {MAX_DEPTH} levels deep; flatten it")
     return Refused(
         f"is {named(type(value))} in which U+FFFD cannot take the place of what cannot be stored "
         f"({type(error).__name__})"
