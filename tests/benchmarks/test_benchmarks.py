@@ -216,7 +216,7 @@ _WITHOUT_A_PEER = [name for name, where in contestants.CONTESTANTS.items() if wh
 
 
 @pytest.mark.parametrize("name", _WITHOUT_A_PEER)
-async def test_who_needs_no_other_package_makes_no_errors(server: PostgresServer, name: str) -> None:
+async def test_every_contestant_without_an_extra_package_makes_no_errors(server: PostgresServer, name: str) -> None:
     with server.fresh_database() as database:
         contestant = contestants.contestant_class(name)(database)
         await contestant.setup()
@@ -231,7 +231,7 @@ async def test_who_needs_no_other_package_makes_no_errors(server: PostgresServer
     assert turn.operations
 
 
-async def test_who_is_not_installed_stands_in_the_table_with_the_reason(
+async def test_a_contestant_that_is_not_installed_is_in_the_table_with_the_reason(
     server: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(contestants, "CONTESTANTS", contestants.CONTESTANTS | {"absent": "no_such_module:Absent"})

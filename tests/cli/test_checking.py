@@ -31,7 +31,7 @@ def checked(url: str, *options: str) -> tuple[int, dict[str, Any]]:
 
 
 @pytest.mark.parametrize("use", ["service", "reaper", "readonly"])
-def test_what_fits_is_ok_for_each_role(deployed: Deployment, use: str) -> None:
+def test_tables_that_fit_pass_the_check_for_each_role(deployed: Deployment, use: str) -> None:
     code, found = checked(deployed.url(use), "--schema", deployed.schema, "--use", use)
     assert (code, found) == (0, {"ok": True, "found": HEAD, "needed": HEAD, "command": None, "problems": []})
 
@@ -46,7 +46,7 @@ def test_a_role_for_another_use_is_told_what_it_lacks(deployed: Deployment) -> N
     assert call("migrate", "check", "--use", "owner", "--database-url", deployed.url("owner")).exit_code == 2
 
 
-def test_the_revision_may_not_be_read_is_not_told_as_no_tables(deployed: Deployment) -> None:
+def test_a_revision_that_the_role_may_not_read_does_not_count_as_missing_tables(deployed: Deployment) -> None:
     deployed.execute("REVOKE ALL ON {schema}.sessionstore_version FROM {reaper}")
     outcome = call(
         "migrate", "check", "--use", "reaper", "--database-url", deployed.url("reaper"), "--schema", deployed.schema
@@ -83,7 +83,7 @@ def test_a_pending_revision_is_found_with_the_command(postgres: Database) -> Non
         ),
     ],
 )
-def test_drift_is_named(postgres: Database, statement: str, problem: str) -> None:
+def test_the_check_names_a_difference_of_the_tables(postgres: Database, statement: str, problem: str) -> None:
     ask(postgres, statement)
     code, found = checked(postgres.url)
     assert (code, found["ok"], found["found"], found["command"]) == (1, False, HEAD, None)

@@ -61,7 +61,7 @@ def test_a_line_in_a_pipe_is_never_broken(capsys: pytest.CaptureFixture[str]) ->
     assert f'"{"y " * 300}"' in printed
 
 
-def test_numbers_are_grouped(capsys: pytest.CaptureFixture[str]) -> None:
+def test_numbers_are_printed_with_separators(capsys: pytest.CaptureFixture[str]) -> None:
     print_facts([("rows", 1234567), ("name", "1234567")])
     assert capsys.readouterr().out == "rows   1,234,567\nname   1234567\n"
 

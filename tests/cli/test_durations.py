@@ -34,7 +34,7 @@ def test_a_duration_is_read_as_it_is_typed(text: str, seconds: float) -> None:
     "text",
     ["", "s", "7x", "-1", "-1h", "1h30", "30m1h", "1.5h", "1 h", "1e9", "nan", "inf", "٣s", "9" * 20 + "d", "9" * 400],
 )
-def test_what_is_no_duration_is_a_bad_parameter(text: str) -> None:
+def test_a_text_that_is_no_duration_is_a_bad_parameter(text: str) -> None:
     with pytest.raises(typer.BadParameter, match=r"90s|that is too long"):
         parse_duration(text)
 

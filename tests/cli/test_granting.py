@@ -12,7 +12,7 @@ def test_grants_are_printed_without_a_database() -> None:
     assert call("migrate", "grants", "--readonly", "r", "--database-url", url).stdout == migrate.grants(readonly="r")
 
 
-def test_a_call_without_a_role_is_wrong() -> None:
+def test_grants_without_a_role_end_with_status_2() -> None:
     outcome = call("migrate", "grants")
     assert (outcome.exit_code, outcome.stdout) == (2, "")
     assert "--service, --reaper or --readonly" in told(outcome)

@@ -66,7 +66,7 @@ def test_each_schema_is_migrated_for_itself(storage_url: str, monkeypatch: pytes
     assert call("migrate", "current").stdout == f"{HEAD}\n"
 
 
-def test_base_without_a_terminal_or_yes_deletes_nothing(storage_url: str) -> None:
+def test_a_downgrade_to_base_without_a_terminal_or_yes_deletes_nothing(storage_url: str) -> None:
     migrate.upgrade(storage_url)
     outcome = call("migrate", "downgrade", "base", "--database-url", storage_url)
     assert outcome.exit_code == 2

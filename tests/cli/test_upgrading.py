@@ -69,7 +69,7 @@ def test_older_states_are_rewritten(store: Store, service: Callable[[str], str],
     assert (document.state_version, json.loads(document.state)) == (2, {"was": 1})
 
 
-def test_what_does_not_fit_is_told_and_the_status_is_1(store: Store, service: Callable[[str], str]) -> None:
+def test_misfits_are_counted_and_the_status_is_1(store: Store, service: Callable[[str], str]) -> None:
     store.put(draft("good", '{"n":1}'), draft("bad", '{"secret":1}'))
     store.ask(lambda storage: storage.append_many([Append(key("good"), [NewItem("1", version=4)])]))
     ended = call("migrate", "states", service("chats"), "--json")
@@ -113,6 +113,6 @@ def test_a_place_without_a_manager(place: str, why: str) -> None:
 
 @pytest.mark.parametrize("provider_kind", ["sqlite"])
 @pytest.mark.usefixtures("service")
-def test_what_a_service_s_module_raises_is_not_hidden() -> None:
+def test_an_error_of_the_services_module_is_not_hidden() -> None:
     ended = call("migrate", "states", "broken_service:chats")
     assert isinstance(ended.exception, ModuleNotFoundError)

@@ -92,7 +92,7 @@ def test_a_typed_item_is_stored_by_field_names_and_in_the_order_of_its_keys() ->
 
 
 @pytest.mark.parametrize("item_type", [None, dict[str, Any]])
-def test_of_several_texts_the_error_names_the_position_of_the_first_that_has_a_fault(item_type: Any) -> None:
+def test_the_error_of_several_texts_names_the_position_of_the_first_bad_text(item_type: Any) -> None:
     codec: ItemCodec[Any] = ItemCodec(item_type, 1000)
     texts = [codec.encode({"n": n}, n, "s") for n in range(20)]
     positions = range(7, 27)
@@ -106,7 +106,7 @@ def test_of_several_texts_the_error_names_the_position_of_the_first_that_has_a_f
     assert raised.value.__cause__ is raised.value.__context__ is None
 
 
-def test_of_several_texts_only_those_of_earlier_versions_are_upgraded() -> None:
+def test_only_texts_of_earlier_versions_are_upgraded() -> None:
     codec: ItemCodec[Any] = ItemCodec(None, 1000, version=3, upgrades={1: lambda it: [it], 2: lambda it: {"all": it}})
     texts = ['"a"', '["b"]', '{"all":["c"]}']
     assert codec.decode_all(texts, [1, 2, 3], "s", [1, 2, 3]) == [{"all": [name]} for name in "abc"]
@@ -116,7 +116,7 @@ def test_of_several_texts_only_those_of_earlier_versions_are_upgraded() -> None:
     assert raised.value.path == "$[8]"
 
 
-def test_null_is_an_item_also_of_a_type_that_has_it() -> None:
+def test_null_is_an_item_if_its_type_allows_none() -> None:
     codec: ItemCodec[Any] = ItemCodec(TypeAdapter(Message | None), 1000)
     assert codec.encode_with_copy(None, 0, "s") == ("null", None)
     assert codec.decode("null", 1, "s") is None
@@ -125,7 +125,7 @@ def test_null_is_an_item_also_of_a_type_that_has_it() -> None:
 
 
 @pytest.mark.parametrize("rare", ["\0", "a\ud800", {"a": ["\ude00"]}, 2**64, [-(10**400)], [7**9000]], ids=str_of)
-def test_a_typed_item_keeps_what_is_rare_where_pydantic_can(rare: Any) -> None:
+def test_a_typed_item_keeps_rare_values_if_pydantic_can(rare: Any) -> None:
     item = Message(role="user\0\ude00", at=datetime(2026, 1, 1, tzinfo=UTC), body=rare)
     assert_comes_back(ItemCodec(Message, 100_000), item)
     assert_comes_back(ItemCodec(TypeAdapter(list[Message]), 100_000), [item, item])

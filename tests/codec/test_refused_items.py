@@ -28,7 +28,7 @@ from tests.codec.messages import PLAIN, Message, Part, constrained
     ],
     ids=["constrained str", "key", "tuple", "NaN", "bytes"],
 )
-def test_what_pydantic_cannot_give_back_is_refused_with_index_and_path(item: Any, path: str) -> None:
+def test_a_typed_item_that_pydantic_cannot_read_back_is_refused_with_index_and_path(item: Any, path: str) -> None:
     with pytest.raises(InvalidStateError) as raised:
         ItemCodec(Message, 10_000).encode(item, 2, "s")
     assert raised.value.path.startswith(path)
@@ -47,7 +47,7 @@ PLAIN_REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
 
 
 @pytest.mark.parametrize(("make", "path"), PLAIN_REFUSED.values(), ids=PLAIN_REFUSED)
-def test_what_json_cannot_say_is_refused_with_index_and_path(make: Callable[[], Any], path: str) -> None:
+def test_an_item_that_is_no_json_is_refused_with_index_and_path(make: Callable[[], Any], path: str) -> None:
     for encode in (PLAIN.encode, PLAIN.encode_with_copy):
         with pytest.raises(InvalidStateError) as raised:
             encode(make(), 2, "s" * 5)
@@ -98,9 +98,7 @@ CORRUPT: dict[str, tuple[Any, str, str, str]] = {
 
 
 @pytest.mark.parametrize(("item_type", "text", "path", "reason"), CORRUPT.values(), ids=CORRUPT)
-def test_a_stored_item_that_cannot_be_read_is_told_with_its_position(
-    item_type: Any, text: str, path: str, reason: str
-) -> None:
+def test_the_error_of_an_unreadable_item_names_its_position(item_type: Any, text: str, path: str, reason: str) -> None:
     with pytest.raises(CorruptStateError) as raised:
         ItemCodec(item_type, 1000).decode(text, 17, "s")
     error = raised.value
@@ -114,7 +112,7 @@ def test_a_stored_item_that_cannot_be_read_is_told_with_its_position(
     assert str(pickle.loads(pickle.dumps(error))) == str(error)  # noqa: S301
 
 
-def test_what_a_validator_raises_is_told_by_its_class_only() -> None:
+def test_the_error_of_a_validator_is_named_by_its_class_only() -> None:
     def fail(value: Any) -> Any:
         raise KeyError(f"s3cret {value!r}")
 

@@ -88,7 +88,7 @@ KEYS: dict[str, Any] = {
 # Beside something that orjson cannot write, another writer has to refuse the same.
 @pytest.mark.parametrize("beside", [0, 2**64], ids=["orjson", "fallback"])
 @pytest.mark.parametrize("make", REFUSED.values(), ids=REFUSED)
-def test_what_json_cannot_give_back_is_refused_with_its_path(make: Callable[[], Any], beside: int) -> None:
+def test_a_value_that_json_cannot_keep_is_refused_with_its_path(make: Callable[[], Any], beside: int) -> None:
     for value, path in [
         (make(), "$"),
         ([beside, make()], "$[1]"),

@@ -120,7 +120,9 @@ def refusal_of(body: Any) -> InvalidStateError:
 
 @pytest.mark.parametrize(("put_in", "path"), list(PLACES.values()), ids=list(PLACES))
 @pytest.mark.parametrize("bad", [b"s3cret\xff", object(), range(3), type], ids=lambda bad: type(bad).__name__)
-def test_what_pydantic_cannot_dump_is_refused_with_its_path(put_in: Callable[[Any], Any], path: str, bad: Any) -> None:
+def test_a_value_that_pydantic_cannot_dump_is_refused_with_its_path(
+    put_in: Callable[[Any], Any], path: str, bad: Any
+) -> None:
     error = refusal_of(put_in(bad))
     assert error.path == f"$.body{path}"
     assert f"{type(bad).__name__} that pydantic cannot dump" in error.reason

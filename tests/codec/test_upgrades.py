@@ -44,7 +44,9 @@ async def _later(document: Any) -> Any:
         (2, [_same], "dict"),
     ],
 )
-def test_arguments_that_are_refused(noun: str, version: Any, upgrades: Any, message: str) -> None:
+def test_versions_and_upgrades_that_do_not_fit_are_refused(
+    noun: str, version: Any, upgrades: Any, message: str
+) -> None:
     prefix = "" if noun == "state" else "item_"
     options: dict[str, Any] = {f"{noun}_version": version, f"{prefix}upgrades": upgrades}
     with pytest.raises(ConfigurationError, match=message) as refusal:

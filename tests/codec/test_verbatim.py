@@ -86,7 +86,7 @@ VALUES: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("value", VALUES.values(), ids=VALUES)
-def test_each_of_these_comes_back_verbatim(value: Any) -> None:
+def test_each_hard_value_comes_back_verbatim(value: Any) -> None:
     assert_verbatim(value)
     assert_verbatim([{"k": [value]}])
 
@@ -103,12 +103,12 @@ ORDINARY: Final = (
 
 
 @pytest.mark.parametrize("name", ORDINARY)
-def test_what_orjson_can_write_has_no_mark_and_is_as_orjson_writes_it(name: str) -> None:
+def test_a_value_that_orjson_can_write_is_written_as_orjson_writes_it(name: str) -> None:
     assert dumps(VALUES[name]) == orjson.dumps(VALUES[name])
 
 
 @pytest.mark.parametrize("name", ["high surrogate", "beyond 64 bits", "400 digits", "rare and ordinary"])
-def test_what_orjson_cannot_write_begins_with_one_space_and_has_no_other(name: str) -> None:
+def test_a_value_that_orjson_cannot_write_begins_with_the_only_space(name: str) -> None:
     text = dumps(VALUES[name]).decode()
     assert text.startswith(" ")
     assert " " not in text[1:].replace("a b", "").replace("\ude00 b", "").replace(r"\ude00 b", "")

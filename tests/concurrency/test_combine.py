@@ -107,7 +107,7 @@ async def test_a_caller_that_was_just_answered_and_calls_again_joins_the_next_ba
     assert len(sender.flights) == 5
 
 
-async def test_callers_who_go_alone_side_by_side_and_call_again_at_once_go_together(
+async def test_callers_that_were_sent_alone_and_call_again_at_once_are_sent_together(
     sender: Sender,
 ) -> None:
     combined = combiner(sender, concurrency=2)
@@ -126,7 +126,7 @@ async def test_callers_who_go_alone_side_by_side_and_call_again_at_once_go_toget
     assert sender.asked[2:] == [{"a": ["1"], "b": ["1"]}]
 
 
-async def test_who_calls_some_time_after_a_call_beside_him_landed_goes_at_once(sender: Sender) -> None:
+async def test_a_call_some_time_after_another_one_landed_is_sent_at_once(sender: Sender) -> None:
     combined = combiner(sender, concurrency=2)
     tasks = await begun(combined.call("a", "0"), combined.call("b", "0"))
     sender.flights[0].land()

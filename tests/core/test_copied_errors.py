@@ -91,7 +91,7 @@ COPIED: dict[str, Callable[[SessionStoreError], Any]] = {
 
 @pytest.mark.parametrize("copied", COPIED.values(), ids=list(COPIED))
 @pytest.mark.parametrize("error", EVERY_ERROR, ids=lambda error: type(error).__name__)
-def test_an_error_survives_pickle_and_copy(
+def test_a_copied_or_pickled_error_keeps_its_class_text_and_attributes(
     error: SessionStoreError, copied: Callable[[SessionStoreError], SessionStoreError]
 ) -> None:
     error.add_note("while closing the day")

@@ -83,12 +83,12 @@ WITH_ITEMS: list[Call] = [
     "bad", ["text", b"bytes", {"role": "user"}, {1, 2}, None, 5, iter(["a"])], ids=lambda bad: type(bad).__name__
 )
 @pytest.mark.parametrize("call", WITH_ITEMS)
-async def test_what_is_no_list_of_items_is_refused(desk: Desk, call: Call, bad: Any) -> None:
+async def test_items_that_are_no_list_are_refused(desk: Desk, call: Call, bad: Any) -> None:
     with pytest.raises(ConfigurationError, match=r"^items "):
         await call(desk, bad)
 
 
-async def test_a_tuple_of_items_is_as_good_as_a_list(desk: Desk) -> None:
+async def test_a_tuple_of_items_is_accepted_like_a_list(desk: Desk) -> None:
     assert len((await desk.append_items("s", ("b", "c"), ids=("m1", None))).items) == 2
 
 
@@ -112,7 +112,7 @@ WITH_LOG: list[Call] = [
 
 @pytest.mark.parametrize("bad", ["a\0", "\ud800", "x" * 256, None, 5, b"a"], ids=lambda bad: ascii(bad)[:20])
 @pytest.mark.parametrize("call", WITH_LOG)
-async def test_what_is_no_name_of_a_log_is_refused(desk: Desk, call: Call, bad: Any) -> None:
+async def test_an_invalid_name_of_a_log_is_refused(desk: Desk, call: Call, bad: Any) -> None:
     with pytest.raises(ConfigurationError, match=r"^the log "):
         await call(desk, bad)
 
@@ -133,7 +133,7 @@ WITH_OWNER: list[Call] = [
 
 @pytest.mark.parametrize("bad", ["", "a\0", 5])
 @pytest.mark.parametrize("call", WITH_OWNER)
-async def test_what_is_no_owner_is_refused(desk: Desk, call: Call, bad: Any) -> None:
+async def test_an_invalid_owner_is_refused(desk: Desk, call: Call, bad: Any) -> None:
     with pytest.raises(ConfigurationError, match="owner_id"):
         await call(desk, bad)
 
@@ -154,14 +154,14 @@ WITH_TIMEOUT: list[Call] = [
 
 @pytest.mark.parametrize("bad", [5, 1.5, timedelta(0), timedelta(seconds=-1)])
 @pytest.mark.parametrize("call", WITH_TIMEOUT)
-async def test_what_is_no_timeout_is_refused(desk: Desk, call: Call, bad: Any) -> None:
+async def test_an_invalid_timeout_is_refused(desk: Desk, call: Call, bad: Any) -> None:
     with pytest.raises(ConfigurationError, match="timeout"):
         await call(desk, bad)
     assert [item.data for item in (await desk.get_items("s")).items] == ["a"]
 
 
 @pytest.mark.parametrize("bad", ["", "a\0", "x" * 256, None, 5])
-async def test_what_is_no_id_of_an_item_is_refused(desk: Desk, bad: Any) -> None:
+async def test_an_invalid_id_of_an_item_is_refused(desk: Desk, bad: Any) -> None:
     with pytest.raises(ConfigurationError, match="item_id"):
         await desk.find_item(bad)
     with pytest.raises(ConfigurationError, match=r"ids\[1\]"):
@@ -199,7 +199,7 @@ async def test_an_exception_of_the_default_state_reaches_the_caller() -> None:
 
 
 @pytest.mark.parametrize("bad", [1, "result", (1, 2, 3)])
-async def test_only_a_result_tells_what_was_seen(desk: Desk, bad: Any) -> None:
+async def test_only_the_result_of_a_call_is_accepted_as_unchanged_since(desk: Desk, bad: Any) -> None:
     with pytest.raises(ConfigurationError, match=r"^unchanged_since must be the result of a call, not"):
         await desk.replace_items("s", [], unchanged_since=bad)
     absent = await desk.get_items("t")

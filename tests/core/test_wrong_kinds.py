@@ -41,7 +41,7 @@ def made_of(value: Any) -> dict[str, Callable[[], object]]:
 
 @pytest.mark.parametrize("value", ANYTHING, ids=lambda value: type(value).__name__)
 @pytest.mark.parametrize("message", list(made_of(None)))
-def test_what_is_made_of_something_else_is_refused(message: str, value: Any) -> None:
+def test_a_wrong_argument_of_a_constructor_is_refused_by_its_name(message: str, value: Any) -> None:
     with pytest.raises(ConfigurationError, match=message):
         made_of(value)[message]()
 
@@ -70,7 +70,7 @@ def calls() -> Calls:
 
 @pytest.mark.parametrize("value", [value for value in ANYTHING if value != "x"], ids=lambda value: type(value).__name__)
 @pytest.mark.parametrize("name", list(calls()))
-async def test_a_call_with_something_else_is_refused(name: str, value: Any) -> None:
+async def test_a_wrong_argument_of_a_call_is_refused_by_its_name(name: str, value: Any) -> None:
     with pytest.raises(ConfigurationError, match=f"{name.partition(' ')[0]} must be"):
         await calls()[name](value)
 

@@ -75,7 +75,7 @@ def test_code_runs_and_prints_what_the_text_says(block: Block) -> None:
 
 
 @pytest.mark.parametrize("block", _named(COMMANDS))
-def test_commands_end_well(block: Block) -> None:
+def test_the_commands_in_documents_succeed(block: Block) -> None:
     text = re.sub(r'["\[\], ]+', " ", block.code)
     commands = [shlex.split(command)[1:] for command in _COMMAND.findall(text)]
     assert commands
@@ -87,7 +87,7 @@ def test_commands_end_well(block: Block) -> None:
 @pytest.mark.parametrize(
     "document", [*DOCUMENTS, *sorted((ROOT / "docs" / "frameworks").glob("*.md"))], ids=lambda document: document.name
 )
-def test_what_a_document_names_is_there(document: Path) -> None:
+def test_every_path_that_a_document_names_exists(document: Path) -> None:
     text = document.read_text(encoding="utf-8")
     paths = re.findall(r"`((?:tests|docs|migrations|sessionstore)/[\w./-]*)`", text)
     links = re.findall(r"\]\(([^)#:]+)\)", text)

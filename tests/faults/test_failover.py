@@ -180,7 +180,7 @@ async def test_a_primary_that_restarts_as_a_standby_is_no_longer_used(
             )
 
 
-async def test_of_several_hosts_the_one_that_writes_is_used_by_default(
+async def test_the_host_that_writes_is_used_by_default_if_there_are_several(
     primary: Cluster, standby: Cluster, driver: str
 ) -> None:
     url = make_url(url_of_both(standby, primary)).difference_update_query(["target_session_attrs"])

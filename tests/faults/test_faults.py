@@ -17,7 +17,7 @@ def cluster() -> Iterator[Cluster]:
 
 
 @pytest.mark.parametrize("kind", SOAKS)
-async def test_nothing_is_lost_and_nothing_doubled(cluster: Cluster, kind: str) -> None:
+async def test_no_write_is_lost_or_doubled(cluster: Cluster, kind: str) -> None:
     rows = await SOAKS[kind].run(cluster, SOAKS[kind].short)
     assert [complaint for row in rows for complaint in row.complaints()] == []
     assert all(row.acknowledged for row in rows)

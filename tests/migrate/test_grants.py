@@ -54,12 +54,12 @@ def test_names_are_written_as_sql_reads_them(name: str, written: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "public", "none", "a\nb", "x" * 64])
-def test_what_cannot_be_a_role_is_refused(name: str) -> None:
+def test_an_invalid_name_of_a_role_is_refused(name: str) -> None:
     with pytest.raises(ConfigurationError, match="role"):
         migrate.grants(reaper=name)
 
 
-def test_somebody_has_to_be_named() -> None:
+def test_grants_without_a_role_are_refused() -> None:
     with pytest.raises(ConfigurationError, match="--service, --reaper or --readonly"):
         migrate.grants()
 

@@ -112,7 +112,7 @@ def test_an_invalid_index_of_ours_is_named_by_the_check_and_rebuilt_by_the_upgra
     assert _made(postgres, name) == before
 
 
-async def test_what_a_killed_reindex_leaves_is_dropped_by_the_upgrade(postgres: Database) -> None:
+async def test_the_upgrade_drops_the_remains_of_a_killed_reindex(postgres: Database) -> None:
     name = "ix_sessions_expires_at"
     with _writing(postgres) as writer, psycopg.connect(dsn(postgres.url), autocommit=True) as operator:
         reindexing = asyncio.create_task(

@@ -40,7 +40,7 @@ def test_a_released_migration_never_changes() -> None:
     assert {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files} == _RELEASED
 
 
-def test_the_code_needs_the_newest_revision() -> None:
+def test_the_newest_migration_is_the_newest_revision_of_the_code() -> None:
     scripts = ScriptDirectory(str(ROOT / "migrations"))
     assert scripts.get_current_head() == REVISIONS[-1]
     assert [script.revision for script in scripts.walk_revisions()] == [*reversed(REVISIONS)]
@@ -130,7 +130,7 @@ async def _use_schema(database: Database, url: str, schema: str) -> None:
 
 
 @pytest.mark.parametrize("database_kind", ["postgresql", "sqlite"])
-async def test_of_processes_that_upgrade_at_once_one_migrates_and_all_succeed(
+async def test_one_of_several_concurrent_upgrades_migrates_and_all_succeed(
     request: pytest.FixtureRequest, tmp_path: Path, database_kind: str
 ) -> None:
     url = sqlite_url(tmp_path / "new.db")

@@ -84,7 +84,7 @@ def test_the_sdist_can_run_its_tests_and_migrations(unpacked_sdist: Path) -> Non
     assert [name for name in needed if not (unpacked_sdist / name).is_file()] == []
 
 
-def test_what_is_imported_is_the_wheel(service: Service) -> None:
+def test_the_imported_package_is_the_wheel(service: Service) -> None:
     done = service.run("python", "-c", "import sessionstore; print(sessionstore.__file__)")
     assert Path(done.stdout.strip()).is_relative_to(service.environment), done.stderr
 

@@ -117,6 +117,6 @@ def test_a_sqlite_that_is_too_old_is_told_before_it_is_asked(monkeypatch: pytest
 @pytest.mark.parametrize(
     "url", ["postgresql://app@db/app?prepared_statements=perhaps", "sqlite:///s.db?prepared_statements=false"]
 )
-def test_what_a_url_says_of_prepared_statements_has_to_make_sense(url: str) -> None:
+def test_an_invalid_value_of_prepared_statements_in_a_url_is_refused(url: str) -> None:
     with pytest.raises(ConfigurationError, match="prepared_statements"):
         open_storage(url)

@@ -42,7 +42,7 @@ def test_a_built_in_scheme_can_be_replaced(scheme: str) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["", "1st", "a b", "a:b", "a://", "a_b", "\u00e4", "a\n", "+a"])
-def test_what_is_no_scheme_cannot_be_registered(scheme: str) -> None:
+def test_an_invalid_scheme_cannot_be_registered(scheme: str) -> None:
     with pytest.raises(ConfigurationError, match="is no URL scheme"):
         register_storage(scheme, lambda url: MemoryStorageProvider())
 

@@ -35,7 +35,7 @@ def file(sqlite_template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         "sqlite+aiosqlite:///file:{quoted}?mode=rwc&uri=true",
     ],
 )
-async def test_each_form_names_the_file(file: Path, form: str) -> None:
+async def test_each_form_of_url_leads_to_the_file(file: Path, form: str) -> None:
     url = form.format(name=file.name, path=file, quoted=str(file).replace(" ", "%20"))
     migrate.check(url)
     async with open_storage(url) as storage:
@@ -80,9 +80,7 @@ def test_a_url_that_cannot_work_is_refused_with_advice(url: str, advice: str) ->
         (None, "", None),
     ],
 )
-def test_a_code_that_says_what_is_wrong_decides_the_error(
-    file: Path, code: str | None, query: str, words: str | None
-) -> None:
+def test_a_specific_error_code_decides_the_message(file: Path, code: str | None, query: str, words: str | None) -> None:
     trouble = trouble_with(make_url(f"sqlite:///{file}{query}"), code)
     if words is None:
         assert trouble is None

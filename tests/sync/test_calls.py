@@ -66,7 +66,7 @@ def test_calls_of_threads_go_together(patient: None) -> None:
         assert held.batches == [1, 8]
 
 
-def test_what_a_function_raises_reaches_its_caller_unchanged(counts: SessionManager[Counted]) -> None:
+def test_an_error_of_a_function_reaches_its_caller_unchanged(counts: SessionManager[Counted]) -> None:
     counts.create_session("s")
     raised: list[BaseException] = [ValueError("mine"), KeyboardInterrupt(), SystemExit(3), asyncio.CancelledError()]
     for error in raised:
@@ -152,7 +152,7 @@ def test_a_timeout_ends_a_call_that_the_storage_does_not_answer() -> None:
         assert counts.get_session("s", timeout=timedelta(seconds=30)).success
 
 
-def test_the_other_classes_work_alike(storage_url: str, clock: ManualClock) -> None:
+def test_the_other_synchronous_classes_work(storage_url: str, clock: ManualClock) -> None:
     with open_storage(storage_url, clock=clock) as storage:
         states = OrchestrationStateManager(storage)
         assert states.get_or_create_state("s").active_step is None

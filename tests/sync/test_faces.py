@@ -85,7 +85,7 @@ def test_a_class_has_the_docstring(name: str) -> None:
     assert inspect.getdoc(getattr(sync, name)) == inspect.getdoc(getattr(sessionstore, name))
 
 
-def test_there_is_nothing_else() -> None:
+def test_faces_have_no_other_public_names() -> None:
     for name in _CLASSES:
         assert _public(getattr(sync, name)).keys() <= _public(getattr(sessionstore, name)).keys()
 

@@ -68,7 +68,7 @@ def test_the_provider_of_the_page_passes(page: Path) -> None:
     assert re.search(r"^\d{4} passed in", told, re.MULTILINE), told
 
 
-def test_providers_that_are_wrong_fail(page: Path) -> None:
+def test_the_suite_fails_for_wrong_providers(page: Path) -> None:
     (page / "broken_providers.py").write_text(Path(broken_providers.__file__).read_text(encoding="utf-8"))
     (page / "test_broken.py").write_text(_BROKEN)
     topics = " or ".join(f"({fault.__name__} and {topic})" for fault, topic in broken_providers.WRONG.items())
@@ -77,7 +77,7 @@ def test_providers_that_are_wrong_fail(page: Path) -> None:
     assert failed == {fault.__name__ for fault in broken_providers.WRONG}, told
 
 
-def test_what_is_not_declared_is_not_collected_and_the_summary_says_so(tmp_path: Path) -> None:
+def test_tests_of_undeclared_capabilities_are_left_out_and_the_summary_says_so(tmp_path: Path) -> None:
     told = _on_memory(tmp_path, "capabilities = Capability(0)", "--collect-only")
     assert "TestMine does not declare ITEMS: " in told
     assert "TestMine does not declare SHARED: 3 tests are left out" in told

@@ -91,7 +91,7 @@ async def test_an_attempt_that_hangs_delays_no_other_held_session() -> None:
     assert (await chats.get_session("y")).unwrap()["turns"] == ["one", "two"]
 
 
-async def test_whoever_cancels_the_task_of_held_updates_ends_an_attempt_that_hangs() -> None:
+async def test_to_cancel_the_task_of_held_updates_ends_an_attempt_that_hangs() -> None:
     storage = HangingStorage()
     chats = SessionManager(new_chat, storage, "chat")
     await chats.create_session("x")

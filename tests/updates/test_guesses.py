@@ -101,7 +101,7 @@ def test_reads_tell_when_guessing_pays_again() -> None:
     assert reads == 3
 
 
-def test_what_was_not_remembered_tells_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_forgotten_document_does_not_count_as_a_wrong_guess(monkeypatch: pytest.MonkeyPatch) -> None:
     seconds = [100.0]
     turn_time(monkeypatch, seconds)
     remembered = WriteCache(1.0)

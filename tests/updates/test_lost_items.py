@@ -73,7 +73,7 @@ async def test_positions_that_cannot_be_told_any_more_are_left_out(
     assert placed(await desk.get_items("s", limit=1)) == [(1, "a")]
 
 
-async def test_items_that_were_passed_over_are_told_so_also_after_a_loss(
+async def test_the_result_names_passed_over_items_even_after_a_lost_answer(
     storage: LosingStorage, desk: SessionManager[Chat]
 ) -> None:
     await desk.append_items("s", ["a"], ids=["m1"])

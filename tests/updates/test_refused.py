@@ -245,7 +245,7 @@ async def test_a_state_that_is_longer_than_a_part_is_written_alone() -> None:
     assert storage.writes == [{"a": 1}, {"b": 1}, {"c": 1}]
 
 
-async def test_with_a_batch_size_of_one_updates_are_sent_alone_and_in_order() -> None:
+async def test_updates_are_sent_alone_and_in_order_if_the_batch_size_is_one() -> None:
     storage = GatedStorage(batching=Batching(size=1, concurrency=4))
     desk = await desk_on(storage, "s")
     tasks = await begun(*(desk.update_session("s", append(str(n))) for n in range(6)))

@@ -74,7 +74,7 @@ async def test_after_a_write_of_another_process_the_function_is_applied_to_the_s
     assert storage.reads == [["s"]]
 
 
-async def test_a_function_that_fails_on_a_guess_is_applied_again_to_the_stored_state(
+async def test_a_function_that_fails_on_a_cached_state_is_applied_again_to_the_stored_state(
     chats: SessionManager[Chat], another: SessionManager[Chat]
 ) -> None:
     assert (await another.update_session("s", increment)).success
@@ -88,7 +88,7 @@ async def test_a_function_that_fails_on_a_guess_is_applied_again_to_the_stored_s
         await chats.update_session("t", only_two)
 
 
-async def test_a_bad_state_that_was_made_from_a_guess_is_made_again_from_the_stored_state(
+async def test_a_bad_state_made_from_a_cached_state_is_made_again_from_the_stored_state(
     chats: SessionManager[Chat], another: SessionManager[Chat]
 ) -> None:
     assert (await another.update_session("s", increment)).success
@@ -123,7 +123,7 @@ async def test_a_session_that_was_read_for_an_update_is_not_read_again(
     assert storage.reads == []
 
 
-async def test_a_state_that_was_read_for_an_update_is_not_written_on_over_another_process(
+async def test_a_cached_read_never_overwrites_a_write_of_another_process(
     chats: SessionManager[Chat], another: SessionManager[Chat]
 ) -> None:
     read = await chats.get_session("s", remember=True)
@@ -147,7 +147,7 @@ async def test_a_later_session_of_the_same_id_is_not_written_from_the_write_cach
         assert isinstance(updated.error, SessionNotFoundError)
 
 
-async def test_the_refusal_of_a_state_that_was_made_from_a_guess_is_not_reported(
+async def test_the_refusal_of_a_state_made_from_a_cached_state_is_not_reported(
     storage: GatedStorage, chats: SessionManager[Chat], another: SessionManager[Chat]
 ) -> None:
     assert (await another.update_session("s", increment)).success
@@ -185,7 +185,7 @@ async def test_four_processes_on_one_session_soon_stop_guessing(
     assert (await another.get_session("s")).unwrap()["n"] == 401
 
 
-async def test_when_others_write_a_session_no_more_it_is_guessed_again(
+async def test_a_session_is_guessed_again_after_other_processes_stop_writing_it(
     storage: GatedStorage, chats: SessionManager[Chat], another: SessionManager[Chat]
 ) -> None:
     for _ in range(200):
@@ -197,7 +197,7 @@ async def test_when_others_write_a_session_no_more_it_is_guessed_again(
     assert (len(storage.reads), len(storage.writes)) == (6, 100)
 
 
-async def test_a_session_that_others_write_keeps_no_other_from_being_guessed(
+async def test_a_session_that_other_processes_write_does_not_stop_guesses_of_other_sessions(
     storage: GatedStorage, chats: SessionManager[Chat], another: SessionManager[Chat]
 ) -> None:
     for _ in range(200):

@@ -189,7 +189,7 @@ async def test_another_server_answers_for_a_task(shared_url: str) -> None:
         assert await _tasks(another).get(sent.id, _of("mallory")) is None
 
 
-async def test_two_servers_that_save_a_task_at_once_mix_nothing(shared_url: str) -> None:
+async def test_two_servers_that_save_a_task_at_once_do_not_mix_versions(shared_url: str) -> None:
     async with open_storage(shared_url) as one, open_storage(shared_url) as another:
         versions = [_task("t", f"{number}") for number in range(10)]
         stores = [_tasks(one), _tasks(another)] * 5

@@ -65,7 +65,7 @@ async def test_an_agent_goes_on_where_another_process_stopped(storage: StoragePr
     assert [message.text for message in kept] == ["m0", "1: m0", "m1", "3: m1", "m2", "5: m2"]
 
 
-async def test_what_is_saved_again_is_there_once_and_what_has_no_id_each_time(storage: StorageProvider) -> None:
+async def test_a_message_with_an_id_is_saved_once_and_one_without_an_id_each_time(storage: StorageProvider) -> None:
     history = _history(storage)
     for _ in range(2):
         await history.save_messages("c1", [Message("user", ["a"], message_id="m1"), Message("user", ["b"])])

@@ -79,7 +79,9 @@ async def test_the_entries_of_a_deleted_transcript_may_come_again(storage: Stora
 
 
 @pytest.mark.parametrize("number", [2, 8])
-async def test_batches_that_come_at_once_from_several_callers(storage: StorageProvider, number: int) -> None:
+async def test_batches_that_several_callers_send_at_once_are_appended_once(
+    storage: StorageProvider, number: int
+) -> None:
     stores = [StoredSessionStore(storage) for _ in range(number)]
     batches = [[entry(f"{n}.{at}", gitBranch=f"{n}") for at in range(3)] for n in range(6)]
     sent = [store.append(key(), list(batch)) for batch in batches for store in stores]

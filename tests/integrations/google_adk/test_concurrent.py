@@ -29,7 +29,7 @@ async def test_processes_that_append_to_one_session_lose_nothing(shared_url: str
         assert session.state["app:last"] == texts(session)[-1]
 
 
-async def test_of_stale_copies_exactly_one_appends(service: StoredSessionService) -> None:
+async def test_exactly_one_of_several_stale_copies_appends(service: StoredSessionService) -> None:
     session = await created(service)
     copies = [session.model_copy(deep=True) for _ in range(6)]
     told = await asyncio.gather(
@@ -61,7 +61,7 @@ async def test_changes_of_one_state_by_many_sessions_lose_nothing(service: Store
     assert session.state == {f"{scope}:k{n}": n for scope in ("app", "user") for n in range(12)}
 
 
-async def test_of_creators_of_one_id_exactly_one_creates(service: StoredSessionService) -> None:
+async def test_exactly_one_of_several_creators_of_one_id_creates(service: StoredSessionService) -> None:
     told = await asyncio.gather(*(created(service, "s", n=n, app__n=n) for n in range(5)), return_exceptions=True)
     (winner,) = [it for it in told if not isinstance(it, BaseException)]
     assert sum(isinstance(it, AlreadyExistsError) for it in told) == 4

@@ -109,7 +109,7 @@ async def test_events_that_only_the_session_object_has_hide_no_stored_one(servic
     assert texts(await loaded(service)) == ["first", "second", "third"]
 
 
-async def test_who_did_not_learn_that_an_event_landed_appends_it_again_and_goes_on(
+async def test_a_caller_who_did_not_learn_that_an_event_landed_appends_it_again_and_goes_on(
     service: StoredSessionService,
 ) -> None:
     session = await created(service)
@@ -122,7 +122,7 @@ async def test_who_did_not_learn_that_an_event_landed_appends_it_again_and_goes_
     assert texts(await loaded(service)) == ["lost", "next"]
 
 
-async def test_who_delivers_again_what_others_built_on_stays_stale(service: StoredSessionService) -> None:
+async def test_a_caller_who_repeats_an_event_that_others_built_on_stays_stale(service: StoredSessionService) -> None:
     session = await created(service)
     theirs = session.model_copy(deep=True)
     new = event("lost")
@@ -149,7 +149,7 @@ async def test_another_event_of_the_same_id_is_refused_and_changes_nothing(
     assert await loaded(service) == session
 
 
-async def test_those_who_are_refused_at_once_learn_each_of_the_own_event(service: StoredSessionService) -> None:
+async def test_callers_refused_at_once_each_learn_of_their_own_event(service: StoredSessionService) -> None:
     names = [f"s{n}" for n in range(12)]
     config = GetSessionConfig(num_recent_events=0)
     sessions = [await created(service, name) for name in names]

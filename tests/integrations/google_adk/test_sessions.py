@@ -125,7 +125,7 @@ async def test_states_keep_every_json_value(service: StoredSessionService) -> No
     assert (await service.list_sessions(app_name=APP)).sessions[0].state == state
 
 
-async def test_what_json_has_no_form_for_is_stored_as_a_text(service: StoredSessionService) -> None:
+async def test_a_value_that_is_no_json_is_stored_as_a_text(service: StoredSessionService) -> None:
     session = await created(service, at=datetime(2026, 1, 1, tzinfo=UTC), call=print)
     await service.append_event(session, event(ok=2, call=print, pair=(1, 2)))
     state = (await loaded(service)).state
@@ -133,7 +133,7 @@ async def test_what_json_has_no_form_for_is_stored_as_a_text(service: StoredSess
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
-async def test_what_no_storage_keeps_is_refused_and_nothing_is_written(
+async def test_a_value_that_no_storage_keeps_is_refused_and_nothing_is_written(
     value: float, service: StoredSessionService
 ) -> None:
     with pytest.raises(InvalidStateError):

@@ -52,7 +52,7 @@ def _told_by_a_killed_process(url: str) -> list[int]:
         return told + [int(line) for line in process.stdout.read().splitlines()]
 
 
-async def test_what_a_killed_process_was_told_is_stored(shared_url: str) -> None:
+async def test_every_value_that_a_killed_process_had_put_is_stored(shared_url: str) -> None:
     told = _told_by_a_killed_process(shared_url)
     async with open_storage(shared_url) as storage:
         store = StoredKeyValue(storage)
@@ -98,7 +98,7 @@ async def test_a_cancelled_put_leaves_the_entry_and_other_callers_alone(
         assert (cancelled.cancelled(), await store.get("held")) == (True, {"n": 3})
 
 
-async def test_of_racing_callers_in_two_storages_one_puts(shared_url: str) -> None:
+async def test_exactly_one_of_racing_callers_in_two_storages_puts(shared_url: str) -> None:
     async with open_storage(shared_url) as one, open_storage(shared_url) as other:
         stores = [StoredKeyValue(one), StoredKeyValue(other)]
         for n in range(5):
@@ -109,7 +109,7 @@ async def test_of_racing_callers_in_two_storages_one_puts(shared_url: str) -> No
             assert await stores[0].get(f"k{n}") == {"of": stored.index(True)}
 
 
-async def test_an_entry_that_expires_before_the_answer_was_put(shared_url: str) -> None:
+async def test_an_entry_that_expires_before_the_answer_counts_as_put(shared_url: str) -> None:
     async with open_storage(shared_url) as storage:
         store = StoredKeyValue(storage)
         for ttl in (1e-6, 1e-3):

@@ -56,7 +56,7 @@ async def test_a_deep_value_comes_back(store: StoredKeyValue) -> None:
     assert await store.get("k") == value
 
 
-async def test_what_other_stores_write_as_json_is_written_alike(store: StoredKeyValue) -> None:
+async def test_values_are_written_as_json_as_by_other_stores(store: StoredKeyValue) -> None:
     await store.put("k", {"tuple": (1, (2,)), "enum": _Colour.RED, "keys": {2: "a", None: "b", True: "c"}})
     assert await store.get("k") == {"tuple": [1, [2]], "enum": 1, "keys": {"2": "a", "null": "b", "true": "c"}}
     await store.put("k", {"nan": float("nan"), "infinities": [float("inf"), -float("inf")], "\0": "\ud800"})
@@ -81,7 +81,9 @@ _NO_JSON: Mapping[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("value", _NO_JSON.values(), ids=list(_NO_JSON))
-async def test_what_is_no_json_is_refused_and_leaves_the_entry(store: StoredKeyValue, value: dict[str, Any]) -> None:
+async def test_a_value_that_is_no_json_is_refused_and_the_entry_stays(
+    store: StoredKeyValue, value: dict[str, Any]
+) -> None:
     await store.put("k", {"n": 1}, ttl=60)
     with pytest.raises(SerializationError, match=r"the value cannot be stored: \$"):
         await store.put("k", value)
@@ -93,7 +95,7 @@ async def test_what_is_no_json_is_refused_and_leaves_the_entry(store: StoredKeyV
 
 
 @pytest.mark.parametrize("value", [None, [], "text", 1, {1: 2}, [("a", 1)]])
-async def test_what_is_no_mapping_of_strings_is_a_type_error(store: StoredKeyValue, value: Any) -> None:
+async def test_a_value_that_is_no_mapping_of_strings_is_a_type_error(store: StoredKeyValue, value: Any) -> None:
     with pytest.raises(TypeError, match="a value must"):
         await store.put("k", value)
 
@@ -116,7 +118,7 @@ async def test_values_of_callers_are_their_own(store: StoredKeyValue) -> None:
 
 
 @pytest.mark.parametrize("state", ["{}", "[]", '{"value": 1}', '{"value": "["}', '{"value": "[1]"}'])
-async def test_what_another_program_wrote_is_not_taken_for_a_value(
+async def test_a_state_of_another_program_is_not_taken_for_a_value(
     store: StoredKeyValue, storage: StorageProvider, state: str
 ) -> None:
     await storage.create(Draft(Key("key-value", "default_collection/k"), state))

@@ -98,13 +98,13 @@ async def test_items_come_out_as_they_went_in(chat: Chat) -> None:
     assert await chat().pop_item() == HOSTILE[-1]
 
 
-async def test_what_json_writes_in_its_own_way_is_taken_as_the_sdk_takes_it(chat: Chat) -> None:
+async def test_values_that_json_converts_are_accepted_as_by_the_sdk(chat: Chat) -> None:
     await chat().add_items(raw({"role": Role.USER, "content": ("a", {1: "b"}), "n": True}))
     assert await chat().get_items() == raw({"role": "user", "content": ["a", {"1": "b"}], "n": True})
 
 
 @pytest.mark.parametrize("bad", [float("nan"), object(), {1, 2}, b"bytes"], ids=lambda bad: type(bad).__name__)
-async def test_what_is_no_json_is_refused_and_nothing_is_written(chat: Chat, bad: Any) -> None:
+async def test_an_item_that_is_no_json_is_refused_and_nothing_is_written(chat: Chat, bad: Any) -> None:
     with pytest.raises(InvalidStateError) as refused:
         await chat().add_items([*said("a"), *raw({"content": bad})])
     assert refused.value.path == "$[1].content"

@@ -128,7 +128,7 @@ def test_the_tests_of_the_runner_pass(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("file", LEFT_OUT[VERSION])
-def test_what_is_left_out_is_there(file: str) -> None:
+def test_every_test_that_is_left_out_exists_in_the_suite(file: str) -> None:
     defined = set(re.findall(r"^ *(?:async )?def (test\w+)", (SUITE / file).read_text(encoding="utf-8"), re.MULTILINE))
     assert {name.rpartition("::")[2].partition("[")[0] for name in LEFT_OUT[VERSION][file]} <= defined
 

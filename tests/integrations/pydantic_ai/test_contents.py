@@ -79,7 +79,7 @@ async def test_a_message_that_is_too_long_is_refused(storage: StorageProvider) -
 
 
 @pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")
-async def test_what_would_not_be_read_back_is_refused(store: StoredConversationStore) -> None:
+async def test_a_message_or_record_that_would_not_be_read_back_is_refused(store: StoredConversationStore) -> None:
     wrong: Any = 7
     with pytest.raises(InvalidStateError, match="read back"):
         await store.save(conversation(ModelResponse(parts=[TextPart(wrong)])))
@@ -89,7 +89,7 @@ async def test_what_would_not_be_read_back_is_refused(store: StoredConversationS
     assert await store.load(ID) is None
 
 
-async def test_what_another_program_wrote_is_no_conversation(
+async def test_a_state_of_another_program_is_no_conversation(
     store: StoredConversationStore, storage: StorageProvider
 ) -> None:
     await store.save(conversation(question("hello")))

@@ -149,9 +149,7 @@ async def test_entries_that_follow_each_other_in_a_circle_have_no_history(store:
         await store.read_history("b")
 
 
-async def test_an_expired_conversation_is_none_that_the_store_has(
-    store: StoredConversationStore, clock: ManualClock
-) -> None:
+async def test_an_expired_conversation_is_absent(store: StoredConversationStore, clock: ManualClock) -> None:
     talk = conversation(question("old"))
     (entry,) = await store.save(talk, scope="alice")
     clock.advance(2 * TTL)

@@ -54,7 +54,7 @@ async def test_a_killed_process_leaves_a_turn_whole_or_not_at_all(shared_url: st
     assert await stored_items(shared_url) == (6 if landed else 4)
 
 
-async def test_of_two_agents_at_once_one_gets_the_conflict(shared_url: str) -> None:
+async def test_one_of_two_concurrent_agents_gets_the_conflict(shared_url: str) -> None:
     done(shared_url, "run", "hello")
     with ExitStack() as stack:
         rivals = [stack.enter_context(working(shared_url, "rival", name)) for name in ("one", "two")]

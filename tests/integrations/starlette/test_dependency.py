@@ -92,7 +92,7 @@ async def test_a_session_that_is_not_there_is_a_404_with_and_without_the_handler
     assert "deleted, or has expired" in absent.json()["detail"]
 
 
-async def test_conflicts_and_sizes_are_problems(storage: StorageProvider) -> None:
+async def test_conflicts_and_states_that_are_too_large_are_problems(storage: StorageProvider) -> None:
     chats = manager(storage, max_state_bytes=100)
     app = service(chats)
     install_error_handlers(app)

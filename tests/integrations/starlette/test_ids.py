@@ -94,7 +94,7 @@ async def _switch(request: Request) -> Response:
     return Response()
 
 
-async def test_what_is_set_after_a_clear_is_another_session(storage: StorageProvider) -> None:
+async def test_keys_set_after_a_clear_go_into_another_session(storage: StorageProvider) -> None:
     async with browser(application(storage, {"switch": _switch})) as one:
         await one.get("/login?user=ann")
         first = one.cookies["session"]

@@ -163,7 +163,7 @@ async def _stream(request: Request) -> Response:
     return StreamingResponse(parts(), background=BackgroundTask(request.session.update, told=True))
 
 
-async def test_what_changes_while_the_response_is_sent_is_stored_too(storage: StorageProvider) -> None:
+async def test_changes_during_the_response_are_stored_too(storage: StorageProvider) -> None:
     async with browser(application(storage, {"stream": _stream})) as one:
         await one.get("/set?a=1")
         assert (await one.get("/stream")).text == "one two"

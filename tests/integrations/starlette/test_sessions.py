@@ -259,7 +259,7 @@ async def test_text_that_no_storage_keeps_is_refused_or_replaced(storage: Storag
         assert (await one.get("/show")).json() == {"text": text, "copy": {"text": text}}
 
 
-async def test_what_was_emptied_key_by_key_stays_a_session(storage: StorageProvider) -> None:
+async def test_a_session_that_was_emptied_key_by_key_stays(storage: StorageProvider) -> None:
     async with browser(application(storage)) as one:
         await one.get("/set?a=1")
         value = one.cookies["session"]

@@ -74,7 +74,7 @@ async def test_a_role_for_one_use_is_not_taken_for_another(deployed: Deployment,
 
 
 @pytest.mark.parametrize(("statement", "named"), _TABLES)
-async def test_what_another_program_changed_is_named(
+async def test_the_check_names_a_change_by_another_program(
     postgres: Database, driver: str, statement: str, named: str
 ) -> None:
     async with open_storage(driven(postgres.url, driver)) as storage:
@@ -127,7 +127,7 @@ def file(sqlite_template: Path, tmp_path: Path) -> Path:
         ("DELETE FROM sessionstore_version", "has no sessionstore tables"),
     ],
 )
-async def test_what_another_program_changed_in_a_file_is_named(file: Path, statement: str, named: str) -> None:
+async def test_the_check_names_a_change_of_a_file_by_another_program(file: Path, statement: str, named: str) -> None:
     async with open_storage(sqlite_url(file)) as storage:
         await storage.check()
         with closing(sqlite3.connect(file)) as connection, connection:

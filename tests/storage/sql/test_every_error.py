@@ -94,7 +94,9 @@ async def _works(storage: SqlStorageProvider) -> None:
     assert pool_of(storage).checkedout() <= pool_of(storage).size()
 
 
-async def test_whatever_the_server_raises_is_one_of_our_errors_and_quotes_nothing(url: str, postgres: Database) -> None:
+async def test_every_error_of_the_server_becomes_one_of_our_errors_and_quotes_nothing(
+    url: str, postgres: Database
+) -> None:
     ask(postgres, _RAISING)
     async with open_storage(url, batching=None) as storage:
         assert isinstance(storage, SqlStorageProvider)
@@ -217,7 +219,7 @@ _READ: Call = lambda storage: storage.get(key("s"), touch=False)  # noqa: E731
 
 @pytest.mark.parametrize(("method", "call"), [("fetch", _READ), ("fetch", _update), ("command", _update_locked)])
 @pytest.mark.parametrize("sent", [False, True], ids=["before it is sent", "after it was run"])
-async def test_whatever_is_raised_in_a_call_is_one_of_our_errors_and_quotes_nothing(
+async def test_every_error_in_a_call_becomes_one_of_our_errors_and_quotes_nothing(
     storage: SqlStorageProvider, method: str, call: Call, sent: bool
 ) -> None:
     document = await storage.get(key("s"))
@@ -236,7 +238,7 @@ async def test_whatever_is_raised_in_a_call_is_one_of_our_errors_and_quotes_noth
     await _works(storage)
 
 
-async def test_whatever_is_raised_while_it_connects_is_one_of_our_errors_and_quotes_nothing(
+async def test_every_error_of_connecting_becomes_one_of_our_errors_and_quotes_nothing(
     storage: SqlStorageProvider,
 ) -> None:
     engine = storage._gateway._async_engine.sync_engine

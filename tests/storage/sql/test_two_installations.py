@@ -25,7 +25,9 @@ def deployed(server: PostgresServer) -> Iterator[Deployment]:
 
 
 @pytest.mark.parametrize("path", ['"The ""other"" one", sessionstore', "sessionstore, pg_catalog", "''", "pg_temp"])
-async def test_each_has_its_own_sessions_items_and_triggers(deployed: Deployment, driver: str, path: str) -> None:
+async def test_each_schema_has_its_own_sessions_items_and_triggers(
+    deployed: Deployment, driver: str, path: str
+) -> None:
     set_for_everybody(deployed.database, f"search_path = {path}")
     async with (
         open_storage(deployed.url("service", driver)) as ours,
@@ -46,7 +48,7 @@ async def test_each_has_its_own_sessions_items_and_triggers(deployed: Deployment
     migrate.check(deployed.url("service"))
 
 
-async def test_a_grant_on_one_is_none_on_the_other(deployed: Deployment, driver: str) -> None:
+async def test_a_grant_on_one_schema_does_not_count_for_the_other(deployed: Deployment, driver: str) -> None:
     async with open_storage(deployed.url("service", driver), schema=OTHER) as storage:
         with pytest.raises(StorageError, match='`GRANT USAGE ON SCHEMA "The ""other"" one" TO "service '):
             await storage.get(key())

@@ -44,7 +44,7 @@ async def test_an_append_leaves_the_version_and_the_state_alone(desk: SessionMan
     assert (after.unwrap(), data(after)) == (before.unwrap(), [1])
 
 
-async def test_what_is_delivered_twice_is_appended_once(desk: SessionManager[Chat]) -> None:
+async def test_an_item_that_is_delivered_twice_is_appended_once(desk: SessionManager[Chat]) -> None:
     await desk.append_items("s", ["a", "b"], ids=["m1", None])
     again = await desk.append_items("s", ["a", "c", "d"], ids=["m1", "m2", None])
     assert (data(again), positions(again), again.applied) == (["c", "d"], [3, 4], True)
@@ -55,7 +55,7 @@ async def test_what_is_delivered_twice_is_appended_once(desk: SessionManager[Cha
     assert other.items == ()
 
 
-async def test_of_equal_ids_in_one_call_the_first_wins(desk: SessionManager[Chat]) -> None:
+async def test_the_first_of_equal_ids_in_one_call_wins(desk: SessionManager[Chat]) -> None:
     appended = await desk.append_items("s", ["a", "b", "c"], ids=["m1", "m1", "m2"])
     assert (data(appended), positions(appended)) == (["a", "c"], [1, 2])
     assert data(await desk.get_items("s")) == ["a", "c"]
@@ -82,7 +82,7 @@ async def test_an_append_creates_an_absent_session(desk: SessionManager[Chat]) -
     assert session.metadata.owner_id == "u1"
 
 
-async def test_of_appends_that_create_at_once_one_creates_and_none_is_lost(
+async def test_one_of_concurrent_appends_creates_the_session_and_none_is_lost(
     desk: SessionManager[Chat], managed: Managed, open_another: OpenAnother
 ) -> None:
     other = managed(await open_another())

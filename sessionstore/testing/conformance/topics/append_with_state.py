@@ -178,7 +178,7 @@ async def test_an_update_whose_items_have_to_be_new_is_refused_if_the_session_ha
     assert version.error.of == "version"
 
 
-async def test_of_updates_at_once_with_a_new_item_of_one_id_one_lands_and_others_beside_it(
+async def test_one_of_concurrent_updates_with_a_new_item_of_one_id_lands_beside_other_updates(
     desk: SessionManager[Chat],
 ) -> None:
     await desk.create_session("t")

@@ -117,7 +117,7 @@ async def racers(managed: Managed, open_another: OpenAnother) -> list[SessionMan
     return racers
 
 
-async def test_of_racing_creators_exactly_one_creates(racers: list[SessionManager[Chat]]) -> None:
+async def test_exactly_one_of_racing_creators_creates(racers: list[SessionManager[Chat]]) -> None:
     for race in range(10):
         results = await asyncio.gather(*(racer.create_session(f"s{race}") for racer in racers))
         assert sum(result.created for result in results) == 1
@@ -126,7 +126,7 @@ async def test_of_racing_creators_exactly_one_creates(racers: list[SessionManage
         assert all(result.unwrap() == winner for result in results)
 
 
-async def test_of_racing_creators_exactly_one_replaces_an_expired_session(
+async def test_exactly_one_of_racing_creators_replaces_an_expired_session(
     racers: list[SessionManager[Chat]], clock: ManualClock
 ) -> None:
     for race in range(5):

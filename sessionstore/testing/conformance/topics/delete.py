@@ -37,7 +37,7 @@ async def test_a_deleted_session_is_gone_for_an_update(chats: SessionManager[Cha
     assert isinstance((await chats.update_session("s", increment)).error, SessionNotFoundError)
 
 
-async def test_of_racing_deletions_exactly_one_deletes(managed: Managed, open_another: OpenAnother) -> None:
+async def test_exactly_one_of_racing_deletions_deletes(managed: Managed, open_another: OpenAnother) -> None:
     desks = [managed(await open_another()) for _ in range(3)]
     await desks[0].create_session("s")
     results = await asyncio.gather(*(desks[n % 3].delete_session("s") for n in range(9)))
@@ -110,7 +110,7 @@ async def test_deletions_at_an_expected_version_lose_no_concurrent_update(
         assert (await desks[0].get_session(f"s{n}")).success is updated.success
 
 
-async def test_in_a_batch_each_key_has_its_own_expected_version(storage: StorageProvider) -> None:
+async def test_each_key_of_a_batch_has_its_own_expected_version(storage: StorageProvider) -> None:
     found = [(await storage.create(draft(name))).document.summary.version for name in "abc"]
     versions = [found[0], found[1] + 1, None]
     assert list(await storage.delete_many([key("a"), key("b"), key("c")], versions=versions)) == [True, False, True]

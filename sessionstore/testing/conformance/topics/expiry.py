@@ -37,7 +37,7 @@ def expiry(result: SessionResult[Chat]) -> datetime:
     ],
     ids=str,
 )
-async def test_after_an_access_a_session_lives_its_ttl_and_at_most_a_tenth_more(
+async def test_a_session_lives_its_ttl_and_at_most_a_tenth_more_after_an_access(
     managed: Managed, clock: ManualClock, ttl: timedelta
 ) -> None:
     chats = managed(ttl=ttl)
@@ -56,7 +56,7 @@ async def test_after_an_access_a_session_lives_its_ttl_and_at_most_a_tenth_more(
         clock.advance(ttl - MOMENT)
 
 
-async def test_at_the_moment_of_its_expiry_a_session_is_gone(chats: SessionManager[Chat], clock: ManualClock) -> None:
+async def test_a_session_is_gone_at_the_moment_of_its_expiry(chats: SessionManager[Chat], clock: ManualClock) -> None:
     clock.now = expiry(await chats.create_session("s")) - MOMENT
     assert (await chats.get_session("s", touch=False)).success
     clock.advance(MOMENT)
@@ -124,7 +124,7 @@ async def test_without_a_ttl_a_session_never_expires(managed: Managed, clock: Ma
     assert (await chats.update_session("s", increment)).success
 
 
-async def test_at_its_max_lifetime_a_session_expires_however_active(managed: Managed, clock: ManualClock) -> None:
+async def test_a_session_expires_at_its_max_lifetime_however_active(managed: Managed, clock: ManualClock) -> None:
     chats = managed(max_lifetime=timedelta(hours=2))
     await chats.create_session("s")
     end = clock() + timedelta(hours=2)

@@ -68,7 +68,7 @@ async def test_an_item_is_found_for_the_owner_of_its_session(storage: StoragePro
         assert [it is not None for it in results] == found
 
 
-async def test_of_several_sessions_the_one_created_first_is_found(storage: StorageProvider, clock: ManualClock) -> None:
+async def test_the_session_that_was_created_first_is_found(storage: StorageProvider, clock: ManualClock) -> None:
     for name, owner_id in (("z", "u1"), ("a", "u2"), ("m", "u1")):
         await put(storage, name, owner_id=owner_id)
         await _say(storage, name, "x")
@@ -79,7 +79,7 @@ async def test_of_several_sessions_the_one_created_first_is_found(storage: Stora
     assert _found(await storage.find_many("chat", ["x"])) == [("a", 1, '"a:x"')]
 
 
-async def test_of_sessions_created_at_once_the_first_key_is_found(storage: StorageProvider) -> None:
+async def test_the_first_key_is_found_among_sessions_created_at_once(storage: StorageProvider) -> None:
     await put(storage, "b", "a", "c")
     for name in ("b", "a", "c"):
         await _say(storage, name, "x")

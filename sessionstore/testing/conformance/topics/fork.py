@@ -46,7 +46,7 @@ async def test_a_fork_has_the_state_and_the_items(storage: StorageProvider, cloc
         assert list(of_log.items) == list((await window_of(storage, "s", window)).items) != []
 
 
-async def test_copy_and_source_live_apart(storage: StorageProvider) -> None:
+async def test_the_copy_and_the_source_change_independently(storage: StorageProvider) -> None:
     await put(storage, "s", state='{"n":1}')
     await fill(storage, "s", "1", "2")
     forked = await storage.fork(Fork(key(), key("copy")))
@@ -169,7 +169,7 @@ async def test_only_a_live_session_of_the_owner_is_forked(storage: StorageProvid
     assert forked.document.summary.owner_id == "u1"
 
 
-async def test_of_forks_at_once_to_one_key_one_is_made(storage: StorageProvider) -> None:
+async def test_one_of_concurrent_forks_to_one_key_is_made(storage: StorageProvider) -> None:
     names = [f"s{n}" for n in range(6)]
     await put(storage, *names)
     for name in names:

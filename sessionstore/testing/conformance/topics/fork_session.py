@@ -43,7 +43,7 @@ async def test_a_fork_has_the_state_and_the_items(desk: SessionManager[Chat]) ->
     assert data(await desk.get_items("t", log="other")) == ["x"]
 
 
-async def test_each_of_the_two_has_a_life_of_its_own(desk: SessionManager[Chat], clock: ManualClock) -> None:
+async def test_the_fork_and_its_source_change_independently(desk: SessionManager[Chat], clock: ManualClock) -> None:
     fork = (await desk.fork_session("s")).session_id
     assert fork != "s"
     await desk.update_session(fork, increment, append=["fork"])
@@ -69,7 +69,9 @@ async def test_a_fork_ends_at_a_position(desk: SessionManager[Chat]) -> None:
     assert (await desk.fork_session("s", until=2**62)).last_position == 4
 
 
-async def test_what_cannot_be_forked(desk: SessionManager[Chat], clock: ManualClock) -> None:
+async def test_a_fork_of_an_absent_session_or_to_a_used_id_is_refused(
+    desk: SessionManager[Chat], clock: ManualClock
+) -> None:
     await desk.create_session("t")
     for missing in (await desk.fork_session("none", "u"), await desk.fork_session("s", "u", owner_id="u2")):
         assert isinstance(missing.error, SessionNotFoundError)

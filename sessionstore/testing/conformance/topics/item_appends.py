@@ -39,7 +39,7 @@ async def test_an_id_is_taken_in_all_logs_of_its_session_and_in_no_other_session
     assert await appended(storage, *named("a", "b"), name="other") == [1, 2]
 
 
-async def test_passed_over_items_alone_are_an_access_that_takes_no_position(
+async def test_an_append_of_known_ids_only_is_an_access_that_takes_no_position(
     storage: StorageProvider, clock: ManualClock
 ) -> None:
     await append(storage, *named("a"))

@@ -114,7 +114,9 @@ async def test_a_creation_that_finds_the_session_appends_nothing(storage: Storag
 
 
 @pytest.mark.parametrize("how", ["create", "create with items", "set", "set_many"])
-async def test_a_later_session_has_none_of_the_items(storage: StorageProvider, clock: ManualClock, how: str) -> None:
+async def test_a_later_session_of_the_same_id_has_none_of_the_items(
+    storage: StorageProvider, clock: ManualClock, how: str
+) -> None:
     await append(storage, *named("a", "b"))
     await append(storage, *texts(1, log="x"))
     clock.advance(2 * TTL)

@@ -26,7 +26,7 @@ async def test_an_append_removes_the_oldest_items(desk: SessionManager[Chat]) ->
     assert (await desk.get_session("s")).last_position == 4
 
 
-async def test_an_append_with_an_update_does_so_too(desk: SessionManager[Chat]) -> None:
+async def test_an_append_with_an_update_removes_the_oldest_items_too(desk: SessionManager[Chat]) -> None:
     for n in range(6):
         await desk.update_session("s", increment, append=[n])
     assert data(await desk.get_session("s", last_items=9)) == [3, 4, 5]
@@ -34,7 +34,7 @@ async def test_an_append_with_an_update_does_so_too(desk: SessionManager[Chat]) 
     assert data(await desk.get_items("s")) == [3, 4, 5]
 
 
-async def test_more_items_than_are_kept(desk: SessionManager[Chat]) -> None:
+async def test_an_append_of_more_items_than_are_kept_keeps_the_newest(desk: SessionManager[Chat]) -> None:
     appended = await desk.append_items("s", list(range(5)))
     assert data(appended) == [0, 1, 2, 3, 4]
     assert data(await desk.get_items("s")) == [2, 3, 4]
@@ -44,7 +44,7 @@ async def test_more_items_than_are_kept(desk: SessionManager[Chat]) -> None:
     assert data(await desk.get_items("u")) == [2, 3, 4]
 
 
-async def test_each_log_keeps_its_own(desk: SessionManager[Chat]) -> None:
+async def test_each_log_keeps_its_own_newest_items(desk: SessionManager[Chat]) -> None:
     await desk.append_items("s", [1, 2, 3])
     await desk.append_items("s", [4, 5, 6, 7], log="other")
     assert data(await desk.get_items("s")) == [1, 2, 3]

@@ -121,7 +121,7 @@ async def test_a_page_that_holds_the_rest_is_the_last(storage: StorageProvider) 
     assert (await storage.list(limit=1, after=key("a"))).next is None
 
 
-async def test_what_changes_between_two_pages_neither_repeats_nor_hides_a_session(storage: StorageProvider) -> None:
+async def test_a_change_between_two_pages_neither_repeats_nor_hides_a_session(storage: StorageProvider) -> None:
     await put(storage, "b", "d", "f", "h")
     first = await storage.list(limit=2)
     assert first.next is not None

@@ -117,7 +117,7 @@ async def test_a_state_that_cannot_be_read_does_not_end_the_listing(managed: Man
 
 
 @pytest.mark.parametrize("order", ["key", "recent"])
-async def test_what_is_no_next_of_a_page_is_refused(chats: SessionManager[Chat], order: Any) -> None:
+async def test_an_after_that_no_page_returned_is_refused(chats: SessionManager[Chat], order: Any) -> None:
     for name in ("a", "b"):
         await chats.create_session(name)
     other = await chats.list_sessions(limit=1, order="recent" if order == "key" else "key")

@@ -72,7 +72,7 @@ async def test_a_state_that_exists_is_found(desk: OrchestrationStateManager) -> 
     assert (await desk.get_or_create_state("s")).active_step == "greet"
 
 
-async def test_changes_are_kept_and_leave_the_rest(desk: OrchestrationStateManager) -> None:
+async def test_changes_are_stored_and_other_fields_stay(desk: OrchestrationStateManager) -> None:
     await desk.get_or_create_state("s")
     await desk.add_used_tool("s", "search")
     await desk.advance_sequence("s")
@@ -107,7 +107,7 @@ async def test_a_change_that_does_not_fit_is_refused(
 
 
 @pytest.mark.parametrize("count", [-1, "5", 1.5, None, True], ids=repr)
-async def test_a_count_of_tokens_that_is_none_is_refused(desk: OrchestrationStateManager, count: Any) -> None:
+async def test_an_invalid_count_of_tokens_is_refused(desk: OrchestrationStateManager, count: Any) -> None:
     before = await desk.get_or_create_state("s")
     for name in ("prompt_tokens", "completion_tokens"):
         with pytest.raises(InvalidStateError) as raised:
@@ -158,7 +158,7 @@ async def test_a_cleaned_up_session_is_gone(desk: OrchestrationStateManager) -> 
     assert await desk.get_state("s") is None
 
 
-async def test_what_a_model_may_see_tells_where_the_conversation_stands(desk: OrchestrationStateManager) -> None:
+async def test_the_state_for_a_model_says_where_the_conversation_stands(desk: OrchestrationStateManager) -> None:
     await desk.get_or_create_state("s")
     await desk.update_state("s", active_step="pay", sequence_index=4, recently_used_tools=["a", "b"])
     seen = await desk.to_ai_orchestration_state("s")
@@ -166,7 +166,9 @@ async def test_what_a_model_may_see_tells_where_the_conversation_stands(desk: Or
     assert (seen.active_step, seen.recently_used_tools, seen.sequence_index) == ("pay", ["a", "b"], 4)
 
 
-async def test_every_change_is_an_access_of_a_day(desk: OrchestrationStateManager, clock: ManualClock) -> None:
+async def test_every_change_keeps_the_state_for_another_day(
+    desk: OrchestrationStateManager, clock: ManualClock
+) -> None:
     await desk.get_or_create_state("s")
     for _ in range(3):
         clock.advance(timedelta(hours=24))

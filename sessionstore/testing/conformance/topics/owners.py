@@ -54,7 +54,7 @@ async def test_the_session_of_another_owner_is_not_found_and_stays_as_it_is(
 
 @pytest.mark.parametrize("owner_id", ["alice", None], ids=["named", "not-named"])
 @pytest.mark.parametrize("call", _CALLS.values(), ids=_CALLS)
-async def test_its_own_owner_and_callers_without_an_owner_find_a_session(
+async def test_a_session_is_found_by_its_owner_and_by_callers_without_an_owner(
     chats: SessionManager[Chat], call: Call, owner_id: str | None
 ) -> None:
     await chats.create_session("s", owner_id="alice")
@@ -109,7 +109,7 @@ async def test_a_read_by_another_owner_is_no_access(storage: StorageProvider, cl
     assert [document and document.summary.last_accessed_at == clock() for document in seen] == [True, False]
 
 
-async def test_of_deletions_for_two_owners_only_that_of_the_own_owner_deletes(storage: StorageProvider) -> None:
+async def test_only_the_deletion_for_the_right_owner_deletes(storage: StorageProvider) -> None:
     await storage.create(draft("a", owner_id="alice"))
     keys = [key("a")] * 4
     assert await storage.delete_many(keys, owners=["bob", "alice", None, "alice"]) == [False, True, False, False]

@@ -65,7 +65,7 @@ async def test_set_over_an_expired_row_makes_a_new_session(storage: StorageProvi
     assert await storage.update(Write(old, "{}")) is None
 
 
-async def test_of_a_repeated_key_the_last_draft_stays(storage: StorageProvider) -> None:
+async def test_the_last_draft_of_a_repeated_key_stays(storage: StorageProvider) -> None:
     summaries = await storage.set_many([draft("b", '{"n":1}'), draft("a", '{"n":2}'), draft("b", '{"n":3}')])
     assert [summary.key for summary in summaries] == [key("b"), key("a"), key("b")]
     read = await storage.get_many([key("a"), key("b")], touch=False)
@@ -113,7 +113,7 @@ async def test_a_renewed_lifetime_caps_the_ttl(storage: StorageProvider, clock: 
     assert (summary.deadline, summary.expires_at) == (clock() + lifetime, clock() + TTL * 1.1)
 
 
-async def test_of_concurrent_sets_of_a_key_the_last_one_stays(storage: StorageProvider) -> None:
+async def test_the_last_of_concurrent_sets_of_a_key_stays(storage: StorageProvider) -> None:
     drafts = [draft(f"s{n % 3}", f'{{"n":{n}}}') for n in range(12)]
     summaries = await asyncio.gather(*(storage.set(it, renew=True) for it in drafts))
     assert [it.version - summaries[n % 3].version for n, it in enumerate(summaries)] == [n // 3 for n in range(12)]

@@ -116,7 +116,7 @@ async def test_older_code_refuses_a_newer_state_and_writes_nothing(
     assert (after.state, after.summary.version, list(after.items)) == (before.state, before.summary.version, [])
 
 
-async def test_updates_that_go_together_are_of_the_code_that_makes_them(
+async def test_updates_in_one_batch_keep_the_shape_of_their_own_manager(
     storage: StorageProvider, old: SessionManager[Chat], new: SessionManager[Person]
 ) -> None:
     """The storage has one update loop for both managers. It combines their updates, and caches what they wrote."""
@@ -204,7 +204,7 @@ async def test_a_session_that_is_set_or_created_anew_has_the_shape_of_its_own_st
     assert [(await stored(storage, name))[0] for name in "tu"] == [2, 1]
 
 
-async def test_the_versions_of_a_page_and_of_a_batch_are_those_of_their_sessions(
+async def test_pages_and_batches_return_the_shape_version_of_each_session(
     storage: StorageProvider, managed: Managed
 ) -> None:
     await storage.create_many([draft(f"s{n}", state_version=n) for n in range(1, 5)])

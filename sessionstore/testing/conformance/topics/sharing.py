@@ -30,7 +30,7 @@ async def test_the_sessions_outlive_the_provider(storage: StorageProvider, open_
     assert found.state == "[1]"
 
 
-async def test_of_providers_that_create_a_session_at_once_one_does(open_another: OpenAnother) -> None:
+async def test_one_of_several_providers_creates_the_session(open_another: OpenAnother) -> None:
     others = [await open_another() for _ in range(3)]
     created = await asyncio.gather(*(other.create(draft(state=f"[{n}]")) for n, other in enumerate(others)))
     assert sorted(each.created for each in created) == [False, False, True]

@@ -96,7 +96,7 @@ def stored() -> Stored:
     ],
     ids=["model", "dataclass", "typed dict", "within others"],
 )
-async def test_what_a_type_declares_as_not_stored_comes_back_as_its_default(
+async def test_a_field_that_is_declared_as_not_stored_comes_back_as_its_default(
     managed: Managed, state_type: Any, given: Any, kept: Any
 ) -> None:
     chats = managed(default_state=lambda _: given, state_type=state_type)

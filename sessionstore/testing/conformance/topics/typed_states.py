@@ -130,7 +130,7 @@ UNFIT = {"$.n": '{"n":"s3cret"}', "$.inner.a[1]": '{"n":1,"inner":{"a":[1,"s3cre
 
 
 @pytest.mark.parametrize(("place", "stored"), list(UNFIT.items()), ids=list(UNFIT))
-async def test_what_does_not_fit_the_type_is_told_and_left_as_it_is(
+async def test_a_stored_state_that_does_not_fit_the_type_is_an_error_and_stays(
     managed: Managed, storage: StorageProvider, place: str, stored: str
 ) -> None:
     await storage.create(draft(state=stored))

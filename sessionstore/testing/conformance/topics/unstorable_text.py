@@ -260,7 +260,7 @@ UPGRADED: dict[str, tuple[Any, Callable[[Any], Any], Any]] = {
 
 @needs(Capability.SHAPES)
 @pytest.mark.parametrize("name", UPGRADED)
-async def test_what_an_upgrade_makes_is_replaced_too(managed: Managed, name: str) -> None:
+async def test_text_that_an_upgrade_makes_is_replaced_too(managed: Managed, name: str) -> None:
     state_type, upgrade, becomes = UPGRADED[name]
     await managed(default_state=lambda _: {"title": ""}).create_session("s")
     given: dict[str, Any] = {"state_type": state_type, "state_version": 2, "upgrades": {1: upgrade}}

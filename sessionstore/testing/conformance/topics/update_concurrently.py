@@ -99,7 +99,7 @@ async def test_a_cancelled_update_is_cancelled_alone(chats: SessionManager[Chat]
     assert (await chats.update_session("s", increment)).unwrap()["n"] == n + 1
 
 
-async def test_of_updates_that_expect_one_version_exactly_one_lands(
+async def test_exactly_one_of_updates_that_expect_one_version_lands(
     managed: Managed, open_another: OpenAnother
 ) -> None:
     desks = [managed(await open_another()) for _ in range(3)]

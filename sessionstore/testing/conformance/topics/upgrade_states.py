@@ -78,7 +78,7 @@ async def test_all_older_states_and_items_are_rewritten_and_nothing_else(
     assert await chats.upgrade_states() == UpgradeReport(complete=True)
 
 
-async def test_expired_sessions_are_left_to_the_reaper(
+async def test_expired_sessions_are_not_upgraded(
     storage: StorageProvider, clock: ManualClock, chats: SessionManager[Chat]
 ) -> None:
     await storage.create(draft())
@@ -100,7 +100,7 @@ async def test_a_run_that_was_stopped_goes_on(storage: StorageProvider, chats: S
     assert await chats.upgrade_states(batch_size=2) == UpgradeReport(states=1, complete=True)
 
 
-async def test_what_does_not_fit_is_reported_and_stays(storage: StorageProvider, managed: Managed) -> None:
+async def test_a_state_that_does_not_fit_is_reported_and_stays(storage: StorageProvider, managed: Managed) -> None:
     def check(document: Any) -> Any:
         return {"was": document["n"]}
 
@@ -242,12 +242,12 @@ async def test_several_runs_and_updates_at_once_lose_nothing(
 
 
 @pytest.mark.parametrize("wrong", [{"batch_size": 0}, {"batch_size": "1"}, {"time_budget": 5}])
-async def test_wrong_arguments(chats: SessionManager[Chat], wrong: dict[str, Any]) -> None:
+async def test_wrong_arguments_are_refused(chats: SessionManager[Chat], wrong: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError):
         await chats.upgrade_states(**wrong)
 
 
-async def test_outdated_states_come_behind_a_key(storage: StorageProvider, reshaping: Reshaping) -> None:
+async def test_outdated_states_are_listed_after_a_key(storage: StorageProvider, reshaping: Reshaping) -> None:
     await storage.create_many([draft(f"s{n}", state_version=n % 2 + 1) for n in range(6)])
     page = await reshaping.outdated("chat", 2, limit=2)
     assert [it.summary.key.session_id for it in page] == ["s0", "s2"]

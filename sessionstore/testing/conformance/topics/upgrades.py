@@ -28,7 +28,7 @@ def _raise(state: Any) -> Any:
         (lambda state: {"visits": "many"}, "does not fit the state type", "$"),
     ],
 )
-async def test_an_upgrade_that_fails_is_a_state_that_cannot_be_read(
+async def test_a_state_whose_upgrade_fails_is_a_corrupt_state(
     storage: StorageProvider, managed: Managed, upgrade: Callable[[Any], Any], reason: str, place: str
 ) -> None:
     await storage.create(draft(state='{"secret": "s3cret"}'))
@@ -57,7 +57,7 @@ async def test_an_upgrade_that_keeps_or_shares_its_document_harms_no_other_call(
     assert (await manager.get_session("s")).unwrap() == shared
 
 
-async def test_a_version_that_no_program_writes_cannot_be_read(storage: StorageProvider, managed: Managed) -> None:
+async def test_a_state_of_an_invalid_version_is_a_corrupt_state(storage: StorageProvider, managed: Managed) -> None:
     await storage.create(draft(state_version=0))
     assert isinstance((await managed().get_session("s")).error, CorruptStateError)
     assert isinstance((await managed(state_version=2, upgrades={1: dict}).get_session("s")).error, CorruptStateError)

@@ -56,7 +56,7 @@ async def test_events_of_the_engine_stop_no_call(place: Place, moment: str) -> N
 
 
 @pytest.mark.parametrize("moment", ["checkin", "reset", "checkout", "invalidate", "close", "soft_invalidate"])
-async def test_an_event_of_the_pool_that_fails_is_ours_or_unseen(place: Place, moment: str) -> None:
+async def test_an_error_of_an_event_of_the_pool_is_one_of_ours_or_only_logged(place: Place, moment: str) -> None:
     engine = create_async_engine(place.url, pool_size=2, max_overflow=0)
     chats = SessionManager(new_chat, SqlStorageProvider(engine))
 
@@ -149,7 +149,7 @@ async def test_settings_that_an_event_makes_without_a_commit_stay(place: Place) 
 
 
 @pytest.mark.parametrize("moment", ["connect", "checkout"])
-async def test_an_error_of_an_event_is_ours_and_keeps_no_connection(place: Place, moment: str) -> None:
+async def test_an_error_of_an_event_becomes_one_of_ours_and_keeps_no_connection(place: Place, moment: str) -> None:
     engine = create_async_engine(place.url, pool_size=2, max_overflow=0)
 
     @event.listens_for(engine.sync_engine, moment)

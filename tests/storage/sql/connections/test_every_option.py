@@ -83,7 +83,7 @@ def takes(option: str, place: Place) -> bool:
 
 @pytest.mark.parametrize("option", DIALECT)
 @pytest.mark.parametrize("whose", ["ours", "the service's"])
-async def test_what_a_dialect_takes_works_or_is_refused_by_name(place: Place, option: str, whose: str) -> None:
+async def test_options_of_dialects_work_or_are_refused_by_name(place: Place, option: str, whose: str) -> None:
     given = DIALECT[option](place)
     if not takes(option, place):
         with pytest.raises(ConfigurationError, match=option):
@@ -127,7 +127,7 @@ async def test_a_translation_of_our_schema_is_refused_by_name(place: Place) -> N
 
 @pytest.mark.parametrize("name", POOLS)
 @pytest.mark.parametrize("whose", ["ours", "the service's"])
-async def test_what_is_acknowledged_is_committed_with_each_class_of_pool(place: Place, name: str, whose: str) -> None:
+async def test_an_acknowledged_write_is_committed_with_each_class_of_pool(place: Place, name: str, whose: str) -> None:
     engine = None if whose == "ours" else create_async_engine(place.url, poolclass=POOLS[name])
     storage = SqlStorageProvider(engine) if engine is not None else open_storage(place.url, poolclass=POOLS[name])
     assert isinstance(storage, SqlStorageProvider)

@@ -69,7 +69,7 @@ def _disturbed(postgres: Database, then: Callable[[Chat], None]) -> Callable[[Ch
     return update
 
 
-async def test_who_loses_again_and_again_takes_the_row_lock(url: str, postgres: Database) -> None:
+async def test_an_update_that_loses_again_and_again_takes_the_row_lock(url: str, postgres: Database) -> None:
     async with WireCounter(url) as wire, open_storage(wire.url) as storage:
         chats = SessionManager(new_chat, storage, ttl=TTL)
         await chats.create_session("s")

@@ -93,7 +93,7 @@ async def test_each_item_is_removed_by_one_of_several_processes(postgres: Databa
         assert ask(postgres, "SELECT last_position, item_count FROM sessionstore.sessions") == [(60, 0)]
 
 
-async def test_of_several_appends_of_one_item_one_lands(storage: SqlStorageProvider, postgres: Database) -> None:
+async def test_one_of_several_appends_of_one_item_lands(storage: SqlStorageProvider, postgres: Database) -> None:
     async with open_storage(postgres.url, batching=None) as other:
         calls = [each.append(Append(key(), named(f"{n}"))) for n in range(10) for each in (storage, other)]
         landed = [summary for summary in await asyncio.gather(*calls) if summary is not None]

@@ -69,7 +69,7 @@ async def test_a_session_that_expired_during_the_wait_for_a_table_lock_is_gone(
 _HELD: Final = "SELECT FROM sessionstore.sessions FOR UPDATE"
 
 
-async def test_an_update_of_a_row_that_is_held_over_its_expiry_finds_nothing(
+async def test_an_update_that_waits_for_a_row_until_it_expires_finds_no_session(
     storage: SqlStorageProvider, chats: SessionManager[Chat], postgres: Database
 ) -> None:
     await chats.create_session("s0")
@@ -83,7 +83,7 @@ async def test_an_update_of_a_row_that_is_held_over_its_expiry_finds_nothing(
     assert not (await chats.get_session("s0")).success
 
 
-async def test_a_session_locked_for_an_update_over_its_expiry_is_gone(url: str, postgres: Database) -> None:
+async def test_a_session_that_expires_while_an_update_waits_for_its_lock_is_gone(url: str, postgres: Database) -> None:
     async with open_storage(url) as storage:
         await storage.create(draft("s0"))
         with _over_its_expiry(postgres, _HELD):

@@ -115,7 +115,7 @@ async def test_found_and_absent_sessions_share_a_batch(url: str, postgres: Datab
             assert log_of(postgres, name) == [f"{n}" for n in range(first[name], 9)]
 
 
-async def test_of_many_creators_on_several_storages_one_creates(url: str, postgres: Database) -> None:
+async def test_one_of_many_creators_on_several_storages_creates(url: str, postgres: Database) -> None:
     async with open_storage(url) as first, open_storage(url, batching=None) as second:
         for name in ("a", "b", "c"):
             calls = [each.append(founding(name, f"{n}")) for n in range(10) for each in (first, second)]

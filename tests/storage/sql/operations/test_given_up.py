@@ -64,7 +64,7 @@ def _outstay_and_rewrite(postgres: Database, document: Any) -> Any:
 _ENDINGS = "'idle_in_transaction_session_timeout', 'transaction_timeout'"  # the second since PostgreSQL 17
 
 
-async def test_an_update_that_holds_its_lock_too_long_loses_its_connection(
+async def test_an_update_that_holds_its_lock_too_long_fails_and_writes_nothing(
     url: str, postgres: Database, way: str, driver: str
 ) -> None:
     # asyncpg hangs up when it is told, and knows no more of it when it is asked for something.

@@ -39,7 +39,7 @@ _MOVED: Final = "SELECT expires_at > now() + interval '20 min' FROM sessionstore
 
 
 @pytest.mark.parametrize("setting", ["", "lock_timeout = '50ms'", "statement_timeout = '500ms'"])
-async def test_reads_need_no_lock_to_be_answered(
+async def test_reads_are_answered_without_waiting_for_a_lock(
     url: str, postgres: Database, batching: Batching | None, setting: str
 ) -> None:
     if setting:

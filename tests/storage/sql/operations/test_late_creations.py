@@ -78,7 +78,7 @@ async def test_a_creation_that_landed_before_it_was_looked_for_is_told(
     assert await storage.delete(key())
 
 
-async def test_no_late_creation_is_under_way_once_the_creation_is_told(
+async def test_no_late_creation_is_under_way_after_the_creation_returned(
     storage: SqlStorageProvider, postgres: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sent = draft()

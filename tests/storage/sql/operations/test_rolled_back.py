@@ -30,9 +30,7 @@ _ATTEMPTS = gateway.ROLLED_BACK_ATTEMPTS
 
 
 @pytest.mark.parametrize("level", ["repeatable read", "serializable"])
-async def test_a_write_that_cannot_be_serialized_is_done_again(
-    url: str, postgres: Database, level: str, way: str
-) -> None:
+async def test_a_write_that_cannot_be_serialized_is_retried(url: str, postgres: Database, level: str, way: str) -> None:
     set_for_everybody(postgres, f"default_transaction_isolation = '{level}'")
     async with opened(way, url) as storage:
         for call in LOCKING.values():
@@ -79,7 +77,7 @@ async def test_a_creation_waits_for_another_insert_of_its_session(
             await assert_well(storage, postgres)
 
 
-async def test_the_victim_of_a_deadlock_goes_again(url: str, postgres: Database) -> None:
+async def test_the_victim_of_a_deadlock_is_retried(url: str, postgres: Database) -> None:
     set_for_everybody(postgres, "deadlock_timeout = '200ms'")
     async with open_storage(url) as storage:
         assert isinstance(storage, SqlStorageProvider)
@@ -139,7 +137,7 @@ async def test_a_write_that_is_rolled_back_each_time_is_given_up(
             await assert_well(storage, postgres)
 
 
-async def test_a_write_that_is_rolled_back_often_is_done_again(url: str, postgres: Database) -> None:
+async def test_a_write_that_is_rolled_back_often_is_retried(url: str, postgres: Database) -> None:
     async with open_storage(url) as storage:
         assert isinstance(storage, SqlStorageProvider)
         for call in WRITES.values():

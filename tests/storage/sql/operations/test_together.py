@@ -207,7 +207,7 @@ async def test_a_swallowed_deletion_is_an_error_for_its_caller_only(
     assert _here(postgres) == ["s30"]
 
 
-async def test_of_creators_of_one_id_one_creates_and_each_owner_sees_its_own(
+async def test_one_of_several_creators_of_one_id_creates_and_other_owners_are_refused(
     chats: SessionManager[Chat], postgres: Database
 ) -> None:
     owners = ["ann", "ann", "bob", "ann", None]

@@ -55,7 +55,7 @@ def test_storages_of_one_schema_share_their_statements() -> None:
     assert SqlStorageProvider(service)._statements is opened()._statements
 
 
-def test_storages_that_send_something_else_share_none() -> None:
+def test_storages_that_send_other_statements_share_none() -> None:
     storages = [
         opened(),
         opened(schema="other"),
