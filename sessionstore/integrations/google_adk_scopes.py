@@ -40,7 +40,7 @@ class Scopes(SharedStates):
         return await self.noted({name: change for name, change in wanted.items() if change[0]})
 
     async def settled_for(self, place: Place, document: State) -> dict[SessionId, State]:
-        """Returns the states of the app and the user. Applies the changes that the session has noted first."""
+        """Applies the changes that the session has noted, and returns the states of the app and the user."""
         return await self.settled(document["changes"], await self.read([place.app, place.user]))
 
 

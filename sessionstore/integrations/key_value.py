@@ -39,9 +39,10 @@ _DEFAULT_COLLECTION: Final = "default_collection"
 _MOMENT: Final = timedelta(microseconds=1)
 _PAGE: Final = 1000
 _CUT: Final = "~"
-"""Marks an id from which a name cannot be read, or which has an empty name. The whole name is then kept beside it."""
+"""Marks an id that has an empty name, or from which a name cannot be read. Then the entry's origin holds the names."""
 _AFTER_SLASH: Final = "0"
-"""The character after the slash. All ids of a collection sort before its name with this character."""
+"""The character after the slash. The ids of a collection begin with its name and a slash, so they sort before its name
+with this character."""
 
 
 class StoredKeyValue(

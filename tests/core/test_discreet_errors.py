@@ -9,13 +9,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, field_serializer, field_validator
 
-from sessionstore import (
-    CorruptStateError,
-    InvalidStateError,
-    SessionManager,
-    SessionStoreError,
-    StorageProvider,
-)
+from sessionstore import CorruptStateError, InvalidStateError, SessionManager, SessionStoreError, StorageProvider
 from sessionstore.testing.support.documents import draft
 
 SECRET = "s3cret"

@@ -8,18 +8,10 @@ from pathlib import Path
 import pytest
 from pytest_alembic.config import Config
 from pytest_alembic.runner import MigrationContext, runner
-from pytest_alembic.tests.default import (
-    test_model_definitions_match_ddl as model_definitions_match_ddl,
-)
-from pytest_alembic.tests.default import (
-    test_single_head_revision as single_head_revision,
-)
-from pytest_alembic.tests.default import (
-    test_up_down_consistency as up_down_consistency,
-)
-from pytest_alembic.tests.default import (
-    test_upgrade as upgrade,
-)
+from pytest_alembic.tests.default import test_model_definitions_match_ddl as model_definitions_match_ddl
+from pytest_alembic.tests.default import test_single_head_revision as single_head_revision
+from pytest_alembic.tests.default import test_up_down_consistency as up_down_consistency
+from pytest_alembic.tests.default import test_upgrade as upgrade
 
 from sessionstore import migrate
 from sessionstore.migrate import alembic_config

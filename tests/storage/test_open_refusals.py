@@ -8,11 +8,7 @@ from typing import Any
 
 import pytest
 
-from sessionstore import (
-    ConfigurationError,
-    migrate,
-    open_storage,
-)
+from sessionstore import ConfigurationError, migrate, open_storage
 
 
 def refusal_of(url: str, **options: Any) -> str:

@@ -7,12 +7,7 @@ from typing import Any
 
 import pytest
 
-from sessionstore import (
-    ConfigurationError,
-    MemoryStorageProvider,
-    open_storage,
-    register_storage,
-)
+from sessionstore import ConfigurationError, MemoryStorageProvider, open_storage, register_storage
 from sessionstore.storage import open as opening
 
 

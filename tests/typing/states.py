@@ -7,11 +7,7 @@ from typing import TypedDict
 
 from pydantic import BaseModel, JsonValue
 
-from sessionstore import (
-    ReplaceState,
-    SessionId,
-    SessionState,
-)
+from sessionstore import ReplaceState, SessionId, SessionState
 
 
 class Chat(TypedDict):

@@ -72,12 +72,8 @@ from .topics import (
     upgrade_states,
     upgrades,
 )
-from .topics import (
-    list as list_,
-)
-from .topics import (
-    set as set_,
-)
+from .topics import list as list_
+from .topics import set as set_
 
 
 class Calls:

@@ -11,13 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 import pytest
 from pydantic_ai.conversation_store import ConversationConflict, ConversationEntry, ConversationRecord
 
-from sessionstore import (
-    SessionManager,
-    StorageError,
-    StorageProvider,
-    StorageUnavailableError,
-    open_storage,
-)
+from sessionstore import SessionManager, StorageError, StorageProvider, StorageUnavailableError, open_storage
 from sessionstore.integrations.pydantic_ai import StoredConversationStore
 from sessionstore.testing.postgres import Database
 from tests.faults.proxy import Fault, Proxy

@@ -11,9 +11,7 @@ from typing import Final
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, rule
 
-from sessionstore import (
-    SessionResult,
-)
+from sessionstore import SessionResult
 
 from ...support.documents import Chat
 from .changes import CHANGES, Change, append, poison

@@ -145,7 +145,7 @@ class RunningCalls(RuleBasedStateMachine):
                 "two writes made the same version"
             )
             self._versions.setdefault(session, []).append(result.version)
-            state["log"].clear()  # no other caller may share this copy
+            state["log"].clear()  # the copy is this caller's own, so this changes no other
 
     async def _settle(self) -> None:
         tasks = [task for _, task in self._running]

@@ -8,13 +8,7 @@ from typing import Any
 
 import pytest
 
-from sessionstore import (
-    ConfigurationError,
-    SessionConflictError,
-    SessionManager,
-    SessionNotFoundError,
-    StorageProvider,
-)
+from sessionstore import ConfigurationError, SessionConflictError, SessionManager, SessionNotFoundError, StorageProvider
 from sessionstore.storage import Document, Key, NewItem, Write
 
 from ...support.documents import Chat, increment

@@ -6,13 +6,7 @@ import asyncio
 
 import pytest
 
-from sessionstore import (
-    ConfigurationError,
-    SessionConflictError,
-    SessionManager,
-    SessionNotFoundError,
-    StorageProvider,
-)
+from sessionstore import ConfigurationError, SessionConflictError, SessionManager, SessionNotFoundError, StorageProvider
 
 from ...clock import ManualClock
 from ...support.documents import TTL, Chat, draft, increment, key, put

@@ -6,13 +6,7 @@ import asyncio
 
 import pytest
 
-from sessionstore import (
-    Item,
-    ItemNotFoundError,
-    SessionConflictError,
-    SessionManager,
-    SessionNotFoundError,
-)
+from sessionstore import Item, ItemNotFoundError, SessionConflictError, SessionManager, SessionNotFoundError
 
 from ...support.documents import Chat, increment
 from ...support.results import data, positions

@@ -6,11 +6,7 @@ from typing import Any
 
 import pytest
 
-from sessionstore import (
-    ConfigurationError,
-    ItemNotFoundError,
-    SessionManager,
-)
+from sessionstore import ConfigurationError, ItemNotFoundError, SessionManager
 
 from ...clock import ManualClock
 from ...support.documents import TTL, Chat, increment, new_chat

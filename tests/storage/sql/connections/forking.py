@@ -15,11 +15,11 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from datetime import timedelta
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any
 
 from sqlalchemy.ext.asyncio import create_async_engine
 
@@ -32,12 +32,7 @@ from sessionstore import (
     open_storage,
 )
 from sessionstore.testing.support.documents import increment, new_chat
-
-Sessions: TypeAlias = SessionManager[dict[str, Any]]
-
-CALLERS = 6
-UPDATES = 3
-"""How often a child updates the session that all share, and one of its own."""
+from tests.storage.sql.connections.children import CALLERS, UPDATES, Sessions, child, fork, warm
 
 
 class Parent:
@@ -77,38 +72,6 @@ class Parent:
             self.applied += 1
 
 
-async def child(sessions: Sessions, name: str, *, in_memory: bool) -> None:
-    (await sessions.create_session(name)).unwrap()
-    for n in range(1, UPDATES + 1):
-        assert (await sessions.update_session(name, increment)).unwrap()["n"] == n
-        state = (await sessions.get_session(name)).unwrap()
-        assert (state["id"], state["n"]) == (name, n)
-        if not in_memory:
-            (await sessions.update_session("shared", increment)).unwrap()
-    others = await asyncio.gather(*(sessions.get_session(f"mine{at}") for at in range(CALLERS)))
-    assert [other.unwrap()["id"] for other in others] == [f"mine{at}" for at in range(CALLERS)]
-
-
-def fork(sessions: Sessions, name: str, *, in_memory: bool) -> int:
-    return forked(lambda: child(sessions, name, in_memory=in_memory))
-
-
-def forked(work: Callable[[], Coroutine[Any, Any, None]]) -> int:
-    """Forks a child that does this in an event loop of its own, within a minute, and ends; its process id."""
-    pid = os.fork()
-    if pid == 0:
-        status = 1
-        try:
-            asyncio.run(asyncio.wait_for(work(), 60))
-            status = 0
-        except BaseException:  # noqa: BLE001  # it is said, and the status tells
-            traceback.print_exc()
-        finally:
-            sys.stderr.flush()
-            os._exit(status)
-    return pid
-
-
 def opened(way: str, url: str) -> StorageProvider:
     if way == "open_storage":
         return open_storage(url)
@@ -138,12 +101,6 @@ def under_traffic(sessions: Sessions, forks: int, *, in_memory: bool) -> None:
     found = asyncio.run(total()) if not parent.errors else -1
     if failed or parent.errors or found != wanted:
         sys.exit(f"{failed} children failed; {parent.errors}; {found} updates are there, {wanted} were acknowledged")
-
-
-async def warm(sessions: Sessions) -> None:
-    names = [*(f"mine{at}" for at in range(CALLERS)), "shared"]
-    created = await asyncio.gather(*map(sessions.create_session, names))
-    assert all(result.success for result in created)
 
 
 def between_runs(sessions: Sessions, forks: int, *, in_memory: bool) -> None:

@@ -22,7 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sessionstore import SessionManager, SqlStorageProvider
 from sessionstore.testing.support.documents import new_chat
 
-from .forking import forked
+from .children import forked
 
 USERS = 3
 SECONDS = 10.0

@@ -11,10 +11,7 @@ import aiosqlite
 import asyncpg
 import psycopg
 
-from sessionstore import (
-    SessionManager,
-    SqlStorageProvider,
-)
+from sessionstore import SessionManager, SqlStorageProvider
 from sessionstore.testing.support.documents import increment, new_chat
 
 

@@ -8,12 +8,7 @@ import pytest
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from sessionstore import (
-    SessionManager,
-    SqlStorageProvider,
-    StorageError,
-    StorageUnavailableError,
-)
+from sessionstore import SessionManager, SqlStorageProvider, StorageError, StorageUnavailableError
 from sessionstore.testing.postgres import Database
 from sessionstore.testing.support.documents import increment, new_chat
 from tests.storage.sql.connections.listening import on_connect, run_sql

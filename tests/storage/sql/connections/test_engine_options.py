@@ -12,13 +12,7 @@ from psycopg.rows import dict_row
 from sqlalchemy import AsyncAdaptedQueuePool, NullPool, StaticPool, make_url
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from sessionstore import (
-    ConfigurationError,
-    SessionManager,
-    SqlStorageProvider,
-    StorageUnavailableError,
-    open_storage,
-)
+from sessionstore import ConfigurationError, SessionManager, SqlStorageProvider, StorageUnavailableError, open_storage
 from sessionstore.testing.support.documents import new_chat
 from tests.storage.sql.connections.places import Place, assert_committed
 

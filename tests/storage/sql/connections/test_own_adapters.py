@@ -13,11 +13,7 @@ import pytest
 from psycopg.rows import dict_row
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from sessionstore import (
-    ConfigurationError,
-    SessionManager,
-    SqlStorageProvider,
-)
+from sessionstore import ConfigurationError, SessionManager, SqlStorageProvider
 from sessionstore.storage.sql.connections.modes import ASYNCPG_TYPES
 from sessionstore.testing.postgres import Database, asyncpg_url
 from sessionstore.testing.sqlite import copied_file, sqlite_url

@@ -8,13 +8,7 @@ from collections.abc import Callable, Coroutine
 from datetime import timedelta
 from typing import Any, TypeAlias
 
-from sessionstore import (
-    OrchestrationStateManager,
-    Reaper,
-    SessionManager,
-    SqlStorageProvider,
-    StorageProvider,
-)
+from sessionstore import OrchestrationStateManager, Reaper, SessionManager, SqlStorageProvider, StorageProvider
 from sessionstore.storage import Document, Window, Write
 from sessionstore.testing.support.documents import Chat, draft, increment, key, new_chat, rewrite
 

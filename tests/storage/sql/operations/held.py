@@ -7,12 +7,7 @@ from typing import Any, Final, TypeAlias
 
 import pytest
 
-from sessionstore import (
-    Batching,
-    SessionManager,
-    SqlStorageProvider,
-    open_storage,
-)
+from sessionstore import Batching, SessionManager, SqlStorageProvider, open_storage
 from sessionstore.testing.support.documents import TTL, Chat, new_chat
 
 Call: TypeAlias = Callable[[SqlStorageProvider], Awaitable[Any]]

@@ -13,10 +13,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from sessionstore import (
-    SqlStorageProvider,
-    open_storage,
-)
+from sessionstore import SqlStorageProvider, open_storage
 from sessionstore.testing.postgres import Database, PostgresServer
 from sessionstore.testing.sqlite import copied_file, sqlite_url
 from sessionstore.testing.support.documents import increment, key

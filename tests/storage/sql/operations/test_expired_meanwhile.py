@@ -11,12 +11,7 @@ from typing import Any, Final
 import psycopg
 import pytest
 
-from sessionstore import (
-    SessionManager,
-    SessionNotFoundError,
-    SqlStorageProvider,
-    open_storage,
-)
+from sessionstore import SessionManager, SessionNotFoundError, SqlStorageProvider, open_storage
 from sessionstore.storage import Creation
 from sessionstore.testing.postgres import Database
 from sessionstore.testing.support.documents import Chat, draft, increment, key, rewrite

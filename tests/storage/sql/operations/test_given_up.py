@@ -17,15 +17,7 @@ from sessionstore.testing.directory import short_directory
 from sessionstore.testing.postgres import Database, PostgresServer, embedded_server
 from sessionstore.testing.support.documents import key, rewrite
 from tests.storage.sql.operations.writes import LOCKING, WRITES, assert_well, fill, rows
-from tests.support.bystander import (
-    ask,
-    dsn,
-    role,
-    set_for_everybody,
-    states_of_others,
-    until_quiet,
-    unwritable,
-)
+from tests.support.bystander import ask, dsn, role, set_for_everybody, states_of_others, until_quiet, unwritable
 from tests.support.databases import driven
 from tests.support.discretion import refusal, secretive
 from tests.support.opening import in_use, opened

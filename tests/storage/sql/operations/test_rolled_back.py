@@ -17,12 +17,7 @@ from sessionstore.storage.sql.connections import gateway
 from sessionstore.testing.postgres import Database
 from sessionstore.testing.support.documents import draft, key
 from tests.storage.sql.operations.writes import LOCKING, WRITES, Call, assert_well, fill, rows
-from tests.support.bystander import (
-    ask,
-    dsn,
-    set_for_everybody,
-    until_blocked,
-)
+from tests.support.bystander import ask, dsn, set_for_everybody, until_blocked
 from tests.support.discretion import refusal
 from tests.support.opening import in_use, opened
 

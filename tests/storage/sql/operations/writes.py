@@ -8,10 +8,7 @@ from typing import Any, TypeAlias
 from sessionstore import SqlStorageProvider
 from sessionstore.testing.postgres import Database
 from sessionstore.testing.support.documents import draft, key, rewrite
-from tests.support.bystander import (
-    ask,
-    until_quiet,
-)
+from tests.support.bystander import ask, until_quiet
 from tests.support.discretion import say_more, secretive
 from tests.support.opening import in_use
 
