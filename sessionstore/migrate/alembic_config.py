@@ -15,19 +15,35 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection
 
+from ..concurrency.forks import forget_in_children
 from .target import Target
 
 HEAD: Final = "head"
 
-_alembic_lock = threading.RLock()
-"""Lets one migration run at a time in this process, because Alembic keeps the current migration in module globals."""
+
+class _Turn:
+    """Lets one migration run at a time in this process, because Alembic keeps the current migration in module globals.
+
+    A forked child has a lock of its own: the thread that holds the lock of the parent is not in the child.
+    """
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        forget_in_children(self)
+
+    def forget_parent(self) -> None:
+        """See BoundToProcess."""
+        self.lock = threading.RLock()
+
+
+_TURN: Final = _Turn()
 
 
 @contextmanager
 def alone_with_alembic() -> Generator[None]:
     """Lets one thread use Alembic. Afterwards restores the globals for a migration of the host that called this one."""
     modules: tuple[Any, ...] = (alembic.context, alembic.op)
-    with _alembic_lock:
+    with _TURN.lock:
         outer = [vars(module).get("_proxy") for module in modules]
         try:
             yield

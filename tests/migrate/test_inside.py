@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,6 +17,7 @@ from sessionstore.testing.postgres import Database
 from sessionstore.testing.sqlite import sqlite_url
 
 from ..support.bystander import ask, until_blocked
+from ..support.processes import python
 
 _ENV = """
 from alembic import context
@@ -75,6 +77,19 @@ async def test_a_migration_in_a_thread_waits_for_no_other_schema_that_another_th
             await until_blocked(bare_database)
             pool.submit(migrate.upgrade, bare_database.url, schema="free").result(timeout=30)
         waiting.result(timeout=30)
+
+
+@pytest.mark.parametrize("database_kind", ["postgresql", "sqlite"])
+async def test_a_child_that_is_forked_during_a_migration_of_a_thread_migrates_too(
+    bare_database: Database, tmp_path: Path, database_kind: str
+) -> None:
+    urls = bare_database.url, bare_database.url
+    if database_kind == "sqlite":
+        urls = sqlite_url(tmp_path / "one.db"), sqlite_url(tmp_path / "other.db")
+    ended = await asyncio.wait_for(
+        python("-W", "ignore::DeprecationWarning", "-m", "tests.migrate.forking", *urls, "other"), 60
+    )
+    assert (ended.status, ended.output) == (0, "")
 
 
 @pytest.mark.parametrize("database_kind", ["postgresql", "sqlite"])
