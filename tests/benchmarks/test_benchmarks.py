@@ -207,7 +207,7 @@ async def test_callers_with_different_numbers_choose_different_sessions() -> Non
     assert await chosen(0) == await chosen(0) != await chosen(1_000)
 
 
-async def test_an_error_in_one_of_several_processes_is_told_and_keeps_no_other_waiting() -> None:
+async def test_an_error_in_one_of_several_processes_is_reported_and_keeps_no_other_waiting() -> None:
     with Processes(2) as processes, pytest.raises(KeyError, match="nobody"):
         await processes.update(Job("nobody", Database(""), SessionIds(1), callers=1, seconds=60))
 

@@ -101,7 +101,7 @@ def test_a_number_beyond_a_float_is_refused(text: str) -> None:
 
 @settings(max_examples=scaled(500), deadline=None)
 @given(st.text(st.sampled_from('[]{}",:0123456789.eE+- \\u\ntrfalsn'), max_size=14))
-def test_the_reader_of_rare_texts_takes_and_refuses_what_the_standard_library_does(text: str) -> None:
+def test_the_reader_of_rare_texts_accepts_and_refuses_the_same_as_the_standard_library(text: str) -> None:
     outcomes = [outcome_of(strict, text), outcome_of(loads, f" {text}")]
     assert outcomes[0] == outcomes[1] or "Infinity" in outcomes[0]
 

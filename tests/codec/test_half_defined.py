@@ -64,9 +64,7 @@ def module(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 
 @pytest.mark.parametrize("shown", TYPES | UNRESOLVED)
-async def test_a_type_that_names_what_is_not_defined_is_refused_by_the_first_call(
-    module: ModuleType, shown: str
-) -> None:
+async def test_a_type_that_names_an_undefined_type_is_refused_by_the_first_call(module: ModuleType, shown: str) -> None:
     storage = MemoryStorageProvider()
     plain = SessionManager(lambda _: {"held": ["cf9f1d0b"]}, storage)
     version = (await plain.create_session("s")).version

@@ -34,7 +34,7 @@ class _GoneAfterAnEdit(MemoryStorageProvider):
 
 
 @pytest.mark.parametrize("hangs", [False, True], ids=["fails", "hangs"])
-async def test_an_item_that_was_replaced_is_told_so_although_the_storage_then_fails(hangs: bool) -> None:
+async def test_a_replacement_that_landed_is_a_success_although_the_storage_then_fails(hangs: bool) -> None:
     storage = _GoneAfterAnEdit(hangs=hangs)
     chats: SessionManager[dict[str, object]] = SessionManager(lambda session_id: {}, storage)
     await chats.create_session("s", items=["a secret"])

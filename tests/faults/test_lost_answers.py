@@ -135,7 +135,7 @@ async def test_a_deletion_says_that_it_deleted(service: Service, fault: Fault) -
 
 
 @_LOST
-async def test_a_deletion_of_what_was_not_there_says_so(service: Service, fault: Fault) -> None:
+async def test_a_deletion_of_an_absent_or_expired_session_says_so(service: Service, fault: Fault) -> None:
     assert (await service.broken(fault, service.chats.delete_session("s"))).unwrap() is False
     await service.others.create_session("s")
     service.clock.advance(2 * TTL)

@@ -96,7 +96,7 @@ def kept(
     hand.close()
 
 
-def test_a_row_altered_by_hand_is_told_as_corrupt_or_as_it_is_and_stays(kept: Kept) -> None:
+def test_a_row_altered_by_hand_is_corrupt_or_read_as_it_is_and_stays(kept: Kept) -> None:
     examples = settings(max_examples=_EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 
     @examples

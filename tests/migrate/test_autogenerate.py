@@ -116,7 +116,9 @@ def test_triggers_and_functions_are_ours_too() -> None:
     assert include_object(object(), "orders_count()", "function", True, None)
 
 
-def test_a_host_without_the_filter_is_told_whose_the_tables_are(bare_database: Database, tmp_path: Path) -> None:
+def test_a_host_without_the_filter_gets_an_error_that_says_whose_the_tables_are(
+    bare_database: Database, tmp_path: Path
+) -> None:
     made = _host(tmp_path, bare_database.url, "include_schemas=True").autogenerate()
     for name in ("sessions", "items", "deletions", "sessionstore_version"):
         assert f"op.drop_table('{name}', schema='sessionstore')" in made

@@ -241,7 +241,7 @@ async def test_a_host_waits_for_those_who_use_the_tables_and_lets_others_through
 
 
 @pytest.mark.parametrize("held", ["the tables", "a migration"])
-def test_a_host_that_gets_no_lock_in_time_is_told_who_holds_it(
+def test_the_error_of_a_host_that_gets_no_lock_in_time_names_the_holder(
     bare_database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, held: str
 ) -> None:
     monkeypatch.setattr(waits, "LOCK_TIMEOUT", timedelta(seconds=0.2))

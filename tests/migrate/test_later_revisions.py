@@ -48,7 +48,7 @@ def moved(request: pytest.FixtureRequest, tmp_path: Path) -> Moved:
 
 
 @pytest.mark.parametrize("revision", [LATER, f"9999_needs_{REVISIONS[-1]}"])
-async def test_code_works_with_a_later_revision_that_left_what_it_needs(moved: Moved, revision: str) -> None:
+async def test_code_works_with_a_later_revision_that_keeps_everything_it_needs(moved: Moved, revision: str) -> None:
     async with open_storage(moved(revision)) as storage:
         chats = SessionManager(new_chat, storage)
         await chats.create_session("s")
@@ -57,7 +57,7 @@ async def test_code_works_with_a_later_revision_that_left_what_it_needs(moved: M
         assert (await chats.delete_session("s")).unwrap() is True
 
 
-async def test_code_refuses_a_later_revision_that_took_away_what_it_needs(moved: Moved) -> None:
+async def test_code_refuses_a_later_revision_that_removed_something_it_needs(moved: Moved) -> None:
     async with open_storage(moved("9999_needs_9998")) as storage:
         with pytest.raises(SchemaError, match="upgrade sessionstore") as raised:
             await SessionManager(new_chat, storage).get_session("s")

@@ -48,7 +48,7 @@ class _OnMemory(ConcurrentRemovals):
 
 
 @pytest.mark.parametrize("rounds", [1, OPTIMISTIC_ROUNDS], ids=["soon locked", "as it is"])
-def test_concurrent_calls_on_memory_come_to_what_one_at_a_time_would_have(
+def test_concurrent_calls_on_memory_have_results_of_calls_made_one_at_a_time(
     rounds: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sessionstore.updates.rounds.OPTIMISTIC_ROUNDS", rounds)

@@ -34,7 +34,7 @@ def refusing_database(server: PostgresServer) -> Iterator[Database]:
 
 
 @pytest.mark.parametrize(("driver", "rounds"), [("psycopg", OPTIMISTIC_ROUNDS), ("asyncpg", 1)])
-def test_concurrent_calls_on_postgresql_come_to_what_one_at_a_time_would_have(
+def test_concurrent_calls_on_postgresql_have_results_of_calls_made_one_at_a_time(
     refusing_database: Database, driver: str, rounds: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sessionstore.updates.rounds.OPTIMISTIC_ROUNDS", rounds)

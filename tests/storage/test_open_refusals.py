@@ -55,7 +55,7 @@ def test_an_unsupported_driver_is_refused_and_the_supported_ones_are_named(drive
             migrate.upgrade(url)
 
 
-def test_a_driver_of_sqlite_that_is_not_used_is_told() -> None:
+def test_an_unsupported_driver_of_sqlite_is_refused_with_the_url_to_use() -> None:
     assert "begin the storage URL with sqlite:///" in refusal_of("sqlite+pysqlcipher:///x.db")
 
 
@@ -65,7 +65,7 @@ def test_a_url_that_does_not_parse_is_not_echoed(url: str) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["mysql", "mysql+asyncmy", "http", "app"])
-def test_an_unknown_scheme_is_told_with_those_that_are_known(scheme: str) -> None:
+def test_the_error_of_an_unknown_scheme_names_the_known_schemes(scheme: str) -> None:
     message = refusal_of(f"{scheme}://app:s3cret@db/app")
     assert f"'{scheme}'" in message
     assert "memory, postgres, postgresql, " in message
@@ -91,12 +91,12 @@ def test_memory_takes_no_host_and_no_path(url: str) -> None:
     assert "takes no host and no path" in refusal_of(url)
 
 
-def test_an_option_that_nobody_knows_is_told_by_its_name() -> None:
+def test_an_unknown_option_is_refused_by_its_name() -> None:
     assert "'schema'" in refusal_of("memory://", schema="sessionstore")
     assert "'poolsize'" in refusal_of("postgresql://app:s3cret@db/app", poolsize=5)
 
 
-def test_a_missing_driver_is_told_with_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_of_a_missing_driver_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in sys.modules if name.partition(".")[0] == "asyncpg"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "asyncpg", None)
@@ -105,7 +105,7 @@ def test_a_missing_driver_is_told_with_how_to_get_it(monkeypatch: pytest.MonkeyP
     assert "pip install 'sessionstore[asyncpg]'" in message
 
 
-def test_a_sqlite_that_is_too_old_is_told_before_it_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sqlite_that_is_too_old_is_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 37, 2))
     assert "need 3.38 or newer" in refusal_of("sqlite:///sessionstore.db")
 

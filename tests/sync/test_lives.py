@@ -110,7 +110,7 @@ def test_a_call_under_way_at_the_end_is_waited_for() -> None:
     storage.close()
 
 
-def test_a_call_that_does_not_end_is_cancelled_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_call_that_does_not_end_is_cancelled_and_its_caller_gets_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bridges, "END_SECONDS", 0.05)
     held = HeldStorage()
     with StorageProvider(held) as storage, ThreadPoolExecutor(2) as pool:

@@ -125,7 +125,7 @@ def test_a_package_that_is_installed_and_patched_nothing_is_no_reason_to_refuse(
     assert not _printed_after(f"import {module}")
 
 
-def test_a_thread_that_python_refuses_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_thread_that_python_refuses_is_a_configuration_error(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(thread: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 

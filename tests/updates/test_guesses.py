@@ -26,7 +26,7 @@ def turn_time(monkeypatch: pytest.MonkeyPatch, seconds: list[float]) -> None:
     monkeypatch.setattr(recent, "monotonic", lambda: seconds[0])
 
 
-def test_a_read_for_an_update_keeps_what_was_written_later(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_read_for_an_update_does_not_replace_a_later_write_in_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
     turn_time(monkeypatch, now)
     cache = WriteCache(1.0)
@@ -116,7 +116,7 @@ def test_a_forgotten_document_does_not_count_as_a_wrong_guess(monkeypatch: pytes
     assert remembered._rate == remembered._sessions[key("s")].rate == 1.0
 
 
-def test_a_new_session_begins_with_what_was_learned_of_the_others() -> None:
+def test_a_new_session_begins_with_the_rate_of_the_other_sessions() -> None:
     remembered = WriteCache(60.0)
     for number in range(30):
         remembered.wrote(document(str(number)))

@@ -44,7 +44,7 @@ async def test_a_lost_update_appends_its_items_once(
 
 
 @pytest.mark.parametrize("lands", [True, False])
-async def test_positions_are_told_although_others_appended_meanwhile(
+async def test_the_result_has_the_positions_although_others_appended_meanwhile(
     storage: LosingStorage, desk: SessionManager[Chat], lands: bool
 ) -> None:
     async def meanwhile() -> None:
@@ -60,7 +60,7 @@ async def test_positions_are_told_although_others_appended_meanwhile(
     assert len(read) == 8
 
 
-async def test_positions_that_cannot_be_told_any_more_are_left_out(
+async def test_the_result_leaves_out_positions_that_are_not_known_any_more(
     storage: LosingStorage, desk: SessionManager[Chat]
 ) -> None:
     async def meanwhile() -> None:
@@ -73,7 +73,7 @@ async def test_positions_that_cannot_be_told_any_more_are_left_out(
     assert placed(await desk.get_items("s", limit=1)) == [(1, "a")]
 
 
-async def test_the_result_names_passed_over_items_even_after_a_lost_answer(
+async def test_the_result_leaves_out_passed_over_items_even_after_a_lost_answer(
     storage: LosingStorage, desk: SessionManager[Chat]
 ) -> None:
     await desk.append_items("s", ["a"], ids=["m1"])

@@ -97,7 +97,7 @@ def test_a_nested_change_is_saved_and_a_removed_key_stays_removed(engine: str) -
     assert dict(SessionStore(key).items()) == {"cart": {"items": ["book"]}, "new": 1}
 
 
-def test_a_session_that_was_cleared_keeps_only_what_was_set_afterwards(engine: str) -> None:
+def test_a_cleared_session_keeps_only_keys_set_afterwards(engine: str) -> None:
     key = _saved(a=1, b=2)
     session = SessionStore(key)
     session.clear()
@@ -243,7 +243,7 @@ def test_the_check_says_how_the_tables_of_a_schema_are_made(sessionstore_postgre
         keeper().storage.close()
 
 
-def test_the_check_names_no_option_for_what_the_environment_says(
+def test_the_check_names_no_option_for_a_setting_of_the_environment(
     tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SESSIONSTORE_DATABASE_URL", f"sqlite:///{tmp_path}/empty.db")

@@ -39,7 +39,7 @@ _USERS_OF_SESSIONS: Final = (
 )
 
 
-def test_djangos_own_tests_of_what_uses_sessions_pass(sessionstore_postgresql_url: str) -> None:
+def test_djangos_own_tests_of_code_that_uses_sessions_pass(sessionstore_postgresql_url: str) -> None:
     environment = {
         **os.environ,
         "STORED_SESSIONS_URL": sessionstore_postgresql_url,

@@ -12,7 +12,7 @@ from .chatting import turn
 from .events import APP, USER, loaded
 
 
-async def test_an_agent_says_and_keeps_what_it_does_with_adks_own_service(service: StoredSessionService) -> None:
+async def test_an_agent_says_and_stores_the_same_as_with_adks_own_service(service: StoredSessionService) -> None:
     memory = InMemorySessionService()
     for text in ("one", "two"):
         assert await turn(service, text) == await turn(memory, text)

@@ -48,7 +48,7 @@ async def test_a_run_that_is_killed_between_tool_calls_is_resumed_in_another_pro
 
 
 @pytest.mark.parametrize("streamed", [False, True])
-async def test_a_run_reads_what_the_runs_before_it_stored(chat: Chat, streamed: bool) -> None:
+async def test_a_run_reads_the_items_of_earlier_runs(chat: Chat, streamed: bool) -> None:
     model = ScriptedModel([[assistant_message(f"answer {number}")] for number in range(3)])
     agent = Agent(name="test", model=model)
     for number in range(3):
@@ -62,7 +62,7 @@ async def test_a_run_reads_what_the_runs_before_it_stored(chat: Chat, streamed: 
     assert shown(await chat().get_items()) == ["user", "assistant"] * 3
 
 
-async def test_a_run_may_limit_and_choose_what_it_reads(chat: Chat) -> None:
+async def test_a_run_may_limit_and_choose_the_items_it_reads(chat: Chat) -> None:
     await chat().add_items(said("a", "b", "c"))
     model = ScriptedModel([[assistant_message("yes")], [assistant_message("no")]])
     agent = Agent(name="test", model=model)

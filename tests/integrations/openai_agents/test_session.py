@@ -229,7 +229,7 @@ async def test_an_owners_conversations_are_listed_and_erased(chat: Chat, storage
 
 
 @pytest.mark.parametrize("change", ["add", "pop", "clear"])
-async def test_a_cancelled_change_has_ended_when_the_cancellation_is_told(
+async def test_a_cancelled_change_has_ended_when_the_cancellation_is_raised(
     postgres: Database, driver: str, change: str
 ) -> None:
     url = postgres.url if driver == "psycopg" else postgres.asyncpg_url

@@ -179,7 +179,7 @@ async def test_an_outage_is_never_an_absent_conversation(tmp_path: Path) -> None
                     await call
 
 
-async def test_an_outage_in_the_middle_is_told_and_passes(service: Service, database: Database) -> None:
+async def test_an_outage_in_the_middle_is_an_error_and_later_calls_work(service: Service, database: Database) -> None:
     talk = conversation(question("hello"))
     await service.store.save(talk)
     service.proxy.lead_to(_NOWHERE)

@@ -229,7 +229,7 @@ class DeletedMeanwhile(MemoryStorageProvider):
         return found
 
 
-async def test_a_fork_of_what_is_deleted_meanwhile_is_a_conflict_and_leaves_nothing() -> None:
+async def test_a_fork_of_a_conversation_deleted_meanwhile_is_a_conflict_and_leaves_nothing() -> None:
     storage = DeletedMeanwhile()
     store = StoredConversationStore(storage)
     (*_, head) = await store.save(conversation(*questions(3)))
@@ -240,7 +240,7 @@ async def test_a_fork_of_what_is_deleted_meanwhile_is_a_conflict_and_leaves_noth
     assert await store.list_conversations() == []
 
 
-async def test_a_move_to_what_is_deleted_meanwhile_is_a_conflict_and_changes_nothing() -> None:
+async def test_a_move_to_entries_deleted_meanwhile_is_a_conflict_and_changes_nothing() -> None:
     storage = DeletedMeanwhile()
     store = StoredConversationStore(storage)
     (*_, theirs) = await store.save(conversation(*questions(3), conversation_id="other"))
@@ -255,7 +255,7 @@ async def test_a_move_to_what_is_deleted_meanwhile_is_a_conflict_and_changes_not
     assert asked((await loaded(store)).messages) == ["mine"]
 
 
-async def test_a_fork_is_whole_if_another_fork_has_what_is_deleted_meanwhile() -> None:
+async def test_a_fork_is_whole_if_another_fork_has_the_entries_deleted_meanwhile() -> None:
     storage = DeletedMeanwhile()
     store = StoredConversationStore(storage)
     await store.save(conversation(*questions(3)))

@@ -81,7 +81,7 @@ async def test_processes_that_load_again_after_a_conflict_lose_nothing(shared_ur
     assert sum(int(told[-1].split()[0]) for told in outcomes) > 0
 
 
-async def test_processes_that_are_killed_lose_no_turn_that_they_told_of(shared_url: str) -> None:
+async def test_killed_processes_lose_no_turn_that_they_had_acknowledged(shared_url: str) -> None:
     for number in range(3):
         with working(shared_url, "count", f"n{number}", "100000") as counter:
             told = [counter.pipe.recv() for _ in range(10)]

@@ -161,5 +161,5 @@ def _ordered(state: State | None) -> State:
 
 @settings(max_examples=scaled(100), deadline=None)
 @given(_STEPS)
-def test_requests_that_overlap_come_to_what_plain_dicts_would(steps: list[tuple[list[Action], int | None]]) -> None:
+def test_overlapping_requests_have_the_results_of_plain_dicts(steps: list[tuple[list[Action], int | None]]) -> None:
     asyncio.run(_run(steps))

@@ -79,7 +79,7 @@ async def test_a_removed_key_stays_removed_and_of_one_key_the_last_value_stays(s
         assert await rows(storage) == [{"b": "slow", "c": "quick", "d": "slow"}]
 
 
-async def test_a_removal_keeps_what_others_set(storage: StorageProvider) -> None:
+async def test_a_removal_keeps_the_keys_that_other_requests_set(storage: StorageProvider) -> None:
     slow = Slow(_drop)
     async with browser(application(storage, {"slow": slow.__call__})) as one:
         await one.get("/set?a=1")
@@ -121,7 +121,7 @@ async def test_a_late_response_does_not_take_the_cookie_of_a_login_away(
         assert (await one.get("/show")).json() == {"cart": "full", "user": "ann"}
 
 
-async def test_a_new_id_takes_along_what_requests_at_once_set(storage: StorageProvider) -> None:
+async def test_a_session_with_a_new_id_has_the_keys_that_concurrent_requests_set(storage: StorageProvider) -> None:
     async def login(request: Request) -> Response:
         request.session["user"] = "ann"
         Session.of(request).regenerate(owner_id="ann")

@@ -133,7 +133,7 @@ async def _prepared(deployed: Deployment) -> None:
         await storage.create_many([draft(items=[NewItem(str(n)) for n in range(4)]), draft("fork"), draft("new")])
 
 
-async def test_a_role_that_may_not_connect_is_told_so(deployed: Deployment, driver: str) -> None:
+async def test_the_error_of_a_role_that_may_not_connect_says_so(deployed: Deployment, driver: str) -> None:
     name = make_url(deployed.database.url).database
     deployed.execute(f'REVOKE CONNECT ON DATABASE "{name}" FROM PUBLIC')
     try:

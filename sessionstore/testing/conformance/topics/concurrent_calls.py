@@ -19,7 +19,7 @@ from ..model.removals import ConcurrentRemovals
 from ..model.under_way import UnderWay
 
 
-def test_concurrent_calls_come_to_what_one_at_a_time_would_have(
+def test_concurrent_calls_have_results_of_calls_made_one_at_a_time(
     make_provider: MakeProvider, clock: ManualClock, capabilities: Capability
 ) -> None:
     class OnProvider(ConcurrentRemovals):

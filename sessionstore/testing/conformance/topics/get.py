@@ -138,7 +138,7 @@ async def test_a_read_tells_when_the_storage_read_the_session(
     assert (created.read_at, read.read_at) == (None, clock())
 
 
-async def test_documents_are_equal_if_what_is_stored_is(storage: StorageProvider, clock: ManualClock) -> None:
+async def test_documents_with_the_same_stored_content_are_equal(storage: StorageProvider, clock: ManualClock) -> None:
     await put(storage, "s")
     first = await storage.get(key(), touch=False)
     clock.advance(TTL / 2)

@@ -30,7 +30,7 @@ async def all_pages(chats: SessionManager[Chat], limit: int, **only: Any) -> lis
 
 
 @needs(Capability.ITEMS)
-async def test_a_page_says_what_is_known_of_each_session(chats: SessionManager[Chat]) -> None:
+async def test_a_page_has_the_metadata_of_each_session(chats: SessionManager[Chat]) -> None:
     created = await chats.create_session("s", owner_id="u1", origin={"from": "web"}, items=["a", "b"])
     await chats.append_items("s", ["c"], log="other")
     await chats.pop_items("s")

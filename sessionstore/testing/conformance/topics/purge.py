@@ -19,7 +19,7 @@ from ..given import OpenAnother
 MINUTE = timedelta(minutes=1)
 
 
-async def test_a_purge_deletes_what_expired_and_nothing_else(storage: StorageProvider, clock: ManualClock) -> None:
+async def test_a_purge_deletes_expired_sessions_and_nothing_else(storage: StorageProvider, clock: ManualClock) -> None:
     await put(storage, "a", "b", ttl=MINUTE)
     await put(storage, "c", ttl=MINUTE, namespace="other")
     await put(storage, "later")
@@ -31,7 +31,9 @@ async def test_a_purge_deletes_what_expired_and_nothing_else(storage: StoragePro
     assert ids((await storage.list()).sessions) == ["later", "never"]
 
 
-async def test_a_purge_takes_what_expires_at_this_moment(storage: StorageProvider, clock: ManualClock) -> None:
+async def test_a_purge_deletes_a_session_that_expires_at_this_moment(
+    storage: StorageProvider, clock: ManualClock
+) -> None:
     expires_at = (await storage.create(draft())).document.summary.expires_at
     assert expires_at is not None
     clock.now = expires_at - MOMENT

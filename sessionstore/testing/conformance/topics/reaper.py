@@ -46,7 +46,7 @@ async def test_a_dry_run_only_counts(expired: StorageProvider) -> None:
     assert await expired.count_expired() == 7
 
 
-async def test_a_run_whose_time_is_up_tells_what_remains(expired: StorageProvider) -> None:
+async def test_a_run_whose_time_is_up_reports_the_rest(expired: StorageProvider) -> None:
     report = await Reaper(expired, batch_size=2).run_once(time_budget=timedelta(microseconds=1))
     assert (report.deleted, report.batches, report.remaining) == (2, 1, 5)
     assert await expired.count_expired() == 5

@@ -83,7 +83,7 @@ async def test_a_transaction_that_a_creator_left_open_stops_no_call(database: Da
 
 
 @pytest.mark.parametrize("name", TOLD)
-async def test_a_creator_that_drivers_do_not_take_is_told_as_such_and_not_as_an_outage(
+async def test_the_error_of_a_creator_that_drivers_do_not_accept_names_the_creator(
     database: Database, name: str
 ) -> None:
     database.empty()

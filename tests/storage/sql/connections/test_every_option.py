@@ -180,7 +180,7 @@ def test_a_value_of_another_kind_is_refused_by_the_name_of_its_option(url: str, 
 
 
 @pytest.mark.parametrize("whose", ["ours", "the service's"])
-async def test_options_that_do_not_go_together_are_told_by_the_first_call(place: Place, whose: str) -> None:
+async def test_options_that_exclude_each_other_are_refused_by_the_first_call(place: Place, whose: str) -> None:
     given: dict[str, Any] = {"label_length": 40, "max_identifier_length": 30}
     engine = None if whose == "ours" else create_async_engine(place.url, **given)
     storage = SqlStorageProvider(engine) if engine is not None else open_storage(place.url, **given)

@@ -119,7 +119,7 @@ async def test_a_refusal_that_stays_is_raised_after_one_more_attempt(url: str, p
         assert len([text for text in seen.statements if "UPDATE" in text]) == 2
 
 
-async def test_a_name_that_is_taken_while_the_engine_connects_is_told_with_its_code_and_the_remedy(
+async def test_the_error_of_a_name_taken_while_the_engine_connects_has_its_code_and_the_remedy(
     postgres: Database,
 ) -> None:
     taken = {"prepared_statement_name_func": lambda: "taken"}

@@ -112,7 +112,7 @@ async def test_a_held_row_delays_only_the_appends_of_its_session(
     assert log_of(postgres) == [(1, "1")]
 
 
-async def test_a_caller_whose_time_is_over_at_a_held_row_is_told_that_nothing_was_written(
+async def test_a_timeout_at_a_held_row_says_that_nothing_was_written(
     storage: SqlStorageProvider, postgres: Database
 ) -> None:
     with locked(postgres, "s"):

@@ -169,7 +169,7 @@ async def test_an_edit_whose_answer_was_lost_before_many_changes_is_not_done_aga
     assert len(log_of(postgres)) == 2 + 40
 
 
-async def test_an_edit_whose_answer_was_lost_before_its_session_was_deleted_is_not_told(
+async def test_the_outcome_of_a_lost_edit_is_unknown_after_its_session_was_deleted(
     storage: SqlStorageProvider, commits: Commits, postgres: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(retry_window, "_SECONDS", 0.1)

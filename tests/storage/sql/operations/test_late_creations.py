@@ -59,7 +59,7 @@ async def test_a_late_creation_replaces_no_session_that_expired(
     assert await storage.exists_many([key(name) for name in names]) == [False] * together
 
 
-async def test_a_creation_that_landed_before_it_was_looked_for_is_told(
+async def test_a_creation_that_landed_before_its_look_up_returns_its_session(
     storage: SqlStorageProvider, gateway: LateGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain = gateway.run

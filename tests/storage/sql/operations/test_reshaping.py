@@ -10,7 +10,7 @@ from sessionstore.testing.support.documents import draft, key, new_chat
 from tests.support.bystander import locked
 
 
-async def test_a_held_row_is_passed_over_and_told(postgres: Database, url: str) -> None:
+async def test_a_held_row_is_skipped_and_counted(postgres: Database, url: str) -> None:
     async with open_storage(url) as storage:
         chats: SessionManager[Any] = SessionManager(
             new_chat, storage, "chat", state_version=2, upgrades={1: lambda state: {"was": state}}

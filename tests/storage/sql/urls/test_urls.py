@@ -187,7 +187,7 @@ _SEEN = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'chat' A
         "options=-c%20application_name%3Dchat",
     ],
 )
-async def test_the_server_is_told_what_the_url_says(
+async def test_the_server_gets_the_application_name_of_the_url(
     places: Places, database: Database, driver: str, parameters: str
 ) -> None:
     async with AsyncExitStack() as stack:
@@ -197,7 +197,7 @@ async def test_the_server_is_told_what_the_url_says(
 
 
 @pytest.mark.parametrize(("variable", "value"), [("PGAPPNAME", "chat"), ("PGOPTIONS", "-c application_name=chat")])
-async def test_the_server_is_told_what_the_variables_of_libpq_say(
+async def test_the_server_gets_the_application_name_of_the_variables_of_libpq(
     places: Places, database: Database, monkeypatch: pytest.MonkeyPatch, variable: str, value: str
 ) -> None:
     monkeypatch.setenv(variable, value)
