@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 from ..errors import ConfigurationError, StorageUnavailableError, UpdateOutcomeUnknownError
 from .forks import born
 from .loops import running_loop
-from .tasks import quiet
+from .tasks import Held, quiet
 
 R = TypeVar("R")
 
@@ -44,7 +44,7 @@ async def within(
     except ConfigurationError:
         call.close()
         raise
-    task = quiet(asyncio.ensure_future(_kept(call)))
+    task = quiet(asyncio.ensure_future(Held(_kept(call), call)))
     task.add_done_callback(lambda _: call.close())  # a task that was cancelled before its first step did not begin it
     try:
         done, _ = await asyncio.wait([task], timeout=timeout.total_seconds())
@@ -100,15 +100,19 @@ async def while_wanted(running: Coroutine[Any, Any, None], wanted: Callable[[], 
     """
     process = born()
     try:
-        task = quiet(asyncio.ensure_future(running))
+        task = quiet(asyncio.ensure_future(Held(running)))
     except Exception:  # a task factory may raise anything
         running.close()
         raise
+    freed = False
     try:
         while not task.done() and wanted():
             await asyncio.wait([task], timeout=pause)
+    except GeneratorExit:
+        freed = True  # after its event loop was closed, and nothing can be awaited
+        raise
     finally:
-        if not task.done():
+        if not (freed or task.done()):
             task.cancel()
             if born() == process:  # in a forked child, the parent's task never ends
                 await ended(task)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import Final
 
@@ -105,7 +105,8 @@ def noting(sent: Sent) -> Generator[None]:
     try:
         yield
     finally:
-        _SENT.reset(before)
+        with suppress(ValueError):  # the loop of the call was closed, and the call is freed in another context
+            _SENT.reset(before)
 
 
 def noted() -> Sent | None:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from contextvars import copy_context
 from typing import Any, NamedTuple, TypeAlias
+from weakref import ref
 
 from ..concurrency.loops import running_loop
 from ..concurrency.sent import Sent
@@ -82,7 +83,10 @@ class Update:
         self._expected_version = expected_version
         self._owner_id = owner_id
         self._context = copy_context()
-        self._task = asyncio.current_task(running_loop())
+        # Refers weakly to the task. A task that its own call keeps alive outlives its event loop. The garbage collector
+        # may then close the coroutine of the call before that of the caller, and Python prints an error.
+        task = asyncio.current_task(running_loop())
+        self._task = None if task is None else ref(task)
         self.key = key
         self.keys = keys
         self.items = items
@@ -111,16 +115,17 @@ class Update:
             rewritten = actual == expected
             raise SessionConflictError(key.session_id, expected=expected, actual=actual, rewritten=rewritten)
         current = asyncio.current_task()
-        if current is self._task:
+        task = None if self._task is None else self._task()
+        if current is task:
             return self._context.run(self._make, document)
         # The function may act on the current task, say cancel it. So the caller's task must be the current one here.
         # https://docs.python.org/3/library/asyncio-extending.html#task-lifetime-support
         loop = asyncio.get_running_loop()
-        _switch(loop, current, self._task)
+        _switch(loop, current, task)
         try:
             return self._context.run(self._make, document)
         finally:
-            _switch(loop, self._task, current)
+            _switch(loop, task, current)
 
 
 def _switch(loop: asyncio.AbstractEventLoop, left: asyncio.Task[Any] | None, entered: asyncio.Task[Any] | None) -> None:

@@ -66,8 +66,8 @@ def bounded(running: Coroutine[Any, Any, R], seconds: float) -> Generator[Any, A
     began = loop.time()
     watch = _Watch()
     timer = None if seconds == inf else loop.call_at(began + seconds, watch.end)
-    task = asyncio.current_task()
-    cancelled_before = 0 if task is None else task.cancelling()
+    # No variable refers to the task: see Update.
+    cancelled_before = _cancellations(loop)
     error: BaseException | None = None
     try:
         while True:
@@ -87,7 +87,7 @@ def bounded(running: Coroutine[Any, Any, R], seconds: float) -> Generator[Any, A
                 running.close()
                 raise
             except asyncio.CancelledError as raised:
-                cancelled = task is not None and task.cancelling() > cancelled_before
+                cancelled = _cancellations(loop) > cancelled_before
                 if cancelled or watch.over():
                     raise Left(running, raised if cancelled else None, waited=loop.time() - began) from None
                 error = raised  # of the future that the driver waits for
@@ -98,6 +98,12 @@ def bounded(running: Coroutine[Any, Any, R], seconds: float) -> Generator[Any, A
     finally:
         if timer is not None:
             timer.cancel()
+
+
+def _cancellations(loop: asyncio.AbstractEventLoop) -> int:
+    """How many times the running task was asked to end."""
+    task = asyncio.current_task(loop)
+    return 0 if task is None else task.cancelling()
 
 
 async def ended(rest: Coroutine[Any, Any, Any]) -> None:

@@ -12,7 +12,7 @@ from typing import Any, Final
 from sqlalchemy.util import greenlet_spawn
 
 from ....concurrency.forks import born, keep_for_parent
-from ....concurrency.tasks import quiet
+from ....concurrency.tasks import Held, quiet
 from ..drivers.driver import Driver
 from .bounded import Left, ended
 from .engine import CONNECT_SECONDS
@@ -94,7 +94,7 @@ class Endings:
 
     def beside(self, running: Coroutine[Any, Any, bool]) -> asyncio.Task[bool]:
         """Runs a coroutine that no call waits for, in a task that ends with the connections."""
-        task = quiet(asyncio.get_running_loop().create_task(running, context=Context()))
+        task = quiet(asyncio.get_running_loop().create_task(Held(running), context=Context()))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task

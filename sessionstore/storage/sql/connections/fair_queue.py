@@ -30,6 +30,7 @@ class FairQueue:
     def __init__(self, places: int, seconds: float, refusal: str = NO_CONNECTION) -> None:
         self._refusal = refusal
         self._semaphore = asyncio.Semaphore(places)
+        self._loop = asyncio.get_running_loop()
         self.seconds = seconds
 
     @classmethod
@@ -57,4 +58,5 @@ class FairQueue:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._semaphore.release()
+        if not self._loop.is_closed():  # else the caller is freed after its loop, and nobody waits
+            self._semaphore.release()

@@ -13,7 +13,7 @@ from sqlalchemy.util import greenlet_spawn
 from ....concurrency.deadline import ended as waited_for
 from ....concurrency.forks import born
 from ....concurrency.sent import Sent
-from ....concurrency.tasks import quiet
+from ....concurrency.tasks import Held, quiet
 from ..drivers.driver import Driver, Row
 from ..drivers.prepared import Prepared
 from ..statements.fields import of_first_shape
@@ -161,7 +161,9 @@ def most_idle(pool: Any) -> int:
 async def to_its_end(running: Coroutine[Any, Any, R]) -> R:
     """Waits for the end of a coroutine also if the caller is cancelled, and raises the cancellation afterwards."""
     process = born()
-    task = quiet(asyncio.ensure_future(carried_on(running, process=process)))
+    carried: Any = carried_on(running, process=process)
+    held: Held[R] = Held(carried, running)
+    task = quiet(asyncio.ensure_future(held))
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:

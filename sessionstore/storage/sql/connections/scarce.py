@@ -188,7 +188,7 @@ class Scarce:
         """Gives a connection to the call that has waited longest, and returns whether a call waited."""
         while self._waiting:
             waiter = self._waiting.popleft()
-            if not waiter.done():
+            if not (waiter.done() or waiter.get_loop().is_closed()):
                 waiter.set_result(lease)
                 return True
         return False
@@ -214,6 +214,8 @@ class Scarce:
         try:
             async with asyncio.timeout(seconds):
                 return await waiter
+        except GeneratorExit:
+            raise  # the caller is freed after its loop, and nothing can be waited for
         except BaseException as error:
             if waiter.done() and not waiter.cancelled():
                 handed = waiter.result()

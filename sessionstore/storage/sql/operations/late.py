@@ -11,7 +11,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 
 from ....concurrency.deadline import ended
 from ....concurrency.forks import born
-from ....concurrency.tasks import quiet
+from ....concurrency.tasks import Held, quiet
 from ....errors import SessionStoreError, StorageUnavailableError, UpdateOutcomeUnknownError
 from ... import Key
 from ..faults import READ_ONLY
@@ -91,7 +91,7 @@ class LateAccesses:
             the background.
         """
         process = born()
-        task = quiet(asyncio.ensure_future(moving))
+        task = quiet(asyncio.ensure_future(Held(moving)))
         self._moving.add(task)
         task.add_done_callback(self._moved)
         try:
@@ -134,7 +134,7 @@ class LateAccesses:
     def _start(self, loop: asyncio.AbstractEventLoop) -> None:
         self._timer = None
         if not self._closed:
-            self._attempt = quiet(loop.create_task(self._try(loop)))
+            self._attempt = quiet(loop.create_task(Held(self._try(loop))))
 
     async def _try(self, loop: asyncio.AbstractEventLoop) -> None:
         tried = list(islice(self._until, _AT_ONCE))
