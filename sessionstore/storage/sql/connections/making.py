@@ -40,6 +40,7 @@ class Maker:
         self.known: Errors = (*driver.errors, SQLAlchemyError, SessionStoreError, OSError, TimeoutError)
         self._pool = pool
         self._mode = mode
+        self._driver = driver
         self._endings = endings
         self._owned = owned
         self._made: WeakSet[Any] = WeakSet()
@@ -134,9 +135,11 @@ class Maker:
                 self._mode.sever(driver)
             return
         for record in idle(self._pool.last):
-            if died_with_its_loop(record.driver_connection):
-                self._mode.sever(record.driver_connection)
+            connection = record.driver_connection
+            if died_with_its_loop(connection) or not self._driver.at_rest(connection):
+                self._mode.sever(connection)
                 record.dbapi_connection = None  # so that whoever takes the record next connects anew
+        self._pool.abandon()
 
     async def _dispose_outdated(self) -> None:
         while self._pool.outdated:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from typing import Any, Final
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from sqlalchemy import Dialect, Engine, Pool, QueuePool
 
@@ -56,6 +56,15 @@ class LoopPool:
         """The pool that connections were taken from so far."""
         return self._used
 
+    def abandon(self) -> None:
+        """Leaves the engine's pool alone after a loop was closed in the middle of calls of that pool.
+
+        Such a call never gives its place in the pool back. The next loops would wait for the place until the timeout of
+        the pool, so each of them uses a separate pool.
+        """
+        if not self.made and isinstance(self._used, QueuePool) and self._used.checkedout():
+            _SHORT_OF_PLACES.add(self._used)
+
     def leave(self) -> None:
         """Uses a separate pool from now on, because the engine's pool has connections of another loop."""
         if not self.made:
@@ -75,7 +84,7 @@ class LoopPool:
             return owner is loop  # a loop that ended may still have connections out of the pool
         if owner is not loop and owner.is_closed():
             _OWNERS[pool] = owner = loop
-        return owner is loop and not _used_elsewhere(pool, loop)
+        return owner is loop and pool not in _SHORT_OF_PLACES and not _used_elsewhere(pool, loop)
 
 
 def _used_elsewhere(pool: Any, loop: asyncio.AbstractEventLoop) -> bool:
@@ -123,3 +132,5 @@ def _queue(pool: Any) -> Any:
 
 
 _OWNERS: Final[WeakKeyDictionary[Pool, asyncio.AbstractEventLoop]] = WeakKeyDictionary()
+_SHORT_OF_PLACES: Final[WeakSet[Pool]] = WeakSet()
+"""Pools of services with places that nobody gives back."""

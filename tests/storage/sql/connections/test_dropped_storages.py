@@ -48,3 +48,9 @@ async def test_a_child_that_ends_the_loop_of_its_parent_in_the_middle_of_calls_d
 @pytest.mark.parametrize("way", WAYS)
 async def test_a_loop_that_is_stopped_in_the_middle_of_calls_prints_nothing(place: str, way: str) -> None:
     await assert_silent("dropping", "stopped_in_calls", way, place)
+
+
+# asyncio and the drivers warn of what such a loop leaves. The calls of the next loop must work, and must not wait for
+# places in the pool that nobody gives back.
+async def test_a_loop_works_after_one_that_was_closed_in_the_middle_of_calls(place: str) -> None:
+    await assert_ends("dropping", "closed_in_calls", "service-engine", place)
