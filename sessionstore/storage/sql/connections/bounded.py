@@ -1,4 +1,4 @@
-"""Runs an operation in a time limit, and leaves it in the middle if the caller is cancelled or the time is up."""
+"""Runs an operation with a time limit. If the caller is cancelled or the time is up, leaves the operation midway."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ class _Watch:
     def end(self) -> None:
         self._over = True
         if self.waiting is not None and not self.waiting.done():
-            # As if the task were cancelled. The task itself is not, because its caller would see that.
+            # Only the wait is cancelled. The task is not, because its caller would see that.
             self.waiting.cancel()
 
 
 @types.coroutine
 def bounded(running: Coroutine[Any, Any, R], seconds: float) -> Generator[Any, Any, R]:
-    """Runs an operation in the task of its caller, without a task of its own: that costs a quarter of a round trip.
+    """Runs an operation in the task of its caller. A task of its own would cost a quarter of a round trip.
 
     A driver that is cancelled sends a message to the server first. On a dead network this holds up the caller for
     seconds. So the driver is not cancelled here. ended() cancels it later, in another task.
@@ -119,7 +119,7 @@ def carried_on(
 
     Args:
         running: The coroutine, which may be in the middle of a wait.
-        error: What the wait raises; None: nothing.
+        error: The error that the wait raises; None: the wait raises none.
         process: The process to run in, by born(). In a child of it the coroutine is kept as it is, because it may wait
             for a thread of the parent. None: any process.
 

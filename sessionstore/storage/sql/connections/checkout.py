@@ -24,10 +24,10 @@ from .remains import Remains
 from .scarce import Scarce
 
 _GRACE_SECONDS: Final = 0.5
-"""How long a call that is over waits until the server confirms that its statement ended."""
+"""How many seconds a call that was cancelled or timed out waits until the server confirms the end of its statement."""
 _PING_SECONDS: Final = 0.3
 _SUSPICIOUS_SECONDS: Final = 0.1
-"""A statement that had no answer for so long makes the other connections suspicious."""
+"""If a statement got no answer for this many seconds, the other connections are suspicious: they may be dead too."""
 
 
 class Connections:
@@ -41,7 +41,7 @@ class Connections:
         inherited: Whether this is a forked child, and all connections belong to its parent.
 
     Args:
-        pool: Says which pool connections are taken from now.
+        pool: Chooses the pool that connections are taken from.
         mode: Puts connections into AUTOCOMMIT.
         driver: Runs statements on connections.
         owned: Whether engine.py made the engine.
@@ -76,7 +76,7 @@ class Connections:
         """Checks a connection out: an idle one, or a new one from the pool.
 
         Raises:
-            ConfigurationError: With a setting of the connection, writes or reads would go wrong.
+            ConfigurationError: A setting of the connection would change what is read or written.
             StorageError: The engine's own events, creator or pool failed.
         """
         if self._file is not None:
@@ -115,7 +115,7 @@ class Connections:
         return lease
 
     async def _look(self, lease: Lease) -> bool:
-        """Replaces all connections where a new one leads to a server that writes."""
+        """Replaces all connections if a new one leads to a server that writes."""
         writes = await self.readers.look(lease.pool)
         if writes:
             self._generation += 1
@@ -165,13 +165,13 @@ class Connections:
         if self.inherited:
             return
         self._scarce.used -= 1
-        # Only once: connections of one generation fail together.
+        # The generation is raised once, although all its connections may fail.
         others = others and lease.generation == self._generation
         if others:
             self._generation += 1
         if lost or others:
             lease.outdate_pool()
-        # Also if the operation is cancelled meanwhile: closing sends a message to the server, which may take time.
+        # The closing goes on if the operation is cancelled. It sends a message to the server, which may take time.
         try:
             if lost:
                 self._end_transaction(lease)

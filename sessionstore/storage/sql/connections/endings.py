@@ -109,7 +109,7 @@ class Endings:
     def abandon(self) -> None:
         """Forgets all tasks after their loop was closed."""
         for task in self._tasks:
-            # Or asyncio logs for each task that it was pending, and nobody can do anything about it.
+            # Otherwise asyncio would log that the task is still pending. Nobody can end it any more.
             task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001  # pyright: ignore[reportAttributeAccessIssue]
 
     async def _part_with(self, lease: Lease, part: Callable[[], None]) -> None:

@@ -23,8 +23,8 @@ class FairQueue:
 
     Args:
         places: The number of places.
-        seconds: How long to wait for a place.
-        refusal: The text of the error after the wait was in vain.
+        seconds: How many seconds to wait for a place.
+        refusal: The message of the error if no place became free in time.
     """
 
     def __init__(self, places: int, seconds: float, refusal: str = NO_CONNECTION) -> None:
@@ -47,7 +47,7 @@ class FairQueue:
 
     async def __aenter__(self) -> None:
         if not self._semaphore.locked():
-            await self._semaphore.acquire()  # without a pause
+            await self._semaphore.acquire()  # does not wait
             return
         try:
             async with asyncio.timeout(self.seconds):

@@ -42,9 +42,11 @@ _LOG: Final = logging.getLogger("sessionstore.storage")
 _READ_ATTEMPTS: Final = 3
 
 ROLLED_BACK_ATTEMPTS: Final = 6
-"""After a deadlock of two transactions the server lets one go on, so a few attempts are enough."""
+"""How many times a call is attempted that the server rolls back. After a deadlock of two transactions, the server lets
+one of them go on, so few attempts are enough."""
 ROLLED_BACK_SECONDS: Final = 5.0
-"""For how many seconds a call is attempted in any case. Many serializable writes at once take turns for some time."""
+"""For how many seconds such a call is attempted at least. Of many concurrent serializable writes, one after the other
+succeeds, which takes some time."""
 _FIRST_PAUSE: Final = 0.005
 _LONGEST_PAUSE: Final = 0.2
 
@@ -109,13 +111,13 @@ class Gateway:
 
         Args:
             operation: What to run.
-            writing: Whether it writes.
-            statements: For how many times the bound of a statement it may run.
-            longer: And for how many seconds more.
-            at_most: For how many seconds it may run in any case.
-            access: Whether it writes for the sake of a read. Then it is refused where the server only reads, and the
-                connection serves reads as before.
-            use: What a role has to be granted for it; None: as much as a service, or if it only reads, what reads need.
+            writing: Whether the operation writes.
+            statements: The time limit of the operation, as a multiple of the time limit of a statement.
+            longer: How many seconds are added to this time limit.
+            at_most: The time limit in seconds, if the other one is not lower.
+            access: Whether the operation writes for the sake of a read. If the server only reads, the operation is
+                refused, and the connection serves reads as before.
+            use: The use whose privileges the operation needs; None: "service" if it writes, else "readonly".
 
         Raises:
             StorageError: See faults.py. A read that loses its connection is repeated on another one. An operation that
@@ -134,9 +136,9 @@ class Gateway:
 
     @asynccontextmanager
     async def transaction(self, lease: Lease) -> AsyncGenerator[None]:
-        """A transaction that is going to write, for an operation of more than one statement."""
+        """Runs the body in a writing transaction, for an operation of more than one statement."""
         driver = self._backend.driver
-        mark = random.getrandbits(63)  # as good as unique; no secret
+        mark = random.getrandbits(63)  # need not be secret
         lease.ending = self._backend.end_marked(mark)
         sent, lease.sent = lease.sent, None
         await driver.command(lease.driver, self._backend.begin_marked(mark))
@@ -238,7 +240,7 @@ class Gateway:
             if isinstance(error, NeedsNewest):
                 await self._look(use)
                 if not self._first_call.previous:
-                    continue  # migrated meanwhile
+                    continue  # the tables were migrated meanwhile
                 raise self._first_call.too_early()
             if isinstance(error, SessionStoreError):
                 cause = error.__cause__
@@ -275,14 +277,14 @@ class Gateway:
             )
 
     async def _diagnosed(self) -> SessionStoreError | None:
-        """The error where a table or column is missing: its revision is wrong, or it is gone. None: it is a defect."""
+        """Looks at the tables after a call failed, and returns the error if they are the reason; None: they are not."""
         seen = await self._attempt(self._first_call.look, writing=False, diagnosing=False)
         if (error := self._first_call.missing(seen)) is None:
             self._first_call.note(seen)
         return error
 
     async def _lacking(self, use: Use) -> StorageError | None:
-        """The error that names the privileges that the role lacks; None: it lacks none of those that we need."""
+        """Returns the error that names the privileges that the role lacks; None: the role has all that we need."""
         return await self._attempt(lambda lease: self._grants.look(lease, use), writing=False, diagnosing=False)
 
 

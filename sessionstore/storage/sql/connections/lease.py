@@ -39,8 +39,8 @@ class Lease:
         ending: A query that ends the transaction that may be open, from another connection; None: there is none.
         previous: Whether statements take their form for the tables of the previous revision.
         rested: When the connection was given back last, by the monotonic clock.
-        sent: Where the operation is going to report its write: just before a statement that commits by itself, or
-            before the COMMIT of a transaction. None: nobody asks, or the write was reported.
+        sent: Where the operation will report its write, just before a statement that commits by itself, or before the
+            COMMIT of a transaction. None: no caller wants the report, or the write was reported.
         reported: Where the operation has reported its write; None: nowhere.
         since: When the connection was taken out of the pool for the first time, by the same clock.
     """
@@ -99,8 +99,8 @@ class Lease:
             pooled._finalizer.detach()  # noqa: SLF001
 
     def outdate_pool(self) -> None:
-        """Makes the pool replace all connections that it has now, each when it is asked for next."""
-        # There is no public name for it; SQLAlchemy itself does it where it sees a connection break.
+        """Makes the pool replace each connection that it has now, at the next check-out of that connection."""
+        # SQLAlchemy calls this method when it sees that a connection broke. The method has no public name.
         self.pool._invalidate(self.pooled, _checkin=False)  # noqa: SLF001
 
     def discard(self) -> None:
@@ -114,8 +114,8 @@ async def ask_beside(pool: Any, driver: Driver, sql: str) -> Sequence[Row]:
     """Runs a query on a new connection that is not in the pool, so that nobody waits for it; returns its rows.
 
     Args:
-        pool: What to connect as.
-        driver: Talks on the connection.
+        pool: The pool whose settings the connection gets.
+        driver: The driver of the connection.
         sql: The query.
     """
     another = pool.recreate()
@@ -151,7 +151,7 @@ def waits_for_nothing(pool: Any) -> bool:
 
 
 def most_idle(pool: Any) -> int:
-    """The number of connections that the pool keeps. 0: the pool has work to do at each check-out or check-in."""
+    """Returns how many idle connections may stay out of the pool; 0: the pool has to see each check-out."""
     # There are no public names for the settings of a pool.
     if not isinstance(pool, QueuePool) or pool._pre_ping or pool._recycle > -1:  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
         return 0
@@ -167,6 +167,6 @@ async def to_its_end(running: Coroutine[Any, Any, R]) -> R:
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
-        if born() == process:  # else a child ends its parent's loop, and would wait for a thread of the parent
+        if born() == process:  # a forked child must not wait: the thread of its parent is not there
             await waited_for(task)
         raise

@@ -26,12 +26,12 @@ class Maker:
     """Makes the connections of one event loop, and closes what the pool of that loop still has.
 
     Attributes:
-        known: The errors that a driver, SQLAlchemy or this library raises, and not the code of a service.
+        known: The errors of the driver, of SQLAlchemy and of this library. Others come from the service's own code.
 
     Args:
         pool: The pool that connections are taken from now.
         mode: Puts connections into AUTOCOMMIT.
-        driver: Talks on connections.
+        driver: The driver of the connections.
         endings: Closes a connection that could not be made ready.
         owned: Whether engine.py made the engine.
     """
@@ -66,7 +66,7 @@ class Maker:
         except ArgumentError as error:
             raise ConfigurationError(
                 unusable(self._pool.dialect)
-                or "SQLAlchemy could not connect with the options of the engine; see its events"
+                or "SQLAlchemy could not connect with the options of the engine; check its options and event listeners"
             ) from error
         except self.known:
             raise
@@ -77,7 +77,7 @@ class Maker:
                 raise refusal from error
             raise StorageError(
                 "the engine could not make a connection: its pool, its creator, its events or its connect_args "
-                f"(say row_factory or cursor_factory) raised {type(error).__name__}; the cause has the details"
+                f"(such as row_factory or cursor_factory) raised {type(error).__name__}; the cause has the details"
             ) from error
         self._made.add(lease.driver)
         try:
@@ -90,13 +90,13 @@ class Maker:
         return lease
 
     async def _refusal(self, pool: Any) -> ConfigurationError | None:
-        """Why this library cannot use the connections of a pool; None: no reason was found.
+        """Returns the error if this library cannot use the connections of a pool; None: no reason was found.
 
-        SQLAlchemy and the service's events do not look at the connection: one of them failed at it. In a database whose
-        encoding is SQL_ASCII, psycopg reads bytes, at which SQLAlchemy fails.
+        Makes a connection without SQLAlchemy's checks and the service's events, because one of these failed. For
+        instance, psycopg reads bytes from a database with the encoding SQL_ASCII, and SQLAlchemy fails at bytes.
         """
         try:
-            # There is no public name for a connection that the pool's events do not see.
+            # This makes a connection that the pool's events do not see. It has no public name.
             adapted = await greenlet_spawn(pool._invoke_creator, None)  # noqa: SLF001
         except Exception:  # noqa: BLE001  # the creator of the service may raise anything, and did so before
             return None
@@ -138,7 +138,7 @@ class Maker:
             connection = record.driver_connection
             if died_with_its_loop(connection) or not self._driver.at_rest(connection):
                 self._mode.sever(connection)
-                record.dbapi_connection = None  # so that whoever takes the record next connects anew
+                record.dbapi_connection = None  # the next check-out of the record connects anew
         self._pool.abandon()
 
     async def _dispose_outdated(self) -> None:

@@ -62,10 +62,10 @@ class Mode(Protocol):
         ...
 
     async def check(self, driver: Any) -> None:
-        """Looks for settings that change how our statements work and that cannot be undone for them.
+        """Refuses settings of a connection that change how our statements work, and that statements cannot avoid.
 
         Raises:
-            ConfigurationError: There is such a setting.
+            ConfigurationError: The connection has such a setting.
         """
         ...
 
@@ -81,7 +81,7 @@ class PsycopgMode:
         return bool(driver.autocommit) and not self.in_transaction(driver)
 
     def in_transaction(self, driver: Any) -> bool:
-        # A broken connection has another status. The error of its next statement will say so.
+        # A broken connection has another status. Its next statement raises the error.
         return driver.pgconn.transaction_status in _OPEN
 
     async def end(self, pooled: PoolProxiedConnection, *, commit: bool) -> None:
@@ -97,7 +97,7 @@ class PsycopgMode:
         await driver.set_autocommit(before)
 
     async def check(self, driver: Any) -> None:
-        # Our cursors are made with adapters and row factories of their own. The server reported the encodings.
+        # Only the encodings are checked, because our cursors have adapters and row factories of their own.
         told = driver.info.parameter_status
         _check_encodings(told("server_encoding"), told("client_encoding"))
 
@@ -126,7 +126,7 @@ class AsyncpgMode:
         return None
 
     async def leave(self, driver: Any, before: object) -> None:
-        """Nothing was changed."""
+        """Does nothing, because enter() changed nothing."""
 
     async def check(self, driver: Any) -> None:
         settings = driver.get_settings()
@@ -137,7 +137,7 @@ class AsyncpgMode:
             if codec(number) is not codec(number, ignore_custom_codec=True):
                 raise ConfigurationError(
                     f"the connections of this engine have a codec of their own for {name} (set_type_codec), with which "
-                    "sessions cannot be read; give sessionstore an engine without it"
+                    "sessions cannot be read; give sessionstore an engine without this codec"
                 )
 
     def sever(self, driver: Any) -> None:
@@ -187,7 +187,7 @@ class SqliteMode:
             if (kind, sqlite3.PrepareProtocol) in sqlite3.adapters:
                 raise ConfigurationError(
                     f"sqlite3.register_adapter() was given an adapter for {kind.__name__}, which changes what is "
-                    "written on every connection of this process; do without it, or convert where you write"
+                    "written on every connection of this process; remove the adapter, and convert values yourself"
                 )
         for name, plain in _SQLITE_TYPES.items():
             if name in sqlite3.converters and await driver._execute(_converts, driver._conn, name, plain):  # noqa: SLF001
@@ -208,12 +208,12 @@ def _check_encodings(server: str | None, client: str | None) -> None:
     """Refuses encodings other than UTF-8. None: the server, or a pooler before it, did not report the encoding."""
     if not _is_utf8(server):
         raise ConfigurationError(
-            f"the database keeps texts in {server}, which cannot hold all characters; make one with "
+            f"the database keeps texts in {server}, which cannot hold all characters; make another database with "
             "CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0, and move the sessions there"
         )
     if not _is_utf8(client):
         raise ConfigurationError(
-            f"the engine's connections speak {client}, which cannot send all characters; let them speak UTF-8: "
+            f"the engine's connections use the encoding {client}, which cannot send all characters; set UTF-8: "
             "client_encoding=utf8 in connect_args for psycopg, no client_encoding in server_settings for asyncpg"
         )
 
@@ -225,7 +225,7 @@ def _is_utf8(encoding: str | None) -> bool:
 
 
 class _Nobody:
-    """Stands for the future of a call and for its loop, after both are gone."""
+    """Replaces the future of a call and its event loop, after both are gone."""
 
     def get_loop(self) -> _Nobody:
         return self

@@ -19,18 +19,18 @@ from .lease import Lease
 _LOG: Final = logging.getLogger("sessionstore.storage")
 
 _AGAIN_SECONDS: Final = 10.0
-"""After this time, one call tries to get another connection."""
+"""After so many seconds with a refusal, one call tries to get another connection."""
 _REGAIN_SECONDS: Final = 1.0
-"""The same time after a connection was closed for other processes."""
+"""After so many seconds, one call tries to get another connection, if one was closed for other processes."""
 _LATELY_SECONDS: Final = 60.0
-"""For this time after a refusal, the server counts as short of connections."""
+"""For so many seconds after a refusal, the server counts as short of connections."""
 _ASKED_AGAIN: Final[Mapping[str | None, float]] = {TOO_MANY: inf, NOT_YET: 10.0, MOMENTARY: 10.0}
-"""For how long a server is asked again, by the code of its refusal, and at most as long as the pool waits."""
+"""For how many seconds a server is asked again, by the code of its refusal. The timeout of the pool is the limit."""
 _PAUSES: Final = (0.02, 0.2)
 _SPARE_SECONDS: Final = 1.0
-"""For how long a connection may be idle while the server is short of connections."""
+"""How many seconds a connection may be idle while the server is short of connections."""
 _TOLD_SECONDS: Final = 600.0
-"""The warning is logged at most once in this time."""
+"""The warning is logged at most once in so many seconds."""
 
 
 class Scarce:
@@ -62,7 +62,7 @@ class Scarce:
     async def obtain(
         self, connect: Callable[[], Awaitable[Lease]], seconds: float, unused: Callable[[Lease], Awaitable[None]]
     ) -> Lease | None:
-        """A new connection, or where the server gives no more of them, the next one that is given back.
+        """Returns a new connection. If the server refuses new ones, returns the next one that is given back.
 
         Args:
             connect: Makes a connection.
@@ -70,7 +70,7 @@ class Scarce:
             unused: Takes a connection back whose caller was cancelled when it was handed over.
 
         Returns:
-            The connection. None: one lies idle now, while the server refuses another one.
+            The connection. None: the server refuses a new connection, but one of ours is idle now.
 
         Raises:
             Exception: The error of `connect`.
@@ -99,7 +99,7 @@ class Scarce:
                 return handed
 
     async def _asked(self, connect: Callable[[], Awaitable[Lease]], seconds: float) -> Lease:
-        """Makes a connection. If no other one is in use, a server that refuses is asked again until it gives one.
+        """Makes a connection. If the server refuses, and no other connection is in use, asks it again for some time.
 
         Args:
             connect: Makes a connection.
@@ -121,7 +121,7 @@ class Scarce:
             await asyncio.sleep(random.uniform(*_PAUSES))  # noqa: S311
 
     def known(self) -> bool:
-        """Whether the server gives no more connections now, and some are in use."""
+        """Whether the server is known to refuse new connections now, while some are in use."""
         return self.used > 0 and self.refusal is not None and monotonic() < self._until
 
     def close_spare_soon(self) -> None:
@@ -154,9 +154,9 @@ class Scarce:
         return False
 
     def note(self, refusal: BaseException) -> None:
-        """Remembers for a while that the server gives no more connections, and logs it, but not each time."""
+        """Remembers for 10 seconds that the server refuses new connections. Logs a warning once in 10 minutes."""
         now = monotonic()
-        self.refusal = clean_cause(refusal, Stage.CONNECTING)  # which holds no connection
+        self.refusal = clean_cause(refusal, Stage.CONNECTING)  # a copy, which holds no connection
         self._ask_again_in(_AGAIN_SECONDS)
         if code_of(refusal) != TOO_MANY:
             return  # the server said something else, or is not there
@@ -167,7 +167,7 @@ class Scarce:
         if now > self._told + _TOLD_SECONDS:
             self._told = now
             _LOG.warning(
-                "the database gives no more connections, so calls wait for those that there are; "
+                "the database gives no more connections, so calls wait for the connections that there are; "
                 "lower pool_size, raise the limit of the role, the database or the server, or put a pooler before it",
                 extra={"connections": self.used, "error": type(self.refusal).__name__},
             )
@@ -194,20 +194,20 @@ class Scarce:
         return False
 
     def free_place(self) -> None:
-        """Lets the call that has waited longest ask the server: one was closed, maybe by another process."""
+        """Lets the call that has waited longest ask the server for a connection, because one may be free now."""
         if self._waiting:
             self._until = 0.0
             self.hand_over(None)
 
     async def _next(self, seconds: float, unused: Callable[[Lease], Awaitable[None]]) -> Lease | None:
-        """Waits for a connection in use. None: one was closed, and another may be made in its place.
+        """Waits until a connection is given back, and returns it. None: the server may give a new connection now.
 
         Args:
             seconds: For how long to wait.
             unused: Takes a connection back whose caller was cancelled when it was handed over.
 
         Raises:
-            Exception: The time is up. It is the error of the last attempt to make another connection.
+            Exception: The time is up. The error is that of the last attempt to make another connection.
         """
         waiter: asyncio.Future[Lease | None] = asyncio.get_running_loop().create_future()
         self._waiting.append(waiter)
