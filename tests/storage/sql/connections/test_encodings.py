@@ -49,7 +49,7 @@ _FOREIGN = {
 async def test_an_engine_of_the_service_that_speaks_another_encoding_is_refused(url: str, driver: str) -> None:
     engine = create_async_engine(url, connect_args=_FOREIGN[driver])
     storage = SqlStorageProvider(engine)
-    with pytest.raises(ConfigurationError, match="the engine's connections speak LATIN1"):
+    with pytest.raises(ConfigurationError, match="the engine's connections use the encoding LATIN1"):
         await storage.get(key())
     await engine.dispose()
 
@@ -61,7 +61,7 @@ async def test_an_engine_of_the_service_that_speaks_no_encoding_is_refused_too(p
     )
     storage = SqlStorageProvider(engine)
     for _ in range(3):
-        with pytest.raises(ConfigurationError, match="the engine's connections speak SQL_ASCII"):
+        with pytest.raises(ConfigurationError, match="the engine's connections use the encoding SQL_ASCII"):
             await storage.get(key())
     await engine.dispose()
     assert ask(postgres, "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()") == [(1,)]
@@ -79,7 +79,7 @@ async def test_a_connection_that_comes_to_speak_another_encoding_later_is_refuse
     if driver == "asyncpg":  # it asks for UTF-8 by itself
         assert await storage.get(key()) is None
     else:
-        with pytest.raises(ConfigurationError, match="the engine's connections speak LATIN1"):
+        with pytest.raises(ConfigurationError, match="the engine's connections use the encoding LATIN1"):
             await storage.get(key())
     await engine.dispose()
 
