@@ -45,7 +45,6 @@ async def within(
         call.close()
         raise
     task = quiet(asyncio.ensure_future(Held(_kept(call), call)))
-    task.add_done_callback(lambda _: call.close())  # a task that was cancelled before its first step did not begin it
     try:
         done, _ = await asyncio.wait([task], timeout=timeout.total_seconds())
     except asyncio.CancelledError:
