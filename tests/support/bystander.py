@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -25,6 +26,17 @@ def ask(database: Database, query: str, *params: object) -> list[tuple[Any, ...]
     with psycopg.connect(dsn(database.url), autocommit=True) as connection:
         cursor = connection.execute(query.encode(), params or None)
         return cursor.fetchall() if cursor.description else []
+
+
+def until_refused(conninfo: str, **parameters: Any) -> None:
+    """Waits until the server refuses a connection. It acts on a signal or on new rules some time after they came."""
+    for _ in range(1000):
+        try:
+            psycopg.connect(conninfo, **parameters).close()
+        except psycopg.OperationalError:
+            return
+        time.sleep(0.01)
+    raise TimeoutError("the server still lets everybody in")
 
 
 def set_for_everybody(database: Database, setting: str) -> None:

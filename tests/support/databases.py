@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 
-import psycopg
 import pytest
 
 from sessionstore.testing.directory import short_directory
 from sessionstore.testing.postgres import Database, PostgresServer, embedded_server
 
-from .bystander import PASSWORD, dsn
+from .bystander import PASSWORD, dsn, until_refused
 
 
 @pytest.fixture
@@ -51,16 +49,5 @@ def guarded_server(server: PostgresServer) -> Iterator[PostgresServer]:
         rules = directory / "data" / "pg_hba.conf"
         rules.write_text("local all guarded scram-sha-256\n" + rules.read_text())
         guarded.execute(f"CREATE ROLE guarded LOGIN PASSWORD '{PASSWORD}'", "SELECT pg_reload_conf()")
-        _wait_until_guarded(dsn(guarded.url))
+        until_refused(dsn(guarded.url), user="guarded", password="wrong")
         yield guarded
-
-
-def _wait_until_guarded(conninfo: str) -> None:
-    """The server reads its rules again some time after it was told to."""
-    for _ in range(1000):
-        try:
-            psycopg.connect(conninfo, user="guarded", password="wrong").close()
-        except psycopg.OperationalError:
-            return
-        time.sleep(0.01)
-    raise TimeoutError("the server still lets everybody in")

@@ -14,10 +14,19 @@ import pytest
 from sessionstore import SqlStorageProvider, StorageUnavailableError, UpdateOutcomeUnknownError, open_storage
 from sessionstore.errors import SessionHeldError
 from sessionstore.testing.directory import short_directory
-from sessionstore.testing.postgres import Database, PostgresServer, embedded_server
+from sessionstore.testing.postgres import Database, embedded_server
 from sessionstore.testing.support.documents import key, rewrite
 from tests.storage.sql.operations.writes import LOCKING, WRITES, assert_well, fill, rows
-from tests.support.bystander import ask, dsn, role, set_for_everybody, states_of_others, until_quiet, unwritable
+from tests.support.bystander import (
+    ask,
+    dsn,
+    role,
+    set_for_everybody,
+    states_of_others,
+    until_quiet,
+    until_refused,
+    unwritable,
+)
 from tests.support.databases import driven
 from tests.support.discretion import refusal, secretive
 from tests.support.opening import in_use, opened
@@ -96,7 +105,7 @@ async def test_a_server_that_shuts_down_is_told_apart_from_one_that_is_not_there
         with psycopg.connect(dsn(server.url), autocommit=True) as last:
             postmaster = int((directory / "data" / "postmaster.pid").read_text().splitlines()[0])
             os.kill(postmaster, signal.SIGTERM)  # a smart shutdown, which waits for the last to leave
-            _until_nobody_is_let_in(server)
+            until_refused(dsn(server.url))
             async with open_storage(url, pool_timeout=2) as storage:
                 assert isinstance(storage, SqlStorageProvider)
                 error = await refusal(StorageUnavailableError, storage.list)
@@ -104,14 +113,3 @@ async def test_a_server_that_shuts_down_is_told_apart_from_one_that_is_not_there
                 assert "try again in a moment" in str(error)
                 assert in_use(storage) == 0
             last.execute("SELECT 1")
-
-
-def _until_nobody_is_let_in(server: PostgresServer) -> None:
-    """A server acts on a signal some time after the signal was sent."""
-    for _ in range(1000):
-        try:
-            psycopg.connect(dsn(server.url)).close()
-        except psycopg.OperationalError:
-            return
-        time.sleep(0.01)
-    raise TimeoutError("the server still lets everybody in")
